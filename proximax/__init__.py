@@ -1,0 +1,35 @@
+"""proximax: Proximal Policy Optimization, as small pure functions that compile to one program."""
+
+from proximax import maths
+from proximax.agent import Agent, load
+from proximax.config import PPOConfig, RunConfig
+from proximax.envs import HostEnv, JaxEnv, make_env
+from proximax.errors import ProximaxError
+from proximax.evaluate import Evaluation, evaluate
+from proximax.networks import Network, mlp
+from proximax.policy import Policy, make_policy
+from proximax.ppo import make_host_learner, make_learner
+from proximax.train import Result, run, train
+
+__all__ = [
+    "Agent",
+    "Evaluation",
+    "HostEnv",
+    "JaxEnv",
+    "Network",
+    "PPOConfig",
+    "Policy",
+    "ProximaxError",
+    "Result",
+    "RunConfig",
+    "evaluate",
+    "load",
+    "make_env",
+    "make_host_learner",
+    "make_learner",
+    "make_policy",
+    "maths",
+    "mlp",
+    "run",
+    "train",
+]

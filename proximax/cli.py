@@ -1,0 +1,251 @@
+"""The command line: ``proximax train | eval | presets``."""
+
+import dataclasses
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from proximax.config import Algorithm, Autoreset, PPOConfig
+from proximax.errors import ProximaxError, UsageError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a policy and evaluate it. Settings come from the preset tuned for ENV, where there is one; flags override it."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
+    preset: str | None = None
+    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
+    algo: Algorithm = "clip"
+    """Which algorithm."""
+    steps: int = 1_000_000
+    """Environment steps of each seed."""
+    seeds: int = 1
+    """How many seeds train side by side."""
+    seed: int = 0
+    """The first seed; the others follow."""
+    num_envs: int = 8
+    """Environments of each seed."""
+    out: Path | None = None
+    """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
+    stop_at: float | None = None
+    """Stop as soon as the mean evaluation return of all seeds reaches this."""
+    eval_episodes: int = 100
+    """Episodes of each seed in an evaluation."""
+    autoreset: Autoreset = "auto"
+    """Autoreset mode, for vector environments that do not state theirs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    quiet: bool = False
+    """Show no progress."""
+    debug: bool = False
+    """Show the traceback of an error."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Evaluate the policies of a run, all its seeds. Actions are the policy's likeliest ones unless --sample."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory."""
+    episodes: int = 100
+    """Episodes of each seed."""
+    seed: int = 0
+    """Of the environments, and of the actions with --sample."""
+    sample: bool = False
+    """Draw actions from the policy."""
+    allow_import: bool = False
+    """Let the run's config.json name a package to import (package:Env-v0)."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Presets:
+    """List what is tuned, the return to expect, and where the settings come from."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+Command = (
+    Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
+    | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
+)
+CONFIG = (tyro.conf.FlagConversionOff, tyro.conf.OmitSubcommandPrefixes)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        from proximax.train import proximax_version
+
+        print(proximax_version())
+        return 0
+    debug = "--debug" in arguments
+    try:
+        command = parse(arguments)
+        if isinstance(command, Train):
+            train(command)
+        elif isinstance(command, Eval):
+            evaluate(command)
+        else:
+            presets()
+    except ProximaxError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"proximax: error[E{error.code}]: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("proximax: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parse(arguments: list[str]) -> Train | Eval | Presets:
+    """The command. ``train`` is parsed twice: the environment and preset named decide the defaults, also those of --help."""
+    names = [a for a in arguments if a not in ("--help", "-h")]
+    if names[:1] != ["train"] or len(names) < 2:
+        return _tyro(Command, arguments)
+    if len(names) == len(arguments):
+        first = _tyro(Train, names[1:], "proximax train")
+        env, preset = first.env, first.preset
+    else:  # help: the rest may be incomplete
+        env = next((a for a in names[1:2] if not a.startswith("-")), "")
+        preset = next((b for a, b in zip(names, names[1:]) if a == "--preset"), None)
+    return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset))
+
+
+def _tyro(what, arguments, prog="proximax", default=None):  # type: ignore[no-untyped-def]
+    extra = {} if default is None else {"default": default}
+    return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **extra)
+
+
+def train_defaults(env: str, preset: str | None) -> Train:
+    """``Train`` as the preset has it."""
+    from proximax.envs import env_name
+    from proximax.presets import find_preset, preset_settings
+
+    name = find_preset(env_name(env), preset)
+    settings, ppo = preset_settings(name)
+    return Train(env=env, ppo=ppo, **settings)
+
+
+def train(command: Train) -> None:
+    """``proximax train``."""
+    use_device(command.device)
+    from proximax.config import RunConfig
+    from proximax.envs import env_name
+    from proximax.train import run
+
+    names = {f.name for f in dataclasses.fields(RunConfig)}
+    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(Train) if f.name in names}
+    config = RunConfig(**{**values, "env": env_name(command.env)})
+    out = command.out or default_directory(config.env, config.algo)
+    result = run(config, out=out, quiet=command.quiet)
+    print(report(result))
+
+
+def default_directory(env: str, algo: str) -> Path:
+    """``runs/ENV-ALGO-DATE-TIME``, with only the characters every file system takes."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in env.removeprefix("gymnasium:"))
+    stem = Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
+    taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
+    return stem if not stem.exists() else next(path for path in taken if not path.exists())
+
+
+def use_device(device: str) -> None:
+    """Choose JAX's platform before it starts."""
+    import jax
+
+    from proximax.errors import DependencyError
+
+    if device == "auto":
+        return
+    try:
+        jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
+        found = jax.default_backend()
+    except RuntimeError as error:
+        raise DependencyError(f"--device {device}: JAX could not start it: {error}") from error
+    if device == "gpu" and found == "cpu":
+        raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
+
+
+def report(result) -> str:  # type: ignore[no-untyped-def]
+    """The end of a training run in a few lines."""
+    from proximax.sinks import sparkline
+
+    config, summary = result.config, result.summary
+    curve = [row["recent_return"] for row in result.history if row["recent_return"] is not None]
+    lines = [
+        f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {config.seeds} seed{'s' * (config.seeds > 1)}: "
+        f"{result.steps:,} steps{' each' * (config.seeds > 1)} in {result.wall_s:.1f} s "
+        f"({result.compile_s:.1f} s compiling), {result.steps_per_s:,.0f} steps/s",
+        f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
+        score_line(summary, config.seeds, config.eval_episodes),
+    ]
+    if config.stop_at is not None:
+        met = result.stopped_by == "stop_at"
+        lines.append(f"{'reached' if met else 'did not reach'} {config.stop_at:g} {'before' if met else 'in'} {config.steps:,} steps")
+    lines += [f"note: {note}" for note in result.notes]
+    lines += [f"saved in {result.directory}", f"next: proximax eval {result.directory}   or, to train another: proximax presets"]
+    return "\n".join(lines)
+
+
+def score_line(summary, seeds: int, episodes: int) -> str:  # type: ignore[no-untyped-def]
+    """Mean, interquartile mean and interval in one line."""
+    if summary.mean != summary.mean:
+        return f"return    n/a: not all of the {episodes} evaluation episodes ended"
+    text = f"return    mean {summary.mean:.1f} over {episodes} evaluation episodes"
+    if summary.ci95 is None:
+        return text + " (one seed: no interval)"
+    low, high = summary.ci95
+    return text + f" of each of {seeds} seeds, interquartile mean {summary.iqm:.1f} (95 % {low:.1f} to {high:.1f})"
+
+
+def evaluate(command: Eval) -> None:
+    """``proximax eval``."""
+    from proximax.evaluate import evaluate
+
+    result = evaluate(
+        command.run, command.episodes, seed=command.seed, sample=command.sample, allow_import=command.allow_import
+    )
+    seeds = result.returns.shape[0]
+    print(score_line(result.summary, seeds, command.episodes))
+    for i, returns in enumerate(result.returns if seeds > 1 else []):
+        print(f"  seed {i}: mean {returns.mean():.1f}")
+    flat = result.returns.ravel()
+    print(f"episodes  lowest {flat.min():.1f}, median {sorted(flat)[flat.size // 2]:.1f}, highest {flat.max():.1f}")
+
+
+def presets() -> None:
+    """``proximax presets``."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from proximax.presets import PRESETS
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("preset", "environment", "steps", "return", "settings from"):
+        table.add_column(column, justify="right" if column in ("steps", "return") else "left")
+    for name, preset in PRESETS.items():
+        table.add_row(name, preset.env.removeprefix("gymnasium:"), f"{preset.steps:,}", preset.expected, preset.source)
+    Console().print(table)
+    print("\ntrain one:  proximax train CartPole-v1   (an environment's preset is found by its id)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

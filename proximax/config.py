@@ -1,0 +1,216 @@
+"""Configuration: frozen records, one documented field per switch. The command line is made from them."""
+
+import difflib
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from proximax.errors import UsageError
+
+Algorithm = Literal["clip"]
+Anneal = Literal["none", "learning_rate", "epsilon", "both"]
+Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
+Activation = Literal["tanh", "relu", "elu", "silu"]
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How PPO learns. Defaults are the MuJoCo settings of "The 37 implementation details of PPO" (Huang et al. 2022) where no other source is named."""
+
+    num_steps: int = 256
+    """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""
+    minibatch_size: int = 64
+    """Rows per gradient step; divides num_steps x num_envs. Source: arXiv 1707.06347, table 3."""
+    epochs: int = 10
+    """K, passes over each rollout. Source: arXiv 1707.06347, table 3."""
+    learning_rate: float = 3e-4
+    """Adam's step size. Source: arXiv 1707.06347, table 3."""
+    anneal: Anneal = "learning_rate"
+    """What falls linearly to 0 over the run: factor 1 - update / updates."""
+    gamma: float = 0.99
+    """γ, discount per step. Source: arXiv 1707.06347, table 3."""
+    lam: float = 0.95
+    """λ of GAE. Source: arXiv 1707.06347, table 3."""
+    epsilon: float = 0.2
+    """ε, half-width of the ratio's clip band. Source: arXiv 1707.06347, section 6.1."""
+    value_epsilon: float | None = None
+    """Half-width of the value clip, in units of scaled returns; None: plain value loss (arXiv 2006.05990 finds no gain)."""
+    value_coef: float = 0.5
+    """Weight of the value loss."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus. 0 for continuous control; 0.01 is common for discrete actions."""
+    max_grad_norm: float | None = 0.5
+    """Joint global norm of all gradients is clipped to this; None: not clipped."""
+    target_kl: float | None = None
+    """Stop the update before a step once the mean k3 KL exceeds 1.5 x this; None: never (Spinning Up uses 0.01)."""
+    normalise_obs: bool = True
+    """Observations by running mean and variance, clipped to ±10. Images and discrete observations are never normalised."""
+    scale_reward: bool = True
+    """Rewards divided by the running standard deviation of the discounted return."""
+    standardise_advantage: bool = True
+    """Advantages to mean 0 and standard deviation 1 within each minibatch."""
+    recompute_advantage: bool = False
+    """Values and advantages anew with the current critic before every epoch (arXiv 2006.05990, section 3.5), not once."""
+    log_std_init: float = 0.0
+    """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
+    adam_epsilon: float = 1e-5
+    """Adam's ε; frameworks default to 1e-8 or 1e-7."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer of the built-in network."""
+    activation: Activation = "tanh"
+    """Of the built-in network."""
+    shared_torso: bool = False
+    """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
+
+    def faults(self, num_envs: int, steps: int) -> list[str]:
+        """Everything wrong with these settings for ``num_envs`` environments and ``steps`` steps, a sentence each."""
+        found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        found = [fault for fault in found if fault]
+        if not self.hidden or any(not isinstance(n, int) or n < 1 for n in self.hidden):  # pyright: ignore[reportUnnecessaryIsInstance]
+            found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
+        if not isinstance(num_envs, int) or num_envs < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            found.append(f"num_envs = {num_envs}: must be at least 1")
+        if found:
+            return found
+        batch = self.num_steps * num_envs
+        if batch % self.minibatch_size:
+            found.append(
+                f"minibatch_size = {self.minibatch_size} does not divide the rollout of num_steps x num_envs = "
+                f"{self.num_steps} x {num_envs} = {batch} rows; nearest that do: {_nearest_divisors(batch, self.minibatch_size)}"
+            )
+        if steps < batch:
+            found.append(f"steps = {steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)")
+        return found
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A range: numbers from ``low`` to ``high``; ``open_low`` leaves ``low`` itself out."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    whole: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        low = f"> {self.low:g}" if self.open_low else f">= {self.low:g}"
+        high = "" if math.isinf(self.high) else f" and <= {self.high:g}"
+        return f"{kind} {low}{high}" + (", or None" if self.optional else "")
+
+    def allows(self, value: Any) -> bool:
+        if value is None:
+            return self.optional
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return False
+        if self.whole and not isinstance(value, int):
+            return False
+        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+
+
+_RANGES: dict[str, _Rule] = {
+    "num_steps": _Rule(1, whole=True),
+    "minibatch_size": _Rule(1, whole=True),
+    "epochs": _Rule(1, whole=True),
+    "learning_rate": _Rule(0, open_low=True),
+    "gamma": _Rule(0, 1),
+    "lam": _Rule(0, 1),
+    "epsilon": _Rule(0, open_low=True),
+    "value_epsilon": _Rule(0, open_low=True, optional=True),
+    "value_coef": _Rule(0),
+    "entropy_coef": _Rule(0),
+    "max_grad_norm": _Rule(0, open_low=True, optional=True),
+    "target_kl": _Rule(0, open_low=True, optional=True),
+    "log_std_init": _Rule(-10, 2),
+    "adam_epsilon": _Rule(0, open_low=True),
+}
+
+
+def _range_fault(name: str, value: Any, rule: _Rule) -> str:
+    return "" if rule.allows(value) else f"{name} = {value}: must be {rule}"
+
+
+def _nearest_divisors(batch: int, wanted: int) -> str:
+    divisors = [d for d in range(1, batch + 1) if batch % d == 0]
+    return ", ".join(str(d) for d in sorted(sorted(divisors, key=lambda d: abs(d - wanted))[:3]))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole training run, complete and resolved: the content of ``config.json``."""
+
+    env: str
+    """Where the environment comes from and its id, as ``gymnasium:CartPole-v1``."""
+    algo: Algorithm = "clip"
+    """Which algorithm of the road."""
+    preset: str | None = None
+    """The preset the settings started from."""
+    steps: int = 1_000_000
+    """Environment steps of each seed. Whole rollouts only; the rest of a division is left out."""
+    seeds: int = 1
+    """S, how many seeds train side by side."""
+    seed: int = 0
+    """The first seed; the others follow: seed, seed + 1, ..."""
+    num_envs: int = 8
+    """N, environments of each seed."""
+    stop_at: float | None = None
+    """Stop early once the mean evaluation return of all seeds reaches this; None: train all steps."""
+    eval_episodes: int = 100
+    """Episodes of each seed in an evaluation."""
+    autoreset: Autoreset = "auto"
+    """Autoreset mode of the vector environment, where it does not say itself."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """How PPO learns."""
+
+    @property
+    def updates(self) -> int:
+        """Rollouts, and so updates, of the whole run."""
+        return self.steps // (self.ppo.num_steps * self.num_envs)
+
+    def check(self) -> None:
+        """Raise one ``UsageError`` that names every wrong field."""
+        found: list[str] = []
+        for name, rule in {"seeds": _Rule(1, whole=True), "seed": _Rule(0, whole=True), "eval_episodes": _Rule(1, whole=True)}.items():
+            found.append(_range_fault(name, getattr(self, name), rule))
+        found.append(_range_fault("steps", self.steps, _Rule(1, whole=True)))
+        for record, name, choices in _choices(self):
+            if getattr(record, name) not in choices:
+                found.append(f"{name} = {getattr(record, name)!r}: must be one of {', '.join(choices)}")
+        found += self.ppo.faults(self.num_envs, self.steps) if not any(found) else self.ppo.faults(self.num_envs, 10**18)
+        found = [fault for fault in found if fault]
+        if found:
+            raise UsageError("; ".join(found))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for ``config.json``."""
+        return asdict(self)
+
+
+def _choices(config: RunConfig) -> list[tuple[object, str, tuple[str, ...]]]:
+    return [
+        (config, "algo", ("clip",)),
+        (config, "autoreset", ("auto", "next_step", "same_step", "disabled")),
+        (config.ppo, "anneal", ("none", "learning_rate", "epsilon", "both")),
+        (config.ppo, "activation", ("tanh", "relu", "elu", "silu")),
+    ]
+
+
+def from_json(values: dict[str, Any]) -> RunConfig:
+    """The config that ``to_json`` wrote. An unknown key is an error that names the nearest known one."""
+    ppo = dict(values.get("ppo", {}))
+    check_names(ppo, PPOConfig)
+    check_names(values, RunConfig)
+    if "hidden" in ppo:
+        ppo["hidden"] = tuple(ppo["hidden"])
+    return RunConfig(**{**values, "ppo": PPOConfig(**ppo)})
+
+
+def check_names(values: dict[str, Any], *records: type) -> None:
+    """Refuse keys that no record has, with the closest name that exists."""
+    known = [f.name for record in records for f in fields(record)]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            raise UsageError(f"unknown setting {name!r}{hint}")

@@ -1,0 +1,74 @@
+"""Environments written in JAX by others, as ``JaxEnv``. Now: gymnax >= 1.0."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.envs.base import JaxEnv
+from proximax.errors import DependencyError, UsageError
+from proximax.types import Key, PyTree, Step
+
+
+def gymnax_ids() -> list[str]:
+    """Ids of the installed gymnax; empty without it."""
+    try:
+        from gymnax import registered_envs
+    except ImportError:
+        return []
+    return list(registered_envs)
+
+
+def make_gymnax(name: str) -> JaxEnv:
+    """The gymnax environment ``name`` with its default parameters."""
+    try:
+        import gymnax
+    except ImportError as error:
+        raise DependencyError(f'gymnax:{name} needs gymnax: pip install "proximax[gymnax]"') from error
+    env, params = gymnax.make(name)
+    return from_gymnax(env, params)
+
+
+def from_gymnax(env: Any, params: Any) -> JaxEnv:
+    """A gymnax environment and its parameters. gymnax < 1.0 merged time limits into ``done`` and is refused."""
+    if not hasattr(env, "is_truncated"):
+        raise DependencyError('gymnax >= 1.0 is needed (older ones hide time limits): pip install "gymnax>=1.0"')
+    observation_space = to_gymnasium(env.observation_space(params), "observation")
+    action_space = to_gymnasium(env.action_space(params), "action")
+    dtype = jnp.uint8 if observation_space.dtype == np.uint8 else None
+
+    def reset(key: Key) -> tuple[PyTree, jax.Array]:
+        obs, state = env.reset(key, params)
+        return state, _observation(obs, dtype)
+
+    def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
+        obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
+        last = terminated | truncated
+        final_obs = _observation(info["final_observation"], dtype)
+        reward = jnp.asarray(reward, jnp.float32).reshape(())
+        return state, Step(_observation(obs, dtype), final_obs, reward, terminated, truncated, last, jnp.ones(()))
+
+    return JaxEnv(reset, step, observation_space, action_space)
+
+
+def _observation(obs: Any, dtype: Any) -> jax.Array:
+    """Flags and floats as float32; whatever the space stores as integers stays so."""
+    obs = jnp.asarray(obs)
+    if dtype is not None or jnp.issubdtype(obs.dtype, jnp.integer):
+        return obs
+    return obs.astype(jnp.float32)
+
+
+def to_gymnasium(space: Any, what: str) -> spaces.Space[Any]:
+    """gymnax's space as Gymnasium's."""
+    kind = type(space).__name__
+    if kind == "Discrete":
+        return spaces.Discrete(int(space.n))
+    if kind == "Box":
+        dtype = np.uint8 if np.dtype(space.dtype) == np.uint8 else np.float32
+        low = np.broadcast_to(np.asarray(space.low, dtype), space.shape)
+        high = np.broadcast_to(np.asarray(space.high, dtype), space.shape)
+        return spaces.Box(low, high, dtype=dtype)
+    raise UsageError(f"the {what} space is gymnax's {kind}. Supported: Discrete, Box")

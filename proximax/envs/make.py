@@ -1,0 +1,162 @@
+"""From what a user names (an id, a vector environment, a callable, a JAX environment) to an environment."""
+
+import difflib
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.vector import VectorEnv
+
+from proximax.config import Autoreset
+from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.host import EnvPoolEnv, GymnasiumEnv, Groups, environment_fault, vectorise
+from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
+from proximax.envs.probe import PROBES
+from proximax.errors import DependencyError, ProximaxError, UsageError
+
+SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
+EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
+
+
+def make_env(
+    env: EnvLike, num_envs: int = 8, *, groups: int = 1, autoreset: Autoreset = "auto", wide: int | None = None
+) -> JaxEnv | HostEnv:
+    """An environment proximax can train on.
+
+    ``env`` is an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
+    ``package:Env-v0`` imports ``package`` first), a Gymnasium ``VectorEnv`` (as it is: ``num_envs`` is its own), a
+    callable that makes one Gymnasium environment, or a ``JaxEnv`` or ``HostEnv``. Host environments come as
+    ``groups x num_envs`` environments, where those of one group share nothing with another's. ``wide`` replaces
+    ``num_envs`` where the environment has its own vector version, whose copies cost next to nothing.
+    """
+    if isinstance(env, JaxEnv):
+        return env
+    if isinstance(env, VectorEnv):
+        return GymnasiumEnv(env, autoreset)
+    if isinstance(env, str):
+        source, name = split_id(env)
+        if source == "gymnasium":
+            return _make_gymnasium(name, num_envs, groups, autoreset, wide)
+        if source == "envpool":
+            return _make_envpool(name, num_envs * groups)
+        if source == "gymnax":
+            _check_known(name, gymnax_ids() or [name], "gymnax")
+            return make_gymnax(name)
+        _check_known(name, list(PROBES), "probe")
+        return PROBES[name]()
+    if callable(env):
+        return vectorise(env, num_envs * groups)
+    return env
+
+
+def split_id(env: str) -> tuple[str, str]:
+    """``source:name`` -> (source, name); without a known source the whole is a Gymnasium id."""
+    source, colon, name = env.partition(":")
+    return (source, name) if colon and source in SOURCES else ("gymnasium", env)
+
+
+def env_name(env: EnvLike) -> str:
+    """What a run's files call this environment: ``source:id`` for ids, a description for objects."""
+    if isinstance(env, str):
+        return ":".join(split_id(env))
+    spec = getattr(env, "spec", None)
+    if isinstance(env, VectorEnv) and spec is not None:
+        return f"object:{spec.id}"
+    return f"object:{getattr(env, '__name__', type(env).__name__)}"
+
+
+def imports_package(env: str) -> str | None:
+    """The package that making this id would import, if it is of the form ``package:Env-v0``."""
+    source, name = split_id(env)
+    return name.partition(":")[0] if source == "gymnasium" and ":" in name else None
+
+
+def _make_gymnasium(name: str, num_envs: int, groups: int, autoreset: Autoreset, wide: int | None) -> HostEnv:
+    spec = _find_spec(name)
+    try:
+        if _has_own_vector_version(spec):
+            made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
+            return made[0] if groups == 1 else Groups(made)
+        return vectorise(MakeEnv(name), num_envs * groups)
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise missing_dependency(name, error) from error
+    except ProximaxError as error:
+        missing = error.__cause__
+        if isinstance(missing, (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError)):
+            raise missing_dependency(name, missing) from error
+        raise
+    except Exception as error:
+        raise environment_fault("its constructor", error, 0) from error
+
+
+class MakeEnv:
+    """``gymnasium.make(name)`` as a picklable callable, for worker processes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self) -> gymnasium.Env[Any, Any]:
+        return gymnasium.make(self.name)
+
+
+def _find_spec(name: str) -> Any:
+    package, colon, rest = name.rpartition(":")
+    if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
+        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
+    try:
+        if colon:
+            importlib.import_module(package)
+        return gymnasium.spec(rest)
+    except gymnasium.error.Error as error:
+        known = list(gymnasium.registry)
+        raise unknown_id(rest, known, "Gymnasium") from error
+
+
+def _has_own_vector_version(spec: Any) -> bool:
+    """Whether ``make_vec`` would use the environment's own vector version, and it follows Gymnasium's >= 1.0 rules."""
+    if spec.vector_entry_point is None or spec.additional_wrappers:
+        return False
+    try:
+        cls = load_env_creator(spec.vector_entry_point) if isinstance(spec.vector_entry_point, str) else None
+    except (ImportError, AttributeError, gymnasium.error.DependencyNotInstalled):
+        return False
+    return "autoreset_mode" in (getattr(cls, "metadata", None) or {})
+
+
+def _make_envpool(name: str, num_envs: int) -> HostEnv:
+    try:
+        import envpool
+    except ImportError as error:
+        raise DependencyError(f'envpool:{name} needs EnvPool: pip install "proximax[envpool]"') from error
+    _check_known(name, envpool.list_all_envs(), "EnvPool")
+
+    def make(seeds: Sequence[int]) -> VectorEnv[Any, Any, Any]:
+        return envpool.make(name, env_type="gymnasium", num_envs=num_envs, seed=list(seeds))
+
+    return EnvPoolEnv(make, num_envs)
+
+
+def _check_known(name: str, known: list[str], source: str) -> None:
+    if name not in known:
+        raise unknown_id(name, known, source)
+
+
+def unknown_id(name: str, known: list[str], source: str) -> UsageError:
+    """The error for an id that ``source`` does not have: the nearest names, and the other sources that do have it."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
+    hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
+    return UsageError(
+        f"{source} has no environment {name!r}.{hint} Other sources: "
+        f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"
+    )
+
+
+def missing_dependency(name: str, error: BaseException) -> DependencyError:
+    """The install line for what an environment could not import."""
+    text = str(error).lower()
+    extra = next((extra for extra in ("mujoco", "box2d") if extra in text), None)
+    line = f'pip install "proximax[{extra}]"' if extra else f"its message: {error}"
+    return DependencyError(f"{name} needs a package that is not installed: {line}")

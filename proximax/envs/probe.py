@@ -1,0 +1,111 @@
+"""Environments with answers known on paper: if a learner misses one, the fault is the learner's.
+
+After Andy Jones, "Debugging RL, without the agonizing pain" (2021). Each isolates one more part of the learner; the
+optimal value function is in each docstring.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.envs.base import JaxEnv, auto_reset
+from proximax.types import Key, PyTree, Step
+
+OBS = spaces.Box(-1.0, 1.0, (1,), np.float32)
+DISCRETE: spaces.Space[np.int64] = spaces.Discrete(2)
+CONTINUOUS = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+
+def _probe(
+    first: Callable[[Key], jax.Array],
+    reward: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    length: int = 1,
+    later: Callable[[jax.Array, jax.Array], jax.Array] = lambda obs, action: obs,
+    clock: bool = False,
+    continuous: bool = False,
+) -> JaxEnv:
+    """An episode of ``length`` steps: starts at ``first(key)``, pays ``reward(t, obs, action)``, moves to ``later``.
+
+    ``clock``: the end is a time limit (truncation), not the end of the world.
+    """
+
+    def reset(key: Key) -> tuple[PyTree, jax.Array]:
+        obs = first(key)
+        return (jnp.zeros((), jnp.int32), obs), obs
+
+    def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
+        t, obs = state
+        pay = reward(t, obs, action.reshape(()).astype(jnp.float32))
+        final_obs = later(obs, action.reshape(()).astype(jnp.float32))
+        last = t + 1 >= length
+        state, next_obs = auto_reset(last, reset(key), ((t + 1, final_obs), final_obs))
+        no = jnp.zeros((), bool)
+        terminated, truncated = (no, last) if clock else (last, no)
+        return state, Step(next_obs, final_obs, pay, terminated, truncated, last, jnp.ones(()))
+
+    return JaxEnv(reset, step, OBS, CONTINUOUS if continuous else DISCRETE)
+
+
+def _one(key: Key) -> jax.Array:
+    return jnp.ones(1)
+
+
+def _coin(key: Key) -> jax.Array:
+    return jnp.where(jax.random.bernoulli(key), 1.0, -1.0)[None]
+
+
+def constant() -> JaxEnv:
+    """One observation, one step, reward 1: V = 1. Tests the value loss alone."""
+    return _probe(_one, lambda t, obs, action: jnp.ones(()))
+
+
+def observed() -> JaxEnv:
+    """Observation ±1, reward equal to it: V(obs) = obs. Tests that the value sees the observation."""
+    return _probe(_coin, lambda t, obs, action: obs[0])
+
+
+def delayed() -> JaxEnv:
+    """Two steps, observation -1 then 1, reward 1 at the second: V(1) = 1, V(-1) = γ. Tests discounting."""
+    return _probe(
+        lambda key: -jnp.ones(1),
+        lambda t, obs, action: jnp.where(t == 1, 1.0, 0.0),
+        length=2,
+        later=lambda obs, action: jnp.ones(1),
+    )
+
+
+def choice(continuous: bool = False) -> JaxEnv:
+    """One step; the discrete action 1 pays 1, the other -1 (continuous: -(a - 0.5)²). Tests the policy gradient."""
+    if continuous:
+        return _probe(_one, lambda t, obs, action: -jnp.square(action - 0.5), continuous=True)
+    return _probe(_one, lambda t, obs, action: 2.0 * action - 1.0)
+
+
+def matching(continuous: bool = False) -> JaxEnv:
+    """One step, observation ±1; pays when the action agrees with it: V = 1 (continuous: best a = obs / 2, V = 0)."""
+    if continuous:
+        return _probe(_coin, lambda t, obs, action: -jnp.square(action - 0.5 * obs[0]), continuous=True)
+    return _probe(_coin, lambda t, obs, action: jnp.where((action > 0.5) == (obs[0] > 0), 1.0, -1.0))
+
+
+def endless(length: int = 5) -> JaxEnv:
+    """One observation, reward 1 for ever, cut by the clock every ``length`` steps: V = 1 / (1 - γ), not less.
+
+    A learner that takes a time limit for the end of the world finds (1 - γ^length) / (1 - γ) at most.
+    """
+    return _probe(_one, lambda t, obs, action: jnp.ones(()), length=length, clock=True)
+
+
+PROBES: dict[str, Callable[[], JaxEnv]] = {
+    "constant": constant,
+    "observed": observed,
+    "delayed": delayed,
+    "choice": choice,
+    "choice-continuous": lambda: choice(continuous=True),
+    "matching": matching,
+    "matching-continuous": lambda: matching(continuous=True),
+    "endless": endless,
+}

@@ -1,0 +1,45 @@
+"""Faults a user can meet: one message that says what, where and what to do, and an exit code."""
+
+from typing import ClassVar
+
+
+class ProximaxError(Exception):
+    """Base of all faults that proximax reports itself. ``code`` is the exit code of the command line."""
+
+    code: ClassVar[int] = 1
+
+
+class UsageError(ProximaxError, ValueError):
+    """A wrong argument, configuration, environment id or unsupported space."""
+
+    code = 2
+
+
+class EnvironmentFault(ProximaxError, RuntimeError):
+    """The environment could not be made or reset, raised while stepping, or broke its API."""
+
+    code = 3
+
+
+class CheckpointError(ProximaxError, RuntimeError):
+    """A saved policy is missing, damaged, or belongs to something else."""
+
+    code = 4
+
+
+class StorageError(ProximaxError, RuntimeError):
+    """The run directory cannot be written or already holds a run."""
+
+    code = 5
+
+
+class DependencyError(ProximaxError, ImportError):
+    """An optional package or a device is missing. The message names the install line."""
+
+    code = 6
+
+
+class NumericalError(ProximaxError, ArithmeticError):
+    """An observation, a reward or the loss is not finite."""
+
+    code = 7

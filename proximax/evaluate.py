@@ -1,0 +1,186 @@
+"""Score a policy on fresh episodes: raw rewards, frozen normaliser, the same number of episodes from every environment."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.agent import Agent, load_agents
+from proximax.config import Autoreset
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env
+from proximax.errors import UsageError
+from proximax.networks import Network
+from proximax.policy import Policy
+from proximax.statistics import Summary, summarise_returns
+from proximax.types import Array, Key, Moments, Params, PyTree
+
+# An episode still running after this many steps is given up.
+MAX_EPISODE_STEPS = 30_000
+# Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
+HOST_COPIES = 10
+
+
+class Evaluation(NamedTuple):
+    """Returns and lengths of the finished episodes of each seed, ``[S, episodes]``; NaN where an episode never ended."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean return over seeds and episodes."""
+        return float(np.mean(self.returns))
+
+    @property
+    def summary(self) -> Summary:
+        """Over seeds, of each one's mean return."""
+        return summarise_returns(self.returns.mean(axis=1))
+
+
+def evaluate(
+    run: str | Path | Agent,
+    episodes: int = 100,
+    *,
+    env: EnvLike | None = None,
+    seed: int = 0,
+    sample: bool = False,
+    network: Network | None = None,
+    allow_import: bool = True,
+) -> Evaluation:
+    """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
+
+    Deterministic actions (the distribution's mode) unless ``sample``. ``env`` replaces the run's own environment.
+    ``network`` is needed for a policy trained with one of your own. ``allow_import=False`` refuses to import a package
+    that only the run's ``config.json`` names.
+    """
+    if episodes < 1:
+        raise UsageError(f"episodes = {episodes}: must be at least 1")
+    if isinstance(run, Agent):
+        agents, autoreset = [run], "auto"
+    else:
+        agents, config = load_agents(run, network)
+        autoreset = config.autoreset
+        env = config.env if env is None else env
+        if isinstance(env, str) and env == config.env and not allow_import and imports_package(env):
+            raise UsageError(
+                f"evaluating this run imports the package {imports_package(env)!r}, which its config.json names. "
+                "If you trust it: --allow-import"
+            )
+    if env is None or (isinstance(env, str) and env.startswith("object:")):
+        raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
+    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, autoreset=autoreset)
+    agents[0].check_spaces(score.env.observation_space, score.env.action_space)
+    try:
+        parts = [score(agent.params, agent.obs_moments, seed) for agent in agents]
+    finally:
+        score.close()
+    return Evaluation(np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]))
+
+
+class Evaluator:
+    """Environments and a compiled policy, kept for several evaluations: ``evaluator(params, moments, seed)``."""
+
+    def __init__(self, env: JaxEnv | HostEnv, policy: Policy, episodes: int, sample: bool) -> None:
+        self.env = env
+        self.episodes = episodes
+        self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
+        if isinstance(env, JaxEnv):
+            self._run: Callable[..., Any] = jax.jit(partial(score_jax, env, policy, sample), static_argnums=3)
+        else:
+            self._run = partial(score_host, env, policy, jax.jit(partial(choose, policy, sample)))
+
+    def __call__(
+        self, params: Params, moments: Moments | None, seed: int, episodes: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments and, if sampling, the actions."""
+        returns, lengths = self._run(params, moments, seed, episodes or self.episodes)
+        return np.asarray(returns, np.float64), np.asarray(lengths)
+
+    def close(self) -> None:
+        """Close the environments."""
+        if not isinstance(self.env, JaxEnv):
+            self.env.close()
+
+
+def make_evaluator(
+    env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, autoreset: Autoreset = "auto"
+) -> Evaluator:
+    """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is."""
+    made = make_env(env, min(episodes, HOST_COPIES), autoreset=autoreset, wide=episodes)
+    return Evaluator(made, policy, episodes, sample)
+
+
+def choose(
+    policy: Policy, sample: bool, params: Params, moments: Moments | None, carry: PyTree, obs: Array, first: Array, key: Key
+) -> tuple[jax.Array, PyTree]:
+    """The environment's action: the mode, or a sample."""
+    dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
+    return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
+def score_host(
+    env: HostEnv,
+    policy: Policy,
+    act: Callable[..., tuple[jax.Array, PyTree]],
+    params: Params,
+    moments: Moments | None,
+    seed: int,
+    episodes: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Environment i plays a fixed number of episodes, so that short episodes are not counted more often."""
+    n = env.num_envs
+    quota = episodes // n + (np.arange(n) < episodes % n)
+    slot = np.concatenate([[0], np.cumsum(quota)[:-1]])  # where each environment's results go
+    played, total, length = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
+    returns, lengths = np.full(episodes, np.nan), np.zeros(episodes, int)
+    obs, first, carry = env.reset(env_seeds(seed, n)), np.ones(n, bool), policy.initial_carry(n)
+    keys = sampling_keys(seed)
+    while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
+        action, carry = act(params, moments, carry, obs, first, next(keys))
+        s = env.step(np.asarray(action))
+        obs, first = s.obs.astype(obs.dtype, copy=False), s.first
+        total += s.reward
+        length += np.asarray(s.valid, bool)
+        for i in np.flatnonzero(s.terminated | s.truncated):
+            if played[i] < quota[i]:
+                returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
+                played[i] += 1
+            total[i] = length[i] = 0
+    return returns, lengths
+
+
+def sampling_keys(seed: int) -> Any:
+    """An endless stream of keys, made without compiling."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield jax.random.wrap_key_data(rng.integers(0, 2**32, 2, np.uint32))
+
+
+def score_jax(
+    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: Moments | None, seed: int, episodes: int
+) -> tuple[jax.Array, jax.Array]:
+    """One episode in each of ``episodes`` environments, in one compiled loop."""
+    key, key_reset = jax.random.split(jax.random.key(seed))
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
+    flags = jnp.ones(episodes, bool)
+    zeros = jnp.zeros(episodes)
+    begin = (key, env_state, obs, flags, policy.initial_carry(episodes), flags, zeros, zeros)
+
+    def running(loop: tuple[Any, ...]) -> jax.Array:
+        *_, alive, _, length = loop
+        return jnp.any(alive) & (jnp.max(length) < MAX_EPISODE_STEPS)
+
+    def step(loop: tuple[Any, ...]) -> tuple[Any, ...]:
+        key, env_state, obs, first, carry, alive, total, length = loop
+        key, key_act, key_env = jax.random.split(key, 3)
+        action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
+        env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
+        total, length = total + jnp.where(alive, s.reward, 0.0), length + alive
+        return key, env_state, s.obs, s.first, carry, alive & ~(s.terminated | s.truncated), total, length
+
+    *_, alive, total, length = jax.lax.while_loop(running, step, begin)
+    return jnp.where(alive, jnp.nan, total), length

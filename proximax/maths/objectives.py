@@ -1,0 +1,100 @@
+"""The objectives and losses of the road from REINFORCE to PPO, one equation each.
+
+An *objective* is maximised, a *loss* is minimised. All are elementwise: the weighted mean is taken once, in ``update.py``.
+``log_ratio`` is log r = log π(a|s) - log π_old(a|s), ``advantage`` is A; all arrays have the same shape.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def reinforce_objective(log_prob: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """log π(a|s) A: its gradient is the policy gradient. ``advantage`` may be any return or advantage estimate.
+
+    Source: Williams 1992, "Simple statistical gradient-following algorithms", REINFORCE.
+    """
+    return log_prob * advantage
+
+
+def surrogate_objective(log_ratio: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """r A: importance sampling of the step alone, with no guard. At r = 1 its gradient is the policy gradient.
+
+    Source: Schulman et al. 2017 (arXiv 1707.06347), equation 6 (L^CPI).
+    """
+    return jnp.exp(log_ratio) * advantage
+
+
+def clip_objective(
+    log_ratio: Float[Array, "*B"], advantage: Float[Array, "*B"], epsilon: float | Float[Array, ""]
+) -> Float[Array, "*B"]:
+    """min(r A, clip(r, 1 - ε, 1 + ε) A): going outside the band earns nothing, coming back always does.
+
+    For A > 0 the gradient is 0 above 1 + ε; for A < 0 it is 0 below 1 - ε. A bad action that became likelier (A < 0, r
+    large) keeps its gradient.
+    Source: Schulman et al. 2017 (arXiv 1707.06347), equation 7 (L^CLIP).
+    """
+    ratio = jnp.exp(log_ratio)
+    return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * advantage)
+
+
+def penalty_objective(
+    log_ratio: Float[Array, "*B"],
+    advantage: Float[Array, "*B"],
+    kl: Float[Array, "*B"],
+    beta: float | Float[Array, ""],
+) -> Float[Array, "*B"]:
+    """r A - β KL(π_old, π). ``kl`` is the exact divergence of the distributions at each state.
+
+    Source: Schulman et al. 2017 (arXiv 1707.06347), equation 8 (L^KLPEN).
+    """
+    return jnp.exp(log_ratio) * advantage - beta * kl
+
+
+def adapt_beta(
+    beta: Float[Array, ""], kl: Float[Array, ""], target: float, least: float = 1e-8, most: float = 1e8
+) -> Float[Array, ""]:
+    """The penalty's next coefficient: 2 β where KL >= 1.5 target, β / 2 where KL <= target / 1.5, else β.
+
+    Held within [``least``, ``most``], so that it never dies at 0 nor reaches infinity.
+    Source: Schulman et al. 2017 (arXiv 1707.06347), section 4.
+    """
+    factor = jnp.where(kl >= 1.5 * target, 2.0, jnp.where(kl <= target / 1.5, 0.5, 1.0))
+    return jnp.clip(beta * factor, least, most)
+
+
+def value_loss(value: Float[Array, "*B"], target: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """½ (V - target)². Source: Schulman et al. 2017 (arXiv 1707.06347), L^VF of equation 9, with the factor ½."""
+    return 0.5 * jnp.square(value - target)
+
+
+def clipped_value_loss(
+    value: Float[Array, "*B"], old_value: Float[Array, "*B"], target: Float[Array, "*B"], epsilon: float
+) -> Float[Array, "*B"]:
+    """½ max((V - target)², (V_clip - target)²), V_clip = V_old + clip(V - V_old, -ε, ε).
+
+    ``old_value`` is the rollout's own V. Four other meanings of the name exist; see docs/ppo-clip.md.
+    Source: Huang et al. 2022, "The 37 implementation details of PPO", core detail 9, with the factor ½.
+    """
+    clipped = old_value + jnp.clip(value - old_value, -epsilon, epsilon)
+    return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
+
+
+def kl_k1(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k1 = -log r: unbiased for KL(π_old, π) under samples of π_old, high variance, may be negative.
+
+    Source: Schulman 2020, "Approximating KL divergence".
+    """
+    return -log_ratio
+
+
+def kl_k2(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k2 = (log r)² / 2: biased, low variance, never negative. Source: Schulman 2020, "Approximating KL divergence"."""
+    return 0.5 * jnp.square(log_ratio)
+
+
+def kl_k3(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k3 = r - 1 - log r: unbiased for KL(π_old, π), low variance, never negative.
+
+    Computed as expm1(log r) - log r, exact near r = 1. Source: Schulman 2020, "Approximating KL divergence".
+    """
+    return jnp.expm1(log_ratio) - log_ratio

@@ -1,0 +1,93 @@
+"""Running moments, observation normalisation and return-based reward scaling."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from proximax.types import Moments
+
+EPSILON = 1e-8  # under the square root of a variance
+
+
+def init_moments(shape: tuple[int, ...]) -> Moments:
+    """Moments of nothing: count 0. ``normalise`` is then the identity."""
+    return Moments(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
+
+
+def variance(m: Moments) -> Float[Array, "*shape"]:
+    """Population variance M2 / count; 1 before anything was seen."""
+    return jnp.where(m.count > 0, m.m2 / jnp.maximum(m.count, 1), 1.0)
+
+
+def batch_moments(
+    batch: Float[Array, "..."], shape: tuple[int, ...], weight: Float[Array, "..."] | None = None
+) -> Moments:
+    """Moments of the rows of ``batch`` ``[*rows, *shape]``; ``weight`` ``[*rows]`` counts each row (0 leaves it out).
+
+    Two passes (mean first, then deviations), so that a large offset costs no precision.
+    """
+    rows = batch.reshape((-1, *shape))
+    w = jnp.ones(rows.shape[0]) if weight is None else weight.reshape(-1).astype(rows.dtype)
+    w = w.reshape((-1,) + (1,) * len(shape))
+    count = jnp.sum(w)
+    # A weight of 0 must also silence a row that is not finite.
+    mean = jnp.sum(jnp.where(w > 0, w * rows, 0.0), axis=0) / jnp.maximum(count, 1)
+    deviation = rows - mean[None]
+    m2 = jnp.sum(jnp.where(w > 0, w * jnp.square(deviation), 0.0), axis=0)
+    return Moments(count, mean, m2)
+
+
+def merge_moments(a: Moments, b: Moments) -> Moments:
+    """Moments of both samples together.
+
+        n = n_a + n_b,  d = mean_b - mean_a
+        mean = mean_a + d n_b / n
+        M2   = M2_a + M2_b + d² n_a n_b / n
+
+    Source: Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance", equation 2.1.
+    """
+    count = a.count + b.count
+    share = b.count / jnp.maximum(count, 1)
+    delta = b.mean - a.mean
+    return Moments(count, a.mean + delta * share, a.m2 + b.m2 + jnp.square(delta) * a.count * share)
+
+
+def update_moments(m: Moments, batch: Float[Array, "..."], weight: Float[Array, "..."] | None = None) -> Moments:
+    """Merge the rows of ``batch`` ``[*rows, *m.mean.shape]`` into ``m``; ``weight`` ``[*rows]`` counts each row."""
+    return merge_moments(m, batch_moments(batch, m.mean.shape, weight))
+
+
+def normalise(m: Moments, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """(x - mean) / sqrt(variance + 1e-8), for ``x`` ``[..., *m.mean.shape]``."""
+    lead = (1,) * (x.ndim - m.mean.ndim)
+    mean, std = m.mean, jnp.sqrt(variance(m) + EPSILON)
+    return (x - mean.reshape(lead + mean.shape)) / std.reshape(lead + std.shape)
+
+
+def scale_reward(
+    discounted_return: Float[Array, " N"],
+    moments: Moments,
+    reward: Float[Array, "T N"],
+    last: Bool[Array, "T N"],
+    valid: Float[Array, "T N"],
+    gamma: float,
+) -> tuple[Float[Array, "T N"], Float[Array, " N"], Moments]:
+    """Divide rewards by the standard deviation of the discounted return; the mean is left alone.
+
+        R_t = r_t + γ R_{t-1} (1 - last_{t-1}),   r'_t = r_t / sqrt(Var(R) + 1e-8)
+
+    Var(R) includes the rollout it is applied to, so the first rollout is scaled like the later ones. Returns the scaled
+    rewards, R carried to the next rollout (0 where an episode has ended), and the merged moments.
+    Source: Engstrom et al. 2020 (arXiv 2005.12729), section 3, "reward scaling"; with R cut at the episode's end.
+    """
+
+    def accumulate(
+        carried: Float[Array, " N"], row: tuple[Float[Array, " N"], Bool[Array, " N"]]
+    ) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
+        reward_t, last_t = row
+        total = reward_t + gamma * carried
+        return jnp.where(last_t, 0.0, total), total
+
+    carried, totals = jax.lax.scan(accumulate, discounted_return, (reward, last))
+    moments = update_moments(moments, totals, valid)
+    return reward / jnp.sqrt(variance(moments) + EPSILON), carried, moments

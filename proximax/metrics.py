@@ -1,0 +1,85 @@
+"""What is logged after each update, one row per seed, and what each number means."""
+
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from proximax.types import Metrics
+
+# The rows of metrics.jsonl; docs/metrics.md is made from this table.
+METRICS: dict[str, str] = {
+    "update": "Updates done, this one included.",
+    "seed": "The seed this row belongs to.",
+    "steps": "Environment steps of this seed so far; steps that were only a reset do not count.",
+    "time_s": "Wall-clock seconds since training started, compilation included.",
+    "episodes": "Episodes that ended in this rollout.",
+    "episode_return": "Mean return of those episodes: raw rewards, actions sampled. null if none ended.",
+    "episode_length": "Their mean length in steps. null if none ended.",
+    "recent_return": "Mean return of the latest 100 episodes or so. null before the first episode ended.",
+    "policy_objective": "Mean of min(r A, clip(r, 1-ε, 1+ε) A) over the gradient steps taken; A standardised if so set.",
+    "value_loss": "Mean of the value loss, with its factor ½, in units of scaled rewards.",
+    "entropy": "Mean entropy of the policy, in nats (differential entropy for Box actions).",
+    "kl_k1": "Mean of -log r: estimates KL(old, new), unbiased, noisy.",
+    "kl_k3": "Mean of r - 1 - log r: estimates KL(old, new), unbiased, never negative. Compared with 1.5 target_kl.",
+    "clip_fraction": "Share of rows with |r - 1| > ε.",
+    "global_grad_norm": "Joint norm of all gradients before clipping.",
+    "first_ratio_error": "Largest |r - 1| in the first minibatch. Not near 0: acting and learning see different policies.",
+    "explained_variance": "1 - Var(target - V) / Var(target), V by the policy that acted. 1 is perfect, below 0 worse than a constant.",
+    "gradient_steps": "Gradient steps taken; fewer than epochs x minibatches after an early stop.",
+    "finite": "1; 0 if a loss or gradient was not finite, which ends training.",
+    "learning_rate": "Adam's step size in this update.",
+    "epsilon": "The clip's half-width in this update.",
+}
+RECENT_EPISODES = 100
+
+
+class History:
+    """Turns each update's arrays ``[S]`` into rows, and keeps the running totals."""
+
+    def __init__(self, first_seed: int, seeds: int) -> None:
+        self.seeds = range(first_seed, first_seed + seeds)
+        self.steps = np.zeros(seeds, np.int64)
+        self.update = 0
+        self._recent: deque[tuple[np.ndarray, np.ndarray]] = deque()
+
+    def add(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
+        """The rows of one update, one per seed."""
+        values = {name: np.asarray(x, np.float64) for name, x in metrics.items()}
+        counts, sums, lengths = values.pop("episodes"), values.pop("return_sum"), values.pop("length_sum")
+        self.steps += values.pop("steps").astype(np.int64)
+        self.update += 1
+        self._remember(sums, counts)
+        recent = self.recent_return
+        rows: list[dict[str, Any]] = []
+        for i, seed in enumerate(self.seeds):
+            row: dict[str, Any] = {"update": self.update, "seed": seed, "steps": int(self.steps[i])}
+            row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
+            row |= {"episode_return": _ratio(sums[i], counts[i]), "episode_length": _ratio(lengths[i], counts[i])}
+            row["recent_return"] = _number(recent[i])
+            rows.append(row | {name: _number(x[i]) for name, x in values.items()})
+        return rows
+
+    def _remember(self, sums: np.ndarray, counts: np.ndarray) -> None:
+        if counts.any():
+            self._recent.append((sums, counts))
+        total = np.sum([count for _, count in self._recent], axis=0)
+        while len(self._recent) > 1 and (total - self._recent[0][1] >= RECENT_EPISODES).all():
+            total = total - self._recent.popleft()[1]
+
+    @property
+    def recent_return(self) -> np.ndarray:
+        """``[S]``: mean return of the latest episodes, at least 100 where there were as many; NaN before the first."""
+        if not self._recent:
+            return np.full(len(self.seeds), np.nan)
+        sums, counts = (np.sum(part, axis=0) for part in zip(*self._recent))
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _number(x: float) -> float | None:
+    return float(x) if math.isfinite(x) else None
+
+
+def _ratio(total: float, count: float) -> float | None:
+    return _number(total / count) if count else None

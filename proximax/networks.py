@@ -1,0 +1,88 @@
+"""A network is a pair of pure functions. The built-in one is a multilayer perceptron with orthogonal weights."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from proximax.config import Activation
+from proximax.types import Key, Params, PyTree
+
+ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
+    "tanh": jax.numpy.tanh,
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "silu": jax.nn.silu,
+}
+# Gains of the orthogonal init: hidden layers, policy head, value head (Huang et al. 2022, core detail 2).
+HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN = math.sqrt(2.0), 0.01, 1.0
+
+
+class Network(NamedTuple):
+    """Actor and critic as a pair of functions.
+
+    ``init(key, obs)`` makes parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
+    ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete actions,
+    means for Box actions) and the values ``[B]``.
+    """
+
+    init: Callable[[Key, jax.Array], Params]
+    apply: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def mlp(
+    outputs: int, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", shared_torso: bool = False
+) -> Network:
+    """Perceptron on flattened observations: separate actor and critic, or one torso with two heads."""
+
+    def init(key: Key, obs: jax.Array) -> Params:
+        # NumPy: QR under vmap can deadlock XLA's CPU thread pool, and eager QR compiles for each shape.
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        sizes = [math.prod(obs.shape[1:]), *hidden]
+        actor = _dense_layers(rng, sizes)
+        critic = [] if shared_torso else _dense_layers(rng, sizes)
+        return {
+            "actor": actor,
+            "critic": critic,
+            "policy_head": _dense(rng, sizes[-1], outputs, POLICY_GAIN),
+            "value_head": _dense(rng, sizes[-1], 1, VALUE_GAIN),
+        }
+
+    def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = obs.reshape(obs.shape[0], -1)
+        features = _torso(params["actor"], x, activation)
+        critic_features = features if shared_torso else _torso(params["critic"], x, activation)
+        return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
+
+    return Network(init, apply)
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:
+    """A ``[rows, columns]`` matrix with orthonormal rows or columns (the fewer), times ``gain``.
+
+    Source: Saxe, McClelland & Ganguli 2014 (arXiv 1312.6120), by QR of a Gaussian matrix.
+    """
+    tall, wide = max(rows, columns), min(rows, columns)
+    q, r = np.linalg.qr(rng.standard_normal((tall, wide)))
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+    return np.asarray(gain * (q if rows >= columns else q.T), np.float32)
+
+
+def _dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> PyTree:
+    return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
+
+
+def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
+    return [_dense(rng, rows, columns, HIDDEN_GAIN) for rows, columns in zip(sizes[:-1], sizes[1:])]
+
+
+def _affine(layer: PyTree, x: jax.Array) -> jax.Array:
+    return x @ layer["w"] + layer["b"][None]
+
+
+def _torso(layers: PyTree, x: jax.Array, activation: Activation) -> jax.Array:
+    for layer in layers:
+        x = ACTIVATIONS[activation](_affine(layer, x))
+    return x

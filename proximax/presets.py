@@ -1,0 +1,119 @@
+"""Tuned settings, each trained to its end at least once: ``benchmarks/presets.md`` holds what they reached."""
+
+import dataclasses
+import difflib
+from typing import Any, NamedTuple
+
+from proximax.config import PPOConfig
+from proximax.errors import UsageError
+
+
+class Preset(NamedTuple):
+    """Settings for one environment, and what to expect of them."""
+
+    env: str  # source:id
+    steps: int
+    num_envs: int
+    ppo: PPOConfig
+    expected: str  # mean return of 100 evaluation episodes
+    source: str
+
+
+_ZOO = "RL Baselines3 Zoo hyperparams/ppo.yml"
+_MUJOCO = PPOConfig(recompute_advantage=True, standardise_advantage=False, log_std_init=-0.5)
+_MUJOCO_SOURCE = "Tianshou's MuJoCo settings (advantages recomputed each epoch); log σ from -0.5 as in arXiv 2006.05990"
+
+PRESETS: dict[str, Preset] = {
+    "cartpole": Preset(
+        env="gymnasium:CartPole-v1",
+        steps=100_000,
+        num_envs=8,
+        ppo=PPOConfig(
+            num_steps=32,
+            minibatch_size=256,
+            epochs=20,
+            learning_rate=1e-3,
+            anneal="both",
+            gamma=0.98,
+            lam=0.8,
+            normalise_obs=False,
+            scale_reward=False,
+        ),
+        expected="500",
+        source=_ZOO,
+    ),
+    "acrobot": Preset(
+        env="gymnasium:Acrobot-v1",
+        steps=300_000,
+        num_envs=16,
+        ppo=PPOConfig(num_steps=128, minibatch_size=256, epochs=4, learning_rate=1e-3, lam=0.94),
+        expected="-80",
+        source=f"{_ZOO}; larger learning rate, fewer steps",
+    ),
+    "pendulum": Preset(
+        env="gymnasium:Pendulum-v1",
+        steps=200_000,
+        num_envs=8,
+        ppo=PPOConfig(num_steps=256, minibatch_size=64, epochs=10, learning_rate=1e-3, gamma=0.9),
+        expected="-160",
+        source=f"{_ZOO}; without gSDE",
+    ),
+    "mountain-car-continuous": Preset(
+        env="gymnasium:MountainCarContinuous-v0",
+        steps=300_000,
+        num_envs=16,
+        ppo=PPOConfig(num_steps=256, minibatch_size=256, epochs=10, gamma=0.999, lam=0.95),
+        expected="93",
+        source="own search",
+    ),
+    "lunar-lander": Preset(
+        env="gymnasium:LunarLander-v3",
+        steps=1_000_000,
+        num_envs=16,
+        ppo=PPOConfig(num_steps=1024, minibatch_size=64, epochs=4, gamma=0.999, lam=0.98, entropy_coef=0.01),
+        expected="240",
+        source=_ZOO,
+    ),
+    "half-cheetah": Preset("gymnasium:HalfCheetah-v5", 1_000_000, 8, _MUJOCO, "5000", _MUJOCO_SOURCE),
+    "hopper": Preset("gymnasium:Hopper-v5", 1_000_000, 8, _MUJOCO, "2500", _MUJOCO_SOURCE),
+    "walker2d": Preset("gymnasium:Walker2d-v5", 1_000_000, 8, _MUJOCO, "3500", _MUJOCO_SOURCE),
+    "minatar-breakout": Preset(
+        env="gymnax:Breakout-MinAtar",
+        steps=10_000_000,
+        num_envs=64,
+        ppo=PPOConfig(
+            num_steps=128,
+            minibatch_size=1024,
+            epochs=4,
+            learning_rate=5e-4,
+            gamma=0.99,
+            entropy_coef=0.01,
+            normalise_obs=False,
+            scale_reward=False,
+            activation="relu",
+        ),
+        expected="25",
+        source="gymnax reference settings (64 x 128, 8 minibatches, 4 epochs)",
+    ),
+}
+
+
+def find_preset(env: str | None, name: str | None) -> str | None:
+    """The preset called ``name``, or without one the preset tuned for ``env`` (``source:id``); "none": no preset."""
+    if name == "none":
+        return None
+    if name is None:
+        return next((key for key, preset in PRESETS.items() if preset.env == env), None)
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no preset {name!r}{hint} Presets: {', '.join(PRESETS)}, or none")
+    return name
+
+
+def preset_settings(name: str | None) -> tuple[dict[str, Any], PPOConfig]:
+    """(fields of ``RunConfig``, ``PPOConfig``) that the preset sets; nothing and the defaults for None."""
+    if name is None:
+        return {}, PPOConfig()
+    preset = PRESETS[name]
+    return {"preset": name, "steps": preset.steps, "num_envs": preset.num_envs}, dataclasses.replace(preset.ppo)

@@ -1,0 +1,159 @@
+"""Acting: T steps of N environments, from inside the program (``unroll``) or outside it (``collect``).
+
+Both give the same ``Transition`` record, without values; ``with_values`` adds them in one batch.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.envs.base import HostEnv, JaxEnv
+from proximax.policy import Policy
+from proximax.types import Array, Key, Moments, Params, PyTree, RolloutState, Transition
+
+Episodes = dict[str, Any]  # of the episodes that ended in a rollout: how many, their summed return and length
+
+
+class Acted(NamedTuple):
+    """What the policy did in one step; arrays are ``[N, ...]``."""
+
+    action: PyTree  # as sampled
+    log_prob: jax.Array
+    sent: jax.Array  # the environment's action
+    carry: PyTree
+
+
+def act(
+    policy: Policy, params: Params, moments: Moments | None, carry: PyTree, obs: PyTree, first: Array, key: Key
+) -> Acted:
+    """Sample one action for each environment.
+
+    Only the actor runs: the compiler removes the value, which ``with_values`` finds for the whole rollout at once.
+    """
+    dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
+    action = dist.sample(key)
+    return Acted(action, dist.log_prob(action), policy.env_action(action), carry)
+
+
+def with_values(policy: Policy, params: Params, moments: Moments | None, rollout: Transition) -> Transition:
+    """Fill V(s_t) and V(final_obs_t), shapes ``[T, N]``, by the given parameters."""
+
+    def critic(obs: PyTree) -> jax.Array:
+        rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), obs)
+        _, value, _ = policy.apply(params, (), policy.encode(moments, rows), rollout.first.reshape(-1))
+        return value.reshape(rollout.reward.shape)
+
+    return rollout._replace(value=critic(rollout.obs), next_value=critic(rollout.final_obs))
+
+
+# ---------------------------------------------------------------- environments inside the program
+
+
+def start(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutState:
+    """Reset ``num_envs`` environments."""
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+    zeros = jnp.zeros(num_envs)
+    return RolloutState(env_state, obs, jnp.ones(num_envs, bool), policy.initial_carry(num_envs), zeros, zeros)
+
+
+def unroll(
+    env: JaxEnv, policy: Policy, params: Params, moments: Moments | None, state: RolloutState, keys: Key
+) -> tuple[RolloutState, Transition, Episodes]:
+    """One step per key, in one ``lax.scan``: T = ``len(keys)``."""
+
+    def step(state: RolloutState, key: Key) -> tuple[RolloutState, tuple[Transition, Episodes]]:
+        key_act, key_env = jax.random.split(key)
+        acted = act(policy, params, moments, state.carry, state.obs, state.first, key_act)
+        env_keys = jax.random.split(key_env, acted.log_prob.shape[0])
+        env_state, s = jax.vmap(env.step)(env_keys, state.env_state, acted.sent)
+        row = Transition(
+            obs=state.obs,
+            final_obs=s.final_obs,
+            first=state.first,
+            action=acted.action,
+            log_prob=acted.log_prob,
+            reward=s.reward,
+            terminated=s.terminated,
+            truncated=s.truncated,
+            valid=s.valid,
+        )
+        total, length = state.episode_return + s.reward, state.episode_length + s.valid
+        last = s.terminated | s.truncated
+        episodes = {
+            "episodes": jnp.sum(last),
+            "return_sum": jnp.sum(jnp.where(last, total, 0.0)),
+            "length_sum": jnp.sum(jnp.where(last, length, 0.0)),
+        }
+        total, length = jnp.where(last, 0.0, total), jnp.where(last, 0.0, length)
+        return RolloutState(env_state, s.obs, s.first, acted.carry, total, length), (row, episodes)
+
+    state, (rollout, episodes) = jax.lax.scan(step, state, keys)
+    return state, rollout, jax.tree.map(lambda x: jnp.sum(x, axis=0), episodes)
+
+
+# ---------------------------------------------------------------- environments outside the program
+
+
+def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
+    """Reset S x N host environments, seed ``s``'s with ``seeds[s]``; arrays are ``[S, N, ...]``."""
+    shape = len(seeds), len(seeds[0])
+    obs = env.reset([seed for group in seeds for seed in group])
+    carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
+    return RolloutState((), obs.reshape(*shape, *obs.shape[1:]), np.ones(shape, bool), carry, np.zeros(shape), np.zeros(shape))
+
+
+def collect(
+    env: HostEnv,
+    act_once: Callable[[PyTree, np.ndarray, np.ndarray, int], Acted],
+    state: RolloutState,
+    buffers: Transition,
+) -> tuple[RolloutState, Transition, Episodes]:
+    """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once(carry, obs, first, t)`` is the compiled ``act`` of all seeds.
+
+    One compiled call and one environment call per step. Whatever the environment hands out is copied into the buffers at
+    once, since it may be overwritten at its next step.
+    """
+    shape = buffers.reward.shape[1:]
+    obs, first, carry = state.obs, state.first, state.carry
+    total, length = state.episode_return.copy(), state.episode_length.copy()
+    ended = {name: np.zeros(shape[:1]) for name in ("episodes", "return_sum", "length_sum")}
+    for t in range(buffers.reward.shape[0]):
+        buffers.obs[t], buffers.first[t] = obs, first
+        acted = act_once(carry, buffers.obs[t], first, t)
+        s = env.step(np.asarray(acted.sent).reshape(-1, *acted.sent.shape[2:]))
+        buffers.action[t], buffers.log_prob[t], carry = acted.action, acted.log_prob, acted.carry
+        obs, first = s.obs.reshape(buffers.obs.shape[1:]), s.first.reshape(shape)
+        buffers.final_obs[t] = s.final_obs.reshape(obs.shape)
+        buffers.reward[t], buffers.valid[t] = s.reward.reshape(shape), s.valid.reshape(shape)
+        buffers.terminated[t], buffers.truncated[t] = s.terminated.reshape(shape), s.truncated.reshape(shape)
+        total += s.reward.reshape(shape)  # float64, unlike the buffer: scores are exact
+        length += buffers.valid[t]
+        last = buffers.terminated[t] | buffers.truncated[t]
+        if last.any():
+            for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
+                ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
+            total[last] = length[last] = 0.0
+    return RolloutState((), obs.copy(), first.copy(), carry, total, length), buffers, ended
+
+
+def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:
+    """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``."""
+
+
+    def empty(like: PyTree, dtype: type | None = None) -> np.ndarray:
+        return np.empty((num_steps, *like.shape), dtype or like.dtype)
+
+    return Transition(
+        obs=empty(state.obs),
+        final_obs=empty(state.obs),
+        first=empty(state.first),
+        action=empty(action),
+        log_prob=empty(state.first, np.float32),
+        reward=empty(state.first, np.float32),
+        terminated=empty(state.first),
+        truncated=empty(state.first),
+        valid=empty(state.first, np.float32),
+    )

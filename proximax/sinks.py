@@ -1,0 +1,126 @@
+"""Where rows of metrics go: a file, TensorBoard, the terminal. A sink is called with the rows of each update."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from proximax.config import RunConfig
+
+Rows = list[dict[str, Any]]
+# Called with the rows of each update; a true result ends training after it.
+Callback = Callable[[Rows], bool | None]
+BARS = "▁▂▃▄▅▆▇█"
+
+
+class Sink(Protocol):
+    """Takes rows until it is closed."""
+
+    def write(self, rows: Rows) -> None: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+class JsonLines:
+    """``metrics.jsonl``: a JSON object per row, on disk as soon as it is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", buffering=1)
+
+    def write(self, rows: Rows) -> None:
+        """Append the rows."""
+        self._file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Scalars for TensorBoard, a folder per seed."""
+
+    def __init__(self, directory: Path, config: RunConfig) -> None:
+        from tensorboardX import SummaryWriter
+
+        seeds = range(config.seed, config.seed + config.seeds)
+        self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}")) for seed in seeds}
+
+    def write(self, rows: Rows) -> None:
+        """Add each number under its name, at the row's steps."""
+        for row in rows:
+            for name, x in row.items():
+                if name not in ("update", "seed", "steps") and x is not None:
+                    self._writers[row["seed"]].add_scalar(name, x, row["steps"])
+
+    def close(self) -> None:
+        """Flush and close."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def tensorboard_installed() -> bool:
+    """Whether the ``tensorboard`` extra is there."""
+    try:
+        import tensorboardX  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError:
+        return False
+    return True
+
+
+class Terminal:
+    """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._began = time.perf_counter()
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._shown = 0.0
+        self._tenths = 0
+        if self._live:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.fields[steps]} steps"),
+                BarColumn(bar_width=24),
+                TextColumn("return [bold]{task.fields[score]}[/]"),
+                TextColumn("{task.fields[speed]} steps/s"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=config.updates, steps="0", score="...", speed="...")
+            self._bar.start()
+
+    def write(self, rows: Rows) -> None:
+        """Show the state of the run, at most ten times a second."""
+        now, update = time.perf_counter(), rows[0]["update"]
+        steps = max(row["steps"] for row in rows)
+        scores = [row["recent_return"] for row in rows if row["recent_return"] is not None]
+        score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
+        speed = f"{sum(row['steps'] for row in rows) / max(now - self._began, 1e-9):,.0f}"
+        if self._live and now - self._shown > 0.1:
+            self._shown = now
+            self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
+        elif not self._live and update * 10 // self._config.updates > self._tenths:
+            self._tenths = update * 10 // self._config.updates
+            line = f"{steps:>12,} steps   return {score}   {speed} steps/s"
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._live:
+            self._bar.stop()
+
+
+def sparkline(values: list[float], width: int = 40) -> str:
+    """A curve in one line of block characters, from the lowest value to the highest."""
+    if not values:
+        return ""
+    at = [values[i * len(values) // min(width, len(values))] for i in range(min(width, len(values)))]
+    low, span = min(at), max(max(at) - min(at), 1e-12)
+    return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in at)

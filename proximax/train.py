@@ -1,0 +1,399 @@
+"""The impure shell around the learner: environments, disk, screen, time, when to stop."""
+
+import math
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from proximax.agent import Agent, save_agents, write_json
+from proximax.config import Algorithm, PPOConfig, RunConfig, check_names
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env
+from proximax.envs.host import EnvPoolEnv, ignores_seed
+from proximax.errors import NumericalError, StorageError, UsageError
+from proximax.evaluate import Evaluation, Evaluator, make_evaluator
+from proximax.metrics import History
+from proximax.networks import Network
+from proximax.policy import Policy, make_policy
+from proximax.ppo import make_host_learner, make_learner, seed_key, stack_seeds
+from proximax.presets import find_preset, preset_settings
+from proximax.sinks import Callback, JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
+from proximax.statistics import Summary
+from proximax.types import Learner, Metrics, TrainState
+
+STOP_CHECKS = 40
+EVALUATION_SEED = 1_000_003  # added to a run's seed: evaluation never meets the training environments' starts
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run reached."""
+
+    config: RunConfig
+    agents: list[Agent]
+    """The policies, one per seed."""
+    evaluation: Evaluation
+    """The final evaluation's returns, ``[S, episodes]``."""
+    history: list[dict[str, Any]]
+    """The rows of metrics.jsonl."""
+    steps: int
+    """Environment steps of each seed (the most of any)."""
+    wall_s: float
+    compile_s: float
+    steps_per_s: float
+    """Of all seeds together, compilation included."""
+    stopped_by: str
+    """``steps``, ``stop_at`` or ``callback``."""
+    notes: list[str]
+    """What the user should know about this run."""
+    directory: Path | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """Mean, interquartile mean and its 95 % interval over seeds, of each seed's mean evaluation return."""
+        return self.evaluation.summary
+
+    @property
+    def agent(self) -> Agent:
+        """The policy of the seed with the best final evaluation."""
+        means = self.evaluation.returns.mean(axis=1)
+        return self.agents[int(np.argmax(np.where(np.isnan(means), -np.inf, means)))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``result.json``; a return is null where an episode never ended."""
+        summary = self.summary
+        number = lambda x: float(x) if math.isfinite(x) else None  # noqa: E731
+        return {
+            "env": self.config.env,
+            "algo": self.config.algo,
+            "seeds": self.config.seeds,
+            "steps": self.steps,
+            "wall_s": round(self.wall_s, 3),
+            "compile_s": round(self.compile_s, 3),
+            "steps_per_s": round(self.steps_per_s, 1),
+            "return_mean": number(summary.mean),
+            "return_iqm": number(summary.iqm),
+            "return_ci95": summary.ci95,
+            "returns": [number(x) for x in self.evaluation.returns.mean(axis=1)],
+            "eval_episodes": self.config.eval_episodes,
+            "stopped_by": self.stopped_by,
+            "notes": self.notes,
+            "version": proximax_version(),
+        }
+
+
+def train(
+    env: EnvLike,
+    *,
+    algo: Algorithm = "clip",
+    steps: int | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    network: Network | None = None,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+    **overrides: Any,
+) -> Result:
+    """Train a policy on ``env`` and evaluate it.
+
+    ``env``: an id (``"CartPole-v1"``, ``"package:Env-v0"``, ``"envpool:..."``, ``"gymnax:..."``), a Gymnasium
+    ``VectorEnv`` (of ``seeds`` x ``num_envs`` environments), a callable that makes one environment, or a ``JaxEnv``.
+    ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
+    ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
+    ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
+    ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``).
+
+    Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
+    """
+    asked = {"algo": algo, "seeds": seeds, "seed": seed} | ({} if steps is None else {"steps": steps}) | overrides
+    config = resolve(env, preset, asked)
+    return run(config, env, out=out, network=network, callbacks=callbacks, quiet=quiet)
+
+
+def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> RunConfig:
+    """The complete configuration: defaults, then the preset's settings, then the overrides."""
+    check_names(overrides, RunConfig, PPOConfig)
+    name = env_name(env)
+    settings, ppo = preset_settings(find_preset(name, preset))
+    ppo_names = {f.name for f in fields(PPOConfig)}
+    ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
+    run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names}
+    if isinstance(num_envs := getattr(env, "num_envs", None), int):
+        total, seeds = num_envs, run_fields.get("seeds", 1)
+        if total % seeds:
+            raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
+        run_fields["num_envs"] = total // seeds
+    return RunConfig(**{"env": name, **run_fields, "ppo": ppo})
+
+
+def run(
+    config: RunConfig,
+    env: EnvLike | None = None,
+    *,
+    out: str | Path | None = None,
+    network: Network | None = None,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+) -> Result:
+    """Train exactly ``config`` (as read from a ``config.json``); ``env`` stands in for ``config.env`` where it was an object."""
+    config.check()
+    env = config.env if env is None else env
+    if config.stop_at is not None and not remakable(env):
+        raise UsageError("stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object")
+    began, clock = time.perf_counter(), CompileClock()
+    directory = RunDirectory(Path(out)) if out is not None else None
+    try:
+        made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
+        policy = make_policy(made.observation_space, made.action_space, config.ppo, network)
+        notes = seed_notes(made, config)
+        learner, state = start_learner(made, policy, config)
+    except BaseException:
+        if directory:
+            directory.discard()
+        raise
+    with Recorder(config, directory, made, quiet, "built-in" if network is None else "own") as recorder:
+        recorder.state = state
+        with closing(Stopper(config, env, policy)) as stopper:
+            stopped_by = loop(config, learner, recorder, stopper, callbacks, began)
+        trained_s = time.perf_counter() - began
+        evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
+        agents = split_agents(recorder.state, policy, made)
+        result = Result(
+            config=config,
+            agents=agents,
+            evaluation=evaluation,
+            history=recorder.rows,
+            steps=int(recorder.history.steps.max()),
+            wall_s=time.perf_counter() - began,
+            compile_s=clock.seconds(),
+            steps_per_s=float(recorder.history.steps.sum()) / trained_s,
+            stopped_by=stopped_by,
+            notes=notes,
+            directory=directory.path if directory else None,
+        )
+        recorder.finish(result)
+    return result
+
+
+def loop(
+    config: RunConfig,
+    learner: Learner,
+    recorder: "Recorder",
+    stopper: "Stopper",
+    callbacks: Sequence[Callback],
+    began: float,
+) -> str:
+    """All updates, or as many as it takes. Returns what stopped it."""
+    for _ in range(config.updates):
+        state, metrics = learner.step(recorder.state)
+        rows = recorder.write(jax.device_get(metrics), time.perf_counter() - began)
+        check_finite(rows)
+        recorder.state = state
+        if stopper.reached(state, recorder.history.update):
+            return "stop_at"
+        if any([callback(rows) for callback in callbacks]):
+            return "callback"
+    return "steps"
+
+
+class Stopper:
+    """Early stopping on ``stop_at``, by evaluation: a deterministic policy is often far ahead of the training returns.
+
+    Forty times in a run a few episodes are played; if they reach the goal, a full evaluation on fresh starts decides.
+    """
+
+    def __init__(self, config: RunConfig, env: EnvLike, policy: Policy) -> None:
+        self.evaluation: Evaluation | None = None  # the full one that reached the goal
+        self._config = config
+        self._every = max(1, config.updates // STOP_CHECKS)
+        self._make = partial(make_evaluator, env, policy, config.eval_episodes, autoreset=config.autoreset)
+        self._evaluator: Evaluator | None = None
+
+    def reached(self, state: TrainState, update: int) -> bool:
+        """Whether the mean evaluation return of all seeds has reached ``stop_at``."""
+        goal = self._config.stop_at
+        if goal is None or update % self._every:
+            return False
+        self._evaluator = self._evaluator or self._make()
+        if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).mean >= goal:
+            evaluation = evaluate_seeds(self._evaluator, state, self._config)
+            self.evaluation = evaluation if evaluation.mean >= goal else None
+        return self.evaluation is not None
+
+    def close(self) -> None:
+        """Close the evaluation's environments."""
+        if self._evaluator is not None:
+            self._evaluator.close()
+
+
+def final_evaluation(
+    config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
+) -> Evaluation:
+    """Every seed's policy on fresh environments; on the training ones, which are done, where they cannot be made again."""
+    if not remakable(env):
+        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, sample=False), state, config)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, autoreset=config.autoreset)
+    try:
+        return evaluate_seeds(evaluator, state, config)
+    finally:
+        evaluator.close()
+
+
+def evaluate_seeds(
+    evaluator: Evaluator, state: TrainState, config: RunConfig, salt: int = 0, episodes: int | None = None
+) -> Evaluation:
+    """Each seed's policy in turn, all on the same starts; another ``salt``, other starts."""
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for i in range(config.seeds):
+        params, moments = jax.tree.map(lambda x, i=i: np.asarray(x)[i], (state.params, state.obs_moments))
+        parts.append(evaluator(params, moments, config.seed + EVALUATION_SEED + salt, episodes))
+    return Evaluation(np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]))
+
+
+def split_agents(state: TrainState, policy: Policy, env: JaxEnv | HostEnv) -> list[Agent]:
+    """One agent per seed."""
+    arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
+    return [
+        Agent(policy, *jax.tree.map(lambda x, i=i: x[i], arrays), env.observation_space, env.action_space)
+        for i in range(state.update.shape[0])
+    ]
+
+
+def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> tuple[Learner, TrainState]:
+    """The learner of all seeds side by side, and its first state ``[S, ...]``."""
+    keys = [seed_key(config.seed + i) for i in range(config.seeds)]
+    if isinstance(env, JaxEnv):
+        one = make_learner(env, policy, config)
+        return one._replace(step=jax.jit(jax.vmap(one.step), donate_argnums=0)), stack_seeds([one.init(key) for key in keys])
+    learner = make_host_learner(env, policy, config)
+    return learner, learner.init(keys)
+
+
+def seed_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
+    """What to know about an environment that does not follow its seed."""
+    if isinstance(env, (JaxEnv, EnvPoolEnv)):
+        return []
+    if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
+        return ["the environment ignores its seed: this run cannot be repeated exactly"]
+    return []
+
+
+def remakable(env: EnvLike) -> bool:
+    """Whether a second, independent environment can be made from what the user gave."""
+    return isinstance(env, (str, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
+
+
+def check_finite(rows: list[dict[str, Any]]) -> None:
+    """Raise for an update whose loss or gradient was not finite; no step was taken from it on."""
+    for row in rows:
+        if row["finite"] != 1:
+            raise NumericalError(
+                f"loss or gradient not finite in update {row['update']} of seed {row['seed']}, after {row['steps']} steps; "
+                "the step was not taken. Lower the learning rate, or look for huge rewards or observations"
+            )
+
+
+class Recorder:
+    """What a run leaves behind: rows for the sinks, and in its directory the config, the policies, the result."""
+
+    def __init__(
+        self, config: RunConfig, directory: "RunDirectory | None", env: JaxEnv | HostEnv, quiet: bool, network: str
+    ) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.history = History(config.seed, config.seeds)
+        self.state: Any = None  # the latest good one
+        self._config, self._directory, self._env, self._network = config, directory, env, network
+        self._sinks: list[Sink] = [] if quiet else [Terminal(config)]
+        if directory:
+            write_json(directory.path / "config.json", config.to_json())
+            self._sinks.append(JsonLines(directory.path / "metrics.jsonl"))
+            if tensorboard_installed():
+                self._sinks.append(TensorBoard(directory.path / "tensorboard", config))
+
+    def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
+        """Send one update's rows everywhere."""
+        rows = self.history.add(metrics, time_s)
+        self.rows += rows
+        for sink in self._sinks:
+            sink.write(rows)
+        return rows
+
+    def finish(self, result: Result) -> None:
+        """Write the result."""
+        if self._directory:
+            write_json(self._directory.path / "result.json", result.to_json())
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Save the policies, also after a fault; then the fault's traceback."""
+        for sink in self._sinks:
+            sink.close()
+        if self._directory:
+            path, state = self._directory.path, self.state
+            spaces = self._env.observation_space, self._env.action_space
+            save_agents(path, state.params, state.obs_moments, *spaces, self._network)
+            if kind is not None:
+                (path / "error.log").write_text(traceback.format_exc())
+        if not isinstance(self._env, JaxEnv):
+            self._env.close()
+
+
+class RunDirectory:
+    """A new, writable directory; found not to be so before anything else is done."""
+
+    def __init__(self, path: Path) -> None:
+        if (path / "config.json").exists():
+            raise StorageError(f"{path} already holds a run: choose another --out, or move it away")
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        self.path, self._made = path, missing[-1] if missing else None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / ".probe").touch()
+            (path / ".probe").unlink()
+        except OSError as error:
+            self.discard()
+            raise StorageError(f"cannot write to {path}: {error.strerror}. Choose another --out") from error
+
+    def discard(self) -> None:
+        """Remove what the constructor made."""
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+
+class CompileClock:
+    """Seconds JAX has spent tracing and compiling since this was made."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._add)
+
+    def _add(self, event: str, duration: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            self._total += duration
+
+    def seconds(self) -> float:
+        """The sum so far; stops listening."""
+        jax.monitoring.unregister_event_duration_listener(self._add)
+        return self._total
+
+
+def proximax_version() -> str:
+    """The installed version."""
+    try:
+        return version("proximax")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,101 @@
+"""The records that travel between the modules, and the words they use.
+
+``terminated``  the world ended: nothing after this step has value.
+``truncated``   only the clock ended: the future still has value.
+``last``        ``terminated | truncated``.
+``first``       this observation opens an episode (a recurrent carry is reset here).
+``final_obs``   the observation the action really led to, before any reset.
+``valid``       0 marks a row that is no transition: the reset step of next-step autoreset.
+
+Axes: ``T`` time steps, ``N`` environments, ``S`` seeds, ``A`` action dimensions. Arrays are time-major, ``[T, N, ...]``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+Array = jax.Array | np.ndarray
+PyTree = Any
+Key = jax.Array
+Params = PyTree
+Metrics = dict[str, Any]
+
+
+class Moments(NamedTuple):
+    """Count, mean and summed squared deviation M2 of everything seen; the variance is M2 / count."""
+
+    count: Float[Array, ""]
+    mean: Float[Array, "*shape"]
+    m2: Float[Array, "*shape"]
+
+
+class Step(NamedTuple):
+    """What every environment gives back for one action, whatever its own API. Arrays are ``[N, ...]``."""
+
+    obs: PyTree  # the observation to act on next: the first one of a new episode after a reset
+    final_obs: PyTree  # the observation this action led to; equals ``obs`` unless the episode ended
+    reward: Array
+    terminated: Array
+    truncated: Array
+    first: Array  # ``obs`` opens an episode
+    valid: Array  # this step was a transition (see the module's docstring)
+
+
+class Transition(NamedTuple):
+    """A rollout: ``T`` steps of ``N`` environments, every field ``[T, N, ...]``.
+
+    Two value arrays and no "last value": ``next_value[t] = V(final_obs[t])`` is the value of the state that step ``t``
+    really reached, so a time limit in the middle of a rollout and the cut at its end are the same case.
+    """
+
+    obs: PyTree
+    final_obs: PyTree
+    first: Array
+    action: PyTree  # as sampled, before clipping to the action space
+    log_prob: Array  # log π(action | obs) at the moment of acting
+    reward: Array
+    terminated: Array
+    truncated: Array
+    valid: Array
+    value: Array | None = None  # V(obs); filled by ``rollout.with_values``
+    next_value: Array | None = None  # V(final_obs)
+
+
+class RolloutState(NamedTuple):
+    """Where acting stands between two rollouts. Arrays are ``[N, ...]``."""
+
+    env_state: PyTree  # of a JAX environment; () for environments that live outside the program
+    obs: PyTree
+    first: Array
+    carry: PyTree  # of the policy; () for feed-forward networks
+    episode_return: Array  # raw reward since the episode's start
+    episode_length: Array
+
+
+class RewardScale(NamedTuple):
+    """State of the return-based reward scaling (``maths.running.scale_reward``)."""
+
+    discounted_return: Array  # [N]
+    moments: Moments  # of the discounted return
+
+
+class TrainState(NamedTuple):
+    """Everything that decides the future of a run."""
+
+    params: Params
+    opt_state: PyTree
+    obs_moments: Moments | None  # None: observations are not normalised
+    reward_scale: RewardScale
+    rollout: RolloutState
+    key: Key
+    update: Array  # updates done so far: the schedules' position
+
+
+class Learner(NamedTuple):
+    """An algorithm: a pair of functions."""
+
+    init: Callable[[Key], TrainState]
+    step: Callable[[TrainState], tuple[TrainState, Metrics]]
