@@ -20,7 +20,7 @@ from proximax.errors import CheckpointError, StorageError
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
 from proximax.spaces import init_obs_moments, obs_dtype
-from proximax.types import Moments, Params, PyTree
+from proximax.types import Moments, Params, PyTree, host_key
 
 FORMAT = 1
 
@@ -54,7 +54,7 @@ class Agent:
             raise ValueError(f"observation of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]")
         single = x.shape == shape
         batch = x[None] if single else x
-        key = jax.random.wrap_key_data(self._rng.integers(0, 2**32, 2, np.uint32))
+        key = host_key(self._rng.integers(0, 2**32, 2, np.uint32))
         action = np.asarray((self._sample if sample else self._mode)(self.params, self.obs_moments, batch, key))
         action = action.astype(self.action_space.dtype)
         if not single:
@@ -72,7 +72,7 @@ class Agent:
 
 
 def _decide(policy: Policy, sample: bool, params: Params, moments: Moments | None, obs: Any, key: Any) -> jax.Array:
-    first = np.ones(obs.shape[0], bool)
+    first = jax.numpy.ones(obs.shape[0], bool)
     dist, _, _ = policy.apply(params, policy.initial_carry(obs.shape[0]), policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode())
 
@@ -88,9 +88,7 @@ def load(run_dir: str | Path, *, seed: int | None = None, network: Network | Non
         returns = _read_json(Path(run_dir) / "result.json").get("returns") or [0.0]
         seed = config.seed + int(np.argmax([-np.inf if r is None else r for r in returns]))
     if not config.seed <= seed < config.seed + config.seeds:
-        raise CheckpointError(
-            f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}"
-        )
+        raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
     return agents[seed - config.seed]
 
 
@@ -108,8 +106,20 @@ def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[li
     # The structure comes from the config, never from the file.
     like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo.normalise_obs))
     params, moments = _rebuild(like, tensors, config.seeds, path)
-    pick = lambda i: jax.tree.map(lambda x: x[i], (params, moments))  # noqa: E731
-    return [Agent(policy, *pick(i), observation_space, action_space) for i in range(config.seeds)], config
+    return split_agents(policy, params, moments, observation_space, action_space), config
+
+
+def split_agents(
+    policy: Policy,
+    params: Params,
+    obs_moments: Moments | None,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+) -> list[Agent]:
+    """One agent per seed, from arrays with a leading axis S."""
+    leaves, structure = jax.tree.flatten((params, obs_moments))
+    each = [jax.tree.unflatten(structure, row) for row in zip(*(np.asarray(leaf) for leaf in leaves))]
+    return [Agent(policy, one, moments, observation_space, action_space) for one, moments in each]
 
 
 def save_agents(
@@ -194,7 +204,9 @@ def _rebuild(like: PyTree, tensors: dict[str, np.ndarray], seeds: int, path: Pat
         raise CheckpointError(f"{path} does not fit this network: {', '.join(odd[:4])} only on one side")
     for name, leaf in named.items():
         if tensors[name].shape != (seeds, *leaf.shape):
-            raise CheckpointError(f"{path}: {name} is {tensors[name].shape}, the config makes it {(seeds, *leaf.shape)}")
+            raise CheckpointError(
+                f"{path}: {name} is {tensors[name].shape}, the config makes it {(seeds, *leaf.shape)}"
+            )
         if not np.isfinite(tensors[name]).all():
             raise CheckpointError(f"{path}: {name} holds values that are not finite")
     return jax.tree.unflatten(jax.tree.structure(like), [tensors[name] for name in named])

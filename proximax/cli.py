@@ -7,18 +7,19 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from proximax.config import Algorithm, Autoreset, PPOConfig
-from proximax.errors import ProximaxError, UsageError
+from proximax.errors import ProximaxError
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a policy and evaluate it. Settings come from the preset tuned for ENV, where there is one; flags override it."""
+    """Train a policy and evaluate it. Settings come from ENV's preset, if there is one; flags override them."""
 
     env: Annotated[str, tyro.conf.Positional]
     """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
@@ -77,12 +78,11 @@ class Presets:
     """Show the traceback of an error."""
 
 
-Command = (
+Command: Any = (
     Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )
-CONFIG = (tyro.conf.FlagConversionOff, tyro.conf.OmitSubcommandPrefixes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: list[str]) -> Train | Eval | Presets:
-    """The command. ``train`` is parsed twice: the environment and preset named decide the defaults, also those of --help."""
+    """The command. ``train`` is parsed twice: its environment and preset decide the defaults, also those of --help."""
     names = [a for a in arguments if a not in ("--help", "-h")]
     if names[:1] != ["train"] or len(names) < 2:
         return _tyro(Command, arguments)
@@ -125,13 +125,12 @@ def parse(arguments: list[str]) -> Train | Eval | Presets:
         env, preset = first.env, first.preset
     else:  # help: the rest may be incomplete
         env = next((a for a in names[1:2] if not a.startswith("-")), "")
-        preset = next((b for a, b in zip(names, names[1:]) if a == "--preset"), None)
+        preset = next((b for a, b in pairwise(names) if a == "--preset"), None)
     return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset))
 
 
-def _tyro(what, arguments, prog="proximax", default=None):  # type: ignore[no-untyped-def]
-    extra = {} if default is None else {"default": default}
-    return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **extra)
+def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = tyro.MISSING) -> Any:
+    return tyro.cli(what, prog=prog, args=arguments, default=default, config=(tyro.conf.FlagCreatePairsOff,))
 
 
 def train_defaults(env: str, preset: str | None) -> Train:
@@ -184,7 +183,7 @@ def use_device(device: str) -> None:
         raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
 
 
-def report(result) -> str:  # type: ignore[no-untyped-def]
+def report(result: Any) -> str:
     """The end of a training run in a few lines."""
     from proximax.sinks import sparkline
 
@@ -199,13 +198,16 @@ def report(result) -> str:  # type: ignore[no-untyped-def]
     ]
     if config.stop_at is not None:
         met = result.stopped_by == "stop_at"
-        lines.append(f"{'reached' if met else 'did not reach'} {config.stop_at:g} {'before' if met else 'in'} {config.steps:,} steps")
+        lines.append(f"goal      {config.stop_at:g} {'reached' if met else f'not reached in {config.steps:,} steps'}")
     lines += [f"note: {note}" for note in result.notes]
-    lines += [f"saved in {result.directory}", f"next: proximax eval {result.directory}   or, to train another: proximax presets"]
+    lines += [
+        f"saved in {result.directory}",
+        f"next: proximax eval {result.directory}   or, to train another: proximax presets",
+    ]
     return "\n".join(lines)
 
 
-def score_line(summary, seeds: int, episodes: int) -> str:  # type: ignore[no-untyped-def]
+def score_line(summary: Any, seeds: int, episodes: int) -> str:
     """Mean, interquartile mean and interval in one line."""
     if summary.mean != summary.mean:
         return f"return    n/a: not all of the {episodes} evaluation episodes ended"

@@ -15,7 +15,7 @@ Activation = Literal["tanh", "relu", "elu", "silu"]
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How PPO learns. Defaults are the MuJoCo settings of "The 37 implementation details of PPO" (Huang et al. 2022) where no other source is named."""
+    """How PPO learns. A default without a source is that of Huang et al. 2022, "The 37 implementation details of PPO"."""
 
     num_steps: int = 256
     """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""
@@ -34,7 +34,7 @@ class PPOConfig:
     epsilon: float = 0.2
     """ε, half-width of the ratio's clip band. Source: arXiv 1707.06347, section 6.1."""
     value_epsilon: float | None = None
-    """Half-width of the value clip, in units of scaled returns; None: plain value loss (arXiv 2006.05990 finds no gain)."""
+    """Half-width of the value clip, in units of scaled returns; None: no clip (arXiv 2006.05990 finds no gain)."""
     value_coef: float = 0.5
     """Weight of the value loss."""
     entropy_coef: float = 0.0
@@ -44,13 +44,13 @@ class PPOConfig:
     target_kl: float | None = None
     """Stop the update before a step once the mean k3 KL exceeds 1.5 x this; None: never (Spinning Up uses 0.01)."""
     normalise_obs: bool = True
-    """Observations by running mean and variance, clipped to ±10. Images and discrete observations are never normalised."""
+    """Observations by running mean and variance, clipped to ±10; never images nor discrete observations."""
     scale_reward: bool = True
     """Rewards divided by the running standard deviation of the discounted return."""
     standardise_advantage: bool = True
     """Advantages to mean 0 and standard deviation 1 within each minibatch."""
     recompute_advantage: bool = False
-    """Values and advantages anew with the current critic before every epoch (arXiv 2006.05990, section 3.5), not once."""
+    """Values and advantages anew before every epoch, with the current critic (arXiv 2006.05990, section 3.5)."""
     log_std_init: float = 0.0
     """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
     adam_epsilon: float = 1e-5
@@ -74,12 +74,15 @@ class PPOConfig:
             return found
         batch = self.num_steps * num_envs
         if batch % self.minibatch_size:
+            nearest = _nearest_divisors(batch, self.minibatch_size)
             found.append(
                 f"minibatch_size = {self.minibatch_size} does not divide the rollout of num_steps x num_envs = "
-                f"{self.num_steps} x {num_envs} = {batch} rows; nearest that do: {_nearest_divisors(batch, self.minibatch_size)}"
+                f"{self.num_steps} x {num_envs} = {batch} rows; nearest that do: {nearest}"
             )
         if steps < batch:
-            found.append(f"steps = {steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)")
+            found.append(
+                f"steps = {steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"
+            )
         return found
 
 
@@ -171,13 +174,19 @@ class RunConfig:
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
         found: list[str] = []
-        for name, rule in {"seeds": _Rule(1, whole=True), "seed": _Rule(0, whole=True), "eval_episodes": _Rule(1, whole=True)}.items():
+        for name, rule in {
+            "seeds": _Rule(1, whole=True),
+            "seed": _Rule(0, whole=True),
+            "eval_episodes": _Rule(1, whole=True),
+        }.items():
             found.append(_range_fault(name, getattr(self, name), rule))
         found.append(_range_fault("steps", self.steps, _Rule(1, whole=True)))
         for record, name, choices in _choices(self):
             if getattr(record, name) not in choices:
                 found.append(f"{name} = {getattr(record, name)!r}: must be one of {', '.join(choices)}")
-        found += self.ppo.faults(self.num_envs, self.steps) if not any(found) else self.ppo.faults(self.num_envs, 10**18)
+        found += (
+            self.ppo.faults(self.num_envs, self.steps) if not any(found) else self.ppo.faults(self.num_envs, 10**18)
+        )
         found = [fault for fault in found if fault]
         if found:
             raise UsageError("; ".join(found))

@@ -1,4 +1,4 @@
-"""Score a policy on fresh episodes: raw rewards, frozen normaliser, the same number of episodes from every environment."""
+"""Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,8 +16,9 @@ from proximax.errors import UsageError
 from proximax.networks import Network
 from proximax.policy import Policy
 from proximax.statistics import Summary, summarise_returns
-from proximax.types import Array, Key, Moments, Params, PyTree
+from proximax.types import Array, Key, Moments, Params, PyTree, host_key
 
+DEFAULT_AUTORESET: Autoreset = "auto"
 # An episode still running after this many steps is given up.
 MAX_EPISODE_STEPS = 30_000
 # Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
@@ -25,7 +26,7 @@ HOST_COPIES = 10
 
 
 class Evaluation(NamedTuple):
-    """Returns and lengths of the finished episodes of each seed, ``[S, episodes]``; NaN where an episode never ended."""
+    """Returns and lengths of each seed's finished episodes, ``[S, episodes]``; NaN where an episode never ended."""
 
     returns: np.ndarray
     lengths: np.ndarray
@@ -60,7 +61,7 @@ def evaluate(
     if episodes < 1:
         raise UsageError(f"episodes = {episodes}: must be at least 1")
     if isinstance(run, Agent):
-        agents, autoreset = [run], "auto"
+        agents, autoreset = [run], DEFAULT_AUTORESET
     else:
         agents, config = load_agents(run, network)
         autoreset = config.autoreset
@@ -96,7 +97,7 @@ class Evaluator:
     def __call__(
         self, params: Params, moments: Moments | None, seed: int, episodes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments and, if sampling, the actions."""
+        """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
         returns, lengths = self._run(params, moments, seed, episodes or self.episodes)
         return np.asarray(returns, np.float64), np.asarray(lengths)
 
@@ -115,7 +116,14 @@ def make_evaluator(
 
 
 def choose(
-    policy: Policy, sample: bool, params: Params, moments: Moments | None, carry: PyTree, obs: Array, first: Array, key: Key
+    policy: Policy,
+    sample: bool,
+    params: Params,
+    moments: Moments | None,
+    carry: PyTree,
+    obs: Array,
+    first: Array,
+    key: Key,
 ) -> tuple[jax.Array, PyTree]:
     """The environment's action: the mode, or a sample."""
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
@@ -137,7 +145,8 @@ def score_host(
     slot = np.concatenate([[0], np.cumsum(quota)[:-1]])  # where each environment's results go
     played, total, length = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
     returns, lengths = np.full(episodes, np.nan), np.zeros(episodes, int)
-    obs, first, carry = env.reset(env_seeds(seed, n)), np.ones(n, bool), policy.initial_carry(n)
+    obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
+    first: Any = np.ones(n, bool)
     keys = sampling_keys(seed)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
         action, carry = act(params, moments, carry, obs, first, next(keys))
@@ -157,7 +166,7 @@ def sampling_keys(seed: int) -> Any:
     """An endless stream of keys, made without compiling."""
     rng = np.random.default_rng(seed)
     while True:
-        yield jax.random.wrap_key_data(rng.integers(0, 2**32, 2, np.uint32))
+        yield host_key(rng.integers(0, 2**32, 2, np.uint32))
 
 
 def score_jax(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -24,8 +25,8 @@ class Network(NamedTuple):
     """Actor and critic as a pair of functions.
 
     ``init(key, obs)`` makes parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
-    ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete actions,
-    means for Box actions) and the values ``[B]``.
+    ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete
+    actions, means for Box actions) and the values ``[B]``.
     """
 
     init: Callable[[Key, jax.Array], Params]
@@ -75,7 +76,7 @@ def _dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> Py
 
 
 def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
-    return [_dense(rng, rows, columns, HIDDEN_GAIN) for rows, columns in zip(sizes[:-1], sizes[1:])]
+    return [_dense(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
 
 
 def _affine(layer: PyTree, x: jax.Array) -> jax.Array:

@@ -90,4 +90,6 @@ def check_outputs(network: Network, params: Params, example: jax.Array, action_s
             f"the network's policy output has shape {out.shape}; the action space {action_space} needs {wanted}"
         )
     if value.shape != wanted[:1]:
-        raise UsageError(f"the network's value has shape {value.shape}; it must be {wanted[:1]}, one number per observation")
+        raise UsageError(
+            f"the network's value has shape {value.shape}; it must be {wanted[:1]}, one number per observation"
+        )

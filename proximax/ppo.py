@@ -20,9 +20,22 @@ from proximax.config import PPOConfig, RunConfig
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
 from proximax.maths import init_moments, scale_reward, update_moments
 from proximax.policy import Policy
-from proximax.rollout import act, collect, host_buffers, start, start_host, unroll, with_values
+from proximax.rollout import Acted, act, collect, host_buffers, start, start_host, unroll, with_values
 from proximax.spaces import init_obs_moments
-from proximax.types import Key, Learner, Metrics, RewardScale, RolloutState, TrainState, Transition
+from proximax.types import (
+    Array,
+    Key,
+    Learner,
+    Metrics,
+    Moments,
+    Params,
+    PyTree,
+    RewardScale,
+    RolloutState,
+    TrainState,
+    Transition,
+    host_key,
+)
 from proximax.update import annealed, init_optimiser, update
 
 
@@ -77,17 +90,31 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig) -> Learne
             state.params, state.obs_moments, carry, obs, first, state.key, t
         )
         rollout, transitions, episodes = collect(env, act_once, now, buffers[0])
-        learned, metrics = learn_seeds(state._replace(rollout=()), transitions)
+        learned, metrics = learn_seeds(without_rollout(state), transitions)
         # The buffers are lent to the program without a copy: wait before the next rollout overwrites them.
         return jax.block_until_ready(learned)._replace(rollout=rollout), metrics | episodes
 
     return Learner(init, step)
 
 
-def act_at(policy: Policy, *arguments: Any) -> Any:
-    """``rollout.act`` with the key of step ``t``: arguments (params, moments, carry, obs, first, key, t)."""
-    *rest, key, t = arguments
-    return act(policy, *rest, jax.random.fold_in(key, t))
+def act_at(
+    policy: Policy,
+    params: Params,
+    moments: Moments | None,
+    carry: PyTree,
+    obs: PyTree,
+    first: Array,
+    key: Key,
+    t: Array,
+) -> Acted:
+    """``rollout.act`` with the key of step ``t`` of this rollout."""
+    return act(policy, params, moments, carry, obs, first, jax.random.fold_in(key, t))
+
+
+def without_rollout(state: TrainState) -> TrainState:
+    """What learning needs: where acting stands stays outside the program."""
+    nothing: Any = ()
+    return state._replace(rollout=nothing)
 
 
 def learn_host(policy: Policy, config: RunConfig, state: TrainState, transitions: Transition) -> Any:
@@ -147,23 +174,23 @@ def fresh_state(
 
 
 def seed_key(seed: int) -> Key:
-    """The key of a run's seed. Hashed, so that neighbouring seeds share nothing, and made without compiling anything."""
-    return split_on_host(jax.random.wrap_key_data(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
+    """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and made without compiling."""
+    return split_on_host(host_key(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
 
 
 def split_on_host(key: Key, num: int) -> list[Key]:
     """``jax.random.split`` for start-up code: NumPy's seed hashing instead of a compiled program (0.1 s)."""
     data = np.asarray(jax.random.key_data(key))
     words = np.random.SeedSequence(data.tolist()).generate_state(num * data.size).reshape(num, data.size)
-    return [jax.random.wrap_key_data(row, impl=str(jax.random.key_impl(key))) for row in words]
+    return [host_key(row) for row in words]
 
 
-def stack_seeds(states: list[TrainState]) -> TrainState:
-    """One state with a leading axis S for ``vmap``, stacked by NumPy (no compiling)."""
-    words = np.stack([np.asarray(jax.random.key_data(state.key)) for state in states])
-    key = jax.random.wrap_key_data(words, impl=str(jax.random.key_impl(states[0].key)))
-    rest = [state._replace(key=(), rollout=state.rollout._replace(env_state=())) for state in states]
-    stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *rest)
-    # An environment's own state may hold keys: JAX stacks it.
-    env_state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.rollout.env_state for state in states))
-    return stacked._replace(key=key, rollout=stacked.rollout._replace(env_state=env_state))
+def stack_seeds(states: Sequence[TrainState]) -> TrainState:
+    """One state with a leading axis S for ``vmap``."""
+
+    def stack(*leaves: Any) -> Any:
+        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+            return host_key(np.stack([np.asarray(jax.random.key_data(x)) for x in leaves]))
+        return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
+
+    return jax.tree.map(stack, *states)

@@ -100,21 +100,24 @@ def unroll(
 def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
     """Reset S x N host environments, seed ``s``'s with ``seeds[s]``; arrays are ``[S, N, ...]``."""
     shape = len(seeds), len(seeds[0])
+    first, zeros = (np.full(shape, x) for x in (True, 0.0))
     obs = env.reset([seed for group in seeds for seed in group])
     carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
-    return RolloutState((), obs.reshape(*shape, *obs.shape[1:]), np.ones(shape, bool), carry, np.zeros(shape), np.zeros(shape))
+    return host_state(obs.reshape(*shape, *obs.shape[1:]), first, carry, zeros, zeros.copy())
+
+
+def host_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:
+    """A ``RolloutState`` of NumPy arrays; the environments' own state is theirs."""
+    return RolloutState((), obs, first, carry, total, length)
 
 
 def collect(
-    env: HostEnv,
-    act_once: Callable[[PyTree, np.ndarray, np.ndarray, int], Acted],
-    state: RolloutState,
-    buffers: Transition,
+    env: HostEnv, act_once: Callable[[PyTree, Any, Any, int], Acted], state: RolloutState, buffers: Any
 ) -> tuple[RolloutState, Transition, Episodes]:
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once(carry, obs, first, t)`` is the compiled ``act`` of all seeds.
 
-    One compiled call and one environment call per step. Whatever the environment hands out is copied into the buffers at
-    once, since it may be overwritten at its next step.
+    One compiled call and one environment call per step. Whatever the environment hands out is copied into the buffers
+    at once, since it may be overwritten at its next step.
     """
     shape = buffers.reward.shape[1:]
     obs, first, carry = state.obs, state.first, state.carry
@@ -136,14 +139,13 @@ def collect(
             for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
                 ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
             total[last] = length[last] = 0.0
-    return RolloutState((), obs.copy(), first.copy(), carry, total, length), buffers, ended
+    return host_state(obs.copy(), first.copy(), carry, total, length), buffers, ended
 
 
 def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:
     """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``."""
 
-
-    def empty(like: PyTree, dtype: type | None = None) -> np.ndarray:
+    def empty(like: PyTree, dtype: type | None = None) -> Any:
         return np.empty((num_steps, *like.shape), dtype or like.dtype)
 
     return Transition(

@@ -37,9 +37,8 @@ def check_action_space(space: spaces.Space[Any]) -> None:
         wrong = np.isnan(space.low) | np.isnan(space.high) | (space.low >= space.high)
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise UsageError(
-                f"action space bounds at {at} are low = {space.low[at]}, high = {space.high[at]}; low must be below high"
-            )
+            bounds = f"low = {space.low[at]}, high = {space.high[at]}"
+            raise UsageError(f"action space bounds at {at} are {bounds}; low must be below high")
     elif not isinstance(space, spaces.Discrete):
         raise UsageError(f"action space is a {type(space).__name__}. Supported: Discrete, Box")
 
@@ -109,4 +108,6 @@ def env_action(space: spaces.Space[Any], action: jax.Array) -> jax.Array:
     centre, half, floor, ceiling = (np.reshape(part, (*lead, -1)) for part in (centre, half, space.low, space.high))
     # The last clip catches the rounding of the mapping and holds one-sided bounds.
     mapped = jnp.where(np.reshape(bounded, (*lead, -1)), jnp.clip(action, -1.0, 1.0) * half + centre, action)
-    return jnp.clip(mapped, floor.astype(np.float32), ceiling.astype(np.float32)).reshape(action.shape[:-1] + space.shape)
+    return jnp.clip(mapped, floor.astype(np.float32), ceiling.astype(np.float32)).reshape(
+        action.shape[:-1] + space.shape
+    )

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from proximax.agent import Agent, save_agents, write_json
+from proximax.agent import Agent, save_agents, split_agents, write_json
 from proximax.config import Algorithm, PPOConfig, RunConfig, check_names
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env
 from proximax.envs.host import EnvPoolEnv, ignores_seed
@@ -72,7 +72,6 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """The content of ``result.json``; a return is null where an episode never ended."""
         summary = self.summary
-        number = lambda x: float(x) if math.isfinite(x) else None  # noqa: E731
         return {
             "env": self.config.env,
             "algo": self.config.algo,
@@ -81,10 +80,10 @@ class Result:
             "wall_s": round(self.wall_s, 3),
             "compile_s": round(self.compile_s, 3),
             "steps_per_s": round(self.steps_per_s, 1),
-            "return_mean": number(summary.mean),
-            "return_iqm": number(summary.iqm),
+            "return_mean": finite_or_none(summary.mean),
+            "return_iqm": finite_or_none(summary.iqm),
             "return_ci95": summary.ci95,
-            "returns": [number(x) for x in self.evaluation.returns.mean(axis=1)],
+            "returns": [finite_or_none(x) for x in self.evaluation.returns.mean(axis=1)],
             "eval_episodes": self.config.eval_episodes,
             "stopped_by": self.stopped_by,
             "notes": self.notes,
@@ -133,7 +132,9 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> RunC
     if isinstance(num_envs := getattr(env, "num_envs", None), int):
         total, seeds = num_envs, run_fields.get("seeds", 1)
         if total % seeds:
-            raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
+            raise UsageError(
+                f"the vector environment has {total} environments, which {seeds} seeds cannot share equally"
+            )
         run_fields["num_envs"] = total // seeds
     return RunConfig(**{"env": name, **run_fields, "ppo": ppo})
 
@@ -147,11 +148,16 @@ def run(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Result:
-    """Train exactly ``config`` (as read from a ``config.json``); ``env`` stands in for ``config.env`` where it was an object."""
+    """Train exactly ``config``, as read from a config.json; ``env`` stands in for a ``config.env`` that was an object.
+
+    The rest is as in ``train``.
+    """
     config.check()
     env = config.env if env is None else env
     if config.stop_at is not None and not remakable(env):
-        raise UsageError("stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object")
+        raise UsageError(
+            "stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object"
+        )
     began, clock = time.perf_counter(), CompileClock()
     directory = RunDirectory(Path(out)) if out is not None else None
     try:
@@ -169,10 +175,10 @@ def run(
             stopped_by = loop(config, learner, recorder, stopper, callbacks, began)
         trained_s = time.perf_counter() - began
         evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
-        agents = split_agents(recorder.state, policy, made)
+        arrays = recorder.state.params, recorder.state.obs_moments
         result = Result(
             config=config,
-            agents=agents,
+            agents=split_agents(policy, *arrays, made.observation_space, made.action_space),
             evaluation=evaluation,
             history=recorder.rows,
             steps=int(recorder.history.steps.max()),
@@ -203,7 +209,7 @@ def loop(
         recorder.state = state
         if stopper.reached(state, recorder.history.update):
             return "stop_at"
-        if any([callback(rows) for callback in callbacks]):
+        if sum(bool(callback(rows)) for callback in callbacks):  # every one is called
             return "callback"
     return "steps"
 
@@ -241,7 +247,7 @@ class Stopper:
 def final_evaluation(
     config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
 ) -> Evaluation:
-    """Every seed's policy on fresh environments; on the training ones, which are done, where they cannot be made again."""
+    """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
     if not remakable(env):
         return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, sample=False), state, config)
     evaluator = make_evaluator(env, policy, config.eval_episodes, autoreset=config.autoreset)
@@ -262,21 +268,14 @@ def evaluate_seeds(
     return Evaluation(np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]))
 
 
-def split_agents(state: TrainState, policy: Policy, env: JaxEnv | HostEnv) -> list[Agent]:
-    """One agent per seed."""
-    arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
-    return [
-        Agent(policy, *jax.tree.map(lambda x, i=i: x[i], arrays), env.observation_space, env.action_space)
-        for i in range(state.update.shape[0])
-    ]
-
-
 def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> tuple[Learner, TrainState]:
     """The learner of all seeds side by side, and its first state ``[S, ...]``."""
     keys = [seed_key(config.seed + i) for i in range(config.seeds)]
     if isinstance(env, JaxEnv):
         one = make_learner(env, policy, config)
-        return one._replace(step=jax.jit(jax.vmap(one.step), donate_argnums=0)), stack_seeds([one.init(key) for key in keys])
+        return one._replace(step=jax.jit(jax.vmap(one.step), donate_argnums=0)), stack_seeds(
+            [one.init(key) for key in keys]
+        )
     learner = make_host_learner(env, policy, config)
     return learner, learner.init(keys)
 
@@ -300,8 +299,8 @@ def check_finite(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["finite"] != 1:
             raise NumericalError(
-                f"loss or gradient not finite in update {row['update']} of seed {row['seed']}, after {row['steps']} steps; "
-                "the step was not taken. Lower the learning rate, or look for huge rewards or observations"
+                f"loss or gradient not finite: update {row['update']} of seed {row['seed']}, at {row['steps']} steps. "
+                "Lower the learning rate, or look for huge rewards or observations"
             )
 
 
@@ -381,14 +380,19 @@ class CompileClock:
         self._total = 0.0
         jax.monitoring.register_event_duration_secs_listener(self._add)
 
-    def _add(self, event: str, duration: float, **_: Any) -> None:
+    def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event.startswith("/jax/core/compile/"):
-            self._total += duration
+            self._total += duration_secs
 
     def seconds(self) -> float:
         """The sum so far; stops listening."""
         jax.monitoring.unregister_event_duration_listener(self._add)
         return self._total
+
+
+def finite_or_none(x: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return float(x) if math.isfinite(x) else None
 
 
 def proximax_version() -> str:

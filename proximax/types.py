@@ -7,27 +7,31 @@
 ``final_obs``   the observation the action really led to, before any reset.
 ``valid``       0 marks a row that is no transition: the reset step of next-step autoreset.
 
-Axes: ``T`` time steps, ``N`` environments, ``S`` seeds, ``A`` action dimensions. Arrays are time-major, ``[T, N, ...]``.
+Axes: ``T`` time steps, ``N`` environments, ``S`` seeds, ``A`` action dimensions. Arrays are time-major, [T, N, ...].
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jaxtyping import Float
 
-Array = jax.Array | np.ndarray
+Array = jax.Array  # or, outside compiled code, a NumPy array
 PyTree = Any
 Key = jax.Array
 Params = PyTree
 Metrics = dict[str, Any]
 
 
+def host_key(words: Any) -> Key:
+    """A key, or an array of keys, from ``[..., 2]`` 32-bit words, without compiling anything."""
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 class Moments(NamedTuple):
     """Count, mean and summed squared deviation M2 of everything seen; the variance is M2 / count."""
 
-    count: Float[Array, ""]
+    count: Float[Array, ""]  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     mean: Float[Array, "*shape"]
     m2: Float[Array, "*shape"]
 
@@ -95,7 +99,7 @@ class TrainState(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """An algorithm: a pair of functions."""
+    """An algorithm: a pair of functions. ``init`` takes one key, or for host environments those of all S seeds."""
 
-    init: Callable[[Key], TrainState]
+    init: Callable[[Any], TrainState]
     step: Callable[[TrainState], tuple[TrainState, Metrics]]

@@ -48,8 +48,7 @@ class Stats(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What gradient steps change. Parameters are one flat vector here: one fused Adam instead of one per array, which
-    compiles in four fifths of the time."""
+    """What gradient steps change. Parameters are one flat vector: one Adam instead of one per array compiles faster."""
 
     params: jax.Array
     opt_state: PyTree
@@ -64,7 +63,7 @@ class Rates(NamedTuple):
 
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Global-norm clipping, then Adam's direction, on the flat gradient; ``gradient_step`` applies the annealed step size."""
+    """Global-norm clipping, then Adam's direction, for the flat gradient; ``gradient_step`` scales it by the rate."""
     adam = optax.scale_by_adam(eps=config.adam_epsilon)
     return adam if config.max_grad_norm is None else optax.chain(optax.clip_by_global_norm(config.max_grad_norm), adam)
 

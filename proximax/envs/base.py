@@ -26,8 +26,8 @@ class JaxEnv(NamedTuple):
 class HostEnv(Protocol):
     """``num_envs`` environments outside the compiled program, stepped together on NumPy arrays.
 
-    Every autoreset mode comes out as the same ``Step``: ``final_obs`` before the reset, ``first`` where ``obs`` opens an
-    episode, ``valid`` 0 where the step was only a reset. ``step`` may reuse the arrays it returns at its next call.
+    Every autoreset mode comes out as the same ``Step``: ``final_obs`` before the reset, ``first`` where ``obs`` opens
+    an episode, ``valid`` 0 where the step was only a reset. ``step`` may reuse the arrays it returns at its next call.
     """
 
     num_envs: int

@@ -28,8 +28,8 @@ MODES: dict[str, AutoresetMode] = {
 # One process per environment costs about 0.1 ms a step; below this step time the plain loop is faster.
 ASYNC_STEP_SECONDS = 2e-3
 OLD_API = (
-    "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 is "
-    'needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
+    "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 "
+    'is needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
 )
 
 
@@ -43,20 +43,22 @@ class GymnasiumEnv:
         self.action_space: spaces.Space[Any] = env.single_action_space
         self.mode = autoreset_mode(env, autoreset)
         self._dtype = env.action_space.dtype
-        self._last = np.zeros(self.num_envs, bool)
+        self._last: Any = np.zeros(self.num_envs, bool)
+        self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """New episodes; a vector environment with one generator for all its environments gets the first seed."""
         each = isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
+        seed: Any = list(seeds) if each else seeds[0]
         try:
-            obs, _ = self.env.reset(seed=list(seeds) if each else seeds[0])
+            obs, _ = self.env.reset(seed=seed)
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
         self._last[:] = False
         return np.array(obs, obs_dtype(self.observation_space))
 
-    def step(self, action: np.ndarray) -> Step:
+    def step(self, action: Any) -> Step:
         """One step in any autoreset mode."""
         try:
             obs, reward, terminated, truncated, info = self.env.step(action.astype(self._dtype, copy=False))
@@ -75,7 +77,7 @@ class GymnasiumEnv:
             raise
         except Exception as error:
             raise environment_fault("step", error, self._steps) from error
-        return Step(obs, final_obs, reward, terminated, truncated, last, np.ones(self.num_envs, bool))
+        return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
 
     def _reset_ended(self, obs: np.ndarray, last: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """(observations to act on, observations before the reset) at a step with ends."""
@@ -86,8 +88,8 @@ class GymnasiumEnv:
         given = info.get("final_obs", info.get("final_observation"))
         if given is None:
             raise EnvironmentFault(
-                f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no 'final_obs', "
-                "which same-step autoreset must give. Use another autoreset mode, or name the right one with --autoreset"
+                f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
+                "'final_obs', which same-step autoreset must give. Name the mode it really has with --autoreset"
             )
         for i in np.flatnonzero(last):
             final_obs[i] = given[i]
@@ -130,7 +132,8 @@ class Groups:
     def step(self, action: np.ndarray) -> Step:
         """Step each group with its share of the actions."""
         steps = [env.step(part) for env, part in zip(self.envs, np.split(action, self._ends))]
-        return Step(*(np.concatenate(parts) for parts in zip(*steps)))
+        parts: list[Any] = [np.concatenate(part) for part in zip(*steps)]
+        return Step(*parts)
 
     def close(self) -> None:
         """Close every group."""
@@ -139,7 +142,7 @@ class Groups:
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
-    """The mode the environment states, else the one the user states; a guess would silently spoil every episode's end."""
+    """The mode the environment states, else the user; a guess would silently spoil every episode's end."""
     stated = (env.metadata or {}).get("autoreset_mode")
     if isinstance(stated, AutoresetMode):
         if wanted != "auto" and MODES[wanted] is not stated:
@@ -154,7 +157,7 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> Autorese
 
 
 def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> GymnasiumEnv:
-    """``num_envs`` copies of a single environment, stepped in this process or, where a step is slow, each in its own."""
+    """``num_envs`` copies of one environment, stepped in this process or, where a step is slow, each in its own."""
     slow = (os.cpu_count() or 1) > 1 and num_envs > 1 and step_seconds(make) > ASYNC_STEP_SECONDS
     fns = [make] * num_envs
     if slow:  # forkserver: forking this process after JAX has started its threads can deadlock
@@ -202,6 +205,6 @@ def failing_index(trace: TracebackType | None) -> int | None:
     while trace is not None:
         frame = trace.tb_frame
         if isinstance(frame.f_locals.get("self"), SyncVectorEnv) and isinstance(frame.f_locals.get("i"), int):
-            return frame.f_locals["i"]
+            return int(frame.f_locals["i"])
         trace = trace.tb_next
     return None

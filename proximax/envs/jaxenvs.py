@@ -62,7 +62,7 @@ def _observation(obs: Any, dtype: Any) -> jax.Array:
 
 
 def to_gymnasium(space: Any, what: str) -> spaces.Space[Any]:
-    """gymnax's space as Gymnasium's."""
+    """Gymnax's space as Gymnasium's."""
     kind = type(space).__name__
     if kind == "Discrete":
         return spaces.Discrete(int(space.n))

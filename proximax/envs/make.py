@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.envs.host import EnvPoolEnv, GymnasiumEnv, Groups, environment_fault, vectorise
+from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, environment_fault, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
 from proximax.errors import DependencyError, ProximaxError, UsageError
@@ -98,6 +98,7 @@ class MakeEnv:
         self.name = name
 
     def __call__(self) -> gymnasium.Env[Any, Any]:
+        """Make one."""
         return gymnasium.make(self.name)
 
 

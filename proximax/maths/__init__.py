@@ -15,7 +15,6 @@ from proximax.maths.objectives import (
     value_loss,
 )
 from proximax.maths.running import (
-    Moments,
     batch_moments,
     init_moments,
     merge_moments,
@@ -24,6 +23,7 @@ from proximax.maths.running import (
     update_moments,
     variance,
 )
+from proximax.types import Moments
 
 __all__ = [
     "Categorical",

@@ -52,7 +52,7 @@ def gae(
 
     ``value`` is V(s_t), ``next_value`` V(final_obs_t), the value of the state step t really reached before any reset:
     a truncated step keeps its future, a terminated one does not, and neither looks across the episode's end.
-    All arrays ``[T, *N]``. A row that is no transition gets a number of no meaning; nothing before it reads that number.
+    All arrays ``[T, *N]``. A row that is no transition gets a number of no meaning, which nothing before it reads.
     Source: Schulman et al. 2016 (arXiv 1506.02438), equations 11 and 16.
     """
     last = terminated | truncated
@@ -80,7 +80,7 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
     total = jnp.maximum(jnp.sum(w), 1.0)
     mean = jnp.sum(w * x) / total
     deviation = x - mean
-    # Equal rows can miss their rounded mean by an ulp; dividing that by a standard deviation of one ulp would make it ±1.
-    noise = 4 * jnp.finfo(x.dtype).eps * jnp.abs(mean)
+    # Equal rows can miss their rounded mean by an ulp; divided by a standard deviation of one ulp that would be ±1.
+    noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(mean)
     std = jnp.sqrt(jnp.sum(w * jnp.square(deviation)) / total)
     return jnp.where(std > noise, deviation / (std + 1e-8), 0.0)

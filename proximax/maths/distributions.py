@@ -28,7 +28,7 @@ class Distribution(Protocol):
 
 
 class Categorical(NamedTuple):
-    """One of ``n`` choices; ``logits`` ``[..., n]`` need not be normalised. A logit of -inf has probability exactly 0."""
+    """One of ``n`` choices; ``logits`` ``[..., n]`` need not be normalised. A logit of -inf means probability 0."""
 
     logits: Float[Array, "*B n"]
 
@@ -37,7 +37,7 @@ class Categorical(NamedTuple):
         return jax.random.categorical(key, self.logits)
 
     def log_prob(self, action: Int[Array, "*B"]) -> Float[Array, "*B"]:
-        """log p(action)."""
+        """Log p(action)."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
         # ``where`` and not a product: 0 times the -inf of a forbidden action would be NaN.
         return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
@@ -69,7 +69,7 @@ class Gaussian(NamedTuple):
     log_std: Float[Array, "*B A"]
 
     def sample(self, key: Array) -> Float[Array, "*B A"]:
-        """mean + std ε, ε ~ N(0, 1)."""
+        """Mean + std ε, ε ~ N(0, 1)."""
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
 
     def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:

@@ -1,6 +1,6 @@
 """The objectives and losses of the road from REINFORCE to PPO, one equation each.
 
-An *objective* is maximised, a *loss* is minimised. All are elementwise: the weighted mean is taken once, in ``update.py``.
+An *objective* is maximised, a *loss* is minimised. All are elementwise: ``update.py`` takes the weighted mean, once.
 ``log_ratio`` is log r = log π(a|s) - log π_old(a|s), ``advantage`` is A; all arrays have the same shape.
 """
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 
 def reinforce_objective(log_prob: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """log π(a|s) A: its gradient is the policy gradient. ``advantage`` may be any return or advantage estimate.
+    """Log π(a|s) A: its gradient is the policy gradient. ``advantage`` may be any return or advantage estimate.
 
     Source: Williams 1992, "Simple statistical gradient-following algorithms", REINFORCE.
     """
@@ -17,7 +17,7 @@ def reinforce_objective(log_prob: Float[Array, "*B"], advantage: Float[Array, "*
 
 
 def surrogate_objective(log_ratio: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """r A: importance sampling of the step alone, with no guard. At r = 1 its gradient is the policy gradient.
+    """R A: importance sampling of the step alone, with no guard. At r = 1 its gradient is the policy gradient.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 6 (L^CPI).
     """
@@ -43,7 +43,7 @@ def penalty_objective(
     kl: Float[Array, "*B"],
     beta: float | Float[Array, ""],
 ) -> Float[Array, "*B"]:
-    """r A - β KL(π_old, π). ``kl`` is the exact divergence of the distributions at each state.
+    """R A - β KL(π_old, π). ``kl`` is the exact divergence of the distributions at each state.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 8 (L^KLPEN).
     """
