@@ -38,7 +38,7 @@ class Train:
     out: Path | None = None
     """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
     stop_at: float | None = None
-    """Stop as soon as the mean evaluation return of all seeds reaches this."""
+    """Stop as soon as the mean evaluation return of every seed reaches this."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
     autoreset: Autoreset = "auto"

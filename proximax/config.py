@@ -158,7 +158,7 @@ class RunConfig:
     num_envs: int = 8
     """N, environments of each seed."""
     stop_at: float | None = None
-    """Stop early once the mean evaluation return of all seeds reaches this; None: train all steps."""
+    """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
     autoreset: Autoreset = "auto"

@@ -37,6 +37,11 @@ class Evaluation(NamedTuple):
         return float(np.mean(self.returns))
 
     @property
+    def worst(self) -> float:
+        """Mean return of the worst seed."""
+        return float(self.returns.mean(axis=1).min())
+
+    @property
     def summary(self) -> Summary:
         """Over seeds, of each one's mean return."""
         return summarise_returns(self.returns.mean(axis=1))

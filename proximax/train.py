@@ -228,14 +228,14 @@ class Stopper:
         self._evaluator: Evaluator | None = None
 
     def reached(self, state: TrainState, update: int) -> bool:
-        """Whether the mean evaluation return of all seeds has reached ``stop_at``."""
+        """Whether the mean evaluation return of every seed has reached ``stop_at``."""
         goal = self._config.stop_at
         if goal is None or update % self._every:
             return False
         self._evaluator = self._evaluator or self._make()
-        if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).mean >= goal:
+        if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).worst >= goal:
             evaluation = evaluate_seeds(self._evaluator, state, self._config)
-            self.evaluation = evaluation if evaluation.mean >= goal else None
+            self.evaluation = evaluation if evaluation.worst >= goal else None
         return self.evaluation is not None
 
     def close(self) -> None:

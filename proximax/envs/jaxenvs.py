@@ -26,7 +26,7 @@ def make_gymnax(name: str) -> JaxEnv:
     try:
         import gymnax
     except ImportError as error:
-        raise DependencyError(f'gymnax:{name} needs gymnax: pip install "proximax[gymnax]"') from error
+        raise DependencyError(f'gymnax:{name} needs {error.name}: pip install "proximax[gymnax]"') from error
     env, params = gymnax.make(name)
     return from_gymnax(env, params)
 

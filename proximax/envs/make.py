@@ -130,7 +130,7 @@ def _make_envpool(name: str, num_envs: int) -> HostEnv:
     try:
         import envpool
     except ImportError as error:
-        raise DependencyError(f'envpool:{name} needs EnvPool: pip install "proximax[envpool]"') from error
+        raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
     _check_known(name, envpool.list_all_envs(), "EnvPool")
 
     def make(seeds: Sequence[int]) -> VectorEnv[Any, Any, Any]:
