@@ -8,7 +8,7 @@ demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at 475
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=proximax,beartype.beartype --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=proximax.maths,beartype.beartype --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

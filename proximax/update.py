@@ -163,7 +163,7 @@ def gradient_step(
         unravel(progress.params), policy, config, moments, minibatch, rates.epsilon
     )
     gradient, _ = ravel_pytree(gradient_tree)
-    norm = optax.global_norm(gradient)
+    norm = jnp.sqrt(jnp.sum(jnp.square(gradient)))
     finite = jnp.isfinite(total) & jnp.isfinite(norm)
     stopped = progress.stopped | ~finite
     if config.target_kl is not None:

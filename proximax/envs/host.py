@@ -50,9 +50,11 @@ class GymnasiumEnv:
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """New episodes; a vector environment with one generator for all its environments gets the first seed."""
         each = isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
-        seed: Any = list(seeds) if each else seeds[0]
+        return self._reset(seed=list(seeds) if each else seeds[0])
+
+    def _reset(self, **how: Any) -> np.ndarray:
         try:
-            obs, _ = self.env.reset(seed=seed)
+            obs, _ = self.env.reset(**how)
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
         self._last[:] = False
@@ -111,7 +113,7 @@ class EnvPoolEnv(GymnasiumEnv):
         """A new pool with these seeds."""
         self.env.close()
         self.env = self._make(seeds)
-        return super().reset(seeds)
+        return self._reset()
 
 
 class Groups:
@@ -169,7 +171,7 @@ def step_seconds(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.
     """The least time of a few steps of a fresh environment; ``budget`` seconds in all, at least three steps."""
     try:
         env = make()
-        env.reset(seed=0)
+        _, _ = env.reset(seed=0)
         env.action_space.seed(0)
         times: list[float] = []
         while len(times) < 3 or (sum(times) < budget and len(times) < 50):

@@ -4,7 +4,7 @@ Leading axes are the batch; each method returns one number (or one action) per b
 """
 
 import math
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class Distribution(Protocol):
 
     def entropy(self) -> Array: ...  # noqa: D102
 
-    def kl(self, other: Self) -> Array: ...  # noqa: D102
+    def kl(self, other: Any) -> Array: ...  # noqa: D102
 
     def mode(self) -> Array: ...  # noqa: D102
 
@@ -47,7 +47,7 @@ class Categorical(NamedTuple):
         log_p = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_p) * _finite(log_p), axis=-1)
 
-    def kl(self, other: Self) -> Float[Array, "*B"]:
+    def kl(self, other: "Categorical") -> Float[Array, "*B"]:
         """KL(self, other) = Σ p (log p - log q), over what both allow."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return jnp.sum(jnp.exp(log_p) * (_finite(log_p) - _finite(log_q)), axis=-1)
@@ -81,7 +81,7 @@ class Gaussian(NamedTuple):
         """Differential entropy: Σ log std + ½ (1 + log 2π), in nats."""
         return jnp.sum(self.log_std + 0.5 * (1.0 + LOG_2PI), axis=-1)
 
-    def kl(self, other: Self) -> Float[Array, "*B"]:
+    def kl(self, other: "Gaussian") -> Float[Array, "*B"]:
         """KL(self, other) = Σ log(σ₂/σ₁) + (σ₁² + (μ₁ - μ₂)²) / (2 σ₂²) - ½."""
         spread = jnp.exp(2.0 * (self.log_std - other.log_std))
         shift = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))

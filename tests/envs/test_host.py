@@ -1,0 +1,293 @@
+"""Episode ends on host environments: TRAPS.md 1 to 7, 17, 32, 33, 34."""
+
+import threading
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from toys import Fixed, Script, valid_rows, vector
+
+from proximax.envs import env_seeds, make_env
+from proximax.envs.host import EnvPoolEnv, GymnasiumEnv, Groups, autoreset_mode, ignores_seed, step_seconds, vectorise
+from proximax.errors import EnvironmentFault, UsageError
+from proximax.rollout import Acted, collect, host_buffers, host_state
+
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
+
+
+def roll(env, num_steps, state=None, seeds=None):
+    """``collect`` with action 0; returns (state, a copy of the buffers, episodes)."""
+    n = env.num_envs
+    if state is None:
+        obs = env.reset(seeds or list(range(n)))
+        state = host_state(obs[None], np.ones((1, n), bool), (), np.zeros((1, n)), np.zeros((1, n)))
+    zeros = np.zeros((1, n, *env.action_space.shape), env.action_space.dtype)
+    buffers = host_buffers(num_steps, state, zeros)
+    acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
+    state, filled, episodes = collect(env, lambda *_: acted, state, buffers)
+    return state, type(filled)(*(x if x is None else x.copy() for x in filled)), episodes
+
+
+def test_trap_03_next_step_autoreset_row_is_no_transition():
+    env = GymnasiumEnv(vector(Fixed, 2, AutoresetMode.NEXT_STEP))
+    _, rollout, _ = roll(env, 8)
+    np.testing.assert_array_equal(rollout.valid[:, 0, 0], [1, 1, 1, 0, 1, 1, 1, 0])
+    np.testing.assert_array_equal(rollout.reward[:, 0, 0], [1, 1, 1, 0, 1, 1, 1, 0])
+    np.testing.assert_array_equal(rollout.first[:, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0])
+
+
+def test_trap_03_an_end_in_the_last_row_makes_row_0_of_the_next_rollout_invalid():
+    env = GymnasiumEnv(vector(Fixed, 2, AutoresetMode.NEXT_STEP))
+    state, rollout, _ = roll(env, 7)
+    assert rollout.valid[:, 0, 0].sum() == 6
+    _, rollout, _ = roll(env, 7, state)
+    np.testing.assert_array_equal(rollout.valid[:, 0, 0], [0, 1, 1, 1, 0, 1, 1])
+    np.testing.assert_array_equal(rollout.first[:, 0, 0], [0, 1, 0, 0, 0, 1, 0])
+
+
+def test_trap_04_every_autoreset_mode_gives_the_same_transitions():
+    rows = []
+    for mode in MODES:
+        env = GymnasiumEnv(vector(Script, 3, mode))
+        state, first, _ = roll(env, 37, seeds=env_seeds(5, 3))
+        _, second, _ = roll(env, 37, state)
+        rows.append([valid_rows(first, i) + valid_rows(second, i) for i in range(3)])
+    for i in range(3):
+        shortest = min(len(mode[i]) for mode in rows)
+        assert shortest > 40
+        assert rows[0][i][:shortest] == rows[1][i][:shortest] == rows[2][i][:shortest]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trap_02_final_obs_is_the_observation_before_the_reset(mode):
+    _, rollout, _ = roll(GymnasiumEnv(vector(Script, 2, mode)), 40)
+    for i in range(2):
+        for obs, final_obs, first, _, terminated, truncated in valid_rows(rollout, i):
+            assert final_obs[:2] == [obs[0], obs[1] + 1]  # same episode, next step: never the reset observation
+            assert first == (obs[1] == 0)
+            assert terminated or truncated or final_obs[1] < 6
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trap_33_episode_returns_are_the_exact_sums_of_raw_rewards(mode):
+    env = GymnasiumEnv(vector(Script, 2, mode))
+    state, _, before = roll(env, 23, seeds=[11, 12])
+    _, _, after = roll(env, 29, state)
+    expected, lengths, finished = 0.0, 0, 0
+    for seed, valid in zip((11, 12), _valid_counts(mode)):
+        one = Script()
+        one.reset(seed=seed)
+        total, length = 0.0, 0
+        for _ in range(valid):
+            _, reward, terminated, truncated, _ = one.step(0)
+            total, length = total + reward, length + 1
+            if terminated or truncated:
+                expected, lengths, finished, total, length = expected + total, lengths + length, finished + 1, 0.0, 0
+                one.reset()
+    assert before["episodes"][0] + after["episodes"][0] == finished
+    assert before["length_sum"][0] + after["length_sum"][0] == lengths
+    assert before["return_sum"][0] + after["return_sum"][0] == pytest.approx(expected, rel=1e-12)
+
+
+def _valid_counts(mode):
+    env = GymnasiumEnv(vector(Script, 2, mode))
+    state, a, _ = roll(env, 23, seeds=[11, 12])
+    _, b, _ = roll(env, 29, state)
+    return (a.valid.sum(axis=0) + b.valid.sum(axis=0))[0].astype(int)
+
+
+class Reusing(VectorEnv):
+    """Hands out the same array at every step, as EnvPool and ALE may; a full ``final_obs`` array as ALE gives."""
+
+    num_envs = 2
+    single_observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    observation_space = spaces.Box(-np.inf, np.inf, (2, 1), np.float32)
+    single_action_space = spaces.Discrete(2)
+    action_space = spaces.MultiDiscrete([2, 2])
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+
+    def __init__(self):
+        self.buffer, self.final = np.zeros((2, 1), np.float32), np.zeros((2, 1), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        self.buffer[:] = 0
+        return self.buffer, {}
+
+    def step(self, actions):
+        self.t += 1
+        last = np.full(2, self.t % 4 == 0)
+        self.final[:] = self.t
+        self.buffer[:] = self.t + 0.5 if last[0] else self.t
+        return self.buffer, np.ones(2), np.zeros(2, bool), last, {"final_obs": self.final} if last[0] else {}
+
+
+def test_trap_05_buffers_that_the_environment_reuses_are_copied():
+    _, rollout, _ = roll(GymnasiumEnv(Reusing()), 8)
+    np.testing.assert_array_equal(rollout.final_obs[:, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8])
+    np.testing.assert_array_equal(rollout.obs[:, 0, 0, 0], [0, 1, 2, 3, 4.5, 5, 6, 7])
+
+
+def test_trap_05_missing_final_obs_is_an_error_that_says_so():
+    env = Reusing()
+    step = env.step
+    env.step = lambda actions: (*step(actions)[:4], {})
+    with pytest.raises(EnvironmentFault, match="environment 0 at step 4.*final_obs"):
+        roll(GymnasiumEnv(env), 8)
+
+
+def test_trap_07_envpool_takes_its_seeds_when_made_and_steps_with_next_step_autoreset():
+    pytest.importorskip("envpool")
+    seeds = env_seeds(3, 4)
+    env = make_env("envpool:CartPole-v1", 4)
+    assert isinstance(env, EnvPoolEnv)
+    first = env.reset(seeds)
+    np.testing.assert_array_equal(env.reset(seeds), first)
+    assert not np.array_equal(env.reset(env_seeds(4, 4)), first)
+    _, rollout, episodes = roll(env, 60, seeds=seeds)
+    last = (rollout.terminated | rollout.truncated)[:-1]
+    np.testing.assert_array_equal(rollout.valid[1:] == 0, last)  # the row after each end, and no other
+    assert episodes["return_sum"] == episodes["length_sum"] > 0
+    np.testing.assert_array_equal(rollout.obs[1:][~last], rollout.final_obs[:-1][~last])
+    env.close()
+
+
+def test_trap_32_actions_go_back_in_the_environments_dtype_and_a_discrete_start_is_honoured():
+    seen = []
+
+    class Typed(Script):
+        action_space = spaces.Discrete(3, start=5)
+
+        def step(self, action):
+            seen.append(action)
+            return super().step(action)
+
+    env = GymnasiumEnv(vector(Typed, 2, AutoresetMode.SAME_STEP))
+    env.reset([1, 2])
+    env.step(np.array([5, 7], np.int32))
+    assert [int(a) for a in seen] == [5, 7]
+    assert all(np.asarray(a).dtype == np.int64 for a in seen)
+
+
+def test_trap_34_environment_seeds_are_independent_and_do_not_overlap_between_runs():
+    runs = [set(env_seeds(seed, 64)) for seed in range(50)]
+    assert all(len(run) == 64 for run in runs)
+    assert not set.intersection(runs[0], runs[1])
+    assert len(set.union(*runs)) == 64 * 50
+    assert env_seeds(7, 8) == env_seeds(7, 8)
+    assert env_seeds(7, 4) == env_seeds(7, 8)[:4]
+
+
+def test_groups_share_nothing():
+    def make():
+        return GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
+
+    both = Groups([make(), make()])
+    _, together, _ = roll(both, 20, seeds=[1, 2, 3, 4])
+    for group, seeds in enumerate(([1, 2], [3, 4])):
+        _, alone, _ = roll(make(), 20, seeds=seeds)
+        for name in ("obs", "final_obs", "reward", "valid", "first"):
+            np.testing.assert_array_equal(
+                getattr(together, name)[:, :, 2 * group : 2 * group + 2], getattr(alone, name), err_msg=name
+            )
+
+
+def test_cheap_environments_are_stepped_in_this_process_and_slow_ones_in_their_own():
+    cheap = vectorise(Script, 2)
+    assert isinstance(cheap.env, SyncVectorEnv)
+    slow = vectorise(Slow, 2)
+    try:
+        assert isinstance(slow.env, AsyncVectorEnv)
+        _, a, _ = roll(slow, 12, seeds=[1, 2])
+        _, b, _ = roll(cheap, 12, seeds=[1, 2])
+        assert [valid_rows(a, i) for i in (0, 1)] == [valid_rows(b, i) for i in (0, 1)]
+    finally:
+        slow.close()
+
+
+class Slow(Script):
+    def step(self, action):
+        time.sleep(0.004)
+        return super().step(action)
+
+
+def test_autoreset_mode_is_never_guessed():
+    env = Reusing()
+    env.metadata = {}
+    with pytest.raises(UsageError, match=r"--autoreset next_step\|same_step\|disabled"):
+        GymnasiumEnv(env)
+    assert autoreset_mode(env, "same_step") is AutoresetMode.SAME_STEP
+    env.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    with pytest.raises(UsageError, match="contradicts"):
+        autoreset_mode(env, "next_step")
+
+
+class Raises(Script):
+    def __init__(self, when="step"):
+        super().__init__()
+        self.when = when
+        self.steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        if self.when == "reset":
+            raise ValueError("no level loaded")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            raise ZeroDivisionError("oh no")
+        return super().step(action)
+
+
+def test_an_environment_that_raises_is_named_with_its_step():
+    env = GymnasiumEnv(SyncVectorEnv([Script, Raises], autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.raises(EnvironmentFault, match="environment 1 raised in step at step 2: ZeroDivisionError: oh no") as info:
+        roll(env, 5)
+    assert isinstance(info.value.__cause__, ZeroDivisionError)
+    env = GymnasiumEnv(SyncVectorEnv([lambda: Raises("reset")], autoreset_mode=AutoresetMode.SAME_STEP))
+    with pytest.raises(EnvironmentFault, match="environment 0 raised in reset at step 0: ValueError: no level loaded"):
+        env.reset([0])
+
+
+class OldReset(Script):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0]
+
+
+class OldStep(Script):
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward, terminated or truncated, info
+
+
+@pytest.mark.parametrize("make", [OldReset, OldStep])
+def test_the_old_gym_api_is_answered_with_the_line_that_wraps_it(make):
+    with pytest.raises(EnvironmentFault, match=r"Gymnasium >= 1.0 is needed.*shimmy"):
+        vectorise(make, 2)
+
+
+def test_an_environment_that_ignores_its_seed_is_noticed():
+    class Deaf(Script):
+        def reset(self, *, seed=None, options=None):
+            return super().reset(seed=None)
+
+    assert ignores_seed(vectorise(Deaf, 2), [1, 2])
+    assert not ignores_seed(vectorise(Script, 2), [1, 2])
+
+
+def test_step_seconds_measures_a_step_and_leaves_no_thread_behind():
+    threads = threading.active_count()
+    assert 0.004 <= step_seconds(Slow) < 0.1
+    assert threading.active_count() == threads
+
+
+def test_cartpole_uses_its_own_vector_version():
+    env = make_env("CartPole-v1", 4)
+    assert type(env.env.unwrapped).__name__ == "CartPoleVectorEnv"
+    assert isinstance(make_env("CartPole-v1", 4, groups=2), Groups)
+    assert isinstance(make_env("Acrobot-v1", 2).env, SyncVectorEnv)
+    assert isinstance(gymnasium.make("CartPole-v1").action_space, spaces.Discrete)

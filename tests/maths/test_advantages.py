@@ -1,0 +1,230 @@
+"""Returns, advantages and standardisation: hand numbers, a float64 oracle, and invariants of episode ends."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from beartype import beartype
+from jaxtyping import jaxtyped
+
+from proximax.maths import gae, returns_to_go, standardise
+
+REWARD = jnp.array([1.0, 1.0, 1.0])
+VALUE = jnp.array([10.0, 20.0, 30.0])
+NEXT_VALUE = jnp.array([20.0, 30.0, 40.0])
+NEVER = jnp.array([False, False, False])
+AT_END = jnp.array([False, False, True])
+checked = jaxtyped(typechecker=beartype)
+
+
+def random_rollout(seed, T, N, end_rate=0.1):
+    """reward, value, next_value, terminated, truncated in float64; some steps both terminate and truncate."""
+    rng = np.random.default_rng(seed)
+    reward, value, next_value = rng.standard_normal((3, T, N)) * [[[1.0]], [[5.0]], [[5.0]]]
+    terminated, truncated = rng.random((2, T, N)) < end_rate
+    return reward, value, next_value, terminated, truncated
+
+
+def as_jax(rollout):
+    return [jnp.asarray(x, jnp.float32 if x.dtype == np.float64 else x.dtype) for x in rollout]
+
+
+def numpy_gae(reward, value, next_value, terminated, truncated, gamma, lam):
+    """Advantages as the sum over k of (γλ)^k δ_{t+k} up to the episode's end, one column at a time."""
+    T, N = reward.shape
+    advantage = np.zeros((T, N))
+    for n in range(N):
+        for t in range(T):
+            weight = 1.0
+            for k in range(t, T):
+                future = 0.0 if terminated[k, n] else next_value[k, n]
+                advantage[t, n] += weight * (reward[k, n] + gamma * future - value[k, n])
+                weight *= gamma * lam
+                if terminated[k, n] or truncated[k, n]:
+                    break
+    return advantage
+
+
+def test_eager_jit_and_vmap_agree():
+    rollout = as_jax(random_rollout(0, 6, 3))
+    weight = (rollout[0] > -0.5).astype(jnp.float32)
+    for function, args in (
+        (lambda r, v, n, te, tr: gae(r, v, n, te, tr, 0.9, 0.8), rollout),
+        (lambda r, v, n, te, tr: returns_to_go(r, te, tr, 0.9, n), rollout),
+        (lambda r, v, n, te, tr: returns_to_go(r, te, tr, 0.9), rollout),
+        (standardise, (rollout[1],)),
+        (standardise, (rollout[1], weight)),
+    ):
+        eager = np.stack([function(*(x[:, i] for x in args)) for i in range(3)], axis=1)
+        np.testing.assert_allclose(jax.vmap(function, 1, 1)(*args), eager, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(jax.jit(function)(*(x[:, 0] for x in args)), eager[:, 0], rtol=1e-5, atol=1e-6)
+        if function is not standardise:  # the columns of one call are independent streams
+            np.testing.assert_allclose(function(*args), eager, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_trap_10_wrong_shapes_raise(position):
+    flags = jnp.zeros((4, 2), bool)
+    for shape in ((4,), (3, 2), (4, 1)):
+        args = [jnp.zeros((4, 2)), jnp.zeros((4, 2)), jnp.zeros((4, 2)), flags, flags]
+        args[position] = jnp.zeros(shape, args[position].dtype)
+        reward, _, next_value, terminated, truncated = args
+        # (4, 1) has the right rank, so it is for the annotations to refuse.
+        gae_of, returns_of = (checked(gae), checked(returns_to_go)) if shape == (4, 1) else (gae, returns_to_go)
+        with pytest.raises((TypeError, ValueError)):
+            gae_of(*args, 0.9, 0.9)
+        if position != 1:
+            with pytest.raises((TypeError, ValueError)):
+                returns_of(reward, terminated, truncated, 0.9, next_value)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 2), (4, 1)])
+def test_trap_10_a_weight_of_another_shape_raises(shape):
+    with pytest.raises((TypeError, ValueError)):
+        checked(standardise)(jnp.zeros((4, 2)), jnp.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "expected"),
+    [
+        (NEVER, AT_END, [-0.5625, -6.25, -9.0]),
+        (NEVER, NEVER, [-0.5625, -6.25, -9.0]),  # the rollout's own cut is a cut like any other
+        (AT_END, NEVER, [-1.8125, -11.25, -29.0]),
+        (AT_END, AT_END, [-1.8125, -11.25, -29.0]),
+    ],
+)
+def test_trap_01_truncation_is_not_termination(terminated, truncated, expected):
+    advantage = gae(REWARD, VALUE, NEXT_VALUE, terminated, truncated, 0.5, 0.5)
+    np.testing.assert_array_equal(advantage, expected)
+
+
+@pytest.mark.parametrize(("terminated", "row"), [(False, [-0.5625, -6.25, -9.0]), (True, [-1.8125, -11.25, -29.0])])
+def test_trap_01_what_follows_the_end_does_not_move_what_is_before_it(terminated, row):
+    grow = lambda x, *more: jnp.concatenate([x, jnp.array(more, x.dtype)])  # noqa: E731
+    end = grow(AT_END, False, False)
+    advantage = gae(
+        grow(REWARD, 0.0, 1e6),
+        grow(VALUE, -1e6, 7.0),  # the next episode's first value is not the final observation's
+        grow(NEXT_VALUE, 1e6, 8.0),
+        end & terminated,
+        end & (not terminated),
+        0.5,
+        0.5,
+    )
+    np.testing.assert_array_equal(advantage[:3], row)
+
+
+@pytest.mark.parametrize("kind", ["terminated", "truncated"])
+def test_nothing_crosses_an_end(kind):
+    before, after = (as_jax(random_rollout(seed, 5, 4)) for seed in (1, 2))
+    ended = before[3].at[-1].set(kind == "terminated"), before[4].at[-1].set(kind == "truncated")
+    before = [*before[:3], *ended]
+    whole = [jnp.concatenate(pair) for pair in zip(before, after)]
+    apart = jnp.concatenate([gae(*before, 0.9, 0.8), gae(*after, 0.9, 0.8)])
+    np.testing.assert_array_equal(gae(*whole, 0.9, 0.8), apart)
+    returns = [returns_to_go(r, te, tr, 0.9, n) for r, _, n, te, tr in (before, after, whole)]
+    np.testing.assert_array_equal(returns[2], jnp.concatenate(returns[:2]))
+
+
+def test_a_terminated_step_ignores_its_next_value_and_a_truncated_one_does_not():
+    for terminated, truncated, slope in ((AT_END, NEVER, 0.0), (AT_END, AT_END, 0.0), (NEVER, AT_END, 0.5)):
+        by_gae = jax.grad(lambda n: gae(REWARD, VALUE, n, terminated, truncated, 0.5, 0.5)[-1])  # noqa: B023
+        by_return = jax.grad(lambda n: returns_to_go(REWARD, terminated, truncated, 0.5, n)[-1])  # noqa: B023
+        np.testing.assert_array_equal(by_gae(NEXT_VALUE), [0.0, 0.0, slope])
+        np.testing.assert_array_equal(by_return(NEXT_VALUE), [0.0, 0.0, slope])
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.95, 1.0])
+def test_trap_09_exact_values_have_no_advantage_even_in_the_last_row(lam):
+    value = jnp.full((50, 2), 4.0)  # 1 / (1 - 0.75)
+    never = jnp.zeros((50, 2), bool)
+    np.testing.assert_array_equal(gae(jnp.ones((50, 2)), value, value, never, never, 0.75, lam), np.zeros((50, 2)))
+
+
+def test_trap_09_lambda_one_gives_the_monte_carlo_return():
+    reward, value, next_value, terminated, truncated = random_rollout(3, 20, 50)
+    expected = np.zeros((20, 50))
+    for t in reversed(range(20)):
+        after = np.where(terminated[t], 0.0, next_value[t])
+        if t < 19:
+            after = np.where(terminated[t] | truncated[t], after, expected[t + 1])
+        expected[t] = reward[t] + 0.97 * after
+    # Values are consistent inside an episode: V(final_obs_t) is V(s_{t+1}) unless the episode ended.
+    inside = ~(terminated | truncated)[:-1]
+    next_value[:-1] = np.where(inside, value[1:], next_value[:-1])
+    r, v, n, te, tr = as_jax((reward, value, next_value, terminated, truncated))
+    np.testing.assert_allclose(gae(r, v, n, te, tr, 0.97, 1.0) + v, expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(returns_to_go(r, te, tr, 0.97, n), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_lambda_zero_gives_the_temporal_difference():
+    advantage = gae(REWARD, VALUE, NEXT_VALUE, NEVER, AT_END, 0.5, 0.0)
+    np.testing.assert_array_equal(advantage, [1.0, -4.0, -9.0])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("lam", [0.0, 0.5, 0.95, 1.0])
+def test_trap_09_gae_against_float64_numpy_in_1000_cases(gamma, lam):
+    rollout = random_rollout(int(1000 * gamma + 10 * lam), 24, 50)  # 5 x 4 x 50 cases
+    expected = numpy_gae(*rollout, gamma, lam)
+    error = np.abs(np.asarray(gae(*as_jax(rollout), gamma, lam)) - expected)
+    scale = np.maximum(np.abs(expected).max(axis=0), 1.0)
+    assert np.all(error <= 1e-5 * scale[None])
+
+
+@pytest.mark.parametrize(
+    ("terminated", "next_value", "expected"),
+    [
+        (False, None, [1.75, 1.5, 1.0, 2.0]),
+        (True, None, [1.75, 1.5, 1.0, 2.0]),
+        (False, [9.0, 9.0, 8.0, 4.0], [2.75, 3.5, 5.0, 4.0]),  # 1 + ½ 8, then 2 + ½ 4
+        (True, [9.0, 9.0, 8.0, 4.0], [1.75, 1.5, 1.0, 4.0]),
+    ],
+)
+def test_returns_to_go_by_hand(terminated, next_value, expected):
+    end = jnp.array([False, False, True, False])
+    beyond = None if next_value is None else jnp.array(next_value)
+    returns = returns_to_go(jnp.array([1.0, 1.0, 1.0, 2.0]), end & terminated, end & (not terminated), 0.5, beyond)
+    np.testing.assert_array_equal(returns, expected)
+
+
+def test_standardise_by_hand():
+    # Mean 2.5, population variance 5/4.
+    np.testing.assert_allclose(
+        standardise(jnp.array([1.0, 2.0, 3.0, 4.0])), [-1.3416408, -0.4472136, 0.4472136, 1.3416408], rtol=1e-6
+    )
+
+
+def test_standardise_forgets_offset_and_scale_and_keeps_order():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal(500), jnp.float32)
+    z = standardise(x)
+    np.testing.assert_allclose([jnp.mean(z), jnp.std(z)], [0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(standardise(100.0 + 7.0 * x), z, atol=1e-4)
+    np.testing.assert_array_equal(jnp.argsort(z), jnp.argsort(x))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3, 10000.1, 12345.678])
+@pytest.mark.parametrize("count", [1, 2, 7, 2048])
+def test_trap_13_one_sample_and_equal_samples_give_exactly_zero(value, count):
+    x = jnp.full(count, value, jnp.float32)
+    np.testing.assert_array_equal(standardise(x), np.zeros(count))
+    np.testing.assert_array_equal(jax.jit(standardise)(x), np.zeros(count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_trap_13_one_sample_and_equal_samples_have_a_finite_gradient(count):
+    gradient = jax.grad(lambda x: standardise(x)[0])(jnp.full(count, 0.1))
+    assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+def test_trap_13_only_rows_with_weight_count():
+    x, weight = jnp.array([1.0, 1e6, 2.0, 3.0, -1e6, 4.0]), jnp.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    counted = np.array([0, 2, 3, 5])
+    np.testing.assert_allclose(standardise(x, weight)[counted], standardise(x[counted]), rtol=1e-6)
+    alone = standardise(x, jnp.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
+    assert float(alone[2]) == 0.0
+    assert bool(jnp.all(jnp.isfinite(standardise(x, jnp.zeros(6)))))
+
+
+def test_standardise_does_not_hide_a_value_that_is_not_finite():
+    assert not bool(jnp.all(jnp.isfinite(standardise(jnp.array([1.0, jnp.nan, 2.0])))))

@@ -1,0 +1,223 @@
+"""Running moments, normalisation and reward scaling: hand numbers, shards, offsets, episode ends."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from proximax import maths
+from proximax.maths import (
+    Moments,
+    batch_moments,
+    init_moments,
+    merge_moments,
+    normalise,
+    running,
+    scale_reward,
+    update_moments,
+    variance,
+)
+
+PUBLIC = [name for name in maths.__all__ if getattr(maths, name).__module__ == running.__name__]
+RNG = np.random.default_rng(0)
+ROWS = jnp.asarray(RNG.standard_normal((5, 8, 3)) * 4.0 + 2.0, jnp.float32)
+WEIGHT = jnp.asarray(RNG.random((5, 8)) < 0.7, jnp.float32)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_eager_jit_and_vmap_agree(name):
+    last, no_return = jnp.arange(24).reshape(8, 3) % 5 == 4, jnp.zeros(3)
+    function = {
+        "init_moments": lambda x, w: init_moments(x.shape)._replace(count=jnp.sum(w)),
+        "batch_moments": lambda x, w: batch_moments(x, (3,), w),
+        "variance": lambda x, w: variance(batch_moments(x, (3,), w)),
+        "merge_moments": lambda x, w: merge_moments(batch_moments(x, (3,), w), batch_moments(-x, (3,))),
+        "update_moments": lambda x, w: update_moments(batch_moments(x, (3,)), 2.0 * x, w),
+        "normalise": lambda x, w: normalise(batch_moments(x, (3,), w), x),
+        "scale_reward": lambda x, w: scale_reward(
+            no_return, init_moments(()), x, last, jnp.stack([w, w, w], axis=1), 0.9
+        ),
+    }[name]
+    eager = jax.tree.map(lambda *x: np.stack(x), *(function(*row) for row in zip(ROWS, WEIGHT)))
+    jitted = jax.jit(function)(ROWS[0], WEIGHT[0])
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # noqa: E731
+    jax.tree.map(close, jitted, jax.tree.map(lambda x: x[0], eager))
+    jax.tree.map(close, jax.vmap(function)(ROWS, WEIGHT), eager)
+
+
+def test_moments_by_hand():
+    moments = batch_moments(jnp.array([[1.0, 10.0], [3.0, 10.0]]), (2,))
+    np.testing.assert_array_equal(moments.count, 2.0)
+    np.testing.assert_array_equal(moments.mean, [2.0, 10.0])
+    np.testing.assert_array_equal(moments.m2, [2.0, 0.0])
+    np.testing.assert_array_equal(variance(moments), [1.0, 0.0])
+    # 1, 3 and 5, 7, 9: mean 5, deviations 16 + 4 + 0 + 4 + 16.
+    both = update_moments(batch_moments(jnp.array([1.0, 3.0]), ()), jnp.array([5.0, 7.0, 9.0]))
+    assert (float(both.count), float(both.mean), float(both.m2)) == (5.0, 5.0, 40.0)
+
+
+def test_all_leading_axes_are_rows():
+    flat = batch_moments(ROWS.reshape(40, 3), (3,), WEIGHT.reshape(40))
+    jax.tree.map(np.testing.assert_array_equal, batch_moments(ROWS, (3,), WEIGHT), flat)
+    images = batch_moments(ROWS, (8, 3))
+    assert (float(images.count), images.mean.shape) == (5.0, (8, 3))
+    np.testing.assert_allclose(images.mean, jnp.mean(ROWS, axis=0), rtol=1e-5)
+    scalars = batch_moments(ROWS, ())
+    assert (float(scalars.count), scalars.mean.shape) == (120.0, ())
+    np.testing.assert_allclose(variance(scalars), jnp.var(ROWS), rtol=1e-5)
+
+
+def test_trap_10_wrong_shapes_raise():
+    reward, last, carried = jnp.zeros((4, 2)), jnp.zeros((4, 2), bool), jnp.zeros(2)
+    for wrong in (
+        lambda: batch_moments(jnp.zeros((4, 3)), (2,)),
+        lambda: batch_moments(jnp.zeros((4, 3)), (3,), jnp.ones(3)),
+        lambda: normalise(init_moments((3,)), jnp.zeros((4, 2))),
+        lambda: merge_moments(init_moments((3,)), init_moments((2,))),
+        lambda: scale_reward(jnp.zeros((2, 1)), init_moments(()), reward, last, jnp.ones((4, 2)), 0.9),
+        lambda: scale_reward(carried, init_moments(()), reward, last[:, :1], jnp.ones((4, 2)), 0.9),
+        lambda: scale_reward(carried, init_moments(()), reward, last, jnp.ones(4), 0.9),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            wrong()
+
+
+@pytest.mark.parametrize("shards", [1, 2, 8, 100])
+def test_trap_30_merged_shards_equal_the_whole(shards):
+    rows = np.random.default_rng(1).standard_normal((4000, 2)) * [0.1, 30.0] + [5.0, -2.0]
+    parts = [batch_moments(jnp.asarray(part, jnp.float32), (2,)) for part in np.array_split(rows, shards)]
+    merged = init_moments((2,))
+    for part in parts:
+        merged = merge_moments(merged, part)
+    backwards = init_moments((2,))
+    for part in reversed(parts):
+        backwards = merge_moments(part, backwards)
+    for moments in (merged, backwards):
+        assert float(moments.count) == 4000.0
+        np.testing.assert_allclose(moments.mean, rows.mean(axis=0), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(variance(moments), rows.var(axis=0), rtol=1e-4)
+
+
+def test_trap_30_shards_of_different_size_and_weight_merge_to_the_whole():
+    whole = batch_moments(ROWS, (3,), WEIGHT)
+    parts = [batch_moments(ROWS[a:b], (3,), WEIGHT[a:b]) for a, b in ((0, 1), (1, 5))]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), merge_moments(*parts), whole)
+    jax.tree.map(np.testing.assert_array_equal, merge_moments(init_moments((3,)), whole), whole)
+    jax.tree.map(np.testing.assert_array_equal, merge_moments(whole, init_moments((3,))), whole)
+
+
+@pytest.mark.parametrize("shards", [1, 10])
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+def test_trap_30_a_large_offset_keeps_precision(offset, shards):
+    # One float32 step at 1e4 is 0.001; E[x²] - E[x]² would lose everything below a variance of 8.
+    rows = (offset + 0.1 * np.random.default_rng(2).standard_normal(10_000)).astype(np.float32)
+    moments = init_moments(())
+    for part in np.array_split(rows, shards):
+        moments = update_moments(moments, jnp.asarray(part))
+    assert float(moments.mean) == pytest.approx(rows.mean(dtype=np.float64), abs=0.005)
+    assert float(variance(moments)) == pytest.approx(rows.var(dtype=np.float64), rel=0.01)
+
+
+@pytest.mark.parametrize("garbage", [1e6, np.inf, np.nan])
+def test_trap_03_rows_without_weight_do_not_count_even_if_not_finite(garbage):
+    rows = jnp.where(WEIGHT[:, :, None] > 0, ROWS, garbage)
+    moments = batch_moments(rows, (3,), WEIGHT)
+    counted = np.asarray(ROWS)[np.asarray(WEIGHT) > 0]
+    assert float(moments.count) == len(counted)
+    np.testing.assert_allclose(moments.mean, counted.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(variance(moments), counted.var(axis=0), rtol=1e-5)
+    before = batch_moments(ROWS, (3,))
+    after = update_moments(before, jnp.full((2, 3), garbage), jnp.zeros(2))
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+def test_moments_of_nothing_leave_numbers_as_they_are():
+    np.testing.assert_array_equal(variance(init_moments((3,))), [1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(normalise(init_moments((3,)), ROWS), ROWS)
+
+
+def test_normalise_by_hand():
+    moments = Moments(jnp.array(4.0), jnp.array([1.0, -2.0]), jnp.array([16.0, 1.0]))  # std 2 and ½
+    np.testing.assert_allclose(normalise(moments, jnp.array([5.0, -1.0])), [2.0, 2.0], rtol=1e-6)
+    batch = normalise(moments, jnp.array([[[1.0, -2.0]], [[-1.0, -2.5]]]))
+    np.testing.assert_allclose(batch, [[[0.0, 0.0]], [[-1.0, -1.0]]], rtol=1e-6)
+
+
+def test_normalised_rows_have_mean_zero_and_variance_one():
+    x = normalise(batch_moments(ROWS, (3,)), ROWS)
+    np.testing.assert_allclose(jnp.mean(x, axis=(0, 1)), np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(jnp.var(x, axis=(0, 1)), np.ones(3), rtol=1e-5)
+
+
+def test_a_constant_column_normalises_to_zero():
+    moments = batch_moments(jnp.full((6, 1), 3.0), (1,))
+    np.testing.assert_array_equal(normalise(moments, jnp.full((6, 1), 3.0)), np.zeros((6, 1)))
+
+
+def scaled(reward, last, valid=None, carried=0.0, moments=None):
+    """``scale_reward`` for one environment with gamma ½, from and to flat lists."""
+    column = lambda x: jnp.array(x, jnp.float32)[:, None]  # noqa: E731
+    valid = column([1.0] * len(reward)) if valid is None else column(valid)
+    moments = init_moments(()) if moments is None else moments
+    ended = column(last) > 0
+    result, carried, moments = scale_reward(jnp.array([carried]), moments, column(reward), ended, valid, 0.5)
+    return result[:, 0], float(carried[0]), moments
+
+
+def test_trap_29_reward_scaling_does_not_look_across_an_episode_end():
+    # R = 1, 1½ | 1, 1½: mean 1¼, standard deviation ¼. Across the end R would be 1, 1½, 1¾, 1⅞.
+    reward, carried, moments = scaled([1.0, 1.0, 1.0, 1.0], last=[0, 1, 0, 0])
+    np.testing.assert_allclose(reward, [4.0, 4.0, 4.0, 4.0], rtol=1e-6)
+    assert carried == 1.5
+    assert (float(moments.count), float(moments.mean), float(moments.m2)) == (4.0, 1.25, 0.25)
+
+
+def test_trap_29_the_return_is_carried_to_the_next_rollout_unless_the_episode_ended():
+    assert scaled([1.0, 1.0], last=[0, 0])[1] == 1.5
+    assert scaled([1.0, 1.0], last=[0, 1])[1] == 0.0
+    _, carried, moments = scaled([0.0, 4.0], last=[0, 0], carried=1.5)  # R = ¾, 4⅜
+    assert (carried, float(moments.mean)) == (4.375, 2.5625)
+
+
+def test_trap_29_two_rollouts_count_like_one_long_one():
+    reward, last = [1.0, -2.0, 0.5, 3.0, 1.0, 0.0], [0, 0, 1, 0, 0, 1]
+    whole, whole_carried, whole_moments = scaled(reward, last)
+    _, carried, moments = scaled(reward[:4], last[:4])
+    second, carried, moments = scaled(reward[4:], last[4:], carried=carried, moments=moments)
+    assert carried == whole_carried
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), moments, whole_moments)
+    np.testing.assert_allclose(second, whole[4:], rtol=1e-6)
+
+
+def test_trap_29_the_variance_includes_the_rollout_that_is_scaled():
+    seen = Moments(jnp.array(4.0), jnp.array(1.25), jnp.array(0.25))  # from 1, 1½, 1, 1½
+    reward, _, moments = scaled([1.25] * 12, last=[1] * 12, moments=seen)
+    assert float(variance(moments)) == 0.015625  # ¼ over 16 rows: standard deviation ⅛
+    np.testing.assert_allclose(reward, np.full(12, 10.0), rtol=1e-6)
+
+
+def test_trap_29_the_mean_is_not_subtracted():
+    reward = [5.0, 6.0, 0.0, 7.0, -1.0]
+    result, _, _ = scaled(reward, last=[1, 1, 1, 1, 1])
+    np.testing.assert_allclose(result, np.array(reward) / np.std(reward), rtol=1e-6)
+
+
+def test_trap_03_the_reset_step_does_not_count_in_reward_scaling():
+    # The row after the end is the reset of next-step autoreset: reward 0, no transition. The rest is as above.
+    reward, carried, moments = scaled([1.0, 1.0, 0.0, 1.0, 1.0], last=[0, 1, 0, 0, 0], valid=[1, 1, 0, 1, 1])
+    np.testing.assert_allclose(reward, [4.0, 4.0, 0.0, 4.0, 4.0], rtol=1e-6)
+    assert (carried, float(moments.count), float(moments.mean)) == (1.5, 4.0, 1.25)
+
+
+def test_reward_scaling_runs_each_environment_apart_and_pools_the_variance():
+    reward, last = jnp.array([[1.0, 2.0], [1.0, 2.0]]), jnp.array([[False, True], [False, False]])
+    result, carried, moments = scale_reward(jnp.zeros(2), init_moments(()), reward, last, jnp.ones((2, 2)), 0.5)
+    np.testing.assert_array_equal(carried, [1.5, 2.0])
+    np.testing.assert_allclose(moments.mean, 1.625)  # R = 1, 1½ and 2, 2
+    np.testing.assert_allclose(result, reward / np.std([1.0, 1.5, 2.0, 2.0]), rtol=1e-6)
+
+
+def test_no_reward_at_all_stays_zero():
+    result, carried, _ = scaled([0.0, 0.0, 0.0], last=[0, 0, 0])
+    np.testing.assert_array_equal(result, np.zeros(3))
+    assert carried == 0.0

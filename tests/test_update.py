@@ -1,0 +1,234 @@
+"""One update: ratio, early stop, masks, schedules, batches. TRAPS.md 3, 11, 12, 14, 18, 21, 24, 25, 26."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from proximax.config import PPOConfig
+from proximax.policy import make_policy
+from proximax.rollout import with_values
+from proximax.types import Moments, Transition
+from proximax.update import Batch, annealed, init_optimiser, make_batch, shuffle, update
+
+OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+ACTIONS = {"discrete": spaces.Discrete(4), "continuous": spaces.Box(-1.0, 1.0, (2,), np.float32)}
+MOMENTS = Moments(jnp.array(50.0), jnp.array([1.0, -2.0, 0.5]), 50.0 * jnp.array([4.0, 0.25, 1.0]))
+
+
+def rollout(policy, params, moments=None, shape=(16, 4), seed=0):
+    """Random observations and rewards, with actions that the policy really sampled."""
+    keys = jax.random.split(jax.random.key(seed), 6)
+    obs, final_obs = (3.0 * jax.random.normal(key, (*shape, 3)) for key in keys[:2])
+    rows = obs.reshape(-1, 3)
+    dist, _, _ = policy.apply(params, (), policy.encode(moments, rows), jnp.zeros(len(rows), bool))
+    action = dist.sample(keys[2])
+    transitions = Transition(
+        obs=obs,
+        final_obs=final_obs,
+        first=jnp.zeros(shape, bool),
+        action=action.reshape(*shape, *action.shape[1:]),
+        log_prob=dist.log_prob(action).reshape(shape),
+        reward=jax.random.normal(keys[3], shape),
+        terminated=jax.random.bernoulli(keys[4], 0.1, shape),
+        truncated=jax.random.bernoulli(keys[5], 0.1, shape),
+        valid=jnp.ones(shape),
+    )
+    return with_values(policy, params, moments, transitions)
+
+
+def one_update(ppo, transitions, policy, params, moments=None, seed=1, updates=10):
+    learn = jax.jit(update, static_argnums=(0, 1))
+    rates = annealed(ppo, jnp.zeros(()), updates)
+    state = init_optimiser(ppo, params)
+    return learn(policy, ppo, params, state, moments, transitions, rates, jax.random.key(seed))
+
+
+def setup(kind="discrete", moments=None, **settings):
+    ppo = PPOConfig(**{"minibatch_size": 16, "epochs": 2, "anneal": "none", **settings})
+    policy = make_policy(OBS, ACTIONS[kind], ppo)
+    params = policy.init(jax.random.key(3))
+    # Away from the near-zero head of a fresh policy, where many bugs hide.
+    params = jax.tree.map(lambda x: x + 0.3 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32), params)
+    return ppo, policy, params, rollout(policy, params, moments)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("moments", [None, MOMENTS])
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_trap_12_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
+    ppo, policy, params, transitions = setup(kind, moments, epochs=1, minibatch_size=64, shared_torso=shared)
+    *_, metrics = one_update(ppo, transitions, policy, params, moments)
+    assert metrics["first_ratio_error"] <= (1e-6 if kind == "discrete" else 1e-5)
+    assert metrics["clip_fraction"] == 0
+    assert abs(metrics["kl_k3"]) < 1e-6
+    # and it is not 1 by construction: with another normaliser than acting had, it moves
+    moved = Moments(jnp.array(50.0), jnp.ones(3), 50.0 * jnp.ones(3))
+    *_, metrics = one_update(ppo, transitions, policy, params, moved)
+    assert metrics["first_ratio_error"] > 1e-3
+
+
+def test_trap_03_rows_that_are_no_transition_change_nothing():
+    ppo, policy, params, transitions = setup("continuous", minibatch_size=64)
+    valid = transitions.valid.at[3].set(0.0).at[9, 1].set(0.0)
+    masked = transitions._replace(valid=valid)
+    junk = masked._replace(
+        action=jnp.where(valid[..., None] > 0, masked.action, 9.0),
+        log_prob=jnp.where(valid > 0, masked.log_prob, -50.0),
+        obs=jnp.where(valid[..., None] > 0, masked.obs, 100.0),
+    )
+    # The junk must not reach its neighbours through the advantages either: rows before it end their episode.
+    ends = transitions.truncated.at[2].set(True).at[8, 1].set(True)
+    a = one_update(ppo, masked._replace(truncated=ends), policy, params)
+    b = one_update(ppo, junk._replace(truncated=ends), policy, params)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    assert a[2]["steps"] == 64 - 5
+
+
+def test_a_minibatch_without_a_valid_row_moves_nothing():
+    ppo, policy, params, transitions = setup(minibatch_size=64, epochs=3)
+    after, _, metrics = one_update(ppo, transitions._replace(valid=jnp.zeros((16, 4))), policy, params)
+    assert metrics["gradient_steps"] == 0
+    jax.tree.map(np.testing.assert_array_equal, after, params)
+
+
+def test_trap_11_value_targets_are_unnormalised_advantage_plus_the_rollouts_value():
+    ppo, _, _, transitions = setup()
+    batch = make_batch(ppo, transitions)
+    np.testing.assert_allclose(batch.target, batch.advantage + batch.value, rtol=1e-6)
+    np.testing.assert_array_equal(batch.value, transitions.value.reshape(-1))
+    assert abs(float(jnp.std(batch.advantage)) - 1.0) > 0.05  # not standardised
+
+
+def test_trap_14_with_no_advantage_an_entropy_bonus_raises_entropy():
+    for kind in ACTIONS:
+        ppo, policy, params, transitions = setup(
+            kind, entropy_coef=0.1, value_coef=0.0, standardise_advantage=False, epochs=1, minibatch_size=64
+        )
+        still = transitions._replace(
+            reward=transitions.value, terminated=jnp.ones((16, 4), bool), truncated=jnp.zeros((16, 4), bool)
+        )
+        rows = still.obs.reshape(-1, 3)
+        entropy = lambda p, policy=policy, rows=rows: float(  # noqa: E731
+            policy.apply(p, (), rows, jnp.zeros(64, bool))[0].entropy().mean()
+        )
+        after, _, metrics = one_update(ppo, still, policy, params)
+        assert abs(metrics["policy_objective"]) < 1e-6
+        assert entropy(after) > entropy(params) + 1e-6
+
+
+def test_trap_18_extreme_log_std_gives_a_finite_loss():
+    ppo, policy, params, transitions = setup("continuous")
+    for log_std in (-40.0, 40.0):
+        extreme = {**params, "log_std": np.full(2, log_std, np.float32)}
+        *_, metrics = one_update(ppo, rollout(policy, extreme), policy, extreme)
+        assert metrics["finite"] == 1
+        assert np.isfinite(metrics["policy_objective"])
+
+
+def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
+    ppo, policy, params, transitions = setup(
+        epochs=6, minibatch_size=64, learning_rate=0.03, value_coef=0.0, max_grad_norm=None
+    )
+    # Whole-batch minibatches: the KL seen before step k is that of the policy after k - 1 steps.
+    kls = [0.0]
+    for epochs in range(1, 6):
+        one = PPOConfig(**{**vars(ppo), "epochs": epochs})
+        after, *_ = one_update(one, transitions, policy, params)
+        dist, _, _ = policy.apply(after, (), transitions.obs.reshape(-1, 3), jnp.zeros(64, bool))
+        log_ratio = dist.log_prob(transitions.action.reshape(-1)) - transitions.log_prob.reshape(-1)
+        kls.append(float(jnp.mean(jnp.expm1(log_ratio) - log_ratio)))
+    assert kls[1] < kls[2] < kls[3]
+    target = (kls[1] + kls[2]) / 2 / 1.5  # 1.5 target lies between the KL before the second and the third step
+    stopped = PPOConfig(**{**vars(ppo), "target_kl": target})
+    after, _, metrics = one_update(stopped, transitions, policy, params)
+    assert metrics["gradient_steps"] == 2
+    two, *_ = one_update(PPOConfig(**{**vars(ppo), "epochs": 2}), transitions, policy, params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7), after, two)
+    # In small minibatches too: nothing is taken after the first violation, though later minibatches are below it.
+    small = PPOConfig(**{**vars(ppo), "target_kl": target, "minibatch_size": 8})
+    *_, metrics = one_update(small, transitions, policy, params)
+    assert 0 < metrics["gradient_steps"] < 6 * 8
+
+
+@pytest.mark.parametrize("poison", ["reward", "obs"])
+def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
+    ppo, policy, params, transitions = setup()
+    bad = getattr(transitions, poison).at[5, 2].set(jnp.nan)
+    transitions = with_values(policy, params, None, transitions._replace(**{poison: bad}))
+    ppo = PPOConfig(**{**vars(ppo), "minibatch_size": 64})
+    after, opt_state, metrics = one_update(ppo, transitions, policy, params)
+    assert metrics["finite"] == 0
+    assert metrics["gradient_steps"] == 0
+    jax.tree.map(np.testing.assert_array_equal, after, params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(opt_state))
+
+
+def test_trap_25_four_updates_anneal_with_1_075_05_025():
+    ppo = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both")
+    rates = [annealed(ppo, jnp.array(i), 4) for i in range(4)]
+    np.testing.assert_allclose([float(r.learning_rate) for r in rates], [0.4, 0.3, 0.2, 0.1], rtol=1e-6)
+    np.testing.assert_allclose([float(r.epsilon) for r in rates], [0.2, 0.15, 0.1, 0.05], rtol=1e-6)
+    only = {name: annealed(PPOConfig(anneal=name), jnp.array(2), 4) for name in ("none", "learning_rate", "epsilon")}
+    assert [float(r.learning_rate / 3e-4) for r in only.values()] == pytest.approx([1, 0.5, 1])
+    assert [float(r.epsilon / 0.2) for r in only.values()] == pytest.approx([1, 1, 0.5])
+
+
+def test_trap_26_every_row_is_used_once_per_epoch_in_another_order_each_time():
+    rows = jnp.arange(64)
+    batch = Batch(obs=rows, first=rows, action=rows, log_prob=rows, value=rows, advantage=rows, target=rows, valid=rows)
+    orders = [np.asarray(shuffle(batch, 16, jax.random.key(i)).valid).ravel() for i in range(4)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(64))
+    assert len({tuple(order) for order in orders}) == 4
+    one = shuffle(batch, 16, jax.random.key(0))
+    np.testing.assert_array_equal(one.obs, one.advantage)  # fields stay together
+
+
+def test_recomputing_advantages_uses_the_current_critic():
+    ppo, policy, params, transitions = setup(epochs=1, minibatch_size=16, learning_rate=0.01)
+    again = PPOConfig(**{**vars(ppo), "recompute_advantage": True})
+    once, _, _ = one_update(ppo, transitions, policy, params)
+    same, _, _ = one_update(again, transitions, policy, params)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), once, same)  # first epoch: equal
+    a, _, _ = one_update(PPOConfig(**{**vars(ppo), "epochs": 3}), transitions, policy, params)
+    b, _, _ = one_update(PPOConfig(**{**vars(again), "epochs": 3}), transitions, policy, params)
+    assert max(float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))) > 1e-4
+
+
+def test_global_norm_clipping_bounds_the_joint_gradient():
+    ppo, policy, params, transitions = setup(
+        epochs=1, minibatch_size=64, max_grad_norm=1e-3, adam_epsilon=1.0, learning_rate=1.0
+    )
+    after, _, metrics = one_update(ppo, transitions, policy, params)
+    assert metrics["global_grad_norm"] > 0.1  # logged before clipping
+    step = np.concatenate([np.ravel(x - y) for x, y in zip(jax.tree.leaves(after), jax.tree.leaves(params))])
+    # Adam's first step with ε = 1 is lr g / (|g| + 1), about lr g for |g| = 1e-3 at most in all.
+    assert np.linalg.norm(step) == pytest.approx(1e-3, rel=0.01)
+
+
+def test_every_switch_changes_the_update():
+    base, policy, params, transitions = setup("continuous", epochs=2, minibatch_size=16)
+    reference, *_ = one_update(base, transitions, policy, params)
+    changes = {
+        "epochs": 3,
+        "minibatch_size": 32,
+        "learning_rate": 1e-3,
+        "gamma": 0.9,
+        "lam": 0.5,
+        "epsilon": 1e-4,
+        "value_epsilon": 0.01,
+        "value_coef": 2.0,
+        "entropy_coef": 0.5,
+        "max_grad_norm": None,
+        "target_kl": 1e-9,
+        "standardise_advantage": False,
+        "recompute_advantage": True,
+        "adam_epsilon": 1e-2,
+    }
+    for name, value in changes.items():
+        after, *_ = one_update(PPOConfig(**{**vars(base), name: value}), transitions, policy, params)
+        moved = max(float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(after), jax.tree.leaves(reference)))
+        assert moved > 1e-7, name
