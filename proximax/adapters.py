@@ -1,7 +1,7 @@
 """Networks of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
 
-In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions or means for Box
-actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would make
+In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions or means for
+Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would make
 acting and learning see different policies.
 """
 
@@ -22,7 +22,9 @@ def from_linen(module: Any) -> Network:
     def init(key: Key, obs: jax.Array) -> Params:
         variables = module.init(key, obs)
         if set(variables) != {"params"}:
-            raise UsageError(f"the module has variables besides 'params': {', '.join(sorted(set(variables) - {'params'}))}")
+            raise UsageError(
+                f"the module has variables besides 'params': {', '.join(sorted(set(variables) - {'params'}))}"
+            )
         return variables["params"]
 
     def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -49,7 +49,7 @@ class Train:
     """Show no progress."""
     debug: bool = False
     """Show the traceback of an error."""
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        hint = "" if debug else " The same command with --debug shows where."
+        print(f"proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -129,8 +135,9 @@ def parse(arguments: list[str]) -> Train | Eval | Presets:
     return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset))
 
 
-def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = tyro.MISSING) -> Any:
-    return tyro.cli(what, prog=prog, args=arguments, default=default, config=(tyro.conf.FlagCreatePairsOff,))
+def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = None) -> Any:
+    given = {} if default is None else {"default": default}
+    return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **given)
 
 
 def train_defaults(env: str, preset: str | None) -> Train:
@@ -199,7 +206,6 @@ def report(result: Any) -> str:
     if config.stop_at is not None:
         met = result.stopped_by == "stop_at"
         lines.append(f"goal      {config.stop_at:g} {'reached' if met else f'not reached in {config.steps:,} steps'}")
-    lines += [f"note: {note}" for note in result.notes]
     lines += [
         f"saved in {result.directory}",
         f"next: proximax eval {result.directory}   or, to train another: proximax presets",

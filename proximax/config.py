@@ -15,7 +15,7 @@ Activation = Literal["tanh", "relu", "elu", "silu"]
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How PPO learns. A default without a source is that of Huang et al. 2022, "The 37 implementation details of PPO"."""
+    """How PPO learns. A default without a source is from Huang et al. 2022, "The 37 implementation details of PPO"."""
 
     num_steps: int = 256
     """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""

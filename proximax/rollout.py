@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.envs.base import HostEnv, JaxEnv
+from proximax.errors import NumericalError
 from proximax.policy import Policy
 from proximax.types import Array, Key, Moments, Params, PyTree, RolloutState, Transition
 
@@ -139,7 +140,19 @@ def collect(
             for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
                 ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
             total[last] = length[last] = 0.0
+    check_rollout(buffers)
     return host_state(obs.copy(), first.copy(), carry, total, length), buffers, ended
+
+
+def check_rollout(buffers: Any) -> None:
+    """Refuse observations and rewards that are not finite, before anything is learned from them."""
+    for name in ("obs", "final_obs", "reward"):
+        array = getattr(buffers, name)
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            t, seed, n, *_ = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            what = "reward" if name == "reward" else "observation"
+            place = f"environment {n} of seed number {seed}, step {t} of this rollout"
+            raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
 
 
 def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -163,12 +164,14 @@ def run(
     try:
         made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
         policy = make_policy(made.observation_space, made.action_space, config.ppo, network)
-        notes = seed_notes(made, config)
+        notes = environment_notes(made, config)
         learner, state = start_learner(made, policy, config)
     except BaseException:
         if directory:
             directory.discard()
         raise
+    for note in notes:
+        print(f"proximax: note: {note}", file=sys.stderr)
     with Recorder(config, directory, made, quiet, "built-in" if network is None else "own") as recorder:
         recorder.state = state
         with closing(Stopper(config, env, policy)) as stopper:
@@ -280,13 +283,13 @@ def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> t
     return learner, learner.init(keys)
 
 
-def seed_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
-    """What to know about an environment that does not follow its seed."""
+def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
+    """What the user should know about these environments."""
     if isinstance(env, (JaxEnv, EnvPoolEnv)):
         return []
     if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
-        return ["the environment ignores its seed: this run cannot be repeated exactly"]
-    return []
+        return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
+    return env.notes
 
 
 def remakable(env: EnvLike) -> bool:

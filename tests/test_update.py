@@ -50,7 +50,9 @@ def setup(kind="discrete", moments=None, **settings):
     policy = make_policy(OBS, ACTIONS[kind], ppo)
     params = policy.init(jax.random.key(3))
     # Away from the near-zero head of a fresh policy, where many bugs hide.
-    params = jax.tree.map(lambda x: x + 0.3 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32), params)
+    params = jax.tree.map(
+        lambda x: x + 0.3 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32), params
+    )
     return ppo, policy, params, rollout(policy, params, moments)
 
 
@@ -120,7 +122,7 @@ def test_trap_14_with_no_advantage_an_entropy_bonus_raises_entropy():
 
 
 def test_trap_18_extreme_log_std_gives_a_finite_loss():
-    ppo, policy, params, transitions = setup("continuous")
+    ppo, policy, params, _ = setup("continuous")
     for log_std in (-40.0, 40.0):
         extreme = {**params, "log_std": np.full(2, log_std, np.float32)}
         *_, metrics = one_update(ppo, rollout(policy, extreme), policy, extreme)

@@ -64,7 +64,9 @@ def host_learner(env: Any, ppo: PPOConfig, steps: int | None = None, seeds: int 
     """(learner, state, config) on host environments; ``env`` is a ``VectorEnv`` of seeds x num_envs or a ``HostEnv``."""
     made = GymnasiumEnv(env) if isinstance(env, VectorEnv) else env
     num_envs = made.num_envs // seeds
-    config = RunConfig("test", steps=steps or ppo.num_steps * num_envs, seeds=seeds, seed=seed, num_envs=num_envs, ppo=ppo)
+    config = RunConfig(
+        "test", steps=steps or ppo.num_steps * num_envs, seeds=seeds, seed=seed, num_envs=num_envs, ppo=ppo
+    )
     policy = make_policy(made.observation_space, made.action_space, ppo)
     learner = make_host_learner(made, policy, config)
     return learner, learner.init([seed_key(seed + i) for i in range(seeds)]), config

@@ -33,6 +33,7 @@ class HostEnv(Protocol):
     num_envs: int
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
+    notes: list[str]  # what the user should know about them
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Start new episodes, environment ``i`` seeded with ``seeds[i]``; returns their observations."""

@@ -16,8 +16,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
-from proximax.errors import EnvironmentFault, UsageError
-from proximax.spaces import obs_dtype
+from proximax.errors import EnvironmentFault, ProximaxError, UsageError
+from proximax.spaces import check_action_space, check_observation_space, obs_dtype
 from proximax.types import Step
 
 MODES: dict[str, AutoresetMode] = {
@@ -46,6 +46,7 @@ class GymnasiumEnv:
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
+        self.notes: list[str] = []  # what the user should know about these environments
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """New episodes; a vector environment with one generator for all its environments gets the first seed."""
@@ -124,6 +125,7 @@ class Groups:
         self.num_envs = sum(env.num_envs for env in envs)
         self.observation_space = envs[0].observation_space
         self.action_space = envs[0].action_space
+        self.notes = envs[0].notes
         self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
@@ -160,30 +162,70 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> Autorese
 
 def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> GymnasiumEnv:
     """``num_envs`` copies of one environment, stepped in this process or, where a step is slow, each in its own."""
-    slow = (os.cpu_count() or 1) > 1 and num_envs > 1 and step_seconds(make) > ASYNC_STEP_SECONDS
+    seconds, notes = try_out(make)
     fns = [make] * num_envs
-    if slow:  # forkserver: forking this process after JAX has started its threads can deadlock
-        return GymnasiumEnv(AsyncVectorEnv(fns, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP))
-    return GymnasiumEnv(SyncVectorEnv(fns, autoreset_mode=AutoresetMode.SAME_STEP))
+    if seconds > ASYNC_STEP_SECONDS and num_envs > 1 and (os.cpu_count() or 1) > 1:
+        # forkserver: forking this process after JAX has started its threads can deadlock
+        vector: Any = AsyncVectorEnv(fns, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
+    else:
+        vector = SyncVectorEnv(fns, autoreset_mode=AutoresetMode.SAME_STEP)
+    env = GymnasiumEnv(vector)
+    env.notes = notes
+    return env
 
 
-def step_seconds(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> float:
-    """The least time of a few steps of a fresh environment; ``budget`` seconds in all, at least three steps."""
+def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> tuple[float, list[str]]:
+    """A few random steps of a fresh environment: (least seconds of a step, what to tell the user).
+
+    Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
+    """
+    env = _guarded("its constructor", make)
+    check_observation_space(env.observation_space)
+    check_action_space(env.action_space)
+    _guarded("reset", _reset_one, env)
+    env.action_space.seed(0)
+    times: list[float] = []
+    outside = 0
+    while len(times) < 3 or (sum(times) < budget and len(times) < 50):
+        before = time.perf_counter()
+        obs, _, terminated, truncated, _ = _guarded("step", _step_one, env)
+        times.append(time.perf_counter() - before)
+        check_observation(obs, env.observation_space)
+        outside += not env.observation_space.contains(np.asarray(obs, env.observation_space.dtype))
+        if terminated or truncated:
+            _guarded("reset", _reset_one, env)
+    env.close()
+    notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
+    return min(times), notes
+
+
+def _reset_one(env: gymnasium.Env[Any, Any]) -> None:
+    obs, _ = env.reset(seed=0)
+    check_observation(obs, env.observation_space)
+
+
+def _step_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, ...]:
+    obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    return obs, reward, terminated, truncated, info
+
+
+def _guarded(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """``call(*arguments)``, with what it raises named as the environment's fault."""
     try:
-        env = make()
-        _, _ = env.reset(seed=0)
-        env.action_space.seed(0)
-        times: list[float] = []
-        while len(times) < 3 or (sum(times) < budget and len(times) < 50):
-            before = time.perf_counter()
-            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-            times.append(time.perf_counter() - before)
-            if terminated or truncated:
-                env.reset()
-        env.close()
+        return call(*arguments)
+    except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
+        raise
     except Exception as error:
-        raise environment_fault("reset or step", error, 0) from error
-    return min(times)
+        raise environment_fault(what, error, 0) from error
+
+
+def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
+    """Refuse an observation of another shape than its space, or one that cannot be stored in the space's dtype."""
+    array = np.asarray(obs)
+    if array.shape != space.shape:
+        raise EnvironmentFault(f"the observation has shape {array.shape}, its space {space} says {space.shape}")
+    if space.dtype is not None and not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        raise EnvironmentFault(f"the observation is of {array.dtype}, which {space} cannot hold without loss")
 
 
 def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:

@@ -11,10 +11,10 @@ from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, environment_fault, vectorise
+from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
-from proximax.errors import DependencyError, ProximaxError, UsageError
+from proximax.errors import DependencyError, EnvironmentFault, UsageError
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
 EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
@@ -82,13 +82,6 @@ def _make_gymnasium(name: str, num_envs: int, groups: int, autoreset: Autoreset,
         return vectorise(MakeEnv(name), num_envs * groups)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
-    except ProximaxError as error:
-        missing = error.__cause__
-        if isinstance(missing, (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError)):
-            raise missing_dependency(name, missing) from error
-        raise
-    except Exception as error:
-        raise environment_fault("its constructor", error, 0) from error
 
 
 class MakeEnv:
@@ -106,9 +99,12 @@ def _find_spec(name: str) -> Any:
     package, colon, rest = name.rpartition(":")
     if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
         raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
-    try:
-        if colon:
+    if colon:
+        try:
             importlib.import_module(package)
+        except Exception as error:
+            raise EnvironmentFault(f"importing {package!r} raised {type(error).__name__}: {error}") from error
+    try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:
         known = list(gymnasium.registry)

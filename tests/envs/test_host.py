@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from toys import Fixed, Script, valid_rows, vector
 
 from proximax.envs import env_seeds, make_env
-from proximax.envs.host import EnvPoolEnv, GymnasiumEnv, Groups, autoreset_mode, ignores_seed, step_seconds, vectorise
+from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, autoreset_mode, ignores_seed, try_out, vectorise
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.rollout import Acted, collect, host_buffers, host_state
 
@@ -135,7 +135,7 @@ def test_trap_05_missing_final_obs_is_an_error_that_says_so():
     env = Reusing()
     step = env.step
     env.step = lambda actions: (*step(actions)[:4], {})
-    with pytest.raises(EnvironmentFault, match="environment 0 at step 4.*final_obs"):
+    with pytest.raises(EnvironmentFault, match=r"environment 0 at step 4.*final_obs"):
         roll(GymnasiumEnv(env), 8)
 
 
@@ -245,7 +245,9 @@ class Raises(Script):
 
 def test_an_environment_that_raises_is_named_with_its_step():
     env = GymnasiumEnv(SyncVectorEnv([Script, Raises], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.raises(EnvironmentFault, match="environment 1 raised in step at step 2: ZeroDivisionError: oh no") as info:
+    with pytest.raises(
+        EnvironmentFault, match="environment 1 raised in step at step 2: ZeroDivisionError: oh no"
+    ) as info:
         roll(env, 5)
     assert isinstance(info.value.__cause__, ZeroDivisionError)
     env = GymnasiumEnv(SyncVectorEnv([lambda: Raises("reset")], autoreset_mode=AutoresetMode.SAME_STEP))
@@ -279,10 +281,29 @@ def test_an_environment_that_ignores_its_seed_is_noticed():
     assert not ignores_seed(vectorise(Script, 2), [1, 2])
 
 
-def test_step_seconds_measures_a_step_and_leaves_no_thread_behind():
+def test_trying_out_measures_a_step_and_leaves_no_thread_behind():
     threads = threading.active_count()
-    assert 0.004 <= step_seconds(Slow) < 0.1
+    seconds, notes = try_out(Slow)
+    assert 0.004 <= seconds < 0.1
+    assert notes == []
     assert threading.active_count() == threads
+
+
+def test_observations_unlike_their_space_are_refused_or_told():
+    class Shape(Script):
+        observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    class Lossy(Script):
+        observation_space = spaces.Box(0, 255, (3,), np.uint8)
+
+    class Outside(Script):
+        observation_space = spaces.Box(-0.1, 0.1, (3,), np.float32)
+
+    with pytest.raises(EnvironmentFault, match=r"has shape \(3,\), its space .* says \(2,\)"):
+        vectorise(Shape, 2)
+    with pytest.raises(EnvironmentFault, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):
+        vectorise(Lossy, 2)
+    assert "lie outside the bounds of their space" in vectorise(Outside, 2).notes[0]
 
 
 def test_cartpole_uses_its_own_vector_version():

@@ -48,17 +48,22 @@ def test_eager_jit_and_vmap_agree(make, action, method):
     rows = [jax.tree.map(lambda x: x[i], args) for i in range(6)]  # noqa: B023
     eager = np.stack([function(*row) for row in rows])
     np.testing.assert_allclose(jax.jit(function)(*rows[0]), eager[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(jax.vmap(function)(*args), eager, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(function))(*args), eager, rtol=1e-5, atol=1e-6)
     if method == "sample":  # its key is one for the whole batch
         assert function(*args[:3], keys[0]).shape == eager.shape
     else:
         np.testing.assert_allclose(function(*args), eager, rtol=1e-5, atol=1e-6)
 
 
-def test_trap_10_an_action_with_an_axis_too_many_raises():
+@pytest.mark.parametrize("shape", [(6, 1), (1, 6), (1,), (), (3,)])
+def test_trap_10_a_choice_of_another_shape_than_the_batch_raises(shape):
+    with pytest.raises((TypeError, ValueError)):
+        categoricals()[0].log_prob(jnp.zeros(shape, int))
+
+
+def test_trap_10_wrong_shapes_raise():
     p, gaussian = categoricals()[0], gaussians()[0]
     for wrong in (
-        lambda: p.log_prob(jnp.asarray(ACTION)[:, None]),
         lambda: p.kl(Categorical(p.logits[0])),
         lambda: gaussian.log_prob(f32(POINT)[:, None]),
         lambda: gaussian.log_prob(f32(POINT)[:, 0]),

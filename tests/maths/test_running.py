@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from beartype import beartype
+from jaxtyping import jaxtyped
 
 from proximax import maths
 from proximax.maths import (
@@ -42,7 +44,7 @@ def test_eager_jit_and_vmap_agree(name):
     jitted = jax.jit(function)(ROWS[0], WEIGHT[0])
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)  # noqa: E731
     jax.tree.map(close, jitted, jax.tree.map(lambda x: x[0], eager))
-    jax.tree.map(close, jax.vmap(function)(ROWS, WEIGHT), eager)
+    jax.tree.map(close, jax.jit(jax.vmap(function))(ROWS, WEIGHT), eager)
 
 
 def test_moments_by_hand():
@@ -68,21 +70,29 @@ def test_all_leading_axes_are_rows():
 
 
 def test_trap_10_wrong_shapes_raise():
-    reward, last, carried = jnp.zeros((4, 2)), jnp.zeros((4, 2), bool), jnp.zeros(2)
     for wrong in (
-        lambda: batch_moments(jnp.zeros((4, 3)), (2,)),
-        lambda: batch_moments(jnp.zeros((4, 3)), (3,), jnp.ones(3)),
-        lambda: normalise(init_moments((3,)), jnp.zeros((4, 2))),
+        lambda: batch_moments(ROWS, (2,)),
+        lambda: batch_moments(ROWS, (4,)),  # 120 numbers can be cut into rows of 4, but these are not
+        lambda: batch_moments(ROWS, (3,), WEIGHT[0]),
+        lambda: batch_moments(ROWS, (3,), WEIGHT.T),
+        lambda: update_moments(init_moments((2,)), ROWS),
+        lambda: normalise(init_moments((2,)), ROWS),
         lambda: merge_moments(init_moments((3,)), init_moments((2,))),
-        lambda: scale_reward(jnp.zeros((2, 1)), init_moments(()), reward, last, jnp.ones((4, 2)), 0.9),
-        lambda: scale_reward(carried, init_moments(()), reward, last[:, :1], jnp.ones((4, 2)), 0.9),
-        lambda: scale_reward(carried, init_moments(()), reward, last, jnp.ones(4), 0.9),
     ):
         with pytest.raises((TypeError, ValueError)):
             wrong()
 
 
-@pytest.mark.parametrize("shards", [1, 2, 8, 100])
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_trap_10_reward_scaling_refuses_other_shapes_by_its_annotations(position):
+    args = [jnp.zeros(2), jnp.zeros((4, 2)), jnp.zeros((4, 2), bool), jnp.ones((4, 2))]
+    for cut in (args[position][..., :1], args[position][..., 0]):
+        wrong = [*args[:position], cut, *args[position + 1 :]]
+        with pytest.raises(TypeError):
+            jaxtyped(typechecker=beartype)(scale_reward)(wrong[0], init_moments(()), *wrong[1:], 0.5)
+
+
+@pytest.mark.parametrize("shards", [2, 100])
 def test_trap_30_merged_shards_equal_the_whole(shards):
     rows = np.random.default_rng(1).standard_normal((4000, 2)) * [0.1, 30.0] + [5.0, -2.0]
     parts = [batch_moments(jnp.asarray(part, jnp.float32), (2,)) for part in np.array_split(rows, shards)]
