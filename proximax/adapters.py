@@ -1,6 +1,6 @@
 """Networks of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
 
-In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions or means for
+In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions, means for
 Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would make
 acting and learning see different policies.
 """

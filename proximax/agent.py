@@ -85,11 +85,16 @@ def load(run_dir: str | Path, *, seed: int | None = None, network: Network | Non
     """
     agents, config = load_agents(run_dir, network)
     if seed is None:
-        returns = _read_json(Path(run_dir) / "result.json").get("returns") or [0.0]
-        seed = config.seed + int(np.argmax([-np.inf if r is None else r for r in returns]))
+        seed = config.seed + _best(Path(run_dir) / "result.json")
     if not config.seed <= seed < config.seed + config.seeds:
         raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
     return agents[seed - config.seed]
+
+
+def _best(result: Path) -> int:
+    """Which seed has the best final evaluation; the first one for a run that was cut short."""
+    returns = _read_json(result).get("returns", []) if result.exists() else []
+    return int(np.argmax([-np.inf if r is None else r for r in returns] or [0.0]))
 
 
 def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[list[Agent], RunConfig]:

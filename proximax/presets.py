@@ -20,7 +20,7 @@ class Preset(NamedTuple):
 
 
 _ZOO = "RL Baselines3 Zoo hyperparams/ppo.yml"
-_MUJOCO = PPOConfig(recompute_advantage=True, standardise_advantage=False, log_std_init=-0.5)
+_MUJOCO = PPOConfig(recompute_advantage=True, log_std_init=-0.5)
 _MUJOCO_SOURCE = "Tianshou's MuJoCo settings (advantages recomputed each epoch); log σ from -0.5 as in arXiv 2006.05990"
 
 PRESETS: dict[str, Preset] = {
@@ -52,11 +52,13 @@ PRESETS: dict[str, Preset] = {
     ),
     "pendulum": Preset(
         env="gymnasium:Pendulum-v1",
-        steps=200_000,
+        steps=500_000,
         num_envs=8,
-        ppo=PPOConfig(num_steps=256, minibatch_size=64, epochs=10, learning_rate=1e-3, gamma=0.9),
-        expected="-160",
-        source=f"{_ZOO}; without gSDE",
+        ppo=PPOConfig(
+            num_steps=200, learning_rate=1e-3, gamma=0.95, lam=0.9, log_std_init=-0.5, normalise_obs=False
+        ),
+        expected="-170",
+        source="own search",
     ),
     "mountain-car-continuous": Preset(
         env="gymnasium:MountainCarContinuous-v0",

@@ -61,7 +61,7 @@ def vector(make: Callable[[], gymnasium.Env], num_envs: int, mode: AutoresetMode
 
 
 def host_learner(env: Any, ppo: PPOConfig, steps: int | None = None, seeds: int = 1, seed: int = 0) -> Any:
-    """(learner, state, config) on host environments; ``env`` is a ``VectorEnv`` of seeds x num_envs or a ``HostEnv``."""
+    """(learner, state, config) on a ``VectorEnv`` of seeds x num_envs environments, or a ``HostEnv``."""
     made = GymnasiumEnv(env) if isinstance(env, VectorEnv) else env
     num_envs = made.num_envs // seeds
     config = RunConfig(

@@ -34,25 +34,30 @@ def gaussians():
 @pytest.mark.parametrize(
     ("make", "action"), [(categoricals, jnp.asarray(ACTION)), (gaussians, f32(POINT))], ids=["Categorical", "Gaussian"]
 )
-@pytest.mark.parametrize("method", ["log_prob", "entropy", "kl", "mode", "sample"])
-def test_eager_jit_and_vmap_agree(make, action, method):
-    keys = jax.random.split(jax.random.key(0), 6)
-    args = (*make(), action, keys)
-    function = {
-        "log_prob": lambda p, q, a, key: p.log_prob(a),
-        "entropy": lambda p, q, a, key: p.entropy(),
-        "kl": lambda p, q, a, key: p.kl(q),
-        "mode": lambda p, q, a, key: p.mode(),
-        "sample": lambda p, q, a, key: p.sample(key),
-    }[method]
-    rows = [jax.tree.map(lambda x: x[i], args) for i in range(6)]  # noqa: B023
-    eager = np.stack([function(*row) for row in rows])
-    np.testing.assert_allclose(jax.jit(function)(*rows[0]), eager[0], rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p, q, action: p.log_prob(action),
+        lambda p, q, action: p.entropy(),
+        lambda p, q, action: p.kl(q),
+        lambda p, q, action: p.mode(),
+    ],
+    ids=["log_prob", "entropy", "kl", "mode"],
+)
+def test_eager_jit_and_vmap_agree(function, make, action):
+    args = (*make(), action)
+    eager = function(*args)
+    np.testing.assert_allclose(jax.jit(function)(*args), eager, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(jax.jit(jax.vmap(function))(*args), eager, rtol=1e-5, atol=1e-6)
-    if method == "sample":  # its key is one for the whole batch
-        assert function(*args[:3], keys[0]).shape == eager.shape
-    else:
-        np.testing.assert_allclose(function(*args), eager, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [categoricals, gaussians])
+def test_eager_jit_and_vmap_draw_the_same(make):
+    p, keys = make()[0], jax.random.split(jax.random.key(0), 2)
+    eager = np.stack([p.sample(key) for key in keys])
+    assert not np.array_equal(eager[0], eager[1])
+    np.testing.assert_allclose(jax.jit(type(p).sample)(p, keys[0]), eager[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(p.sample))(keys), eager, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (1, 6), (1,), (), (3,)])

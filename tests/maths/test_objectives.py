@@ -31,13 +31,13 @@ def test_eager_jit_and_vmap_agree(name):
         "kl_k2": (maths.kl_k2, 1),
         "kl_k3": (maths.kl_k3, 1),
     }[name]
-    args = jnp.asarray(np.random.default_rng(0).standard_normal((count, 5)), jnp.float32)
-    eager = np.stack([function(*row) for row in args.T])  # one number at a time
+    args = np.random.default_rng(0).standard_normal((count, 5)).astype(np.float32)
+    eager = np.stack([function(*map(jnp.asarray, row)) for row in args.T])  # one number at a time
     assert eager.shape == (5,)
     np.testing.assert_allclose(jax.jit(function)(*args[:, 0]), eager[0], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(jax.jit(jax.vmap(function))(*args), eager, rtol=1e-5, atol=1e-7)
     if name != "adapt_beta":  # one coefficient by nature; the others are elementwise
-        np.testing.assert_allclose(function(*args), eager, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(jax.jit(function)(*args), eager, rtol=1e-5, atol=1e-7)
 
 
 def test_trap_10_rank_promotion_raises():

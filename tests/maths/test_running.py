@@ -21,6 +21,8 @@ from proximax.maths import (
 )
 
 PUBLIC = [name for name in maths.__all__ if getattr(maths, name).__module__ == running.__name__]
+compiled_moments = jax.jit(batch_moments, static_argnums=1)
+compiled_scale_reward = jax.jit(scale_reward, static_argnums=5)
 RNG = np.random.default_rng(0)
 ROWS = jnp.asarray(RNG.standard_normal((5, 8, 3)) * 4.0 + 2.0, jnp.float32)
 WEIGHT = jnp.asarray(RNG.random((5, 8)) < 0.7, jnp.float32)
@@ -48,23 +50,23 @@ def test_eager_jit_and_vmap_agree(name):
 
 
 def test_moments_by_hand():
-    moments = batch_moments(jnp.array([[1.0, 10.0], [3.0, 10.0]]), (2,))
+    moments = compiled_moments(jnp.array([[1.0, 10.0], [3.0, 10.0]]), (2,))
     np.testing.assert_array_equal(moments.count, 2.0)
     np.testing.assert_array_equal(moments.mean, [2.0, 10.0])
     np.testing.assert_array_equal(moments.m2, [2.0, 0.0])
     np.testing.assert_array_equal(variance(moments), [1.0, 0.0])
     # 1, 3 and 5, 7, 9: mean 5, deviations 16 + 4 + 0 + 4 + 16.
-    both = update_moments(batch_moments(jnp.array([1.0, 3.0]), ()), jnp.array([5.0, 7.0, 9.0]))
+    both = update_moments(compiled_moments(jnp.array([1.0, 3.0]), ()), jnp.array([5.0, 7.0, 9.0]))
     assert (float(both.count), float(both.mean), float(both.m2)) == (5.0, 5.0, 40.0)
 
 
 def test_all_leading_axes_are_rows():
-    flat = batch_moments(ROWS.reshape(40, 3), (3,), WEIGHT.reshape(40))
-    jax.tree.map(np.testing.assert_array_equal, batch_moments(ROWS, (3,), WEIGHT), flat)
-    images = batch_moments(ROWS, (8, 3))
+    flat = compiled_moments(ROWS.reshape(40, 3), (3,), WEIGHT.reshape(40))
+    jax.tree.map(np.testing.assert_array_equal, compiled_moments(ROWS, (3,), WEIGHT), flat)
+    images = compiled_moments(ROWS, (8, 3))
     assert (float(images.count), images.mean.shape) == (5.0, (8, 3))
     np.testing.assert_allclose(images.mean, jnp.mean(ROWS, axis=0), rtol=1e-5)
-    scalars = batch_moments(ROWS, ())
+    scalars = compiled_moments(ROWS, ())
     assert (float(scalars.count), scalars.mean.shape) == (120.0, ())
     np.testing.assert_allclose(variance(scalars), jnp.var(ROWS), rtol=1e-5)
 
@@ -95,7 +97,7 @@ def test_trap_10_reward_scaling_refuses_other_shapes_by_its_annotations(position
 @pytest.mark.parametrize("shards", [2, 100])
 def test_trap_30_merged_shards_equal_the_whole(shards):
     rows = np.random.default_rng(1).standard_normal((4000, 2)) * [0.1, 30.0] + [5.0, -2.0]
-    parts = [batch_moments(jnp.asarray(part, jnp.float32), (2,)) for part in np.array_split(rows, shards)]
+    parts = [compiled_moments(jnp.asarray(part, jnp.float32), (2,)) for part in np.array_split(rows, shards)]
     merged = init_moments((2,))
     for part in parts:
         merged = merge_moments(merged, part)
@@ -109,8 +111,8 @@ def test_trap_30_merged_shards_equal_the_whole(shards):
 
 
 def test_trap_30_shards_of_different_size_and_weight_merge_to_the_whole():
-    whole = batch_moments(ROWS, (3,), WEIGHT)
-    parts = [batch_moments(ROWS[a:b], (3,), WEIGHT[a:b]) for a, b in ((0, 1), (1, 5))]
+    whole = compiled_moments(ROWS, (3,), WEIGHT)
+    parts = [compiled_moments(ROWS[a:b], (3,), WEIGHT[a:b]) for a, b in ((0, 1), (1, 5))]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), merge_moments(*parts), whole)
     jax.tree.map(np.testing.assert_array_equal, merge_moments(init_moments((3,)), whole), whole)
     jax.tree.map(np.testing.assert_array_equal, merge_moments(whole, init_moments((3,))), whole)
@@ -131,12 +133,12 @@ def test_trap_30_a_large_offset_keeps_precision(offset, shards):
 @pytest.mark.parametrize("garbage", [1e6, np.inf, np.nan])
 def test_trap_03_rows_without_weight_do_not_count_even_if_not_finite(garbage):
     rows = jnp.where(WEIGHT[:, :, None] > 0, ROWS, garbage)
-    moments = batch_moments(rows, (3,), WEIGHT)
+    moments = compiled_moments(rows, (3,), WEIGHT)
     counted = np.asarray(ROWS)[np.asarray(WEIGHT) > 0]
     assert float(moments.count) == len(counted)
     np.testing.assert_allclose(moments.mean, counted.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(variance(moments), counted.var(axis=0), rtol=1e-5)
-    before = batch_moments(ROWS, (3,))
+    before = compiled_moments(ROWS, (3,))
     after = update_moments(before, jnp.full((2, 3), garbage), jnp.zeros(2))
     jax.tree.map(np.testing.assert_array_equal, after, before)
 
@@ -154,13 +156,13 @@ def test_normalise_by_hand():
 
 
 def test_normalised_rows_have_mean_zero_and_variance_one():
-    x = normalise(batch_moments(ROWS, (3,)), ROWS)
+    x = normalise(compiled_moments(ROWS, (3,)), ROWS)
     np.testing.assert_allclose(jnp.mean(x, axis=(0, 1)), np.zeros(3), atol=1e-5)
     np.testing.assert_allclose(jnp.var(x, axis=(0, 1)), np.ones(3), rtol=1e-5)
 
 
 def test_a_constant_column_normalises_to_zero():
-    moments = batch_moments(jnp.full((6, 1), 3.0), (1,))
+    moments = compiled_moments(jnp.full((6, 1), 3.0), (1,))
     np.testing.assert_array_equal(normalise(moments, jnp.full((6, 1), 3.0)), np.zeros((6, 1)))
 
 
@@ -170,7 +172,7 @@ def scaled(reward, last, valid=None, carried=0.0, moments=None):
     valid = column([1.0] * len(reward)) if valid is None else column(valid)
     moments = init_moments(()) if moments is None else moments
     ended = column(last) > 0
-    result, carried, moments = scale_reward(jnp.array([carried]), moments, column(reward), ended, valid, 0.5)
+    result, carried, moments = compiled_scale_reward(jnp.array([carried]), moments, column(reward), ended, valid, 0.5)
     return result[:, 0], float(carried[0]), moments
 
 
@@ -221,7 +223,9 @@ def test_trap_03_the_reset_step_does_not_count_in_reward_scaling():
 
 def test_reward_scaling_runs_each_environment_apart_and_pools_the_variance():
     reward, last = jnp.array([[1.0, 2.0], [1.0, 2.0]]), jnp.array([[False, True], [False, False]])
-    result, carried, moments = scale_reward(jnp.zeros(2), init_moments(()), reward, last, jnp.ones((2, 2)), 0.5)
+    result, carried, moments = compiled_scale_reward(
+        jnp.zeros(2), init_moments(()), reward, last, jnp.ones((2, 2)), 0.5
+    )
     np.testing.assert_array_equal(carried, [1.5, 2.0])
     np.testing.assert_allclose(moments.mean, 1.625)  # R = 1, 1½ and 2, 2
     np.testing.assert_allclose(result, reward / np.std([1.0, 1.5, 2.0, 2.0]), rtol=1e-6)

@@ -1,0 +1,89 @@
+"""From an id or an object to an environment, and what wrong ones are told."""
+
+import sys
+
+import gymnasium
+import pytest
+from gymnasium.vector import AutoresetMode
+from toys import Script, vector
+
+from proximax.envs import JaxEnv, env_name, imports_package, make_env, probe, split_id
+from proximax.envs.host import GymnasiumEnv
+from proximax.envs.make import missing_dependency
+from proximax.errors import DependencyError, EnvironmentFault, UsageError
+
+
+def test_ids_are_split_into_source_and_name():
+    assert split_id("CartPole-v1") == ("gymnasium", "CartPole-v1")
+    assert split_id("gymnasium:CartPole-v1") == ("gymnasium", "CartPole-v1")
+    assert split_id("my_package:Env-v0") == ("gymnasium", "my_package:Env-v0")
+    assert split_id("gymnasium:my_package:Env-v0") == ("gymnasium", "my_package:Env-v0")
+    assert split_id("gymnax:Breakout-MinAtar") == ("gymnax", "Breakout-MinAtar")
+    assert imports_package("gymnasium:my_package:Env-v0") == "my_package"
+    assert imports_package("gymnasium:CartPole-v1") is None
+    assert imports_package("envpool:a:b") is None
+
+
+@pytest.mark.parametrize(
+    ("env", "near"),
+    [
+        ("CartPol-v1", "CartPole-v1"),
+        ("gymnax:Breakout-MinAtr", "Breakout-MinAtar"),
+        ("Breakout-MinAtar", "gymnax:Breakout-MinAtar"),
+        ("envpool:HalfCheeta-v4", "HalfCheetah-v4"),
+        ("probe:chioce", "choice"),
+    ],
+)
+def test_an_unknown_id_is_answered_with_the_nearest_and_the_sources(env, near):
+    with pytest.raises(UsageError, match=near) as info:
+        make_env(env)
+    assert "gymnasium:, envpool:, gymnax:, probe:" in str(info.value)
+
+
+def test_a_package_that_is_not_installed_or_does_not_import_is_named(tmp_path, monkeypatch):
+    with pytest.raises(DependencyError, match="pip install no_such_package"):
+        make_env("no_such_package:Env-v0")
+    (tmp_path / "broken_envs.py").write_text("raise RuntimeError('half written')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EnvironmentFault, match="importing 'broken_envs' raised RuntimeError: half written"):
+        make_env("broken_envs:Env-v0")
+
+
+def test_a_third_party_package_registers_its_environment_when_imported(tmp_path, monkeypatch):
+    (tmp_path / "my_envs.py").write_text(
+        "import gymnasium, toys\ngymnasium.register('MyScript-v0', entry_point=toys.Script)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    env = make_env("my_envs:MyScript-v0", 3)
+    assert env.num_envs == 3
+    del gymnasium.registry["MyScript-v0"]
+    del sys.modules["my_envs"]
+
+
+@pytest.mark.parametrize(("source", "module"), [("envpool:CartPole-v1", "envpool"), ("gymnax:CartPole-v1", "gymnax")])
+def test_a_missing_extra_is_answered_with_its_install_line(source, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DependencyError, match=rf'needs {module}: pip install "proximax\[{module}\]"'):
+        make_env(source)
+
+
+def test_missing_physics_engines_name_their_extra():
+    error = gymnasium.error.DependencyNotInstalled("MuJoCo is not installed, run `pip install ...`")
+    assert 'pip install "proximax[mujoco]"' in str(missing_dependency("Hopper-v5", error))
+    error = gymnasium.error.DependencyNotInstalled("Box2D is not installed")
+    assert 'pip install "proximax[box2d]"' in str(missing_dependency("LunarLander-v3", error))
+
+
+def test_objects_are_taken_as_they_are():
+    one = probe.choice()
+    assert make_env(one) is one
+    assert isinstance(make_env("probe:choice"), JaxEnv)
+    vec = vector(Script, 3, AutoresetMode.SAME_STEP)
+    made = make_env(vec, 17)
+    assert isinstance(made, GymnasiumEnv)
+    assert made.num_envs == 3
+    assert make_env(made) is made
+    assert make_env(Script, 2, groups=3).num_envs == 6
+    assert env_name(Script) == "object:Script"
+    assert env_name("CartPole-v1") == "gymnasium:CartPole-v1"
+    assert env_name(gymnasium.make_vec("CartPole-v1", 2)) == "object:CartPole-v1"

@@ -1,0 +1,83 @@
+"""The probe environments are learned to their known answers, on JAX and through every part of the learner."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from proximax.config import PPOConfig, RunConfig
+from proximax.envs import probe
+from proximax.policy import make_policy
+from proximax.ppo import make_learner, seed_key, stack_seeds
+
+GAMMA = 0.9
+PPO = PPOConfig(
+    num_steps=32,
+    minibatch_size=64,
+    epochs=4,
+    learning_rate=3e-3,
+    gamma=GAMMA,
+    normalise_obs=False,
+    scale_reward=False,
+    anneal="none",
+)
+# probe -> observation -> (value, action or None where any is as good)
+ANSWERS = {
+    "constant": {1.0: (1.0, None)},
+    "observed": {1.0: (1.0, None), -1.0: (-1.0, None)},
+    "delayed": {-1.0: (GAMMA, None), 1.0: (1.0, None)},
+    "choice": {1.0: (1.0, 1)},
+    "choice-continuous": {1.0: (0.0, 0.5)},
+    "matching": {1.0: (1.0, 1), -1.0: (1.0, 0)},
+    "matching-continuous": {1.0: (0.0, 0.5), -1.0: (0.0, -0.5)},
+    "endless": {1.0: (1.0 / (1.0 - GAMMA), None)},
+}
+
+
+def test_every_probe_has_an_answer():
+    assert set(ANSWERS) == set(probe.PROBES)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_probe_is_learned(name):
+    env = probe.PROBES[name]()
+    config = RunConfig("probe", steps=80 * 256, ppo=PPO)
+    policy = make_policy(env.observation_space, env.action_space, PPO)
+    learner = make_learner(env, policy, config)
+    states = stack_seeds([learner.init(seed_key(i)) for i in range(3)])
+    step = jax.jit(jax.vmap(learner.step))
+    for _ in range(config.updates):
+        states, _ = step(states)
+    for i in range(3):
+        params = jax.tree.map(lambda x, i=i: x[i], states.params)
+        for obs, (value, action) in ANSWERS[name].items():
+            dist, v, _ = policy.apply(params, (), jnp.full((1, 1), obs), jnp.ones(1, bool))
+            assert float(v[0]) == pytest.approx(value, abs=0.05 * max(1.0, abs(value))), f"V({obs}) of seed {i}"
+            if action is not None:
+                np.testing.assert_allclose(float(dist.mode().ravel()[0]), action, atol=0.1)
+
+
+def test_trap_08_every_episode_starts_anew():
+    env = probe.observed()
+    keys = jax.random.split(jax.random.key(0), 200)
+    state, _ = env.reset(keys[0])
+    first = [float(env.step(key, state, jnp.zeros((), int))[1].obs[0]) for key in keys[:40]]
+    assert {-1.0, 1.0} == set(first)
+
+
+def test_trap_02_final_obs_is_what_the_action_led_to():
+    env = probe.delayed()
+    state, obs = env.reset(jax.random.key(0))
+    assert float(obs[0]) == -1
+    state, s = env.step(jax.random.key(1), state, jnp.zeros((), int))
+    assert (float(s.obs[0]), float(s.final_obs[0]), bool(s.terminated), bool(s.first)) == (1, 1, False, False)
+    _, s = env.step(jax.random.key(2), state, jnp.zeros((), int))
+    assert (float(s.obs[0]), float(s.final_obs[0]), bool(s.terminated), bool(s.first)) == (-1, 1, True, True)
+
+
+def test_trap_01_the_clock_probe_truncates_and_never_terminates():
+    env = probe.endless(2)
+    state, _ = env.reset(jax.random.key(0))
+    state, a = env.step(jax.random.key(1), state, jnp.zeros((), int))
+    _, b = env.step(jax.random.key(2), state, jnp.zeros((), int))
+    assert (bool(a.truncated), bool(b.truncated), bool(a.terminated), bool(b.terminated)) == (False, True, False, False)

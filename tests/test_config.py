@@ -1,0 +1,162 @@
+"""Configuration: every fault at once and in words, JSON there and back. FAULTS.md 30 to 34."""
+
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from proximax.config import PPOConfig, RunConfig, check_names, from_json
+from proximax.errors import ProximaxError, UsageError
+
+PPO_FIELDS = {f.name for f in fields(PPOConfig)}
+
+
+def config(**settings):
+    """A run config from the fields of both records."""
+    ppo = {name: value for name, value in settings.items() if name in PPO_FIELDS}
+    run = {name: value for name, value in settings.items() if name not in PPO_FIELDS}
+    return RunConfig(**{"env": "gymnasium:X-v0", **run, "ppo": PPOConfig(**ppo)})
+
+
+def fault(**settings):
+    """What ``check`` says about these settings."""
+    with pytest.raises(UsageError) as caught:
+        config(**settings).check()
+    assert caught.value.code == 2
+    return str(caught.value)
+
+
+def test_the_defaults_are_valid_and_make_2048_rows_as_in_the_paper():
+    config().check()
+    assert config().ppo.num_steps * config().num_envs == 2048
+    assert config(steps=10_000).updates == 4  # whole rollouts only: 8192 steps
+
+
+WRONG = [
+    ("num_steps", 0, "must be a whole number >= 1"),
+    ("minibatch_size", 2.5, "must be a whole number >= 1"),
+    ("epochs", 0, "must be a whole number >= 1"),
+    ("learning_rate", 0, "must be a number > 0"),
+    ("learning_rate", float("nan"), "must be a number > 0"),
+    ("learning_rate", float("inf"), "must be a number > 0"),
+    ("learning_rate", "1e-4", "must be a number > 0"),  # as YAML would read it
+    ("learning_rate", None, "must be a number > 0"),
+    ("gamma", 1.01, "must be a number >= 0 and <= 1"),
+    ("lam", -0.1, "must be a number >= 0 and <= 1"),
+    ("epsilon", 0.0, "must be a number > 0"),
+    ("value_epsilon", 0.0, "must be a number > 0, or None"),
+    ("value_coef", -1, "must be a number >= 0"),
+    ("entropy_coef", -0.01, "must be a number >= 0"),
+    ("max_grad_norm", 0, "must be a number > 0, or None"),
+    ("target_kl", -0.01, "must be a number > 0, or None"),
+    ("log_std_init", 2.5, "must be a number >= -10 and <= 2"),
+    ("adam_epsilon", 0.0, "must be a number > 0"),
+    ("hidden", (), "one or more layer sizes of at least 1"),
+    ("hidden", (64, 0), "one or more layer sizes of at least 1"),
+    ("hidden", (64, 2.5), "one or more layer sizes of at least 1"),
+    ("anneal", "'linear'", "must be one of none, learning_rate, epsilon, both"),
+    ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
+    ("algo", "'klip'", "must be one of clip"),
+    ("autoreset", "'no'", "must be one of auto, next_step, same_step, disabled"),
+    ("num_envs", 0, "must be"),
+    ("seeds", 0, "must be a whole number >= 1"),
+    ("seed", -1, "must be a whole number >= 0"),
+    ("eval_episodes", 0, "must be a whole number >= 1"),
+    ("steps", 1e6, "must be a whole number >= 1"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), WRONG)
+def test_fault_31_a_value_out_of_range_is_named_with_its_range(name, value, remedy):
+    text = fault(**{name: value.strip("'") if isinstance(value, str) else value})
+    assert text.startswith(f"{name} = {value}: ")
+    assert remedy in text
+
+
+def test_fault_31_the_ends_of_each_range_are_allowed():
+    config(gamma=1, lam=1.0, value_coef=0, entropy_coef=0, log_std_init=-10, hidden=(1,)).check()
+    config(gamma=0, lam=0, value_epsilon=None, max_grad_norm=None, target_kl=None, seed=0).check()
+    config(num_steps=1, num_envs=1, minibatch_size=1, epochs=1, steps=1, seeds=1, eval_episodes=1).check()
+
+
+def test_fault_31_every_wrong_field_is_reported_at_once():
+    text = fault(gamma=1.5, epsilon=-0.2, epochs=0, hidden=(), anneal="x", num_envs=0, seeds=0, steps=-5, algo="y")
+    for part in ("gamma = 1.5", "epsilon = -0.2", "epochs = 0", "hidden = ()", "anneal = 'x'", "num_envs = 0"):
+        assert part in text
+    for part in ("seeds = 0", "steps = -5", "algo = 'y'"):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", sorted((PPO_FIELDS | {f.name for f in fields(RunConfig)}) - {"ppo"}))
+def test_fault_34_a_wrong_type_is_refused_in_every_field(name):
+    assert name in fault(**{name: object()})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "num_steps", "seed", "steps", "num_envs", "stop_at"])
+def test_fault_34_a_truth_value_is_no_number(name):
+    assert f"{name} = True: must be" in fault(**{name: True})
+
+
+def test_fault_34_layers_that_are_no_list_or_truth_values_are_refused_in_words():
+    assert "hidden = 64" in fault(hidden=64)
+    assert "hidden = (True,)" in fault(hidden=(True,))
+
+
+def test_a_seed_that_does_not_fit_64_bits_is_refused():
+    config(seed=2**63 - 1).check()
+    assert f"seed = {2**64}" in fault(seed=2**64)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "num_envs", "minibatch_size", "nearest"),
+    [(100, 3, 64, "50, 60, 75"), (4, 4, 64, "4, 8, 16"), (7, 1, 3, "1, 7"), (32, 8, 100, "32, 64, 128")],
+)
+def test_fault_30_an_indivisible_minibatch_names_the_three_nearest(num_steps, num_envs, minibatch_size, nearest):
+    text = fault(num_steps=num_steps, num_envs=num_envs, minibatch_size=minibatch_size)
+    assert f"minibatch_size = {minibatch_size} does not divide" in text
+    assert f"{num_steps} x {num_envs} = {num_steps * num_envs} rows" in text
+    assert text.endswith(f"nearest that do: {nearest}")
+    for size in nearest.split(", "):
+        config(num_steps=num_steps, num_envs=num_envs, minibatch_size=int(size)).check()
+
+
+def test_fault_32_less_than_one_rollout_names_the_least_that_works():
+    assert "steps = 2047 is less than one rollout; the least that works is 2048" in fault(steps=2047)
+    config(steps=2048).check()
+    both = fault(steps=10, minibatch_size=100)
+    assert "does not divide" in both
+    assert "the least that works is 2048" in both
+
+
+def test_fault_33_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(UsageError, match="unknown setting 'learning_rat'; did you mean 'learning_rate'"):
+        check_names({"learning_rat": 1e-3}, RunConfig, PPOConfig)
+    with pytest.raises(UsageError, match="unknown setting 'num_env'; did you mean 'num_envs'"):
+        from_json({"env": "x", "num_env": 4})
+    with pytest.raises(UsageError, match=r"unknown setting 'zzz'; known: num_steps, .*, shared_torso"):
+        from_json({"env": "x", "ppo": {"zzz": 4}})
+    check_names({"steps": 1, "gamma": 1}, RunConfig, PPOConfig)
+
+
+def test_a_config_survives_json_with_its_types():
+    once = config(hidden=(8, 16, 4), value_epsilon=0.3, stop_at=475.5, preset="cartpole", shared_torso=True, seed=2**40)
+    again = from_json(json.loads(json.dumps(once.to_json(), allow_nan=False)))
+    assert again == once
+    assert again.ppo.hidden == (8, 16, 4)
+    assert isinstance(again.ppo.hidden, tuple)
+    assert from_json({"env": "x"}) == RunConfig("x")  # what is left out has its default
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"env": "x", "ppo": 5}, {"env": "x", "ppo": None}, {"env": "x", "ppo": {"hidden": 5}}]
+)
+def test_json_of_another_shape_is_a_fault_and_no_crash(values):
+    with pytest.raises(ProximaxError):
+        from_json(values).check()
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        config().steps = 5
+    with pytest.raises(FrozenInstanceError):
+        config().ppo.gamma = 0.5

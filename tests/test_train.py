@@ -1,0 +1,230 @@
+"""Whole runs: real training to a real score, what is left on disk, early stopping, faults. TRAPS.md 24, 27, 28, 33."""
+
+import json
+import math
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from toys import Script, vector
+
+import proximax
+from proximax.config import from_json
+from proximax.errors import EnvironmentFault, NumericalError, StorageError, UsageError
+from proximax.metrics import METRICS
+from proximax.train import RunDirectory, resolve
+
+SMALL = {"steps": 1024, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 2, "quiet": True}
+QUICK = SMALL | {"eval_episodes": 4}
+
+
+def params(result, seed=0):
+    import jax
+
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(result.agents[seed].params)])
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory):
+    """Two seeds of CartPole-v1 trained until both are solved."""
+    out = tmp_path_factory.mktemp("runs") / "cartpole"
+    return proximax.train("CartPole-v1", seeds=2, stop_at=475, out=out, quiet=True)
+
+
+def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
+    assert cartpole.stopped_by == "stop_at"
+    assert cartpole.steps < 100_000
+    assert (cartpole.evaluation.returns.mean(axis=1) >= 475).all()
+    assert cartpole.evaluation.returns.shape == (2, 100)
+
+
+def test_the_run_directory_is_complete_and_strict_json(cartpole):
+    files = {path.name for path in cartpole.directory.iterdir()}
+    assert files == {"config.json", "metrics.jsonl", "result.json", "checkpoints", "tensorboard"}
+    result = json.loads((cartpole.directory / "result.json").read_text(), parse_constant=pytest.fail)
+    wanted = "env algo seeds steps wall_s compile_s steps_per_s return_mean return_iqm return_ci95 stopped_by version"
+    assert set(wanted.split()) <= set(result)
+    assert result["env"] == "gymnasium:CartPole-v1"
+    assert result["return_mean"] == pytest.approx(cartpole.evaluation.mean)
+    low, high = result["return_ci95"]
+    assert low <= result["return_iqm"] <= high
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (cartpole.directory / "metrics.jsonl").open()]
+    assert rows == cartpole.history
+    assert all(set(row) == set(METRICS) for row in rows)
+    assert [row["seed"] for row in rows[:4]] == [0, 1, 0, 1]
+    assert rows[-1]["steps"] <= result["steps"] == max(row["steps"] for row in rows)
+
+
+def test_trap_12_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
+    assert max(row["first_ratio_error"] for row in cartpole.history) <= 1e-6
+    assert all(row["finite"] == 1 for row in cartpole.history)
+
+
+def test_the_policy_is_loaded_and_evaluated_from_the_directory_alone(cartpole):
+    evaluation = proximax.evaluate(cartpole.directory, 20)
+    assert evaluation.returns.shape == (2, 20)
+    assert evaluation.mean >= 450
+    agent = proximax.load(cartpole.directory)
+    env = gymnasium.make("CartPole-v1")
+    obs, _ = env.reset(seed=3)
+    total, ended = 0.0, False
+    while not ended:
+        obs, reward, terminated, truncated, _ = env.step(agent.act(obs))
+        total, ended = total + reward, terminated or truncated
+    assert total >= 400
+
+
+def test_config_json_runs_again_to_the_same_bits(tmp_path):
+    first = proximax.train("CartPole-v1", out=tmp_path / "a", seeds=2, **QUICK)
+    config = from_json(json.loads((tmp_path / "a" / "config.json").read_text()))
+    again = proximax.run(config, out=tmp_path / "b", quiet=True)
+    np.testing.assert_array_equal(params(first, 1), params(again, 1))
+    np.testing.assert_array_equal(first.evaluation.returns, again.evaluation.returns)
+    drop = lambda rows: [{k: v for k, v in row.items() if k != "time_s"} for row in rows]  # noqa: E731
+    assert drop(first.history) == drop(again.history)
+
+
+def test_trap_28_training_is_the_same_bits_with_and_without_evaluation():
+    plain = proximax.train("CartPole-v1", **QUICK)
+    watched = proximax.train("CartPole-v1", stop_at=1e9, **QUICK)  # evaluates all along, never stops
+    np.testing.assert_array_equal(params(plain), params(watched))
+    for agent in (plain.agent, watched.agent):
+        before = agent.obs_moments
+        assert agent.obs_moments is before
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        "gymnax:CartPole-v1",
+        "envpool:Pendulum-v1",
+        "MountainCarContinuous-v0",
+        "FrozenLake-v1",
+        "probe:matching",
+        lambda: gymnasium.make("Acrobot-v1"),
+        lambda: vector(Script, 4, AutoresetMode.DISABLED),
+    ],
+    ids=["gymnax", "envpool", "continuous", "discrete-obs", "probe", "callable", "vector-env"],
+)
+def test_every_kind_of_environment_trains(env, tmp_path):
+    made = env() if getattr(env, "__code__", None) and "vector" in env.__code__.co_names else env
+    result = proximax.train(made, out=tmp_path / "run", preset="none", **QUICK)
+    assert result.history[-1]["first_ratio_error"] <= 1e-5
+    assert 0 < result.steps <= 1024
+    assert result.to_json()["steps"] == result.steps
+    assert np.abs(params(result)).max() > 0
+
+
+def test_seeds_of_a_vector_env_share_its_environments():
+    result = proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=2, **{**QUICK, "num_envs": 99})
+    assert result.config.num_envs == 4
+    with pytest.raises(UsageError, match="8 environments, which 3 seeds cannot share equally"):
+        proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=3, **QUICK)
+
+
+def test_callbacks_see_every_update_and_can_stop():
+    seen = []
+
+    def stop_at_three(rows):
+        seen.append(rows[0]["update"])
+        return rows[0]["update"] == 3
+
+    result = proximax.train("CartPole-v1", callbacks=[stop_at_three], **QUICK)
+    assert seen == [1, 2, 3]
+    assert result.stopped_by == "callback"
+    assert result.steps == result.history[-1]["steps"] <= 3 * 128
+
+
+def test_settings_come_from_preset_then_overrides():
+    config = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
+    assert (config.preset, config.num_envs, config.ppo.gamma) == ("cartpole", 8, 0.98)
+    assert (config.ppo.learning_rate, config.seeds) == (0.5, 3)
+    plain = resolve("CartPole-v1", "none", {})
+    assert (plain.preset, plain.ppo.gamma) == (None, 0.99)
+    other = resolve("gymnax:CartPole-v1", "cartpole", {})
+    assert (other.env, other.ppo.gamma) == ("gymnax:CartPole-v1", 0.98)
+    with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
+        resolve("CartPole-v1", None, {"learning_rat": 0.5})
+
+
+class Fails(Script):
+    """Counts the steps of all its copies; the 600th raises, or gives what is not finite."""
+
+    count = 0
+    how = "raise"
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        type(self).count += 1
+        if type(self).count >= 600:
+            if self.how == "raise":
+                raise OSError("socket closed")
+            obs, reward = (obs * math.nan, reward) if self.how == "obs" else (obs, math.inf)
+        return obs, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize(
+    ("how", "fault", "message"),
+    [
+        ("raise", EnvironmentFault, r"environment \d raised in step at step \d+: OSError: socket closed"),
+        ("obs", NumericalError, r"the observation is not finite: .* in environment \d of seed number 0, step \d+"),
+        ("reward", NumericalError, r"the reward is not finite: inf in environment \d"),
+    ],
+)
+def test_a_fault_while_training_keeps_the_policy_and_the_traceback(how, fault, message, tmp_path):
+    kind = type("Fails", (Fails,), {"count": 0, "how": how})
+    with pytest.raises(fault, match=message):
+        proximax.train(kind, out=tmp_path / "run", **QUICK)
+    assert "Traceback" in (tmp_path / "run" / "error.log").read_text()
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) >= 3
+    assert not (tmp_path / "run" / "result.json").exists()
+    agent = proximax.load(tmp_path / "run")
+    assert agent.act(np.zeros(3)) in (0, 1)
+
+
+def test_trap_24_a_diverging_run_stops_with_its_numbers():
+    class Huge(Script):
+        def step(self, action):
+            obs, reward, terminated, truncated, info = super().step(action)
+            return obs, reward * 1e30, terminated, truncated, info
+
+    with pytest.raises(NumericalError, match="update 1 of seed 0, at 128 steps"):
+        proximax.train(Huge, scale_reward=False, **QUICK)
+
+
+def test_bad_settings_leave_nothing_behind(tmp_path):
+    for bad in ({"gamma": 2.0}, {"minibatch_size": 60}, {"steps": 5}, {"seeds": 0}):
+        with pytest.raises(UsageError):
+            proximax.train("CartPole-v1", out=tmp_path / "runs" / "a", **(QUICK | bad))
+    with pytest.raises(UsageError, match="CartPole-v1"):
+        proximax.train("CartPol-v1", out=tmp_path / "runs" / "a", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text("{}")
+    with pytest.raises(StorageError, match="already holds a run"):
+        proximax.train("CartPole-v1", out=tmp_path / "old", **QUICK)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write to"):
+        proximax.train("CartPole-v1", out=tmp_path / "file" / "run", **QUICK)
+    kept = RunDirectory(tmp_path / "old2" / "deep")
+    kept.discard()
+    assert not (tmp_path / "old2").exists()
+
+
+def test_stop_at_needs_an_environment_that_can_be_made_twice():
+    with pytest.raises(UsageError, match="stop_at evaluates on a second environment"):
+        proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), stop_at=1.0, **QUICK)
+
+
+def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["proximax.evaluate"], "MAX_EPISODE_STEPS", 50)
+    result = proximax.train(lambda: Script((10**9, 10**9)), out=tmp_path / "run", **QUICK)
+    assert math.isnan(result.summary.mean)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["return_mean"] is None
+    assert all(row["recent_return"] is None for row in result.history)
+    assert result.agent.act(np.zeros(3)) in (0, 1)
