@@ -1,10 +1,14 @@
 """What goes into the network, what goes out to the environment, what is refused. TRAPS 17, 32; FAULTS 3, 4, 10."""
 
+import json
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 
+from proximax.agent import describe_space, make_space
 from proximax.errors import UsageError
 from proximax.spaces import (
     check_action_space,
@@ -89,8 +93,8 @@ def test_trap_32_images_are_stored_as_bytes_and_scaled_once():
     assert obs_dtype(space) == np.uint8
     assert init_obs_moments(space, True) is None  # never normalised
     image = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2, 1)
-    for encode in (encode_obs, jax.jit(encode_obs, static_argnums=0)):
-        seen = encode(space, None, image)
+    for encode in (partial(encode_obs, space, None), jax.jit(partial(encode_obs, space, None))):
+        seen = encode(image)
         assert seen.dtype == np.float32
         assert seen.max() == 1.0  # 255 exactly
         np.testing.assert_allclose(np.ravel(seen), [0, 0.2, 0.8, 1], rtol=1e-6)
@@ -148,6 +152,24 @@ def test_fault_03_an_unsupported_observation_space_is_named_with_its_path(space,
 @pytest.mark.parametrize("space", [BOX, spaces.Discrete(3, start=1), spaces.Box(0, 255, (4, 4), np.uint8)])
 def test_supported_observation_spaces_pass(space):
     check_observation_space(space)
+
+
+DESCRIBED = [
+    spaces.Box(-INF, INF, (3,)),
+    box([[0, -1], [-INF, 2.5]], [[0.1, INF], [7, 1e30]]),
+    spaces.Box(-0.1, 1 / 3, (2,), np.float64),
+    spaces.Box(0, 255, (2, 3, 1), np.uint8),
+    spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
+    spaces.Box(-2.0, 6.0, ()),
+    spaces.Discrete(4, start=-7),
+]
+
+
+@pytest.mark.parametrize("space", DESCRIBED)
+def test_a_described_space_is_made_again_equal(space):
+    again = make_space(json.loads(json.dumps(describe_space(space), allow_nan=False)))
+    assert again == space
+    assert again.dtype == space.dtype
 
 
 @pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3), spaces.Dict(a=BOX)])

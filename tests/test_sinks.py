@@ -1,0 +1,115 @@
+"""Where rows go: strict JSON lines, TensorBoard, the terminal. FAULTS.md 15, 17."""
+
+import json
+import struct
+
+import pytest
+
+from proximax.config import PPOConfig, RunConfig
+from proximax.sinks import BARS, JsonLines, TensorBoard, Terminal, sparkline, tensorboard_installed
+
+CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfig(num_steps=8, minibatch_size=8))
+
+
+def rows(update, score=1.5, **more):
+    """The rows of both seeds."""
+    row = {"update": update, "steps": 8 * update, "recent_return": score, "entropy": 0.25, **more}
+    return [{**row, "seed": 3}, {**row, "seed": 4}]
+
+
+def test_json_lines_parse_strictly_and_are_on_disk_at_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    sink = JsonLines(path)
+    sink.write(rows(1))
+    assert [json.loads(line) for line in path.read_text().splitlines()] == rows(1)  # before it is closed
+    sink.write(rows(2, score=None))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        sink.write(rows(3, entropy=float("nan")))
+    sink.close()
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    read = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    assert read == rows(1) + rows(2, score=None)  # and not half a line of the third
+
+
+def events(directory):
+    """(tag, step, value) of every scalar in a folder's event files."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in directory.glob("events.*"):
+        data = path.read_bytes()
+        while data:  # a record: length, its checksum, the event, its checksum
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            data = data[12 + length + 4 :]
+    return found
+
+
+def test_tensorboard_has_a_folder_per_seed_and_each_number_at_its_steps(tmp_path):
+    assert tensorboard_installed()
+    sink = TensorBoard(tmp_path, CONFIG)
+    sink.write(rows(1, score=None))
+    sink.write(rows(2, score=2.5))
+    sink.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-3", "seed-4"]
+    for seed in ("seed-3", "seed-4"):
+        assert events(tmp_path / seed) == [("entropy", 8, 0.25), ("recent_return", 16, 2.5), ("entropy", 16, 0.25)]
+
+
+@pytest.fixture
+def no_terminal(monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_terminal")
+def test_without_a_terminal_each_tenth_is_a_line_on_stderr(capsys):
+    sink = Terminal(CONFIG)
+    for update in range(1, CONFIG.updates + 1):
+        sink.write(rows(update, score=None if update < 20 else float(update)))
+    sink.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 10
+    assert "80 steps   return no episode finished   " in lines[0]
+    assert "800 steps   return 100.0   " in lines[-1]
+    assert "\x1b" not in err  # nothing a log file could not hold
+
+
+@pytest.mark.usefixtures("no_terminal")
+@pytest.mark.parametrize(("updates", "lines"), [(1, 1), (3, 3), (25, 10)])
+def test_a_run_of_few_updates_prints_no_line_twice(capsys, updates, lines):
+    sink = Terminal(RunConfig("x", steps=updates * 2048))
+    for update in range(1, updates + 1):
+        sink.write(rows(update))
+    assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_with_a_terminal_the_bar_is_on_stderr_too(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
+    sink = Terminal(CONFIG)
+    for update in (1, 50, 100):
+        sink.write(rows(update))
+    sink.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "steps/s" in err
+
+
+def test_sparklines_run_from_the_lowest_to_the_highest_value():
+    assert sparkline([]) == ""
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == BARS
+    assert sparkline([7, 0]) == "█▁"
+    assert sparkline([-5.0]) == "▁"
+    assert sparkline([3.0, 3.0, 3.0]) == "▁▁▁"  # a flat curve is no division by zero
+    assert sparkline([-1e300, 1e300])[-1] == "█"
+    long = sparkline([float(i) for i in range(1000)])
+    assert len(long) == 40
+    assert (long[0], long[-1]) == ("▁", "█")
+    assert list(long) == sorted(long)
+    assert len(sparkline([1.0, 2.0, 3.0], width=2)) == 2
