@@ -1,8 +1,8 @@
 """Networks of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
 
 In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions, means for
-Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would make
-acting and learning see different policies.
+Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would
+make acting and learning see different policies.
 """
 
 from collections.abc import Callable

@@ -19,9 +19,9 @@ class Preset(NamedTuple):
     source: str
 
 
-_ZOO = "RL Baselines3 Zoo hyperparams/ppo.yml"
+_ZOO = "RL Baselines3 Zoo"
 _MUJOCO = PPOConfig(recompute_advantage=True, log_std_init=-0.5)
-_MUJOCO_SOURCE = "Tianshou's MuJoCo settings (advantages recomputed each epoch); log σ from -0.5 as in arXiv 2006.05990"
+_MUJOCO_SOURCE = "Huang et al. 2022; advantages recomputed and log σ from -0.5 as Tianshou"
 
 PRESETS: dict[str, Preset] = {
     "cartpole": Preset(
@@ -48,15 +48,13 @@ PRESETS: dict[str, Preset] = {
         num_envs=16,
         ppo=PPOConfig(num_steps=128, minibatch_size=256, epochs=4, learning_rate=1e-3, lam=0.94),
         expected="-80",
-        source=f"{_ZOO}; larger learning rate, fewer steps",
+        source="RL Baselines3 Zoo, larger learning rate",
     ),
     "pendulum": Preset(
         env="gymnasium:Pendulum-v1",
         steps=500_000,
         num_envs=8,
-        ppo=PPOConfig(
-            num_steps=200, learning_rate=1e-3, gamma=0.95, lam=0.9, log_std_init=-0.5, normalise_obs=False
-        ),
+        ppo=PPOConfig(num_steps=200, learning_rate=1e-3, gamma=0.95, lam=0.9, log_std_init=-0.5, normalise_obs=False),
         expected="-170",
         source="own search",
     ),
@@ -87,15 +85,14 @@ PRESETS: dict[str, Preset] = {
             num_steps=128,
             minibatch_size=1024,
             epochs=4,
-            learning_rate=5e-4,
-            gamma=0.99,
+            learning_rate=5e-3,
             entropy_coef=0.01,
             normalise_obs=False,
             scale_reward=False,
             activation="relu",
         ),
         expected="25",
-        source="gymnax reference settings (64 x 128, 8 minibatches, 4 epochs)",
+        source="PureJaxRL's MinAtar settings",
     ),
 }
 

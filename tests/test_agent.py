@@ -1,6 +1,5 @@
-"""A policy on its own: act, save, load, and no file that gets past the door. FAULTS.md 18, 20, 24, 38, S1 to S4."""
+"""A policy on its own: act, save, load, and no hostile file that gets past the door. FAULTS.md 18, 20, 24, 38, S1-S4."""
 
-import errno
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from safetensors.numpy import save as pack
 
 from proximax.agent import Agent, load, load_agents, save_agents, split_agents, write_json
 from proximax.config import PPOConfig, RunConfig
-from proximax.errors import CheckpointError, ProximaxError, StorageError
+from proximax.errors import CheckpointError, StorageError, UsageError
 from proximax.networks import mlp
 from proximax.policy import make_policy
 from proximax.types import Moments, host_key
@@ -103,7 +102,9 @@ def test_load_takes_the_best_seed_or_the_one_named(run):
     with pytest.raises(CheckpointError, match="has no seed 8; it has 5 to 7"):
         load(run, seed=8)
     (run / "result.json").unlink()
-    with pytest.raises(CheckpointError, match=r"result\.json is missing: .* is not the directory of a finished run"):
+    assert load(run).params["log_std"].tolist() == each[0]  # cut short before its evaluation
+    (run / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json is missing: .* is not the directory of a finished run"):
         load(run)
 
 
@@ -116,8 +117,7 @@ def test_a_policy_of_ones_own_network_asks_for_it(run):
         load(run, network=mlp(2, (4,), shared_torso=True))
 
 
-def edit(path, changes):
-    """Change a JSON object; ``...`` removes."""
+def edit(path, changes):  # ``...`` removes
     values = {**json.loads(path.read_text()), **changes}
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
 
@@ -131,17 +131,13 @@ def header(text, body=b""):
     return lambda data: struct.pack("<Q", len(text)) + text + body
 
 
-def packed(**change):
-    """The run's own tensors with some changed; ``None`` leaves one out."""
-    names = {"log_std": "[0]['log_std']", "mean": "[1].mean"}
-
-    def make(data):
-        tensors = unpack(data) | {names.get(name, name): x for name, x in change.items()}
-        return pack({name: x for name, x in tensors.items() if x is not None})
-
-    return make
+def tensor(name, x):
+    """The run's own tensors with ``name`` changed; ``None`` leaves it out."""
+    return lambda data: pack({k: v for k, v in (unpack(data) | {name: x}).items() if v is not None})
 
 
+BYTE = b'"dtype":"U8","shape":[1],"data_offsets":[0,1]'
+LOG_STD = "[0]['log_std']"
 HOSTILE = {
     "pickle": lambda data: pickle.dumps(Bomb()),
     "torch": lambda data: b"PK\x03\x04" + b"\0" * 26 + b"archive/data.pkl" + pickle.dumps(Bomb()),
@@ -150,17 +146,16 @@ HOSTILE = {
     "trailing bytes": lambda data: data + b"x",
     "header of a terabyte": lambda data: struct.pack("<Q", 2**40) + data[8:],
     "deep header": header(b'{"a":' * 100_000),
-    "overlap": header(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],'
-                      b'"data_offsets":[0,1]}}', b"\0"),
+    "overlap": header(b'{"a":{' + BYTE + b'},"b":{' + BYTE + b"}}", b"\0"),
     "negative shape": header(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', b"\0" * 4),
     "unknown dtype": header(b'{"a":{"dtype":"OBJ","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
-    "extra tensor": packed(evil=np.zeros(1, np.float32)),
-    "missing tensor": packed(log_std=None),
-    "wrong shape": packed(log_std=np.zeros((3, 1), np.float32)),
-    "wrong dtype": packed(log_std=np.zeros((3, 2), np.int64)),
-    "NaN": packed(log_std=np.full((3, 2), np.nan, np.float32)),
-    "infinity": packed(mean=np.full((3, 3), np.inf, np.float32)),
-}  # fmt: skip
+    "extra tensor": tensor("evil", np.zeros(1, np.float32)),
+    "missing tensor": tensor(LOG_STD, None),
+    "wrong shape": tensor(LOG_STD, np.zeros((3, 1), np.float32)),
+    "wrong dtype": tensor(LOG_STD, np.zeros((3, 2), np.int64)),
+    "NaN": tensor(LOG_STD, np.full((3, 2), np.nan, np.float32)),
+    "infinity": tensor("[1].mean", np.full((3, 3), np.inf, np.float32)),
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -177,7 +172,7 @@ def test_fault_38_hostile_tensors_are_refused_and_nothing_runs(run, name, monkey
     assert not Path("boom").exists()
 
 
-BAD_JSON = ["", "{", "[]", "[" * 100_000, '{"a":' * 100_000, b"\x80\x04", b"\xff\xfe"]
+BAD_JSON = [b"", b"{", b"[]", b"[" * 100_000, b'{"a":' * 100_000, b"\x80\x04."]
 BAD_CONFIG = [{"evil": 1}, {"env": ...}, {"seed": "x"}, {"seeds": 10**6}, {"ppo": 5}, {"ppo": {"evil": 1}}]
 BAD_CONFIG += [{"ppo": {"hidden": hidden}} for hidden in (5, [-1], ["4"], [2.5], [8], [])]
 BAD_CONFIG += [{"ppo": {"hidden": [4], "activation": "lambda x: x"}}, {"ppo": {"hidden": [4], "log_std_init": "0"}}]
@@ -187,34 +182,22 @@ BAD_MANIFEST += [{"action_space": {"kind": "Discrete", "shape": [10**30], "start
 FILES = {"config.json": BAD_CONFIG, "checkpoints/policy.json": BAD_MANIFEST, "result.json": [{"returns": 5}]}
 
 
-@pytest.mark.parametrize(("file", "bad"), [(file, bad) for file in FILES for bad in BAD_JSON + FILES[file]])
+@pytest.mark.parametrize(
+    ("file", "bad"), [(f, bad) for f in FILES for bad in BAD_JSON + FILES[f]], ids=lambda x: f"{x!s:.40}"
+)
 def test_fault_38_hostile_json_is_refused(run, file, bad):
-    if isinstance(bad, dict):
-        edit(run / file, bad)
-    else:
-        (run / file).write_bytes(bad if isinstance(bad, bytes) else bad.encode())
-    with pytest.raises(ProximaxError) as caught:
+    edit(run / file, bad) if isinstance(bad, dict) else (run / file).write_bytes(bad)
+    with pytest.raises((CheckpointError, UsageError)):
         load(run)
-    assert caught.value.code == (2 if "unknown setting 'evil'" in str(caught.value) else caught.value.code)
-    assert caught.value.code in (2, 4)
 
 
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "replace")])
 def test_fault_24_a_save_that_fails_keeps_the_old_policy_and_leaves_no_half_file(run, failing, monkeypatch):
     def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(28, "No space left on device")
 
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     monkeypatch.setattr(*failing, full)
-    policy, params, moments = arrays()
-    with pytest.raises(StorageError, match=f"could not save the policy in {run}: .*No space left") as caught:
-        save_agents(run, jax.tree.map(lambda x: 2 * x, params), moments, OBS, BOX, "built-in")
-    assert caught.value.code == 5
+    with pytest.raises(StorageError, match=f"could not save the policy in {run}: .*No space left"):
+        save_agents(run, *jax.tree.map(np.negative, arrays()[1:]), OBS, BOX, "built-in")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-
-
-def test_json_files_hold_no_nan(tmp_path):
-    write_json(tmp_path / "result.json", {"x": 1})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "result.json", {"x": float("nan")})
-    assert json.loads((tmp_path / "result.json").read_text()) == {"x": 1}

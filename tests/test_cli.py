@@ -10,8 +10,8 @@ import pytest
 
 from proximax.cli import default_directory, main
 
-QUICK = "--steps 512 --num-envs 4 --eval-episodes 3 --quiet".split()
-QUICK += "--ppo.num-steps 32 --ppo.minibatch-size 64 --ppo.epochs 1".split()
+QUICK = ["--steps", "512", "--num-envs", "4", "--eval-episodes", "3", "--quiet"]
+QUICK += ["--ppo.num-steps", "32", "--ppo.minibatch-size", "64", "--ppo.epochs", "1"]
 BAD_ENVS = """
 import gymnasium, numpy as np
 from gymnasium import spaces

@@ -9,7 +9,7 @@ from toys import Fixed, Script, host_learner, vector
 
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import env_seeds, make_env, probe
-from proximax.envs.host import GymnasiumEnv, Groups
+from proximax.envs.host import Groups, GymnasiumEnv
 from proximax.policy import make_policy
 from proximax.ppo import make_learner, seed_key, split_on_host, stack_seeds
 

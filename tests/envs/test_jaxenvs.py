@@ -54,7 +54,7 @@ def test_minatar_observations_are_floats_of_the_declared_shape():
 
 
 def test_old_gymnax_is_refused():
-    with pytest.raises(DependencyError, match="gymnax >= 1.0"):
+    with pytest.raises(DependencyError, match=r"gymnax >= 1\.0"):
         from_gymnax(object(), None)
 
 

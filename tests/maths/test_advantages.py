@@ -108,14 +108,13 @@ def test_trap_01_truncation_is_not_termination(terminated, truncated, expected):
 
 @pytest.mark.parametrize(("terminated", "row"), [(False, [-0.5625, -6.25, -9.0]), (True, [-1.8125, -11.25, -29.0])])
 def test_trap_01_what_follows_the_end_does_not_move_what_is_before_it(terminated, row):
-    grow = lambda x, *more: jnp.concatenate([x, jnp.array(more, x.dtype)])  # noqa: E731
-    end = grow(AT_END, False, False)
+    end = np.array([False, False, True, False, False])
     advantage = gae(
-        grow(REWARD, 0.0, 1e6),
-        grow(VALUE, -1e6, 7.0),  # the next episode's first value is not the final observation's
-        grow(NEXT_VALUE, 1e6, 8.0),
-        end & terminated,
-        end & (not terminated),
+        jnp.array([1.0, 1.0, 1.0, 0.0, 1e6]),
+        jnp.array([10.0, 20.0, 30.0, -1e6, 7.0]),  # the next episode's first value is not the final observation's
+        jnp.array([20.0, 30.0, 40.0, 1e6, 8.0]),
+        jnp.asarray(end & terminated),
+        jnp.asarray(end & (not terminated)),
         0.5,
         0.5,
     )
@@ -172,10 +171,10 @@ def test_lambda_zero_gives_the_temporal_difference():
     np.testing.assert_array_equal(advantage, [1.0, -4.0, -9.0])
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.9, 0.99, 1.0])
-@pytest.mark.parametrize("lam", [0.0, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99, 0.999, 1.0])
+@pytest.mark.parametrize("lam", [0.9, 1.0])
 def test_trap_09_gae_against_float64_numpy_in_1000_cases(gamma, lam):
-    rollout = random_rollout(int(1000 * gamma + 10 * lam), 24, 50)  # 5 x 4 x 50 cases
+    rollout = random_rollout(int(1000 * gamma + lam), 32, 100)  # 5 x 2 x 100 cases
     expected = numpy_gae(*rollout, gamma, lam)
     error = np.abs(np.asarray(compiled_gae(*as_jax(rollout), gamma, lam)) - expected)
     scale = np.maximum(np.abs(expected).max(axis=0), 1.0)
@@ -192,9 +191,10 @@ def test_trap_09_gae_against_float64_numpy_in_1000_cases(gamma, lam):
     ],
 )
 def test_returns_to_go_by_hand(terminated, next_value, expected):
-    end = jnp.array([False, False, True, False])
+    end = np.array([False, False, True, False])
     beyond = None if next_value is None else jnp.array(next_value)
-    returns = returns_to_go(jnp.array([1.0, 1.0, 1.0, 2.0]), end & terminated, end & (not terminated), 0.5, beyond)
+    ends = jnp.asarray(end & terminated), jnp.asarray(end & (not terminated))
+    returns = returns_to_go(jnp.array([1.0, 1.0, 1.0, 2.0]), *ends, 0.5, beyond)
     np.testing.assert_array_equal(returns, expected)
 
 
@@ -206,35 +206,35 @@ def test_standardise_by_hand():
 
 
 def test_standardise_forgets_offset_and_scale_and_keeps_order():
-    x = jnp.asarray(np.random.default_rng(0).standard_normal(500), jnp.float32)
-    z = standardise(x)
-    np.testing.assert_allclose([jnp.mean(z), jnp.std(z)], [0.0, 1.0], atol=1e-6)
-    np.testing.assert_allclose(standardise(100.0 + 7.0 * x), z, atol=1e-4)
-    np.testing.assert_array_equal(jnp.argsort(z), jnp.argsort(x))
+    x = np.random.default_rng(0).standard_normal(500).astype(np.float32)
+    z = np.asarray(standardise(jnp.asarray(x)))
+    np.testing.assert_allclose([z.mean(), z.std()], [0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(standardise(jnp.asarray(100.0 + 7.0 * x)), z, atol=1e-4)
+    np.testing.assert_array_equal(z.argsort(), x.argsort())
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3, 10000.1, 12345.678])
 @pytest.mark.parametrize("count", [1, 7, 2048])
 def test_trap_13_one_sample_and_equal_samples_give_exactly_zero(value, count):
-    x = jnp.full(count, value, jnp.float32)
+    x = jnp.asarray(np.full(count, value, np.float32))
     np.testing.assert_array_equal(standardise(x), np.zeros(count))
     np.testing.assert_array_equal(jax.jit(standardise)(x), np.zeros(count))
 
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_trap_13_one_sample_and_equal_samples_have_a_finite_gradient(count):
-    gradient = jax.jit(jax.grad(lambda x: standardise(x)[0]))(jnp.full(count, 0.1))
-    assert bool(jnp.all(jnp.isfinite(gradient)))
+    gradient = jax.jit(jax.grad(lambda x: standardise(x)[0]))(jnp.asarray(np.full(count, 0.1, np.float32)))
+    assert np.all(np.isfinite(gradient))
 
 
 def test_trap_13_only_rows_with_weight_count():
     x, weight = jnp.array([1.0, 1e6, 2.0, 3.0, -1e6, 4.0]), jnp.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-    counted = np.array([0, 2, 3, 5])
-    np.testing.assert_allclose(standardise(x, weight)[counted], standardise(x[counted]), rtol=1e-6)
+    counted = np.asarray(standardise(x, weight))[[0, 2, 3, 5]]
+    np.testing.assert_allclose(counted, [-1.3416408, -0.4472136, 0.4472136, 1.3416408], rtol=1e-6)
     alone = standardise(x, jnp.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]))
     assert float(alone[2]) == 0.0
-    assert bool(jnp.all(jnp.isfinite(standardise(x, jnp.zeros(6)))))
+    assert np.all(np.isfinite(standardise(x, jnp.zeros(6))))
 
 
 def test_standardise_does_not_hide_a_value_that_is_not_finite():
-    assert not bool(jnp.all(jnp.isfinite(standardise(jnp.array([1.0, jnp.nan, 2.0])))))
+    assert not np.all(np.isfinite(standardise(jnp.array([1.0, jnp.nan, 2.0, 3.0]))))

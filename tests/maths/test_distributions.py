@@ -79,7 +79,7 @@ def test_trap_10_wrong_shapes_raise():
 
 
 def test_categorical_by_hand():
-    p, q = Categorical(jnp.log(jnp.array([0.75, 0.25]))), Categorical(jnp.zeros(2))
+    p, q = Categorical(f32(np.log([0.75, 0.25]))), Categorical(jnp.zeros(2))
     assert float(p.log_prob(jnp.array(1))) == pytest.approx(-1.3862944, rel=1e-6)
     assert float(p.entropy()) == pytest.approx(0.5623351, rel=1e-6)
     assert float(q.entropy()) == pytest.approx(0.6931472, rel=1e-6)
@@ -87,10 +87,10 @@ def test_categorical_by_hand():
 
 
 def test_trap_19_kl_goes_from_the_distribution_to_its_argument():
-    p, q = Categorical(jnp.log(jnp.array([0.75, 0.25]))), Categorical(jnp.zeros(2))
+    p, q = Categorical(f32(np.log([0.75, 0.25]))), Categorical(jnp.zeros(2))
     assert float(p.kl(q)) == pytest.approx(0.13081204, rel=1e-5)  # ¾ ln 3/2 + ¼ ln 1/2
     assert float(q.kl(p)) == pytest.approx(0.14384104, rel=1e-5)  # ½ ln 2/3 + ½ ln 2
-    narrow, wide = Gaussian(jnp.zeros(1), jnp.zeros(1)), Gaussian(jnp.ones(1), jnp.log(2.0) * jnp.ones(1))
+    narrow, wide = Gaussian(jnp.zeros(1), jnp.zeros(1)), Gaussian(jnp.ones(1), f32(np.log([2.0])))
     assert float(narrow.kl(wide)) == pytest.approx(0.44314718, rel=1e-6)  # ln 2 + (1 + 1) / 8 - ½
     assert float(wide.kl(narrow)) == pytest.approx(1.3068528, rel=1e-6)  # -ln 2 + (4 + 1) / 2 - ½
 
@@ -128,7 +128,7 @@ def test_gaussian_kl_against_numerical_integration():
 def test_kl_is_zero_only_for_equals(make):
     p, q = make()
     np.testing.assert_allclose(p.kl(p), np.zeros(6), atol=1e-6)
-    assert float(jnp.min(p.kl(q))) > 0.01
+    assert np.min(p.kl(q)) > 0.01
 
 
 def test_categorical_ignores_a_common_shift_and_bears_large_logits():
@@ -140,8 +140,8 @@ def test_categorical_ignores_a_common_shift_and_bears_large_logits():
 
 @pytest.mark.parametrize("log_std", [-20.0, 20.0])
 def test_gaussian_bears_extreme_log_std(log_std):
-    p = Gaussian(jnp.zeros(2), jnp.full(2, log_std))
-    numbers = jnp.array([p.log_prob(jnp.zeros(2)), p.entropy(), p.kl(p)])
+    p = Gaussian(jnp.zeros(2), jnp.array([log_std, log_std]))
+    numbers = [p.log_prob(jnp.zeros(2)), p.entropy(), p.kl(p)]
     np.testing.assert_allclose(numbers, [-2 * (log_std + 0.9189385), 2 * (log_std + 1.4189385), 0.0], rtol=1e-6)
 
 
@@ -168,34 +168,33 @@ def test_gaussian_samples_have_the_mean_spread_and_independence():
     ids=["Categorical", "masked", "Gaussian"],
 )
 def test_entropy_is_the_mean_of_minus_log_prob(p):
-    many = jax.tree.map(lambda x: jnp.broadcast_to(x, (DRAWS, *x.shape)), p)
-    surprise = -many.log_prob(many.sample(jax.random.key(1)))
-    assert float(jnp.mean(surprise)) == pytest.approx(float(p.entropy()), abs=0.03)
+    keys = jax.random.split(jax.random.key(1), DRAWS)
+    surprise = jax.jit(jax.vmap(lambda key: -p.log_prob(p.sample(key))))(keys)
+    assert np.mean(surprise) == pytest.approx(float(p.entropy()), abs=0.03)
 
 
 def test_the_score_is_one_hot_minus_probability_and_z_over_std():
-    score = jax.grad(lambda logits: Categorical(logits).log_prob(jnp.array(1)))(jnp.log(jnp.array([0.5, 0.3, 0.2])))
-    np.testing.assert_allclose(score, [-0.5, 0.7, -0.2], atol=1e-6)
-    by_mean, by_log_std = jax.grad(lambda p: p.log_prob(jnp.array([3.0])))(
-        Gaussian(jnp.array([1.0]), jnp.log(jnp.array([4.0])))
-    )
+    score = jax.jit(jax.grad(lambda logits: Categorical(logits).log_prob(jnp.array(1))))
+    np.testing.assert_allclose(score(f32(np.log([0.5, 0.3, 0.2]))), [-0.5, 0.7, -0.2], atol=1e-6)
+    gaussian = Gaussian(jnp.array([1.0]), f32(np.log([4.0])))
+    by_mean, by_log_std = jax.jit(jax.grad(lambda p: p.log_prob(jnp.array([3.0]))))(gaussian)
     np.testing.assert_allclose([by_mean[0], by_log_std[0]], [0.125, -0.75], rtol=1e-6)  # z = ½: z / std and z² - 1
 
 
 def test_the_entropy_gradient_flattens_and_widens():
-    by_logits = jax.grad(lambda logits: Categorical(logits).entropy())(jnp.array([2.0, 0.0]))
+    by_logits = jax.jit(jax.grad(lambda logits: Categorical(logits).entropy()))(jnp.array([2.0, 0.0]))
     assert float(by_logits[0]) < 0 < float(by_logits[1])
-    by_log_std = jax.grad(lambda log_std: Gaussian(jnp.zeros(3), log_std).entropy())(jnp.array([-5.0, 0.0, 2.0]))
-    np.testing.assert_array_equal(by_log_std, [1.0, 1.0, 1.0])
+    by_log_std = jax.jit(jax.grad(lambda log_std: Gaussian(jnp.zeros(3), log_std).entropy()))
+    np.testing.assert_array_equal(by_log_std(jnp.array([-5.0, 0.0, 2.0])), [1.0, 1.0, 1.0])
 
 
 def test_trap_15_a_forbidden_action_has_probability_exactly_zero():
-    log_prob = jax.vmap(Categorical(MASKED).log_prob)(jnp.arange(4))
-    assert float(jnp.exp(log_prob[1])) == float(jnp.exp(log_prob[3])) == 0.0
-    np.testing.assert_allclose(jnp.exp(log_prob)[np.array([0, 2])], [0.6224593, 0.3775407], rtol=1e-6)
+    probability = np.exp(jax.jit(jax.vmap(Categorical(MASKED).log_prob))(jnp.arange(4)))
+    np.testing.assert_array_equal(probability[[1, 3]], [0.0, 0.0])
+    np.testing.assert_allclose(probability[[0, 2]], [0.6224593, 0.3775407], rtol=1e-6)
     draws = Categorical(jnp.broadcast_to(MASKED, (DRAWS, 4))).sample(jax.random.key(0))
     assert set(np.unique(draws)) == {0, 2}
-    assert int(Categorical(MASKED.at[1].set(-jnp.inf)).mode()) == 0
+    assert int(Categorical(MASKED).mode()) == 0
 
 
 def test_trap_15_entropy_and_kl_count_only_what_is_allowed():
@@ -219,9 +218,10 @@ def test_trap_15_entropy_and_kl_count_only_what_is_allowed():
     ids=["log_prob", "entropy", "kl", "kl as argument"],
 )
 def test_trap_15_gradients_of_a_masked_row_are_finite(function):
-    gradient = jax.grad(function)(MASKED)
-    narrow = jnp.where(jnp.isneginf(MASKED), -30.0, MASKED)  # nearly forbidden: the same slopes without infinities
-    assert bool(jnp.all(jnp.isfinite(gradient)))
-    np.testing.assert_array_equal(gradient[np.array([1, 3])], [0.0, 0.0])
-    assert float(jnp.sum(jnp.abs(gradient))) > 0.1
-    np.testing.assert_allclose(gradient, jax.grad(function)(narrow), atol=1e-5)
+    slopes = jax.jit(jax.grad(function))
+    gradient = np.asarray(slopes(MASKED))
+    assert np.all(np.isfinite(gradient))
+    np.testing.assert_array_equal(gradient[[1, 3]], [0.0, 0.0])
+    assert np.abs(gradient).sum() > 0.1
+    narrow = f32(np.where(np.isneginf(MASKED), -30.0, MASKED))  # nearly forbidden: the same slopes, no infinities
+    np.testing.assert_allclose(gradient, slopes(narrow), atol=1e-5)
