@@ -1,9 +1,9 @@
 """The spine: rollout + update -> Learner. Read this first, then rollout, maths.advantages, maths.objectives, update.
 
-    repeat:  collect T steps of N environments with the current policy      rollout.unroll | rollout.collect
-             value every state, estimate advantages                        rollout.with_values, maths.gae
-             K epochs of minibatch ascent on the clipped objective          update.update
-             only then let the observation normaliser see the new rows      finish
+    repeat:  collect T steps of N environments with the current policy     rollout.unroll | rollout.collect
+             value every state the rollout passed, scale rewards           rollout.with_values, maths.scale_reward
+             K epochs: advantages, minibatches, ascent on the objective    update.update
+             only then let the observation normaliser see the new rows     learn
 
 The normaliser is frozen from acting to the end of the update, so the first minibatch's ratio is exactly 1.
 """
@@ -45,10 +45,11 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig) -> Learner:
     ``init`` draws weights with NumPy, so call it once per seed and stack (``stack_seeds``) instead of vmapping it.
     """
 
+    start_envs = jax.jit(partial(start, env, policy, num_envs=config.num_envs))
+
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)
-        rollout = jax.jit(partial(start, env, policy, num_envs=config.num_envs))(key_env)
-        return fresh_state(env, policy, config.ppo, key, key_params, rollout)
+        return fresh_state(env, policy, config.ppo, key, key_params, start_envs(key_env))
 
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
         key, key_act, key_update = jax.random.split(state.key, 3)

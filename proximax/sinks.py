@@ -93,7 +93,7 @@ class Terminal:
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=config.updates, steps="0", score="...", speed="...")
+            self._task = self._bar.add_task("", total=config.updates, steps="0", score="compiling", speed="0")
             self._bar.start()
 
     def write(self, rows: Rows) -> None:

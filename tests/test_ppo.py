@@ -127,13 +127,15 @@ def test_seed_keys_and_their_splits_are_all_different():
     assert not words & parts
 
 
-def test_trap_25_the_schedule_ends_after_the_last_update():
-    learner = jax_learner("choice", steps=4 * 64)
+@pytest.mark.parametrize("target_kl", [None, 1e-9])
+def test_trap_25_the_schedule_ends_after_the_last_update_early_stop_or_not(target_kl):
+    learner = jax_learner("choice", PPOConfig(**{**vars(PPO), "target_kl": target_kl}), steps=4 * 64)
     state, rates = learner.init(seed_key(0)), []
     step = jax.jit(learner.step)
     for _ in range(4):
         state, metrics = step(state)
         rates.append(float(metrics["learning_rate"]) / PPO.learning_rate)
+        assert (metrics["gradient_steps"] == 8) == (target_kl is None)
     assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
