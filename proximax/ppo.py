@@ -44,7 +44,6 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig) -> Learner:
 
     ``init`` draws weights with NumPy, so call it once per seed and stack (``stack_seeds``) instead of vmapping it.
     """
-
     start_envs = jax.jit(partial(start, env, policy, num_envs=config.num_envs))
 
     def init(key: Key) -> TrainState:

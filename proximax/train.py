@@ -1,10 +1,8 @@
 """The impure shell around the learner: environments, disk, screen, time, when to stop."""
 
 import math
-import shutil
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
@@ -17,20 +15,20 @@ import jax
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from proximax.agent import Agent, save_agents, split_agents, write_json
+from proximax.agent import Agent, split_agents
 from proximax.config import Algorithm, PPOConfig, RunConfig, check_names
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env
 from proximax.envs.host import EnvPoolEnv, ignores_seed
-from proximax.errors import NumericalError, StorageError, UsageError
+from proximax.errors import NumericalError, UsageError
 from proximax.evaluate import Evaluation, Evaluator, make_evaluator
-from proximax.metrics import History
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner, seed_key, stack_seeds
 from proximax.presets import find_preset, preset_settings
-from proximax.sinks import Callback, JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
+from proximax.recorder import Recorder, RunDirectory
+from proximax.sinks import Callback
 from proximax.statistics import Summary
-from proximax.types import Learner, Metrics, TrainState
+from proximax.types import Learner, TrainState
 
 STOP_CHECKS = 40
 EVALUATION_SEED = 1_000_003  # added to a run's seed: evaluation never meets the training environments' starts
@@ -192,14 +190,14 @@ def run(
             notes=notes,
             directory=directory.path if directory else None,
         )
-        recorder.finish(result)
+        recorder.finish(result.to_json())
     return result
 
 
 def loop(
     config: RunConfig,
     learner: Learner,
-    recorder: "Recorder",
+    recorder: Recorder,
     stopper: "Stopper",
     callbacks: Sequence[Callback],
     began: float,
@@ -276,7 +274,7 @@ def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> t
     keys = [seed_key(config.seed + i) for i in range(config.seeds)]
     if isinstance(env, JaxEnv):
         one = make_learner(env, policy, config)
-        return one._replace(step=jax.jit(jax.vmap(one.step), donate_argnums=0)), stack_seeds(
+        return one._replace(step=jax.jit(jax.vmap(one.step))), stack_seeds(
             [one.init(key) for key in keys]
         )
     learner = make_host_learner(env, policy, config)
@@ -305,75 +303,6 @@ def check_finite(rows: list[dict[str, Any]]) -> None:
                 f"loss or gradient not finite: update {row['update']} of seed {row['seed']}, at {row['steps']} steps. "
                 "Lower the learning rate, or look for huge rewards or observations"
             )
-
-
-class Recorder:
-    """What a run leaves behind: rows for the sinks, and in its directory the config, the policies, the result."""
-
-    def __init__(
-        self, config: RunConfig, directory: "RunDirectory | None", env: JaxEnv | HostEnv, quiet: bool, network: str
-    ) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.history = History(config.seed, config.seeds)
-        self.state: Any = None  # the latest good one
-        self._config, self._directory, self._env, self._network = config, directory, env, network
-        self._sinks: list[Sink] = [] if quiet else [Terminal(config)]
-        if directory:
-            write_json(directory.path / "config.json", config.to_json())
-            self._sinks.append(JsonLines(directory.path / "metrics.jsonl"))
-            if tensorboard_installed():
-                self._sinks.append(TensorBoard(directory.path / "tensorboard", config))
-
-    def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
-        """Send one update's rows everywhere."""
-        rows = self.history.add(metrics, time_s)
-        self.rows += rows
-        for sink in self._sinks:
-            sink.write(rows)
-        return rows
-
-    def finish(self, result: Result) -> None:
-        """Write the result."""
-        if self._directory:
-            write_json(self._directory.path / "result.json", result.to_json())
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Save the policies, also after a fault; then the fault's traceback."""
-        for sink in self._sinks:
-            sink.close()
-        if self._directory:
-            path, state = self._directory.path, self.state
-            spaces = self._env.observation_space, self._env.action_space
-            save_agents(path, state.params, state.obs_moments, *spaces, self._network)
-            if kind is not None:
-                (path / "error.log").write_text(traceback.format_exc())
-        if not isinstance(self._env, JaxEnv):
-            self._env.close()
-
-
-class RunDirectory:
-    """A new, writable directory; found not to be so before anything else is done."""
-
-    def __init__(self, path: Path) -> None:
-        if (path / "config.json").exists():
-            raise StorageError(f"{path} already holds a run: choose another --out, or move it away")
-        missing = [p for p in (path, *path.parents) if not p.exists()]
-        self.path, self._made = path, missing[-1] if missing else None
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / ".probe").touch()
-            (path / ".probe").unlink()
-        except OSError as error:
-            self.discard()
-            raise StorageError(f"cannot write to {path}: {error.strerror}. Choose another --out") from error
-
-    def discard(self) -> None:
-        """Remove what the constructor made."""
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
 
 
 class CompileClock:

@@ -5,6 +5,8 @@ import math
 import sys
 
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
@@ -12,17 +14,17 @@ from toys import Script, vector
 
 import proximax
 from proximax.config import from_json
+from proximax.envs import probe
 from proximax.errors import EnvironmentFault, NumericalError, StorageError, UsageError
 from proximax.metrics import METRICS
-from proximax.train import RunDirectory, resolve
+from proximax.recorder import RunDirectory
+from proximax.train import resolve
 
 SMALL = {"steps": 1024, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 2, "quiet": True}
 QUICK = SMALL | {"eval_episodes": 4}
 
 
 def params(result, seed=0):
-    import jax
-
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(result.agents[seed].params)])
 
 
@@ -192,6 +194,19 @@ def test_trap_24_a_diverging_run_stops_with_its_numbers():
 
     with pytest.raises(NumericalError, match="update 1 of seed 0, at 128 steps"):
         proximax.train(Huge, scale_reward=False, **QUICK)
+
+
+def test_trap_24_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp_path):
+    env = probe.choice()
+
+    def step(key, state, action):
+        state, s = env.step(key, state, action)
+        return state, s._replace(reward=jnp.where(jax.random.bernoulli(key, 0.002), jnp.nan, s.reward))
+
+    with pytest.raises(NumericalError, match=r"update \d of seed 0"):
+        proximax.train(env._replace(step=step), out=tmp_path / "run", **QUICK | {"steps": 12800})
+    agent = proximax.load(tmp_path / "run")
+    assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(agent.params)])).all()
 
 
 def test_bad_settings_leave_nothing_behind(tmp_path):

@@ -43,16 +43,18 @@ def test_eager_jit_and_vmap_agree(name):
 def test_trap_10_rank_promotion_raises():
     assert jax.config.jax_numpy_rank_promotion == "raise"  # tests/conftest.py
     column, row = jnp.ones((4, 1)), jnp.ones(4)
-    for wrong in (
-        lambda: maths.reinforce_objective(column, row),
-        lambda: maths.surrogate_objective(column, row),
-        lambda: maths.clip_objective(row, column, 0.2),
-        lambda: maths.penalty_objective(row, row, column, 1.0),
-        lambda: maths.value_loss(column, row),
-        lambda: maths.clipped_value_loss(row, column, row, 0.2),
+    for function in (
+        maths.reinforce_objective,
+        maths.surrogate_objective,
+        lambda log_ratio, advantage: maths.clip_objective(log_ratio, advantage, 0.2),
+        lambda log_ratio, kl: maths.penalty_objective(log_ratio, log_ratio, kl, 1.0),
+        maths.value_loss,
+        lambda value, target: maths.clipped_value_loss(value, value, target, 0.2),
     ):
-        with pytest.raises((TypeError, ValueError)):
-            wrong()
+        assert function(row, row).shape == (4,)
+        for wrong in ((column, row), (row, column)):
+            with pytest.raises((TypeError, ValueError)):
+                function(*wrong)
 
 
 @pytest.mark.parametrize("other", [jnp.ones(3), jnp.ones((1, 4)), jnp.ones(1)])
