@@ -60,7 +60,7 @@ def table(results: list[dict]) -> str:
     lines = [
         "# Presets, trained to their end",
         "",
-        "Final evaluation: 100 episodes of each seed, deterministic actions, last policy, fresh starts. All seeds of a row",
+        "Final evaluation: 100 episodes of each seed, deterministic actions, last policy. All seeds of a row",
         "train side by side in one program; *wall* is for all of them together, compilation and evaluation included.",
         "Made by `python benchmarks/presets.py`; the picture shows training returns (sampled actions).",
         "",

@@ -1,7 +1,8 @@
 """proximax: Proximal Policy Optimization, as small pure functions that compile to one program."""
 
 from proximax import maths
-from proximax.agent import Agent, load
+from proximax.agent import Agent
+from proximax.checkpoint import load
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError

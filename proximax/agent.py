@@ -1,28 +1,16 @@
-"""A trained policy on its own: act, save, load. No pickle on any path; a loaded file is checked before it is used."""
+"""A trained policy on its own."""
 
-import hashlib
-import json
-import os
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from gymnasium import spaces
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
-from proximax.config import RunConfig, from_json
-from proximax.errors import CheckpointError, StorageError
-from proximax.networks import Network
-from proximax.policy import Policy, make_policy
-from proximax.spaces import init_obs_moments, obs_dtype
-from proximax.types import Moments, Params, PyTree, host_key
-
-FORMAT = 1
+from proximax.errors import CheckpointError
+from proximax.policy import Policy
+from proximax.spaces import is_image, obs_dtype
+from proximax.types import Moments, Params, host_key
 
 
 class Agent:
@@ -67,7 +55,10 @@ class Agent:
             ("observation", self.observation_space, observation_space),
             ("action", self.action_space, action_space),
         ):
-            if describe_space(mine)["shape"] != describe_space(other)["shape"] or type(mine) is not type(other):
+            alike = type(mine) is type(other) and mine.shape == other.shape and is_image(mine) == is_image(other)
+            if isinstance(mine, spaces.Discrete) and isinstance(other, spaces.Discrete):
+                alike = (mine.n, mine.start) == (other.n, other.start)
+            if not alike:
                 raise CheckpointError(f"the policy's {what} space is {mine}, the environment's is {other}")
 
 
@@ -75,43 +66,6 @@ def _decide(policy: Policy, sample: bool, params: Params, moments: Moments | Non
     first = jax.numpy.ones(obs.shape[0], bool)
     dist, _, _ = policy.apply(params, policy.initial_carry(obs.shape[0]), policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode())
-
-
-def load(run_dir: str | Path, *, seed: int | None = None, network: Network | None = None) -> Agent:
-    """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
-
-    ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
-    not what training saved.
-    """
-    agents, config = load_agents(run_dir, network)
-    if seed is None:
-        seed = config.seed + _best(Path(run_dir) / "result.json")
-    if not config.seed <= seed < config.seed + config.seeds:
-        raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
-    return agents[seed - config.seed]
-
-
-def _best(result: Path) -> int:
-    """Which seed has the best final evaluation; the first one for a run that was cut short."""
-    returns = _read_json(result).get("returns", []) if result.exists() else []
-    return int(np.argmax([-np.inf if r is None else r for r in returns] or [0.0]))
-
-
-def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[list[Agent], RunConfig]:
-    """The policies of all seeds of a run, and its config."""
-    directory = Path(run_dir)
-    config = from_json(_read_json(directory / "config.json"))
-    manifest = _read_json(directory / "checkpoints" / "policy.json")
-    path = directory / "checkpoints" / "policy.safetensors"
-    tensors = _read_tensors(path, manifest)
-    if manifest["network"] != "built-in" and network is None:
-        raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
-    observation_space, action_space = (make_space(manifest[k]) for k in ("observation_space", "action_space"))
-    policy = make_policy(observation_space, action_space, config.ppo, network)
-    # The structure comes from the config, never from the file.
-    like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo.normalise_obs))
-    params, moments = _rebuild(like, tensors, config.seeds, path)
-    return split_agents(policy, params, moments, observation_space, action_space), config
 
 
 def split_agents(
@@ -125,125 +79,3 @@ def split_agents(
     leaves, structure = jax.tree.flatten((params, obs_moments))
     each = [jax.tree.unflatten(structure, row) for row in zip(*(np.asarray(leaf) for leaf in leaves))]
     return [Agent(policy, one, moments, observation_space, action_space) for one, moments in each]
-
-
-def save_agents(
-    directory: Path,
-    params: Params,
-    obs_moments: Moments | None,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
-    network: str,
-) -> None:
-    """Write the policies of all seeds (leading axis S) to ``directory/checkpoints``."""
-    data = save_tensors({name: np.ascontiguousarray(x) for name, x in _named((params, obs_moments)).items()})
-    manifest = {
-        "format": FORMAT,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "network": network,
-        "observation_space": describe_space(observation_space),
-        "action_space": describe_space(action_space),
-    }
-    try:
-        (directory / "checkpoints").mkdir(exist_ok=True)
-        write_atomically(directory / "checkpoints" / "policy.safetensors", data)
-        write_json(directory / "checkpoints" / "policy.json", manifest)
-    except OSError as error:
-        raise StorageError(f"could not save the policy in {directory}: {error}") from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or the one that was there before, also if the machine stops in between."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Strict JSON (no NaN), atomically."""
-    write_atomically(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not the directory of a finished run") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object")
-    return values
-
-
-def _read_tensors(path: Path, manifest: dict[str, Any]) -> dict[str, np.ndarray]:
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {manifest.get('format')!r}; this version reads {FORMAT}")
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
-            raise CheckpointError(f"{path} is damaged: its sha256 is not the one in policy.json")
-        return load_tensors(data)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _named(tree: PyTree) -> dict[str, np.ndarray]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _rebuild(like: PyTree, tensors: dict[str, np.ndarray], seeds: int, path: Path) -> PyTree:
-    """The tree ``like`` with the file's arrays, each ``[S, ...]``, finite, and none left over."""
-    named = _named(like)
-    if set(named) != set(tensors):
-        odd = sorted(set(named) ^ set(tensors))
-        raise CheckpointError(f"{path} does not fit this network: {', '.join(odd[:4])} only on one side")
-    for name, leaf in named.items():
-        if tensors[name].shape != (seeds, *leaf.shape):
-            raise CheckpointError(
-                f"{path}: {name} is {tensors[name].shape}, the config makes it {(seeds, *leaf.shape)}"
-            )
-        if not np.isfinite(tensors[name]).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
-    return jax.tree.unflatten(jax.tree.structure(like), [tensors[name] for name in named])
-
-
-def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A space as plain JSON values."""
-    if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start)}
-    assert isinstance(space, spaces.Box)
-    bounds = {side: _plain(getattr(space, side)) for side in ("low", "high")}
-    return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
-
-
-def _plain(bound: np.ndarray) -> list[str] | str:
-    """Bounds as text, since JSON has no infinity; one value where all are equal."""
-    flat: Sequence[str] = [repr(x) for x in np.asarray(bound, np.float64).ravel().tolist()]
-    return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
-
-
-def make_space(values: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that ``describe_space`` described."""
-    try:
-        if values["kind"] == "Discrete":
-            return spaces.Discrete(values["shape"][0], start=values["start"])
-        dtype = np.dtype(values["dtype"])
-        low, high = (
-            np.broadcast_to(np.asarray(values[side], np.float64).astype(dtype), values["shape"])
-            if isinstance(values[side], str)
-            else np.asarray(values[side], np.float64).astype(dtype).reshape(values["shape"])
-            for side in ("low", "high")
-        )
-        return spaces.Box(low, high, dtype=dtype.type)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise CheckpointError(f"policy.json describes no space proximax knows: {error}") from error

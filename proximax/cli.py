@@ -233,8 +233,8 @@ def evaluate(command: Eval) -> None:
     )
     seeds = result.returns.shape[0]
     print(score_line(result.summary, seeds, command.episodes))
-    for i, returns in enumerate(result.returns if seeds > 1 else []):
-        print(f"  seed {i}: mean {returns.mean():.1f}")
+    for seed, returns in zip(result.seeds, result.returns) if seeds > 1 else []:
+        print(f"  seed {seed}: mean {returns.mean():.1f}")
     flat = result.returns.ravel()
     print(f"episodes  lowest {flat.min():.1f}, median {sorted(flat)[flat.size // 2]:.1f}, highest {flat.max():.1f}")
 

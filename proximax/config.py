@@ -66,10 +66,15 @@ class PPOConfig:
         """Everything wrong with these settings for ``num_envs`` environments and ``steps`` steps, a sentence each."""
         found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
         found = [fault for fault in found if fault]
-        if not self.hidden or any(not isinstance(n, int) or n < 1 for n in self.hidden):  # pyright: ignore[reportUnnecessaryIsInstance]
+        found += [
+            f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
+            for f in fields(self)
+            if f.type is bool and not isinstance(getattr(self, f.name), bool)
+        ]
+        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(_COUNT.allows, self.hidden)):  # pyright: ignore[reportUnnecessaryIsInstance]
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        if not isinstance(num_envs, int) or num_envs < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            found.append(f"num_envs = {num_envs}: must be at least 1")
+        if not _COUNT.allows(num_envs):
+            found.append(_range_fault("num_envs", num_envs, _COUNT))
         if found:
             return found
         batch = self.num_steps * num_envs
@@ -98,9 +103,9 @@ class _Rule:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
-        low = f"> {self.low:g}" if self.open_low else f">= {self.low:g}"
+        low = "" if math.isinf(self.low) else f" > {self.low:g}" if self.open_low else f" >= {self.low:g}"
         high = "" if math.isinf(self.high) else f" and <= {self.high:g}"
-        return f"{kind} {low}{high}" + (", or None" if self.optional else "")
+        return f"{kind}{low}{high}" + (", or None" if self.optional else "")
 
     def allows(self, value: Any) -> bool:
         if value is None:
@@ -112,6 +117,7 @@ class _Rule:
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 
 
+_COUNT = _Rule(1, whole=True)
 _RANGES: dict[str, _Rule] = {
     "num_steps": _Rule(1, whole=True),
     "minibatch_size": _Rule(1, whole=True),
@@ -135,7 +141,7 @@ def _range_fault(name: str, value: Any, rule: _Rule) -> str:
 
 
 def _nearest_divisors(batch: int, wanted: int) -> str:
-    divisors = [d for d in range(1, batch + 1) if batch % d == 0]
+    divisors = {d for i in range(1, math.isqrt(batch) + 1) if batch % i == 0 for d in (i, batch // i)}
     return ", ".join(str(d) for d in sorted(sorted(divisors, key=lambda d: abs(d - wanted))[:3]))
 
 
@@ -176,11 +182,16 @@ class RunConfig:
         found: list[str] = []
         for name, rule in {
             "seeds": _Rule(1, whole=True),
-            "seed": _Rule(0, whole=True),
+            "seed": _Rule(0, 2**63, whole=True),
             "eval_episodes": _Rule(1, whole=True),
+            "stop_at": _Rule(-math.inf, optional=True),
         }.items():
             found.append(_range_fault(name, getattr(self, name), rule))
         found.append(_range_fault("steps", self.steps, _Rule(1, whole=True)))
+        for name in ("env", "preset"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (name == "env" or value is not None):
+                found.append(f"{name} = {value!r}: must be text")
         for record, name, choices in _choices(self):
             if getattr(record, name) not in choices:
                 found.append(f"{name} = {getattr(record, name)!r}: must be one of {', '.join(choices)}")
@@ -207,11 +218,13 @@ def _choices(config: RunConfig) -> list[tuple[object, str, tuple[str, ...]]]:
 
 def from_json(values: dict[str, Any]) -> RunConfig:
     """The config that ``to_json`` wrote. An unknown key is an error that names the nearest known one."""
-    ppo = dict(values.get("ppo", {}))
+    ppo = values.get("ppo", {})
+    if "env" not in values or not isinstance(ppo, dict):
+        raise UsageError("a config needs env, and ppo as an object of settings")
     check_names(ppo, PPOConfig)
     check_names(values, RunConfig)
-    if "hidden" in ppo:
-        ppo["hidden"] = tuple(ppo["hidden"])
+    if isinstance(ppo.get("hidden"), list):
+        ppo = {**ppo, "hidden": tuple(ppo["hidden"])}
     return RunConfig(**{**values, "ppo": PPOConfig(**ppo)})
 
 

@@ -1,6 +1,6 @@
 """Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.agent import Agent, load_agents
+from proximax.agent import Agent
+from proximax.checkpoint import load_agents
 from proximax.config import Autoreset
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env, remakable
 from proximax.errors import UsageError
 from proximax.networks import Network
 from proximax.policy import Policy
@@ -19,6 +20,8 @@ from proximax.statistics import Summary, summarise_returns
 from proximax.types import Array, Key, Moments, Params, PyTree, host_key
 
 DEFAULT_AUTORESET: Autoreset = "auto"
+# Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
+EVALUATION_SEED = 1_000_003
 # An episode still running after this many steps is given up.
 MAX_EPISODE_STEPS = 30_000
 # Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
@@ -30,6 +33,7 @@ class Evaluation(NamedTuple):
 
     returns: np.ndarray
     lengths: np.ndarray
+    seeds: tuple[int, ...]  # whose policies these are
 
     @property
     def mean(self) -> float:
@@ -67,9 +71,10 @@ def evaluate(
         raise UsageError(f"episodes = {episodes}: must be at least 1")
     if isinstance(run, Agent):
         agents, autoreset = [run], DEFAULT_AUTORESET
+        seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network)
-        autoreset = config.autoreset
+        autoreset, seeds = config.autoreset, tuple(range(config.seed, config.seed + config.seeds))
         env = config.env if env is None else env
         if isinstance(env, str) and env == config.env and not allow_import and imports_package(env):
             raise UsageError(
@@ -79,12 +84,13 @@ def evaluate(
     if env is None or (isinstance(env, str) and env.startswith("object:")):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
     score = make_evaluator(env, agents[0].policy, episodes, sample=sample, autoreset=autoreset)
-    agents[0].check_spaces(score.env.observation_space, score.env.action_space)
     try:
-        parts = [score(agent.params, agent.obs_moments, seed) for agent in agents]
+        agents[0].check_spaces(score.env.observation_space, score.env.action_space)
+        policies = [(agent.params, agent.obs_moments) for agent in agents]
+        return score.every(policies, seeds, EVALUATION_SEED + seed)
     finally:
-        score.close()
-    return Evaluation(np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]))
+        if remakable(env):
+            score.close()
 
 
 class Evaluator:
@@ -105,6 +111,17 @@ class Evaluator:
         """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
         returns, lengths = self._run(params, moments, seed, episodes or self.episodes)
         return np.asarray(returns, np.float64), np.asarray(lengths)
+
+    def every(
+        self,
+        policies: Sequence[tuple[Params, Moments | None]],
+        seeds: tuple[int, ...],
+        seed: int,
+        episodes: int | None = None,
+    ) -> Evaluation:
+        """The policies of several seeds in turn, all on the same starts."""
+        returns, lengths = zip(*(self(*policy, seed, episodes) for policy in policies))
+        return Evaluation(np.stack(returns), np.stack(lengths), seeds)
 
     def close(self) -> None:
         """Close the environments."""

@@ -105,7 +105,7 @@ def find_preset(env: str | None, name: str | None) -> str | None:
         return next((key for key, preset in PRESETS.items() if preset.env == env), None)
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise UsageError(f"no preset {name!r}{hint} Presets: {', '.join(PRESETS)}, or none")
     return name
 

@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from proximax.agent import save_agents, write_json
+from proximax.checkpoint import save_agents, write_json
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
 from proximax.errors import StorageError
@@ -79,5 +79,3 @@ class Recorder:
             save_agents(path, state.params, state.obs_moments, *spaces, self._network)
             if kind is not None:
                 (path / "error.log").write_text(traceback.format_exc())
-        if not isinstance(self._env, JaxEnv):
-            self._env.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -121,6 +122,6 @@ def sparkline(values: list[float], width: int = 40) -> str:
     """A curve in one line of block characters, from the lowest value to the highest."""
     if not values:
         return ""
-    at = [values[i * len(values) // min(width, len(values))] for i in range(min(width, len(values)))]
+    at = [values[round(i)] for i in np.linspace(0, len(values) - 1, min(width, len(values)))]
     low, span = min(at), max(max(at) - min(at), 1e-12)
     return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in at)

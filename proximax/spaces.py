@@ -101,13 +101,23 @@ def env_action(space: spaces.Space[Any], action: jax.Array) -> jax.Array:
     if isinstance(space, spaces.Discrete):
         return action + int(space.start)
     assert isinstance(space, spaces.Box)
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
-    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
-    centre, half = (np.asarray(part, np.float32) for part in ((high + low) / 2, (high - low) / 2))
     lead = (1,) * (action.ndim - 1)
-    centre, half, floor, ceiling = (np.reshape(part, (*lead, -1)) for part in (centre, half, space.low, space.high))
-    # The last clip catches the rounding of the mapping and holds one-sided bounds.
-    mapped = jnp.where(np.reshape(bounded, (*lead, -1)), jnp.clip(action, -1.0, 1.0) * half + centre, action)
-    return jnp.clip(mapped, floor.astype(np.float32), ceiling.astype(np.float32)).reshape(
-        action.shape[:-1] + space.shape
-    )
+    bounded, centre, half, floor, ceiling = (part.reshape((*lead, -1)) for part in action_bounds(space))
+    mapped = jnp.where(bounded, jnp.clip(action, -1.0, 1.0) * half + centre, action)
+    # This clip catches the rounding of the mapping and holds one-sided bounds.
+    return jnp.clip(mapped, floor, ceiling).reshape(action.shape[:-1] + space.shape)
+
+
+def action_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(which dimensions are mapped, their centre, half their width, floor, ceiling), the numbers in float32.
+
+    Floor and ceiling are rounded inward, so that no action leaves a float64 space. A width beyond float32 is no bound.
+    """
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        floor, ceiling, width = (np.asarray(part).astype(np.float32) for part in (low, high, high - low))
+    bounded = np.isfinite(width)
+    floor = np.where(floor < low, np.nextafter(floor, np.float32(np.inf)), floor)
+    ceiling = np.where(ceiling > high, np.nextafter(ceiling, np.float32(-np.inf)), ceiling)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    return bounded, ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32), floor, ceiling

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -13,14 +13,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from gymnasium.vector import VectorEnv
 
 from proximax.agent import Agent, split_agents
 from proximax.config import Algorithm, PPOConfig, RunConfig, check_names
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env, remakable
 from proximax.envs.host import EnvPoolEnv, ignores_seed
 from proximax.errors import NumericalError, UsageError
-from proximax.evaluate import Evaluation, Evaluator, make_evaluator
+from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner, seed_key, stack_seeds
@@ -30,8 +29,7 @@ from proximax.sinks import Callback
 from proximax.statistics import Summary
 from proximax.types import Learner, TrainState
 
-STOP_CHECKS = 40
-EVALUATION_SEED = 1_000_003  # added to a run's seed: evaluation never meets the training environments' starts
+STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
 
 
 @dataclass(frozen=True)
@@ -170,16 +168,18 @@ def run(
         raise
     for note in notes:
         print(f"proximax: note: {note}", file=sys.stderr)
-    with Recorder(config, directory, made, quiet, "built-in" if network is None else "own") as recorder:
+    with ExitStack() as stack:
+        if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
+            stack.callback(made.close)
+        recorder = stack.enter_context(Recorder(config, directory, made, quiet, "own" if network else "built-in"))
         recorder.state = state
-        with closing(Stopper(config, env, policy)) as stopper:
-            stopped_by = loop(config, learner, recorder, stopper, callbacks, began)
+        stopper = stack.enter_context(closing(Stopper(config, env, policy)))
+        stopped_by = loop(config, learner, recorder, stopper, callbacks, began)
         trained_s = time.perf_counter() - began
         evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
-        arrays = recorder.state.params, recorder.state.obs_moments
         result = Result(
             config=config,
-            agents=split_agents(policy, *arrays, made.observation_space, made.action_space),
+            agents=agents_of(recorder.state, policy, made),
             evaluation=evaluation,
             history=recorder.rows,
             steps=int(recorder.history.steps.max()),
@@ -235,7 +235,7 @@ class Stopper:
             return False
         self._evaluator = self._evaluator or self._make()
         if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).worst >= goal:
-            evaluation = evaluate_seeds(self._evaluator, state, self._config)
+            evaluation = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)
             self.evaluation = evaluation if evaluation.worst >= goal else None
         return self.evaluation is not None
 
@@ -258,15 +258,19 @@ def final_evaluation(
         evaluator.close()
 
 
+def agents_of(state: TrainState, policy: Policy, env: JaxEnv | HostEnv) -> list[Agent]:
+    """The policies of all seeds."""
+    return split_agents(policy, state.params, state.obs_moments, env.observation_space, env.action_space)
+
+
 def evaluate_seeds(
     evaluator: Evaluator, state: TrainState, config: RunConfig, salt: int = 0, episodes: int | None = None
 ) -> Evaluation:
-    """Each seed's policy in turn, all on the same starts; another ``salt``, other starts."""
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    for i in range(config.seeds):
-        params, moments = jax.tree.map(lambda x, i=i: np.asarray(x)[i], (state.params, state.obs_moments))
-        parts.append(evaluator(params, moments, config.seed + EVALUATION_SEED + salt, episodes))
-    return Evaluation(np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts]))
+    """Every seed's policy; another ``salt``, other starts."""
+    arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
+    policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
+    seeds = tuple(range(config.seed, config.seed + config.seeds))
+    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)
 
 
 def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> tuple[Learner, TrainState]:
@@ -274,9 +278,7 @@ def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> t
     keys = [seed_key(config.seed + i) for i in range(config.seeds)]
     if isinstance(env, JaxEnv):
         one = make_learner(env, policy, config)
-        return one._replace(step=jax.jit(jax.vmap(one.step))), stack_seeds(
-            [one.init(key) for key in keys]
-        )
+        return one._replace(step=jax.jit(jax.vmap(one.step))), stack_seeds([one.init(key) for key in keys])
     learner = make_host_learner(env, policy, config)
     return learner, learner.init(keys)
 
@@ -288,11 +290,6 @@ def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
     if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
         return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
     return env.notes
-
-
-def remakable(env: EnvLike) -> bool:
-    """Whether a second, independent environment can be made from what the user gave."""
-    return isinstance(env, (str, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
 
 
 def check_finite(rows: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from proximax.agent import Agent
 from proximax.config import PPOConfig
 from proximax.envs import env_seeds, probe
 from proximax.errors import CheckpointError, UsageError
-from proximax.evaluate import evaluate
+from proximax.evaluate import EVALUATION_SEED, evaluate
 from proximax.policy import make_policy
 
 
@@ -39,7 +39,7 @@ def by_hand(seed, episodes):
 def test_trap_33_every_environment_plays_its_quota_and_returns_are_exact(mode):
     # 10 episodes on 4 environments: 3, 3, 2, 2 each; short episodes do not push out long ones.
     result = evaluate(agent(Script()), 10, env=vector(Script, 4, mode), seed=7)
-    expected = [pair for seed, n in zip(env_seeds(7, 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
+    expected = [pair for seed, n in zip(env_seeds(EVALUATION_SEED + 7, 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
     np.testing.assert_array_equal(result.lengths[0], [length for _, length in expected])
     np.testing.assert_allclose(result.returns[0], [total for total, _ in expected], rtol=1e-12)
 

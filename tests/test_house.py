@@ -22,7 +22,7 @@ LAYERS = [
     {"rollout"},
     {"update"},
     {"ppo"},
-    {"agent", "evaluate", "sinks", "recorder", "train"},
+    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "train"},
     {"cli", "__init__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]

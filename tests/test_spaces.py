@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from proximax.agent import describe_space, make_space
+from proximax.checkpoint import describe_space, make_space
 from proximax.errors import UsageError
 from proximax.spaces import (
     check_action_space,

@@ -2,7 +2,7 @@
 
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
 from proximax.envs.jaxenvs import from_gymnax
-from proximax.envs.make import EnvLike, env_name, imports_package, make_env, split_id
+from proximax.envs.make import EnvLike, env_name, imports_package, make_env, remakable, split_id
 
 __all__ = [
     "EnvLike",
@@ -14,5 +14,6 @@ __all__ = [
     "from_gymnax",
     "imports_package",
     "make_env",
+    "remakable",
     "split_id",
 ]

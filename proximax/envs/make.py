@@ -57,6 +57,11 @@ def split_id(env: str) -> tuple[str, str]:
     return (source, name) if colon and source in SOURCES else ("gymnasium", env)
 
 
+def remakable(env: EnvLike) -> bool:
+    """Whether a second, independent environment can be made from what the user gave."""
+    return isinstance(env, (str, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
+
+
 def env_name(env: EnvLike) -> str:
     """What a run's files call this environment: ``source:id`` for ids, a description for objects."""
     if isinstance(env, str):

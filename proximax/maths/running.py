@@ -24,17 +24,24 @@ def batch_moments(
 ) -> Moments:
     """Moments of the rows of ``batch`` ``[*rows, *shape]``; ``weight`` ``[*rows]`` counts each row (0 leaves it out).
 
-    Two passes (mean first, then deviations), so that a large offset costs no precision.
+    Two passes (mean first, then deviations), both relative to the first row counted: a large offset costs no precision
+    and a constant comes out exact.
     """
+    leading = batch.shape[: max(batch.ndim - len(shape), 0)]
+    if leading + shape != batch.shape or (weight is not None and weight.shape != leading):
+        of = "" if weight is None else f" and a weight of shape {weight.shape}"
+        raise ValueError(f"moments of shape {shape} need rows of that shape; got a batch of shape {batch.shape}{of}")
     rows = batch.reshape((-1, *shape))
     w = jnp.ones(rows.shape[0]) if weight is None else weight.reshape(-1).astype(rows.dtype)
     w = w.reshape((-1,) + (1,) * len(shape))
     count = jnp.sum(w)
+    offset = rows[jnp.argmax(w.reshape(-1) > 0)]
+    offset = jnp.where(jnp.isfinite(offset), offset, 0.0)
     # A weight of 0 must also silence a row that is not finite.
-    mean = jnp.sum(jnp.where(w > 0, w * rows, 0.0), axis=0) / jnp.maximum(count, 1)
-    deviation = rows - mean[None]
-    m2 = jnp.sum(jnp.where(w > 0, w * jnp.square(deviation), 0.0), axis=0)
-    return Moments(count, mean, m2)
+    relative = jnp.where(w > 0, rows - offset[None], 0.0)
+    mean = jnp.sum(w * relative, axis=0) / jnp.maximum(count, 1)
+    m2 = jnp.sum(w * jnp.square(relative - mean[None]), axis=0)
+    return Moments(count, jnp.where(count > 0, offset + mean, 0.0), m2)
 
 
 def merge_moments(a: Moments, b: Moments) -> Moments:

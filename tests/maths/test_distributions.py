@@ -189,7 +189,7 @@ def test_the_entropy_gradient_flattens_and_widens():
 
 
 def test_trap_15_a_forbidden_action_has_probability_exactly_zero():
-    # Not compiled: XLA turns a product with the one-hot, which is NaN here, into the select it should have been.
+    # Eager: a compiler may turn one-hot times -inf, which is NaN, into the select it should have been.
     probability = np.exp(Categorical(jnp.broadcast_to(MASKED, (4, 4))).log_prob(jnp.arange(4)))
     np.testing.assert_array_equal(probability[[1, 3]], [0.0, 0.0])
     np.testing.assert_allclose(probability[[0, 2]], [0.6224593, 0.3775407], rtol=1e-6)
