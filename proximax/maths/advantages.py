@@ -79,8 +79,11 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
     w = jnp.ones_like(x) if weight is None else weight.astype(x.dtype)
     total = jnp.maximum(jnp.sum(w), 1.0)
     mean = jnp.sum(w * x) / total
+    mean = mean + jnp.sum(w * (x - mean)) / total  # takes back the first sum's rounding
     deviation = x - mean
     # Equal rows can miss their rounded mean by an ulp; divided by a standard deviation of one ulp that would be ±1.
     noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(mean)
-    std = jnp.sqrt(jnp.sum(w * jnp.square(deviation)) / total)
-    return jnp.where(std > noise, deviation / (std + 1e-8), 0.0)
+    variance = jnp.sum(w * jnp.square(deviation)) / total
+    equal = variance <= jnp.square(noise)  # false for NaN, which is not to be hidden
+    std = jnp.sqrt(jnp.where(equal, 1.0, variance))  # inside the root, so that its gradient is finite
+    return jnp.where(equal, 0.0, deviation / (std + 1e-8))

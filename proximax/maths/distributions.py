@@ -39,8 +39,10 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Int[Array, "*B"]) -> Float[Array, "*B"]:
         """Log p(action)."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
-        # ``where`` and not a product: 0 times the -inf of a forbidden action would be NaN.
-        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(self.logits), 0.0), axis=-1)
+        log_p = jax.nn.log_softmax(self.logits)
+        # ``select`` and not a product: 0 times the -inf of a forbidden action would be NaN. And not ``where``: it would
+        # broadcast an action ``[B, 1]`` to ``[B, B]``.
+        return jnp.sum(jax.lax.select(chosen, log_p, jnp.zeros_like(log_p)), axis=-1)
 
     def entropy(self) -> Float[Array, "*B"]:
         """-Σ p log p, in nats; forbidden actions count 0."""
