@@ -72,7 +72,7 @@ def test_a_network_of_ones_own_solves_cartpole_and_comes_back_from_disk(name, tm
     assert result.stopped_by == "stop_at"
     errors = [row["first_ratio_error"] for row in result.history]
     assert errors[0] <= 1e-6
-    # Acting and learning multiply matrices of different heights; their rounding grows with |log π| (an ulp of 10 is 1e-6).
+    # Acting and learning multiply matrices of other heights; their rounding grows with |log π| (an ulp of 10 is 1e-6)
     assert max(errors) <= 1e-5
     with pytest.raises(CheckpointError, match=r"network=\.\.\."):
         proximax.load(tmp_path / "run")
