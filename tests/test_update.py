@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from jax.flatten_util import ravel_pytree
 
 from proximax.config import PPOConfig
 from proximax.policy import make_policy
 from proximax.rollout import with_values
 from proximax.types import Moments, Transition
-from proximax.update import Batch, annealed, init_optimiser, make_batch, shuffle, update
+from proximax.update import Batch, Progress, annealed, gradient_step, init_optimiser, make_batch, shuffle, update
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = {"discrete": spaces.Discrete(4), "continuous": spaces.Box(-1.0, 1.0, (2,), np.float32)}
@@ -149,10 +150,24 @@ def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update
     assert metrics["gradient_steps"] == 2
     two, *_ = one_update(PPOConfig(**{**vars(ppo), "epochs": 2}), transitions, policy, params)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7), after, two)
-    # In small minibatches too: nothing is taken after the first violation, though later minibatches are below it.
-    small = PPOConfig(**{**vars(ppo), "target_kl": target, "minibatch_size": 8})
-    *_, metrics = one_update(small, transitions, policy, params)
-    assert 0 < metrics["gradient_steps"] < 6 * 8
+
+
+def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_are_below_it():
+    ppo, policy, params, transitions = setup(target_kl=0.01)
+    start, unravel = ravel_pytree(params)
+    rates = annealed(ppo, jnp.zeros(()), 10)
+    step = jax.jit(lambda progress, minibatch: gradient_step(policy, ppo, unravel, progress, None, minibatch, rates))
+    good = jax.tree.map(lambda x: x[:16], make_batch(ppo, transitions))
+    bad = good._replace(log_prob=good.log_prob - 1.0)  # ratios of e: a KL of 0.7
+    progress = Progress(start, init_optimiser(ppo, params), jnp.zeros((), bool))
+    taken = []
+    for minibatch in (good, bad, good):
+        progress, stats = step(progress, minibatch)
+        taken.append(float(stats.taken))
+        after = progress.params if len(taken) == 1 else after
+    assert taken == [1, 0, 0]
+    assert jnp.abs(after - start).max() > 1e-5
+    np.testing.assert_array_equal(progress.params, after)
 
 
 @pytest.mark.parametrize("poison", ["reward", "obs"])
