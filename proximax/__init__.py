@@ -10,7 +10,8 @@ from proximax.evaluate import Evaluation, evaluate
 from proximax.networks import Network, mlp
 from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner
-from proximax.train import Result, run, train
+from proximax.result import Result
+from proximax.train import run, train
 
 __all__ = [
     "Agent",

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from proximax.config import Algorithm, Autoreset, PPOConfig
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
-        from proximax.train import proximax_version
+        from proximax.result import proximax_version
 
         print(proximax_version())
         return 0
@@ -204,8 +205,8 @@ def report(result: Any) -> str:
         score_line(summary, config.seeds, config.eval_episodes),
     ]
     if config.stop_at is not None:
-        met = result.stopped_by == "stop_at"
-        lines.append(f"goal      {config.stop_at:g} {'reached' if met else f'not reached in {config.steps:,} steps'}")
+        met = result.evaluation.worst >= config.stop_at
+        lines.append(f"goal      {config.stop_at:g} {'' if met else 'not '}reached in {result.steps:,} steps")
     lines += [
         f"saved in {result.directory}",
         f"next: proximax eval {result.directory}   or, to train another: proximax presets",
@@ -235,8 +236,8 @@ def evaluate(command: Eval) -> None:
     print(score_line(result.summary, seeds, command.episodes))
     for seed, returns in zip(result.seeds, result.returns) if seeds > 1 else []:
         print(f"  seed {seed}: mean {returns.mean():.1f}")
-    flat = result.returns.ravel()
-    print(f"episodes  lowest {flat.min():.1f}, median {sorted(flat)[flat.size // 2]:.1f}, highest {flat.max():.1f}")
+    low, median, high = np.percentile(result.returns, [0, 50, 100])
+    print(f"episodes  lowest {low:.1f}, median {median:.1f}, highest {high:.1f}")
 
 
 def presets() -> None:

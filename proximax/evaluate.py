@@ -16,6 +16,7 @@ from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, 
 from proximax.errors import UsageError
 from proximax.networks import Network
 from proximax.policy import Policy
+from proximax.ppo import seed_key
 from proximax.statistics import Summary, summarise_returns
 from proximax.types import Array, Key, Moments, Params, PyTree, host_key
 
@@ -109,7 +110,8 @@ class Evaluator:
         self, params: Params, moments: Moments | None, seed: int, episodes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
-        returns, lengths = self._run(params, moments, seed, episodes or self.episodes)
+        start: Any = seed_key(seed) if isinstance(self.env, JaxEnv) else seed
+        returns, lengths = self._run(params, moments, start, episodes or self.episodes)
         return np.asarray(returns, np.float64), np.asarray(lengths)
 
     def every(
@@ -172,7 +174,7 @@ def score_host(
     keys = sampling_keys(seed)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
         action, carry = act(params, moments, carry, obs, first, next(keys))
-        s = env.step(np.asarray(action))
+        s = env.step(np.array(action))
         obs, first = s.obs.astype(obs.dtype, copy=False), s.first
         total += s.reward
         length += np.asarray(s.valid, bool)
@@ -192,10 +194,10 @@ def sampling_keys(seed: int) -> Any:
 
 
 def score_jax(
-    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: Moments | None, seed: int, episodes: int
+    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: Moments | None, key: Key, episodes: int
 ) -> tuple[jax.Array, jax.Array]:
     """One episode in each of ``episodes`` environments, in one compiled loop."""
-    key, key_reset = jax.random.split(jax.random.key(seed))
+    key, key_reset = jax.random.split(key)
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     flags = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)

@@ -28,11 +28,12 @@ METRICS: dict[str, str] = {
     "first_ratio_error": "Largest |r - 1| in the first minibatch. Not near 0: acting and learning differ.",
     "explained_variance": "1 - Var(target - V) / Var(target), V of the rollout. 1 is perfect, 0 a constant.",
     "gradient_steps": "Gradient steps taken; fewer than epochs x minibatches after an early stop.",
-    "finite": "1; 0 if a loss or gradient was not finite, which ends training.",
+    "finite": "1; 0 if a loss, gradient or normaliser was not finite, which ends training.",
     "learning_rate": "Adam's step size in this update.",
     "epsilon": "The clip's half-width in this update.",
 }
 RECENT_EPISODES = 100
+RECENT_ROLLOUTS = 1000  # at most, where one of the seeds ends no episodes
 
 
 class History:
@@ -65,8 +66,12 @@ class History:
         if counts.any():
             self._recent.append((sums, counts))
         total = np.sum([count for _, count in self._recent], axis=0)
-        while len(self._recent) > 1 and (total - self._recent[0][1] >= RECENT_EPISODES).all():
-            total = total - self._recent.popleft()[1]
+        while len(self._recent) > 1:
+            rest = total - self._recent[0][1]
+            if not (rest >= RECENT_EPISODES).all() and len(self._recent) <= RECENT_ROLLOUTS:
+                break
+            self._recent.popleft()
+            total = rest
 
     @property
     def recent_return(self) -> np.ndarray:

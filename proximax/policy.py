@@ -62,6 +62,7 @@ def make_policy(
         params = {"network": network.init(key, example)}
         if not discrete:
             params["log_std"] = np.full(outputs, config.log_std_init, np.float32)
+        check_parameters(params)
         check_outputs(network, params["network"], example, action_space)
         return params
 
@@ -69,7 +70,9 @@ def make_policy(
         out, value = network.apply(params["network"], obs)
         if discrete:
             return Categorical(out), value, carry
-        log_std = jnp.clip(params["log_std"], *LOG_STD_RANGE)
+        # The gradient passes the bounds, so that a parameter that overshot them can come back.
+        free = params["log_std"]
+        log_std = free + jax.lax.stop_gradient(jnp.clip(free, *LOG_STD_RANGE) - free)
         return Gaussian(out, jnp.broadcast_to(log_std[None], out.shape)), value, carry
 
     return Policy(
@@ -79,6 +82,13 @@ def make_policy(
         encode=lambda moments, obs: encode_obs(observation_space, moments, obs),
         env_action=lambda action: env_action(action_space, action),
     )
+
+
+def check_parameters(params: Params) -> None:
+    """Refuse parameters that are not float32: the optimiser works on one float32 vector of them all."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        if leaf.dtype != np.float32:
+            raise UsageError(f"parameter {jax.tree_util.keystr(path)} is of {leaf.dtype}; parameters must be float32")
 
 
 def check_outputs(network: Network, params: Params, example: jax.Array, action_space: spaces.Space[Any]) -> None:

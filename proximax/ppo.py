@@ -148,6 +148,8 @@ def learn(
     obs_moments = state.obs_moments
     if obs_moments is not None:
         obs_moments = update_moments(obs_moments, transitions.obs, transitions.valid)
+    for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
+        metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
     return state._replace(
         params=params,
         opt_state=opt_state,
@@ -175,7 +177,7 @@ def fresh_state(
 
 def seed_key(seed: int) -> Key:
     """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and made without compiling."""
-    return split_on_host(host_key(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
+    return split_on_host(host_key(np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
 
 
 def split_on_host(key: Key, num: int) -> list[Key]:

@@ -127,7 +127,7 @@ def collect(
     for t in range(buffers.reward.shape[0]):
         buffers.obs[t], buffers.first[t] = obs, first
         acted = act_once(carry, buffers.obs[t], first, t)
-        s = env.step(np.asarray(acted.sent).reshape(-1, *acted.sent.shape[2:]))
+        s = env.step(np.array(acted.sent).reshape(-1, *acted.sent.shape[2:]))  # a copy: environments may write to it
         buffers.action[t], buffers.log_prob[t], carry = acted.action, acted.log_prob, acted.carry
         obs, first = s.obs.reshape(buffers.obs.shape[1:]), s.first.reshape(shape)
         buffers.final_obs[t] = s.final_obs.reshape(obs.shape)

@@ -1,13 +1,11 @@
 """The impure shell around the learner: environments, disk, screen, time, when to stop."""
 
-import math
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,67 +23,11 @@ from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner, seed_key, stack_seeds
 from proximax.presets import find_preset, preset_settings
 from proximax.recorder import Recorder, RunDirectory
+from proximax.result import Result
 from proximax.sinks import Callback
-from proximax.statistics import Summary
 from proximax.types import Learner, TrainState
 
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run reached."""
-
-    config: RunConfig
-    agents: list[Agent]
-    """The policies, one per seed."""
-    evaluation: Evaluation
-    """The final evaluation's returns, ``[S, episodes]``."""
-    history: list[dict[str, Any]]
-    """The rows of metrics.jsonl."""
-    steps: int
-    """Environment steps of each seed (the most of any)."""
-    wall_s: float
-    compile_s: float
-    steps_per_s: float
-    """Of all seeds together, compilation included."""
-    stopped_by: str
-    """``steps``, ``stop_at`` or ``callback``."""
-    notes: list[str]
-    """What the user should know about this run."""
-    directory: Path | None = None
-
-    @property
-    def summary(self) -> Summary:
-        """Mean, interquartile mean and its 95 % interval over seeds, of each seed's mean evaluation return."""
-        return self.evaluation.summary
-
-    @property
-    def agent(self) -> Agent:
-        """The policy of the seed with the best final evaluation."""
-        means = self.evaluation.returns.mean(axis=1)
-        return self.agents[int(np.argmax(np.where(np.isnan(means), -np.inf, means)))]
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``result.json``; a return is null where an episode never ended."""
-        summary = self.summary
-        return {
-            "env": self.config.env,
-            "algo": self.config.algo,
-            "seeds": self.config.seeds,
-            "steps": self.steps,
-            "wall_s": round(self.wall_s, 3),
-            "compile_s": round(self.compile_s, 3),
-            "steps_per_s": round(self.steps_per_s, 1),
-            "return_mean": finite_or_none(summary.mean),
-            "return_iqm": finite_or_none(summary.iqm),
-            "return_ci95": summary.ci95,
-            "returns": [finite_or_none(x) for x in self.evaluation.returns.mean(axis=1)],
-            "eval_episodes": self.config.eval_episodes,
-            "stopped_by": self.stopped_by,
-            "notes": self.notes,
-            "version": proximax_version(),
-        }
 
 
 def train(
@@ -127,7 +69,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> RunC
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
     run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names}
     if isinstance(num_envs := getattr(env, "num_envs", None), int):
-        total, seeds = num_envs, run_fields.get("seeds", 1)
+        total, seeds = num_envs, max(run_fields.get("seeds", 1), 1)  # fewer than one is for ``check`` to refuse
         if total % seeds:
             raise UsageError(
                 f"the vector environment has {total} environments, which {seeds} seeds cannot share equally"
@@ -155,22 +97,19 @@ def run(
         raise UsageError(
             "stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object"
         )
-    began, clock = time.perf_counter(), CompileClock()
+    began = time.perf_counter()
     directory = RunDirectory(Path(out)) if out is not None else None
-    try:
-        made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
-        policy = make_policy(made.observation_space, made.action_space, config.ppo, network)
-        notes = environment_notes(made, config)
-        learner, state = start_learner(made, policy, config)
-    except BaseException:
-        if directory:
-            directory.discard()
-        raise
-    for note in notes:
-        print(f"proximax: note: {note}", file=sys.stderr)
     with ExitStack() as stack:
-        if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
-            stack.callback(made.close)
+        clock = stack.enter_context(CompileClock())
+        try:
+            made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
+            if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
+                stack.callback(made.close)
+            policy, learner, state, notes = prepare(made, config, network)
+        except BaseException:
+            if directory:
+                directory.discard()
+            raise
         recorder = stack.enter_context(Recorder(config, directory, made, quiet, "own" if network else "built-in"))
         recorder.state = state
         stopper = stack.enter_context(closing(Stopper(config, env, policy)))
@@ -184,7 +123,7 @@ def run(
             history=recorder.rows,
             steps=int(recorder.history.steps.max()),
             wall_s=time.perf_counter() - began,
-            compile_s=clock.seconds(),
+            compile_s=clock.seconds,
             steps_per_s=float(recorder.history.steps.sum()) / trained_s,
             stopped_by=stopped_by,
             notes=notes,
@@ -192,6 +131,21 @@ def run(
         )
         recorder.finish(result.to_json())
     return result
+
+
+def prepare(
+    env: JaxEnv | HostEnv, config: RunConfig, network: Network | None
+) -> tuple[Policy, Learner, TrainState, list[str]]:
+    """Everything that can refuse before anything is left behind: (policy, learner, its first state, notes)."""
+    if not isinstance(env, JaxEnv) and env.num_envs != config.num_envs * config.seeds:
+        raise UsageError(
+            f"the environment has {env.num_envs} copies; num_envs x seeds = {config.num_envs} x {config.seeds}"
+        )
+    policy = make_policy(env.observation_space, env.action_space, config.ppo, network)
+    notes = environment_notes(env, config)
+    for note in notes:
+        print(f"proximax: note: {note}", file=sys.stderr)
+    return policy, *start_learner(env, policy, config), notes
 
 
 def loop(
@@ -231,7 +185,7 @@ class Stopper:
     def reached(self, state: TrainState, update: int) -> bool:
         """Whether the mean evaluation return of every seed has reached ``stop_at``."""
         goal = self._config.stop_at
-        if goal is None or update % self._every:
+        if goal is None or (update % self._every and update < self._config.updates):
             return False
         self._evaluator = self._evaluator or self._make()
         if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).worst >= goal:
@@ -297,36 +251,25 @@ def check_finite(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["finite"] != 1:
             raise NumericalError(
-                f"loss or gradient not finite: update {row['update']} of seed {row['seed']}, at {row['steps']} steps. "
+                f"loss, gradient or normaliser not finite: update {row['update']} of seed {row['seed']}, "
+                f"at {row['steps']} steps. "
                 "Lower the learning rate, or look for huge rewards or observations"
             )
 
 
 class CompileClock:
-    """Seconds JAX has spent tracing and compiling since this was made."""
+    """Counts the ``seconds`` that JAX spends tracing and compiling while it is entered."""
 
     def __init__(self) -> None:
-        self._total = 0.0
-        jax.monitoring.register_event_duration_secs_listener(self._add)
+        self.seconds = 0.0
 
     def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event.startswith("/jax/core/compile/"):
-            self._total += duration_secs
+            self.seconds += duration_secs
 
-    def seconds(self) -> float:
-        """The sum so far; stops listening."""
+    def __enter__(self) -> "CompileClock":
+        jax.monitoring.register_event_duration_secs_listener(self._add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
         jax.monitoring.unregister_event_duration_listener(self._add)
-        return self._total
-
-
-def finite_or_none(x: float) -> float | None:
-    """For JSON, which has no NaN."""
-    return float(x) if math.isfinite(x) else None
-
-
-def proximax_version() -> str:
-    """The installed version."""
-    try:
-        return version("proximax")
-    except PackageNotFoundError:
-        return "unknown"

@@ -196,7 +196,8 @@ def loss(
     """
     weight = minibatch.valid
     dist, value, _ = policy.apply(params, (), policy.encode(moments, minibatch.obs), minibatch.first)
-    log_ratio = dist.log_prob(minibatch.action) - minibatch.log_prob
+    # A row that does not count must not overflow either: 0 times infinity is not 0.
+    log_ratio = jnp.where(weight > 0, dist.log_prob(minibatch.action) - minibatch.log_prob, 0.0)
     advantage = minibatch.advantage
     if config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)

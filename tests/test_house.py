@@ -22,7 +22,7 @@ LAYERS = [
     {"rollout"},
     {"update"},
     {"ppo"},
-    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "train"},
+    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "train"},
     {"cli", "__init__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]
@@ -74,7 +74,7 @@ def code_lines(node, source):
 @pytest.mark.parametrize("module", MODULES)
 def test_functions_are_short_flat_and_take_few_arguments(module):
     source = MODULES[module].read_text()
-    assert len(source.splitlines()) <= 340
+    assert len(source.splitlines()) <= 320
     for node in functions(MODULES[module]):
         assert code_lines(node, source) <= 45, node.name
         if module != "proximax.train" or node.name not in ("train",):

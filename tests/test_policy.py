@@ -66,6 +66,7 @@ def test_trap_18_log_std_has_a_floor_and_a_ceiling_and_stays_finite():
         np.testing.assert_array_equal(used, np.full((6, 2), held, np.float32))
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
+        assert (gradient != 0).all()  # a parameter beyond its bounds can come back
 
 
 def test_trap_17_the_log_prob_is_of_the_raw_sample_and_the_environment_gets_the_clipped_one():

@@ -210,10 +210,68 @@ def test_trap_24_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp
     assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(agent.params)])).all()
 
 
+def test_an_observation_too_large_for_the_normaliser_stops_the_run_with_the_last_good_policy(tmp_path):
+    env = probe.observed()
+
+    def step(key, state, action):
+        state, s = env.step(key, state, action)
+        return state, s._replace(obs=jnp.where(jax.random.bernoulli(key, 0.002), 1e30, s.obs))
+
+    with pytest.raises(NumericalError, match="normaliser not finite"):
+        proximax.train(env._replace(step=step), out=tmp_path / "run", **QUICK | {"steps": 12800})
+    assert np.isfinite(proximax.load(tmp_path / "run").obs_moments.mean).all()
+
+
+def test_large_seeds_work_on_every_kind_of_environment():
+    for env in ("probe:constant", "CartPole-v1"):
+        result = proximax.train(env, seed=2**63, preset="none", **QUICK)
+        assert np.isfinite(result.evaluation.mean)
+
+
+def test_a_start_that_fails_closes_its_environments_and_an_object_stays_open():
+    made = []
+
+    class Counted(Script):
+        def __init__(self):
+            super().__init__()
+            self.closed = False
+            made.append(self)
+
+        def close(self):
+            self.closed = True
+
+    with pytest.raises(UsageError, match="policy output"):
+        proximax.train(Counted, network=proximax.mlp(outputs=7), **QUICK)
+    assert len(made) == 5  # one to try out, four to train on
+    assert all(env.closed for env in made)
+    owned = vector(Script, 4, AutoresetMode.SAME_STEP)
+    proximax.train(owned, **QUICK)
+    assert not owned.closed
+
+
+def test_environments_may_write_to_the_action_they_get():
+    class Writes(Script):
+        action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+        def step(self, action):
+            action *= 0.5
+            return super().step(action)
+
+    assert proximax.train(Writes, **QUICK).steps == 1024
+
+
+def test_a_goal_reached_at_the_end_counts():
+    result = proximax.train("probe:constant", stop_at=1.0, **QUICK | {"steps": 128 * 81, "epochs": 1})
+    assert result.evaluation.worst >= 1.0
+    assert result.stopped_by == "stop_at"
+
+
 def test_bad_settings_leave_nothing_behind(tmp_path):
     for bad in ({"gamma": 2.0}, {"minibatch_size": 60}, {"steps": 5}, {"seeds": 0}):
         with pytest.raises(UsageError):
             proximax.train("CartPole-v1", out=tmp_path / "runs" / "a", **(QUICK | bad))
+    with pytest.raises(UsageError, match="seeds = 0"):
+        proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), **QUICK | {"seeds": 0})
     with pytest.raises(UsageError, match="CartPole-v1"):
         proximax.train("CartPol-v1", out=tmp_path / "runs" / "a", **QUICK)
     assert list(tmp_path.iterdir()) == []

@@ -90,6 +90,15 @@ def test_trap_03_rows_that_are_no_transition_change_nothing():
     assert a[2]["steps"] == 64 - 5
 
 
+def test_trap_03_a_row_that_is_no_transition_may_even_overflow():
+    ppo, policy, params, transitions = setup(minibatch_size=64)
+    masked = transitions._replace(valid=transitions.valid.at[3, 2].set(0.0))
+    odd = masked._replace(log_prob=masked.log_prob.at[3, 2].set(-200.0))
+    a, b = (one_update(ppo, rows, policy, params) for rows in (masked, odd))
+    assert b[2]["finite"] == 1
+    jax.tree.map(np.testing.assert_array_equal, a[0], b[0])
+
+
 def test_a_minibatch_without_a_valid_row_moves_nothing():
     ppo, policy, params, transitions = setup(minibatch_size=64, epochs=3)
     after, _, metrics = one_update(ppo, transitions._replace(valid=jnp.zeros((16, 4))), policy, params)

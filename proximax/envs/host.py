@@ -164,11 +164,14 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> Gym
     """``num_envs`` copies of one environment, stepped in this process or, where a step is slow, each in its own."""
     seconds, notes = try_out(make)
     fns = [make] * num_envs
+    # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
+    # reuses its observation buffer would have its final observation overwritten by the next episode's first.
+    mode = AutoresetMode.DISABLED
     if seconds > ASYNC_STEP_SECONDS and num_envs > 1 and (os.cpu_count() or 1) > 1:
         # forkserver: forking this process after JAX has started its threads can deadlock
-        vector: Any = AsyncVectorEnv(fns, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
+        vector: Any = AsyncVectorEnv(fns, context="forkserver", autoreset_mode=mode)
     else:
-        vector = SyncVectorEnv(fns, autoreset_mode=AutoresetMode.SAME_STEP)
+        vector = SyncVectorEnv(fns, autoreset_mode=mode)
     env = GymnasiumEnv(vector)
     env.notes = notes
     return env

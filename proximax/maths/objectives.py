@@ -33,7 +33,9 @@ def clip_objective(
     large) keeps its gradient.
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 7 (L^CLIP).
     """
-    ratio = jnp.exp(log_ratio)
+    # A good action's ratio is held at the band's edge before it is exponentiated: exp overflows at log r = 89, and the
+    # gradient there would be 0 times infinity.
+    ratio = jnp.exp(jnp.where(advantage >= 0, jnp.minimum(log_ratio, jnp.log1p(epsilon)), log_ratio))
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * advantage)
 
 

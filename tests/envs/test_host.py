@@ -131,6 +131,36 @@ def test_trap_05_buffers_that_the_environment_reuses_are_copied():
     np.testing.assert_array_equal(rollout.obs[:, 0, 0, 0], [0, 1, 2, 3, 4.5, 5, 6, 7])
 
 
+class Recycles(Script):
+    """Writes every observation into the same array."""
+
+    def __init__(self):
+        super().__init__((3, 3))
+        self.array = np.zeros(3, np.float32)
+
+    def _obs(self):
+        self.array[:] = super()._obs()
+        return self.array
+
+
+class SlowlyRecycles(Recycles):
+    def step(self, action):
+        time.sleep(0.004)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("make", [Recycles, SlowlyRecycles])
+def test_trap_05_an_environment_that_reuses_its_observation_array_keeps_its_final_observation(make):
+    env = vectorise(make, 2)
+    try:
+        assert isinstance(env.env, SyncVectorEnv if make is Recycles else AsyncVectorEnv)
+        _, rollout, _ = roll(env, 7)
+        np.testing.assert_array_equal(rollout.final_obs[:, 0, 0, 1], [1, 2, 3, 1, 2, 3, 1])
+        np.testing.assert_array_equal(rollout.obs[:, 0, 0, 1], [0, 1, 2, 0, 1, 2, 0])
+    finally:
+        env.close()
+
+
 def test_trap_05_missing_final_obs_is_an_error_that_says_so():
     env = Reusing()
     step = env.step

@@ -130,6 +130,13 @@ def test_trap_22_bad_action_that_became_likelier_keeps_its_gradient(ratio):
     np.testing.assert_allclose([value, gradient], [-ratio, -ratio], rtol=1e-5)
 
 
+def test_trap_22_a_good_action_far_outside_the_band_has_gradient_0_not_nan():
+    gradient = jax.jit(jax.vmap(jax.grad(maths.clip_objective), in_axes=(0, 0, None)))
+    slopes = gradient(jnp.array([100.0, 1000.0, 1.0, 0.1, -100.0]), jnp.full(5, 2.0), 0.2)
+    np.testing.assert_allclose(slopes, [0.0, 0.0, 0.0, 2.0 * np.exp(0.1), 0.0], rtol=1e-6)
+    assert maths.clip_objective(jnp.array(1000.0), jnp.array(2.0), 0.2) == pytest.approx(2.4)
+
+
 def test_trap_22_clip_is_never_above_the_surrogate_and_equal_inside_the_band():
     log_ratio, advantage = np.meshgrid(np.linspace(-2, 2, 81), [-3.0, -0.1, 0.0, 0.1, 3.0])
     args = jnp.asarray(log_ratio, jnp.float32), jnp.asarray(advantage, jnp.float32)
