@@ -142,12 +142,12 @@ def test_callbacks_see_every_update_and_can_stop():
 
 def test_settings_come_from_preset_then_overrides():
     config = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
-    assert (config.preset, config.num_envs, config.ppo.gamma) == ("cartpole", 8, 0.98)
+    assert (config.preset, config.num_envs, config.ppo.epochs) == ("cartpole", 8, 20)
     assert (config.ppo.learning_rate, config.seeds) == (0.5, 3)
     plain = resolve("CartPole-v1", "none", {})
-    assert (plain.preset, plain.ppo.gamma) == (None, 0.99)
+    assert (plain.preset, plain.ppo.epochs) == (None, 10)
     other = resolve("gymnax:CartPole-v1", "cartpole", {})
-    assert (other.env, other.ppo.gamma) == ("gymnax:CartPole-v1", 0.98)
+    assert (other.env, other.ppo.epochs) == ("gymnax:CartPole-v1", 20)
     with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
         resolve("CartPole-v1", None, {"learning_rat": 0.5})
 
