@@ -196,7 +196,7 @@ def report(result: Any) -> str:
     from proximax.sinks import sparkline
 
     config, summary = result.config, result.summary
-    curve = [row["recent_return"] for row in result.history if row["recent_return"] is not None]
+    curve = mean_curve(result.history)
     lines = [
         f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {config.seeds} seed{'s' * (config.seeds > 1)}: "
         f"{result.steps:,} steps{' each' * (config.seeds > 1)} in {result.wall_s:.1f} s "
@@ -212,6 +212,14 @@ def report(result: Any) -> str:
         f"next: proximax eval {result.directory}   or, to train another: proximax presets",
     ]
     return "\n".join(lines)
+
+
+def mean_curve(history: list[dict[str, Any]]) -> list[float]:
+    """Mean over seeds of the recent training return after each update; nothing where a seed has none yet."""
+    updates: dict[int, list[float | None]] = {}
+    for row in history:
+        updates.setdefault(row["update"], []).append(row["recent_return"])
+    return [sum(x for x in each if x is not None) / len(each) for each in updates.values() if None not in each]
 
 
 def score_line(summary: Any, seeds: int, episodes: int) -> str:
