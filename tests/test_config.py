@@ -74,9 +74,12 @@ def test_fault_31_a_value_out_of_range_is_named_with_its_range(name, value, reme
 
 
 def test_fault_31_the_ends_of_each_range_are_allowed():
-    config(gamma=1, lam=1.0, value_coef=0, entropy_coef=0, log_std_init=-10, hidden=(1,)).check()
-    config(gamma=0, lam=0, value_epsilon=None, max_grad_norm=None, target_kl=None, seed=0).check()
-    config(num_steps=1, num_envs=1, minibatch_size=1, epochs=1, steps=1, seeds=1, eval_episodes=1).check()
+    for allowed in (
+        config(gamma=1, lam=1.0, value_coef=0, entropy_coef=0, log_std_init=-10, hidden=(1,)),
+        config(gamma=0, lam=0, value_epsilon=None, max_grad_norm=None, target_kl=None, seed=0),
+        config(num_steps=1, num_envs=1, minibatch_size=1, epochs=1, steps=1, seeds=1, eval_episodes=1),
+    ):
+        assert allowed.check() is None  # no fault raised
 
 
 def test_fault_31_every_wrong_field_is_reported_at_once():

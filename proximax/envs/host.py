@@ -147,7 +147,9 @@ class Groups:
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
     """The mode the environment states, else the user; a guess would silently spoil every episode's end."""
-    stated = (env.metadata or {}).get("autoreset_mode")
+    # Gymnasium's vector environments write their mode into their sub-environments' class-level metadata, where the next
+    # one made overwrites it: their own attribute comes first.
+    stated = getattr(env.unwrapped, "autoreset_mode", None) or (env.metadata or {}).get("autoreset_mode")
     if isinstance(stated, AutoresetMode):
         if wanted != "auto" and MODES[wanted] is not stated:
             raise UsageError(f"--autoreset {wanted} contradicts the environment, which states {stated.name.lower()}")

@@ -255,6 +255,13 @@ def test_autoreset_mode_is_never_guessed():
         autoreset_mode(env, "next_step")
 
 
+def test_trap_07_a_mode_written_into_shared_metadata_by_another_environment_is_not_believed():
+    modes = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
+    envs = [vector(Script, 2, mode) for mode in modes]
+    assert len({id(env.metadata) for env in envs}) == 1  # the hazard is there
+    assert [GymnasiumEnv(env).mode for env in envs] == modes
+
+
 class Raises(Script):
     def __init__(self, when="step"):
         super().__init__()
