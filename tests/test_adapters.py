@@ -106,3 +106,12 @@ def test_a_network_that_does_not_fit_the_action_space_is_refused():
     flat = proximax.Network(wide.init, lambda params, obs: (wide.apply(params, obs)[0][:, :2], jnp.zeros((1, 1))))
     with pytest.raises(UsageError, match=r"value has shape \(1, 1\); it must be \(1,\)"):
         proximax.train("CartPole-v1", network=flat, quiet=True)
+
+
+def test_parameters_that_are_not_float32_are_refused():
+    net = plain()
+    half = proximax.Network(
+        lambda key, obs: jax.tree.map(lambda x: x.astype(jnp.bfloat16), net.init(key, obs)), net.apply
+    )
+    with pytest.raises(UsageError, match=r"'heads'\] is of bfloat16; parameters must be float32"):
+        proximax.train("CartPole-v1", network=half, quiet=True)
