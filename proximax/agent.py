@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.errors import CheckpointError
-from proximax.policy import Policy
+from proximax.policy import Policy, choose
 from proximax.spaces import is_image, obs_dtype
 from proximax.types import Moments, Params, host_key
 
@@ -26,8 +26,7 @@ class Agent:
     ) -> None:
         self.policy, self.params, self.obs_moments = policy, params, obs_moments
         self.observation_space, self.action_space = observation_space, action_space
-        self._mode = jax.jit(partial(_decide, policy, False))
-        self._sample = jax.jit(partial(_decide, policy, True))
+        self._mode, self._sample = (jax.jit(partial(choose, policy, sample)) for sample in (False, True))
         self._rng = np.random.default_rng(0)
 
     def act(self, obs: Any, *, sample: bool = False) -> Any:
@@ -43,8 +42,10 @@ class Agent:
         single = x.shape == shape
         batch = x[None] if single else x
         key = host_key(self._rng.integers(0, 2**32, 2, np.uint32))
-        action = np.asarray((self._sample if sample else self._mode)(self.params, self.obs_moments, batch, key))
-        action = action.astype(self.action_space.dtype)
+        choose_now = self._sample if sample else self._mode
+        carry, first = self.policy.initial_carry(len(batch)), np.ones(len(batch), bool)
+        chosen, _ = choose_now(self.params, self.obs_moments, carry, batch, first, key)
+        action = np.array(chosen).astype(self.action_space.dtype)
         if not single:
             return action
         return int(action[0]) if isinstance(self.action_space, spaces.Discrete) else action[0]
@@ -60,12 +61,6 @@ class Agent:
                 alike = (mine.n, mine.start) == (other.n, other.start)
             if not alike:
                 raise CheckpointError(f"the policy's {what} space is {mine}, the environment's is {other}")
-
-
-def _decide(policy: Policy, sample: bool, params: Params, moments: Moments | None, obs: Any, key: Any) -> jax.Array:
-    first = jax.numpy.ones(obs.shape[0], bool)
-    dist, _, _ = policy.apply(params, policy.initial_carry(obs.shape[0]), policy.encode(moments, obs), first)
-    return policy.env_action(dist.sample(key) if sample else dist.mode())
 
 
 def split_agents(

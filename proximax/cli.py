@@ -11,11 +11,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax
 import numpy as np
 import tyro
+from rich.console import Console
+from rich.table import Table
 
-from proximax.config import Algorithm, Autoreset, PPOConfig
-from proximax.errors import ProximaxError
+from proximax.config import Algorithm, Autoreset, PPOConfig, RunConfig
+from proximax.envs import env_name
+from proximax.errors import DependencyError, ProximaxError
+from proximax.evaluate import evaluate
+from proximax.presets import PRESETS, find_preset, preset_settings
+from proximax.result import Result, proximax_version
+from proximax.sinks import sparkline
+from proximax.statistics import Summary
+from proximax.train import run
 
 
 @dataclass(frozen=True)
@@ -90,19 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
-        from proximax.result import proximax_version
-
         print(proximax_version())
         return 0
     debug = "--debug" in arguments
     try:
         command = parse(arguments)
         if isinstance(command, Train):
-            train(command)
+            run_train(command)
         elif isinstance(command, Eval):
-            evaluate(command)
+            run_eval(command)
         else:
-            presets()
+            show_presets()
     except ProximaxError as error:
         if debug:
             traceback.print_exc()
@@ -143,21 +151,14 @@ def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any 
 
 def train_defaults(env: str, preset: str | None) -> Train:
     """``Train`` as the preset has it."""
-    from proximax.envs import env_name
-    from proximax.presets import find_preset, preset_settings
-
     name = find_preset(env_name(env), preset)
     settings, ppo = preset_settings(name)
     return Train(env=env, ppo=ppo, **settings)
 
 
-def train(command: Train) -> None:
+def run_train(command: Train) -> None:
     """``proximax train``."""
     use_device(command.device)
-    from proximax.config import RunConfig
-    from proximax.envs import env_name
-    from proximax.train import run
-
     names = {f.name for f in dataclasses.fields(RunConfig)}
     values = {f.name: getattr(command, f.name) for f in dataclasses.fields(Train) if f.name in names}
     config = RunConfig(**{**values, "env": env_name(command.env)})
@@ -176,10 +177,6 @@ def default_directory(env: str, algo: str) -> Path:
 
 def use_device(device: str) -> None:
     """Choose JAX's platform before it starts."""
-    import jax
-
-    from proximax.errors import DependencyError
-
     if device == "auto":
         return
     try:
@@ -191,10 +188,8 @@ def use_device(device: str) -> None:
         raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
 
 
-def report(result: Any) -> str:
+def report(result: Result) -> str:
     """The end of a training run in a few lines."""
-    from proximax.sinks import sparkline
-
     config, summary = result.config, result.summary
     curve = mean_curve(result.history)
     lines = [
@@ -222,7 +217,7 @@ def mean_curve(history: list[dict[str, Any]]) -> list[float]:
     return [sum(x for x in each if x is not None) / len(each) for each in updates.values() if None not in each]
 
 
-def score_line(summary: Any, seeds: int, episodes: int) -> str:
+def score_line(summary: Summary, seeds: int, episodes: int) -> str:
     """Mean, interquartile mean and interval in one line."""
     if summary.mean != summary.mean:
         return f"return    n/a: not all of the {episodes} evaluation episodes ended"
@@ -233,10 +228,8 @@ def score_line(summary: Any, seeds: int, episodes: int) -> str:
     return text + f" of each of {seeds} seeds, interquartile mean {summary.iqm:.1f} (95 % {low:.1f} to {high:.1f})"
 
 
-def evaluate(command: Eval) -> None:
+def run_eval(command: Eval) -> None:
     """``proximax eval``."""
-    from proximax.evaluate import evaluate
-
     result = evaluate(
         command.run, command.episodes, seed=command.seed, sample=command.sample, allow_import=command.allow_import
     )
@@ -248,13 +241,8 @@ def evaluate(command: Eval) -> None:
     print(f"episodes  lowest {low:.1f}, median {median:.1f}, highest {high:.1f}")
 
 
-def presets() -> None:
+def show_presets() -> None:
     """``proximax presets``."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from proximax.presets import PRESETS
-
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("preset", "environment", "steps", "return", "settings from"):
         table.add_column(column, justify="right" if column in ("steps", "return") else "left")

@@ -3,7 +3,7 @@
 import difflib
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from proximax.errors import UsageError
 
@@ -62,33 +62,21 @@ class PPOConfig:
     shared_torso: bool = False
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
 
-    def faults(self, num_envs: int, steps: int) -> list[str]:
-        """Everything wrong with these settings for ``num_envs`` environments and ``steps`` steps, a sentence each."""
+    def faults(self) -> list[str]:
+        """What is wrong with each of these settings by itself, a sentence each."""
         found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
-        found = [fault for fault in found if fault]
         found += [
             f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
             for f in fields(self)
             if f.type is bool and not isinstance(getattr(self, f.name), bool)
         ]
-        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(_COUNT.allows, self.hidden)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(_COUNT.allows, self.hidden)):
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        if not _COUNT.allows(num_envs):
-            found.append(_range_fault("num_envs", num_envs, _COUNT))
-        if found:
-            return found
-        batch = self.num_steps * num_envs
-        if batch % self.minibatch_size:
-            nearest = _nearest_divisors(batch, self.minibatch_size)
-            found.append(
-                f"minibatch_size = {self.minibatch_size} does not divide the rollout of num_steps x num_envs = "
-                f"{self.num_steps} x {num_envs} = {batch} rows; nearest that do: {nearest}"
-            )
-        if steps < batch:
-            found.append(
-                f"steps = {steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"
-            )
-        return found
+        found += [
+            _choice_fault("anneal", self.anneal, Anneal),
+            _choice_fault("activation", self.activation, Activation),
+        ]
+        return [fault for fault in found if fault]
 
 
 @dataclass(frozen=True)
@@ -136,8 +124,22 @@ _RANGES: dict[str, _Rule] = {
 }
 
 
+_RUN_RANGES: dict[str, _Rule] = {
+    "steps": _COUNT,
+    "seeds": _COUNT,
+    "seed": _Rule(0, 2**63, whole=True),
+    "stop_at": _Rule(-math.inf, optional=True),
+    "eval_episodes": _COUNT,
+}
+
+
 def _range_fault(name: str, value: Any, rule: _Rule) -> str:
     return "" if rule.allows(value) else f"{name} = {value}: must be {rule}"
+
+
+def _choice_fault(name: str, value: Any, choices: Any) -> str:
+    known = get_args(choices)
+    return "" if value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
 
 
 def _nearest_divisors(batch: int, wanted: int) -> str:
@@ -179,41 +181,36 @@ class RunConfig:
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
-        found: list[str] = []
-        for name, rule in {
-            "seeds": _Rule(1, whole=True),
-            "seed": _Rule(0, 2**63, whole=True),
-            "eval_episodes": _Rule(1, whole=True),
-            "stop_at": _Rule(-math.inf, optional=True),
-        }.items():
-            found.append(_range_fault(name, getattr(self, name), rule))
-        found.append(_range_fault("steps", self.steps, _Rule(1, whole=True)))
+        found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
         for name in ("env", "preset"):
             value = getattr(self, name)
             if not isinstance(value, str) and (name == "env" or value is not None):
                 found.append(f"{name} = {value!r}: must be text")
-        for record, name, choices in _choices(self):
-            if getattr(record, name) not in choices:
-                found.append(f"{name} = {getattr(record, name)!r}: must be one of {', '.join(choices)}")
-        found += (
-            self.ppo.faults(self.num_envs, self.steps) if not any(found) else self.ppo.faults(self.num_envs, 10**18)
-        )
-        found = [fault for fault in found if fault]
-        if found:
-            raise UsageError("; ".join(found))
+        found += [_choice_fault("algo", self.algo, Algorithm), _choice_fault("autoreset", self.autoreset, Autoreset)]
+        parts = [*self.ppo.faults(), _range_fault("num_envs", self.num_envs, _COUNT)]
+        found += parts if any(parts) else self._size_faults()
+        if any(found):
+            raise UsageError("; ".join(fault for fault in found if fault))
+
+    def _size_faults(self) -> list[str]:
+        """Sizes that do not fit one another."""
+        found: list[str] = []
+        batch, minibatch = self.ppo.num_steps * self.num_envs, self.ppo.minibatch_size
+        rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
+        if batch % minibatch:
+            nearest = _nearest_divisors(batch, minibatch)
+            found.append(
+                f"minibatch_size = {minibatch} does not divide the rollout of {rows} rows; nearest that do: {nearest}"
+            )
+        if _COUNT.allows(self.steps) and self.steps < batch:
+            found.append(
+                f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"
+            )
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for ``config.json``."""
         return asdict(self)
-
-
-def _choices(config: RunConfig) -> list[tuple[object, str, tuple[str, ...]]]:
-    return [
-        (config, "algo", ("clip",)),
-        (config, "autoreset", ("auto", "next_step", "same_step", "disabled")),
-        (config.ppo, "anneal", ("none", "learning_rate", "epsilon", "both")),
-        (config.ppo, "activation", ("tanh", "relu", "elu", "silu")),
-    ]
 
 
 def from_json(values: dict[str, Any]) -> RunConfig:

@@ -15,10 +15,10 @@ from proximax.config import Autoreset
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env, remakable
 from proximax.errors import UsageError
 from proximax.networks import Network
-from proximax.policy import Policy
+from proximax.policy import Policy, choose
 from proximax.ppo import seed_key
 from proximax.statistics import Summary, summarise_returns
-from proximax.types import Array, Key, Moments, Params, PyTree, host_key
+from proximax.types import Key, Moments, Params, PyTree, host_key
 
 DEFAULT_AUTORESET: Autoreset = "auto"
 # Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
@@ -137,21 +137,6 @@ def make_evaluator(
     """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is."""
     made = make_env(env, min(episodes, HOST_COPIES), autoreset=autoreset, wide=episodes)
     return Evaluator(made, policy, episodes, sample)
-
-
-def choose(
-    policy: Policy,
-    sample: bool,
-    params: Params,
-    moments: Moments | None,
-    carry: PyTree,
-    obs: Array,
-    first: Array,
-    key: Key,
-) -> tuple[jax.Array, PyTree]:
-    """The environment's action: the mode, or a sample."""
-    dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
-    return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
 
 
 def score_host(

@@ -84,6 +84,21 @@ def make_policy(
     )
 
 
+def choose(
+    policy: Policy,
+    sample: bool,
+    params: Params,
+    moments: Moments | None,
+    carry: PyTree,
+    obs: Array,
+    first: Array,
+    key: Key,
+) -> tuple[jax.Array, PyTree]:
+    """The environment's actions for observations ``[B, ...]``, the mode or a sample; and the next carry."""
+    dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
+    return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
 def check_parameters(params: Params) -> None:
     """Refuse parameters that are not float32: the optimiser works on one float32 vector of them all."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:

@@ -5,7 +5,7 @@
              K epochs: advantages, minibatches, ascent on the objective    update.update
              only then let the observation normaliser see the new rows     learn
 
-The normaliser is frozen from acting to the end of the update, so the first minibatch's ratio is exactly 1.
+The normaliser is frozen from acting to the end of the update, so the first minibatch's ratio is 1, to rounding.
 """
 
 from collections.abc import Sequence

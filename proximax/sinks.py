@@ -67,7 +67,7 @@ class TensorBoard:
 def tensorboard_installed() -> bool:
     """Whether the ``tensorboard`` extra is there."""
     try:
-        import tensorboardX  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        import tensorboardX  # noqa: F401
     except ImportError:
         return False
     return True

@@ -227,7 +227,7 @@ def loss(
 
 def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Σ w x / Σ w; 0 where nothing counts."""
-    return jnp.sum(x * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def summarise(batch: Batch, stats: Stats, rates: Rates) -> Metrics:
