@@ -1,16 +1,23 @@
 """The mathematics of PPO as pure functions: jit, vmap and grad work on all of them."""
 
-from proximax.maths.advantages import gae, returns_to_go, standardise
-from proximax.maths.distributions import Categorical, Distribution, Gaussian
+from proximax.maths.advantages import gae, returns_to_go, standardise, total_returns
+from proximax.maths.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Distribution,
+    Gaussian,
+    Joint,
+    MultiCategorical,
+    SquashedGaussian,
+)
+from proximax.maths.kl import adapt_beta, adapt_learning_rate, kl_k1, kl_k2, kl_k3
 from proximax.maths.objectives import (
-    adapt_beta,
     clip_objective,
     clipped_value_loss,
-    kl_k1,
-    kl_k2,
-    kl_k3,
     penalty_objective,
     reinforce_objective,
+    simple_clip_objective,
     surrogate_objective,
     value_loss,
 )
@@ -23,30 +30,48 @@ from proximax.maths.running import (
     update_moments,
     variance,
 )
+from proximax.maths.trust_region import (
+    conjugate_gradient,
+    fisher_vector_product,
+    line_search,
+    natural_gradient_step,
+)
 from proximax.types import Moments
 
 __all__ = [
+    "Bernoulli",
+    "Beta",
     "Categorical",
     "Distribution",
     "Gaussian",
+    "Joint",
     "Moments",
+    "MultiCategorical",
+    "SquashedGaussian",
     "adapt_beta",
+    "adapt_learning_rate",
     "batch_moments",
     "clip_objective",
     "clipped_value_loss",
+    "conjugate_gradient",
+    "fisher_vector_product",
     "gae",
     "init_moments",
     "kl_k1",
     "kl_k2",
     "kl_k3",
+    "line_search",
     "merge_moments",
+    "natural_gradient_step",
     "normalise",
     "penalty_objective",
     "reinforce_objective",
     "returns_to_go",
     "scale_reward",
+    "simple_clip_objective",
     "standardise",
     "surrogate_objective",
+    "total_returns",
     "update_moments",
     "value_loss",
     "variance",

@@ -36,6 +36,24 @@ def returns_to_go(
     return returns
 
 
+def total_returns(returns: Float[Array, "T *N"], first: Bool[Array, "T *N"]) -> Float[Array, "T *N"]:
+    """The return of the whole trajectory, at each of its steps.
+
+    ``returns`` are the returns to go; a trajectory runs from a ``first`` step, or the rollout's first row, to the next.
+    Source: Williams 1992, "Simple statistical gradient-following algorithms", episodic REINFORCE.
+    """
+
+    def forward(
+        total: Float[Array, "*N"], row: tuple[Float[Array, "*N"], Bool[Array, "*N"]]
+    ) -> tuple[Float[Array, "*N"], Float[Array, "*N"]]:
+        return_t, first_t = row
+        total = jnp.where(first_t, return_t, total)
+        return total, total
+
+    _, totals = jax.lax.scan(forward, returns[0], (returns, first))
+    return totals
+
+
 def gae(
     reward: Float[Array, "T *N"],
     value: Float[Array, "T *N"],

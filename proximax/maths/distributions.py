@@ -4,13 +4,18 @@ Leading axes are the batch; each method returns one number (or one action) per b
 """
 
 import math
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import betaln, digamma, ndtr
 from jaxtyping import Array, Float, Int
 
 LOG_2PI = math.log(2.0 * math.pi)
+_EDGE = 1e-6  # Beta samples keep this far from 0 and 1, where the log density may be infinite
 
 
 class Distribution(Protocol):
@@ -50,9 +55,11 @@ class Categorical(NamedTuple):
         return -jnp.sum(jnp.exp(log_p) * _finite(log_p), axis=-1)
 
     def kl(self, other: "Categorical") -> Float[Array, "*B"]:
-        """KL(self, other) = Σ p (log p - log q), over what both allow."""
+        """KL(self, other) = Σ p (log p - log q), over what self allows; infinite where other forbids some of it."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
-        return jnp.sum(jnp.exp(log_p) * (_finite(log_p) - _finite(log_q)), axis=-1)
+        log_q = jax.lax.select(jnp.isneginf(log_p), jnp.zeros_like(log_p), log_q)  # 0 (-inf - -inf) would be NaN
+        gain = _finite(log_p) - log_q
+        return jnp.sum(jnp.exp(log_p) * gain, axis=-1)
 
     def mode(self) -> Int[Array, "*B"]:
         """The likeliest action."""
@@ -62,6 +69,75 @@ class Categorical(NamedTuple):
 def _finite(log_p: Float[Array, "..."]) -> Float[Array, "..."]:
     """``log_p`` with 0 for -inf, so that p log p and its gradient are 0 where p is, not NaN."""
     return jnp.where(jnp.isneginf(log_p), 0.0, log_p)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["logits"], meta_fields=["sizes"])
+@dataclass(frozen=True)
+class MultiCategorical:
+    """Independent choices, the i-th one of ``sizes[i]``; their logits stand one after the other in the last axis."""
+
+    logits: Float[Array, "*B n"]
+    sizes: tuple[int, ...]
+
+    def _each(self) -> Categorical:
+        """The choices along a new axis ``[*B, D, max(sizes)]``, filled up with options of probability 0."""
+        ends = np.cumsum(self.sizes)
+        column = np.arange(max(self.sizes))[None]
+        there = column < np.array(self.sizes)[:, None]
+        padded = self.logits[..., np.where(there, (ends - self.sizes)[:, None] + column, 0)]
+        return Categorical(jnp.where(np.broadcast_to(there, padded.shape), padded, -jnp.inf))
+
+    def sample(self, key: Array) -> Int[Array, "*B D"]:
+        """Draw all choices."""
+        return self._each().sample(key)
+
+    def log_prob(self, action: Int[Array, "*B D"]) -> Float[Array, "*B"]:
+        """Log p(action), the sum over the choices."""
+        return jnp.sum(self._each().log_prob(action), axis=-1)
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """The sum of the choices' entropies, in nats."""
+        return jnp.sum(self._each().entropy(), axis=-1)
+
+    def kl(self, other: "MultiCategorical") -> Float[Array, "*B"]:
+        """KL(self, other), the sum over the choices."""
+        return jnp.sum(self._each().kl(other._each()), axis=-1)
+
+    def mode(self) -> Int[Array, "*B D"]:
+        """The likeliest option of each choice."""
+        return self._each().mode()
+
+
+class Bernoulli(NamedTuple):
+    """Independent bits; ``logits`` ``[..., n]`` are log p(1) / p(0). ±inf: the bit is certain."""
+
+    logits: Float[Array, "*B n"]
+
+    def _each(self) -> Categorical:
+        """Each bit as a choice of two ``[*B, n, 2]``."""
+        zero = jnp.where(jnp.isposinf(self.logits), -jnp.inf, 0.0)
+        one = jnp.where(jnp.isposinf(self.logits), 0.0, self.logits)
+        return Categorical(jnp.stack([zero, one], axis=-1))
+
+    def sample(self, key: Array) -> Int[Array, "*B n"]:
+        """Draw all bits."""
+        return self._each().sample(key)
+
+    def log_prob(self, action: Int[Array, "*B n"]) -> Float[Array, "*B"]:
+        """Log p(action), the sum over the bits."""
+        return jnp.sum(self._each().log_prob(action), axis=-1)
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """The sum of the bits' entropies, in nats."""
+        return jnp.sum(self._each().entropy(), axis=-1)
+
+    def kl(self, other: "Bernoulli") -> Float[Array, "*B"]:
+        """KL(self, other), the sum over the bits."""
+        return jnp.sum(self._each().kl(other._each()), axis=-1)
+
+    def mode(self) -> Int[Array, "*B n"]:
+        """The likelier value of each bit."""
+        return self._each().mode()
 
 
 class Gaussian(NamedTuple):
@@ -92,3 +168,130 @@ class Gaussian(NamedTuple):
     def mode(self) -> Float[Array, "*B A"]:
         """The mean."""
         return self.mean
+
+
+class SquashedGaussian(NamedTuple):
+    """The tanh of a Gaussian x: actions in (-1, 1). An *action* here is x, before tanh: nothing is lost near ±1.
+
+    Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C.
+    """
+
+    mean: Float[Array, "*B A"]
+    log_std: Float[Array, "*B A"]
+
+    def sample(self, key: Array) -> Float[Array, "*B A"]:
+        """Draw x; the environment's action is tanh(x)."""
+        return Gaussian(self.mean, self.log_std).sample(key)
+
+    def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
+        """Log density of tanh(x): that of x less Σ log(1 - tanh² x) = Σ 2 (ln 2 - x - softplus(-2x))."""
+        slope = 2.0 * (math.log(2.0) - action - jax.nn.softplus(-2.0 * action))
+        return Gaussian(self.mean, self.log_std).log_prob(action) - jnp.sum(slope, axis=-1)
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """Entropy of tanh(x), in nats: that of x less 2 Σ E[log cosh x], integrated numerically to 1e-6."""
+        squeeze = 2.0 * _mean_log_cosh(self.mean, jnp.exp(self.log_std))
+        return Gaussian(self.mean, self.log_std).entropy() - jnp.sum(squeeze, axis=-1)
+
+    def kl(self, other: "SquashedGaussian") -> Float[Array, "*B"]:
+        """KL(self, other): that of the Gaussians, since tanh is one-to-one."""
+        return Gaussian(self.mean, self.log_std).kl(Gaussian(other.mean, other.log_std))
+
+    def mode(self) -> Float[Array, "*B A"]:
+        """The mean of x: tanh of it is the median of the actions, whose density may peak at both ends at once."""
+        return self.mean
+
+
+# Nodes and weights for E[log cosh x]: of a normal variable (Gauss-Hermite), of the interval [0, 12] (Gauss-Legendre).
+_NORMAL_NODES, _NORMAL_WEIGHTS = np.polynomial.hermite_e.hermegauss(16)
+_NODES, _WEIGHTS = (np.asarray(x) * 6.0 + shift for x, shift in zip(np.polynomial.legendre.leggauss(32), (6.0, 0.0)))
+
+
+def _mean_log_cosh(mean: Float[Array, "..."], std: Float[Array, "..."]) -> Float[Array, "..."]:
+    """E[log cosh x] for x normal, by quadrature: Gauss-Hermite for a narrow one; it fails where the kink is narrower.
+
+    Wide: log cosh x = |x| - ln 2 + log(1 + e^(-2|x|)), where E|x| has a closed form and the rest lives near 0.
+    """
+    narrow, wide = (
+        jnp.where(std < 0.5, std, 0.5),
+        jnp.where(std < 0.5, 0.5, std),
+    )  # not min, which halves a tie's gradient
+    x = mean[..., None] + narrow[..., None] * _lead(_NORMAL_NODES, mean)
+    normal_weights = _lead(_NORMAL_WEIGHTS / np.sqrt(2.0 * np.pi), mean)
+    near = jnp.sum(normal_weights * (jnp.logaddexp(x, -x) - math.log(2.0)), axis=-1)
+    z = mean / wide
+    size = wide * math.sqrt(2.0 / math.pi) * jnp.exp(-0.5 * z * z) + mean * (2.0 * ndtr(z) - 1.0)
+    nodes = _lead(_NODES, mean)
+    ends = [jnp.exp(-0.5 * jnp.square((nodes - sign * mean[..., None]) / wide[..., None])) for sign in (1.0, -1.0)]
+    density = (ends[0] + ends[1]) / (wide[..., None] * math.sqrt(2.0 * math.pi))
+    rest = jnp.sum(_lead(_WEIGHTS, mean) * jnp.log1p(jnp.exp(-2.0 * nodes)) * density, axis=-1)
+    return jnp.where(std < 0.5, near, size - math.log(2.0) + rest)
+
+
+def _lead(nodes: np.ndarray, like: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``nodes`` ``[n]`` with as many leading axes as ``like`` has."""
+    return jnp.asarray(nodes, like.dtype).reshape((1,) * like.ndim + (-1,))
+
+
+class Beta(NamedTuple):
+    """Independent Beta variables over the last axis: actions in (0, 1); ``alpha`` and ``beta`` ``[..., A]`` > 0.
+
+    Source: Chou, Maturana & Scherer 2017, "Improving stochastic policy gradients ... using the Beta distribution".
+    """
+
+    alpha: Float[Array, "*B A"]
+    beta: Float[Array, "*B A"]
+
+    def sample(self, key: Array) -> Float[Array, "*B A"]:
+        """Draw; never exactly 0 or 1."""
+        return jnp.clip(jax.random.beta(key, self.alpha, self.beta), _EDGE, 1.0 - _EDGE)
+
+    def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
+        """Log density: Σ (α - 1) log x + (β - 1) log(1 - x) - log B(α, β)."""
+        x = jnp.clip(action, _EDGE, 1.0 - _EDGE)
+        density = (self.alpha - 1.0) * jnp.log(x) + (self.beta - 1.0) * jnp.log1p(-x)
+        return jnp.sum(density - betaln(self.alpha, self.beta), axis=-1)
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """Differential entropy, in nats: Σ log B(α, β) - (α - 1) ψ(α) - (β - 1) ψ(β) + (α + β - 2) ψ(α + β)."""
+        a, b = self.alpha, self.beta
+        means = (a - 1.0) * digamma(a) + (b - 1.0) * digamma(b) - (a + b - 2.0) * digamma(a + b)
+        return jnp.sum(betaln(a, b) - means, axis=-1)
+
+    def kl(self, other: "Beta") -> Float[Array, "*B"]:
+        """KL(self, other) = Σ log B'/B + (α - α') ψ(α) + (β - β') ψ(β) + (α' - α + β' - β) ψ(α + β)."""
+        a, b = self.alpha - other.alpha, self.beta - other.beta
+        means = a * digamma(self.alpha) + b * digamma(self.beta) - (a + b) * digamma(self.alpha + self.beta)
+        return jnp.sum(betaln(other.alpha, other.beta) - betaln(self.alpha, self.beta) + means, axis=-1)
+
+    def mode(self) -> Float[Array, "*B A"]:
+        """(α - 1) / (α + β - 2) where both are above 1, else the mean."""
+        a, b = self.alpha, self.beta
+        peaked = (a > 1.0) & (b > 1.0)
+        return jnp.where(peaked, (a - 1.0) / jnp.where(peaked, a + b - 2.0, 1.0), a / (a + b))
+
+
+class Joint(NamedTuple):
+    """Independent parts; an action is the tuple of theirs, and log_prob, entropy and kl are sums."""
+
+    parts: tuple[Any, ...]
+
+    def sample(self, key: Array) -> tuple[Array, ...]:
+        """Draw every part with a key of its own."""
+        return tuple(part.sample(k) for part, k in zip(self.parts, jax.random.split(key, len(self.parts))))
+
+    def log_prob(self, action: tuple[Array, ...]) -> Float[Array, "*B"]:
+        """Log p(action), the sum over the parts."""
+        return jnp.sum(jnp.stack([part.log_prob(a) for part, a in zip(self.parts, action, strict=True)]), axis=0)
+
+    def entropy(self) -> Float[Array, "*B"]:
+        """The sum of the parts' entropies."""
+        return jnp.sum(jnp.stack([part.entropy() for part in self.parts]), axis=0)
+
+    def kl(self, other: "Joint") -> Float[Array, "*B"]:
+        """KL(self, other), the sum over the parts."""
+        return jnp.sum(jnp.stack([p.kl(q) for p, q in zip(self.parts, other.parts, strict=True)]), axis=0)
+
+    def mode(self) -> tuple[Array, ...]:
+        """Every part's mode."""
+        return tuple(part.mode() for part in self.parts)

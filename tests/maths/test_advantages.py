@@ -7,7 +7,7 @@ import pytest
 from beartype import beartype
 from jaxtyping import jaxtyped
 
-from proximax.maths import gae, returns_to_go, standardise
+from proximax.maths import gae, returns_to_go, standardise, total_returns
 
 REWARD = jnp.array([1.0, 1.0, 1.0])
 VALUE = jnp.array([10.0, 20.0, 30.0])
@@ -49,8 +49,9 @@ def numpy_gae(reward, value, next_value, terminated, truncated, gamma, lam):
         lambda r, v, n, te, tr: gae(r, v, n, te, tr, 0.9, 0.8),
         lambda r, v, n, te, tr: returns_to_go(r, te, tr, 0.9, n),
         lambda r, v, n, te, tr: returns_to_go(r, te, tr, 0.9),
+        lambda r, v, n, te, tr: total_returns(r, te),
     ],
-    ids=["gae", "returns_to_go", "returns_to_go without values"],
+    ids=["gae", "returns_to_go", "returns_to_go without values", "total_returns"],
 )
 def test_eager_jit_and_vmap_agree(function):
     rollout = as_jax(random_rollout(0, 6, 3))
@@ -196,6 +197,29 @@ def test_returns_to_go_by_hand(terminated, next_value, expected):
     ends = jnp.asarray(end & terminated), jnp.asarray(end & (not terminated))
     returns = returns_to_go(jnp.array([1.0, 1.0, 1.0, 2.0]), *ends, 0.5, beyond)
     np.testing.assert_array_equal(returns, expected)
+
+
+def test_total_returns_by_hand():
+    # Left: the tail of an episode begun before the rollout, then two whole ones. Right: one first row, then one more.
+    first = jnp.array([[False, True], [False, False], [True, False], [False, True], [True, False], [False, False]])
+    returns = jnp.array([[3.0, 9.0], [2.0, 7.0], [6.0, 4.0], [5.0, -1.0], [-8.0, -2.0], [-9.0, -3.0]])
+    expected = [[3.0, 9.0], [3.0, 9.0], [6.0, 9.0], [6.0, -1.0], [-8.0, -1.0], [-8.0, -1.0]]
+    np.testing.assert_array_equal(total_returns(returns, first), expected)
+
+
+def test_total_returns_are_the_return_to_go_of_each_episodes_first_step():
+    # Two episodes of rewards 1, 2, 4 and 8, 16 with gamma = ½: 1 + 2/2 + 4/4 and 8 + 16/2.
+    end = jnp.array([False, False, True, False, True])
+    returns = returns_to_go(jnp.array([1.0, 2.0, 4.0, 8.0, 16.0]), end, jnp.zeros(5, bool), 0.5)
+    np.testing.assert_array_equal(returns, [3.0, 4.0, 4.0, 16.0, 16.0])
+    first = jnp.array([False, False, False, True, False])  # the first row opens a trajectory without saying so
+    np.testing.assert_array_equal(total_returns(returns, first), [3.0, 3.0, 3.0, 16.0, 16.0])
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 2), (4, 1)])
+def test_trap_10_total_returns_refuse_another_shape(shape):
+    with pytest.raises((TypeError, ValueError)):
+        checked(total_returns)(jnp.zeros((4, 2)), jnp.zeros(shape, bool))
 
 
 def test_standardise_by_hand():

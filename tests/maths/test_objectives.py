@@ -1,4 +1,4 @@
-"""The objectives and losses, against numbers worked out by hand and facts about their gradients."""
+"""The objectives, losses and KL rules, against numbers worked out by hand and facts about their gradients."""
 
 import math
 
@@ -10,11 +10,11 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 
 from proximax import maths
-from proximax.maths import objectives
 
 checked = jaxtyped(typechecker=beartype)
 LN2 = math.log(2.0)
-PUBLIC = [name for name in maths.__all__ if getattr(maths, name).__module__ == objectives.__name__]
+HERE = ("proximax.maths.objectives", "proximax.maths.kl")
+PUBLIC = [name for name in maths.__all__ if getattr(maths, name).__module__ in HERE]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -23,8 +23,10 @@ def test_eager_jit_and_vmap_agree(name):
         "reinforce_objective": (maths.reinforce_objective, 2),
         "surrogate_objective": (maths.surrogate_objective, 2),
         "clip_objective": (lambda log_ratio, a: maths.clip_objective(log_ratio, a, 0.2), 2),
+        "simple_clip_objective": (lambda log_ratio, a: maths.simple_clip_objective(log_ratio, a, 0.2), 2),
         "penalty_objective": (lambda log_ratio, a, kl: maths.penalty_objective(log_ratio, a, kl, 0.5), 3),
         "adapt_beta": (lambda beta, kl: maths.adapt_beta(beta, kl, 0.5), 2),
+        "adapt_learning_rate": (lambda rate, kl: maths.adapt_learning_rate(rate, kl, 0.5), 2),
         "value_loss": (maths.value_loss, 2),
         "clipped_value_loss": (lambda v, old, target: maths.clipped_value_loss(v, old, target, 0.2), 3),
         "kl_k1": (maths.kl_k1, 1),
@@ -36,7 +38,7 @@ def test_eager_jit_and_vmap_agree(name):
     assert eager.shape == (5,)
     np.testing.assert_allclose(jax.jit(function)(*args[:, 0]), eager[0], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(jax.jit(jax.vmap(function))(*args), eager, rtol=1e-5, atol=1e-7)
-    if name != "adapt_beta":  # one coefficient by nature; the others are elementwise
+    if not name.startswith("adapt_"):  # one coefficient by nature; the others are elementwise
         np.testing.assert_allclose(jax.jit(function)(*args), eager, rtol=1e-5, atol=1e-7)
 
 
@@ -47,6 +49,7 @@ def test_trap_10_rank_promotion_raises():
         maths.reinforce_objective,
         maths.surrogate_objective,
         lambda log_ratio, advantage: maths.clip_objective(log_ratio, advantage, 0.2),
+        lambda log_ratio, advantage: maths.simple_clip_objective(log_ratio, advantage, 0.2),
         lambda log_ratio, kl: maths.penalty_objective(log_ratio, log_ratio, kl, 1.0),
         maths.value_loss,
         lambda value, target: maths.clipped_value_loss(value, value, target, 0.2),
@@ -64,6 +67,7 @@ def test_different_shapes_are_refused_by_the_annotations(other):
         (maths.reinforce_objective, (row, other)),
         (maths.surrogate_objective, (row, other)),
         (maths.clip_objective, (row, other, 0.2)),
+        (maths.simple_clip_objective, (row, other, 0.2)),
         (maths.penalty_objective, (row, row, other, 1.0)),
         (maths.value_loss, (row, other)),
         (maths.clipped_value_loss, (row, other, row, 0.2)),
@@ -90,6 +94,7 @@ def test_surrogate_is_ratio_times_advantage():
     [
         maths.surrogate_objective,
         lambda log_ratio, advantage: maths.clip_objective(log_ratio, advantage, 0.2),
+        lambda log_ratio, advantage: maths.simple_clip_objective(log_ratio, advantage, 0.2),
         lambda log_ratio, advantage: maths.penalty_objective(log_ratio, advantage, jnp.zeros(4), 1.0),
     ],
 )
@@ -153,6 +158,82 @@ def test_clip_width_may_be_a_traced_number():
     np.testing.assert_allclose([objective(jnp.array(0.1)), objective(jnp.array(0.3))], [1.1, 1.3], rtol=1e-6)
 
 
+def slopes(objective):
+    """The derivative of the objective by each log ratio; its further arguments are arrays of the same length."""
+    return jax.jit(jax.grad(lambda log_ratio, *args: jnp.sum(objective(log_ratio, *args))))
+
+
+CLIPS = {
+    "clip": lambda log_ratio, advantage: maths.clip_objective(log_ratio, advantage, 0.2),
+    "simple_clip": lambda log_ratio, advantage: maths.simple_clip_objective(log_ratio, advantage, 0.2),
+}
+
+
+@pytest.mark.parametrize("objective", CLIPS.values(), ids=CLIPS)
+def test_trap_22_the_slope_changes_at_one_edge_of_the_band_for_each_sign(objective):
+    # Columns: the edge r, the advantage A, the slope by log r just below the edge and just above it (r A or 0).
+    edge, advantage, below, above = np.array(
+        [
+            [1.2, 3.0, 3.6, 0.0],  # good: held above 1 + epsilon
+            [0.8, 3.0, 2.4, 2.4],  # good and rarer: nothing changes
+            [0.8, -3.0, 0.0, -2.4],  # bad: held below 1 - epsilon
+            [1.2, -3.0, -3.6, -3.6],  # bad and likelier: nothing changes
+            [1.2, 0.0, 0.0, 0.0],
+            [0.8, 0.0, 0.0, 0.0],
+        ],
+        np.float32,
+    ).T
+    at, slope = jnp.log(edge), slopes(objective)
+    np.testing.assert_allclose(objective(at, jnp.asarray(advantage)), edge * advantage, rtol=1e-6)
+    np.testing.assert_allclose(slope(at - 1e-5, advantage), below, rtol=3e-5)
+    np.testing.assert_allclose(slope(at + 1e-5, advantage), above, rtol=3e-5)
+    kink = np.asarray(slope(at, advantage))[[0, 2]]  # at a kink any slope between the two will do
+    assert np.all((kink - below[[0, 2]]) * (kink - above[[0, 2]]) <= 0)
+
+
+def test_the_two_ways_to_write_the_clip_are_equal_in_value_and_slope():
+    log_ratio, advantage = np.meshgrid(np.linspace(-2, 2, 80), [-3.0, -0.1, 0.0, 0.1, 3.0])
+    args = [jnp.asarray(x, jnp.float32) for x in (log_ratio, advantage)]
+    assert np.all(np.abs(np.exp(log_ratio) - [[[0.8]], [[1.2]]]) > 1e-3)  # away from the kinks
+    np.testing.assert_allclose(*(objective(*args) for objective in CLIPS.values()), rtol=1e-6)
+    np.testing.assert_allclose(*(slopes(objective)(*args) for objective in CLIPS.values()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.05, 0.5])
+def test_the_two_ways_to_write_the_clip_are_equal_at_every_width(epsilon):
+    ratio = jnp.array([0.01, 0.5, 0.95, 1.0, 1.05, 1.5, 30.0])
+    for advantage in (jnp.full(7, 2.0), jnp.full(7, -2.0), jnp.zeros(7)):
+        args = jnp.log(ratio), advantage, epsilon
+        np.testing.assert_allclose(maths.simple_clip_objective(*args), maths.clip_objective(*args), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "objective", "slope"),
+    [(2.0, 1.0, 1.2, 0.0), (0.5, 1.0, 0.5, 0.5), (0.5, -1.0, -0.8, 0.0), (2.0, -1.0, -2.0, -2.0)],
+)
+def test_simple_clip_objective_case_by_case(ratio, advantage, objective, slope):
+    log_ratio = jnp.log(jnp.array(ratio))
+    value, gradient = jax.value_and_grad(maths.simple_clip_objective)(log_ratio, jnp.array(advantage), 0.2)
+    np.testing.assert_allclose([value, gradient], [objective, slope], rtol=1e-6)
+
+
+def test_without_a_clip_the_slope_by_log_ratio_is_ratio_times_advantage_everywhere():
+    ratio, advantage = (x.ravel() for x in np.meshgrid([0.5, 0.8, 1.0, 1.2, 2.0], [-2.0, 0.0, 2.0]))
+    log_ratio, advantage = jnp.asarray(np.log(ratio), jnp.float32), jnp.asarray(advantage, jnp.float32)
+    for objective in (maths.surrogate_objective, lambda x, a: maths.penalty_objective(x, a, jnp.full(15, 4.0), 0.5)):
+        np.testing.assert_allclose(slopes(objective)(log_ratio, advantage), ratio * advantage, rtol=1e-6)
+    np.testing.assert_array_equal(slopes(maths.reinforce_objective)(log_ratio, advantage), advantage)
+
+
+def test_penalty_pulls_back_to_the_old_policy_with_slope_minus_beta_kl():
+    old, logits = jnp.array([0.0, 0.0]), jnp.array([1.0, -1.0])
+    kl = lambda x: maths.Categorical(old).kl(maths.Categorical(x))  # noqa: E731
+    objective = lambda x: maths.penalty_objective(jnp.zeros(()), jnp.zeros(()), kl(x), 3.0)  # noqa: E731
+    # d KL / d logits = p - p_old with p = softmax(1, -1) = (0.8808, 0.1192).
+    np.testing.assert_allclose(jax.grad(objective)(logits), [-3.0 * 0.3807971, 3.0 * 0.3807971], rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(objective)(old), [0.0, 0.0], atol=1e-7)  # at r = 1 the penalty has no slope
+
+
 def test_penalty_subtracts_beta_times_kl():
     args = jnp.array([LN2]), jnp.array([3.0]), jnp.array([4.0])
     np.testing.assert_allclose(maths.penalty_objective(*args, 0.5), [4.0], rtol=1e-6)
@@ -174,6 +255,46 @@ def test_trap_20_beta_is_never_zero_nor_infinite_and_finds_its_way_back(kl, leas
     assert least <= float(beta) <= most
     back = jax.lax.fori_loop(0, 60, lambda _, beta: adapt(beta, 100.0 - kl), beta)
     assert (float(back) - 1.0) * (float(beta) - 1.0) < 0
+
+
+# The KL thresholds are 2 target = 1 and target / 2 = ¼, both included.
+@pytest.mark.parametrize(
+    ("kl", "rate"),
+    [(1.0, 0.002), (9.0, 0.002), (0.9999, 0.003), (0.5, 0.003), (0.2501, 0.003), (0.25, 0.0045), (0.0, 0.0045)],
+)
+def test_trap_20_a_large_kl_lowers_the_learning_rate_and_a_small_one_raises_it(kl, rate):
+    np.testing.assert_allclose(maths.adapt_learning_rate(jnp.array(0.003), jnp.array(kl), 0.5), rate, rtol=1e-6)
+
+
+def test_trap_20_beta_and_the_learning_rate_go_opposite_ways():
+    one = jnp.array(1e-3)
+    for kl, sign in ((2.0, 1.0), (0.05, -1.0), (0.5, 0.0)):
+        beta, rate = (f(one, jnp.array(kl), 0.5) for f in (maths.adapt_beta, maths.adapt_learning_rate))
+        assert (np.sign(float(beta) - float(one)), np.sign(float(rate) - float(one))) == (sign, -sign)
+
+
+@pytest.mark.parametrize(
+    ("adapt", "least", "most"),
+    [(maths.adapt_beta, 1e-8, 1e8), (maths.adapt_learning_rate, 1e-6, 1e-2)],
+    ids=["beta", "learning_rate"],
+)
+def test_trap_20_a_thousand_adaptations_end_exactly_at_the_bound_and_come_back(adapt, least, most):
+    @jax.jit
+    def thousand(x, kl):
+        return jax.lax.fori_loop(0, 1000, lambda _, x: adapt(x, kl, 0.5), x)
+
+    for x in (least, 5e-3, most):
+        ends = sorted(float(thousand(jnp.array(x), jnp.array(kl))) for kl in (0.0, jnp.inf))
+        np.testing.assert_array_equal(ends, np.array([least, most], np.float32))
+    assert float(adapt(jnp.array(least), jnp.array(9.0), 0.5)) != float(adapt(jnp.array(least), jnp.array(0.0), 0.5))
+    assert float(adapt(jnp.array(most), jnp.array(9.0), 0.5)) != float(adapt(jnp.array(most), jnp.array(0.0), 0.5))
+
+
+def test_the_bounds_of_what_adapts_may_be_chosen():
+    double, halve = jnp.array(9.0), jnp.array(0.0)
+    for adapt, up, down in ((maths.adapt_beta, double, halve), (maths.adapt_learning_rate, halve, double)):
+        np.testing.assert_allclose(adapt(jnp.array(3.0), up, 0.5, 2.5, 3.5), 3.5, rtol=1e-6)
+        np.testing.assert_allclose(adapt(jnp.array(3.0), down, 0.5, 2.5, 3.5), 2.5, rtol=1e-6)
 
 
 def test_value_loss_is_half_the_squared_error():
@@ -229,3 +350,9 @@ def test_trap_19_k3_is_exact_near_ratio_one_and_never_negative():
     sizes = np.geomspace(1e-8, 30.0, 20_000)
     k3 = maths.kl_k3(jnp.asarray(np.concatenate([-sizes, sizes]), jnp.float32))
     assert np.min(k3) >= 0.0
+
+
+def test_clip_gradients_are_whole_at_the_edges_that_are_no_corner():
+    slope = jax.grad(maths.clip_objective)
+    np.testing.assert_allclose(slope(jnp.log(0.8), jnp.array(1.0), 0.2), 0.8, rtol=1e-6)
+    np.testing.assert_allclose(slope(jnp.log(1.2), jnp.array(-1.0), 0.2), -1.2, rtol=1e-6)

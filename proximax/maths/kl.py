@@ -1,0 +1,52 @@
+"""How far the policy has moved, KL(π_old, π): three estimates from samples, and two rules that steer by it.
+
+``log_ratio`` is log r = log π(a|s) - log π_old(a|s), of actions drawn by π_old.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def kl_k1(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k1 = -log r: unbiased for KL(π_old, π) under samples of π_old, high variance, may be negative.
+
+    Source: Schulman 2020, "Approximating KL divergence".
+    """
+    return -log_ratio
+
+
+def kl_k2(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k2 = (log r)² / 2: biased, low variance, never negative. Source: Schulman 2020, "Approximating KL divergence"."""
+    return 0.5 * jnp.square(log_ratio)
+
+
+def kl_k3(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """k3 = r - 1 - log r: unbiased for KL(π_old, π), low variance, never negative.
+
+    Computed as expm1(log r) - log r, exact near r = 1. Source: Schulman 2020, "Approximating KL divergence".
+    """
+    return jnp.expm1(log_ratio) - log_ratio
+
+
+def adapt_beta(
+    beta: Float[Array, ""], kl: Float[Array, ""], target: float, least: float = 1e-8, most: float = 1e8
+) -> Float[Array, ""]:
+    """The penalty's next coefficient: 2 β where KL >= 1.5 target, β / 2 where KL <= target / 1.5, else β.
+
+    Held within [``least``, ``most``], so that it never dies at 0 nor reaches infinity.
+    Source: Schulman et al. 2017 (arXiv 1707.06347), section 4.
+    """
+    factor = jnp.where(kl >= 1.5 * target, 2.0, jnp.where(kl <= target / 1.5, 0.5, 1.0))
+    return jnp.clip(beta * factor, least, most)
+
+
+def adapt_learning_rate(
+    learning_rate: Float[Array, ""], kl: Float[Array, ""], target: float, least: float = 1e-6, most: float = 1e-2
+) -> Float[Array, ""]:
+    """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α.
+
+    The other way round than β: too large a KL asks for smaller steps. Held within [``least``, ``most``].
+    Source: Rudin et al. 2022 (arXiv 2109.11978), appendix, "adaptive learning rate based on the KL-divergence".
+    """
+    factor = jnp.where(kl >= 2.0 * target, 1.0 / 1.5, jnp.where(kl <= target / 2.0, 1.5, 1.0))
+    return jnp.clip(learning_rate * factor, least, most)
