@@ -21,11 +21,22 @@ from proximax.agent import Agent, split_agents
 from proximax.config import RunConfig, from_json
 from proximax.errors import CheckpointError, StorageError
 from proximax.networks import Network
+from proximax.observations import init_obs_moments
 from proximax.policy import make_policy
-from proximax.spaces import init_obs_moments
-from proximax.types import Moments, Params, PyTree
+from proximax.types import Params, PyTree
 
 FORMAT = 1
+_BAD_SPACE = (
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    AssertionError,
+    RecursionError,
+)
 
 
 def load(run_dir: str | Path, *, seed: int | None = None, network: Network | None = None) -> Agent:
@@ -72,7 +83,7 @@ def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[li
 def save_agents(
     directory: Path,
     params: Params,
-    obs_moments: Moments | None,
+    obs_moments: PyTree,
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
     network: str,
@@ -170,8 +181,16 @@ def _rebuild(like: PyTree, tensors: dict[str, np.ndarray], seeds: int, path: Pat
 
 def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
     """A space as plain JSON values."""
+    if isinstance(space, spaces.Dict):
+        return {"kind": "Dict", "spaces": {key: describe_space(part) for key, part in space.spaces.items()}}
+    if isinstance(space, spaces.Tuple):
+        return {"kind": "Tuple", "spaces": [describe_space(part) for part in space.spaces]}
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "MultiBinary", "shape": list(space.shape)}
     assert isinstance(space, spaces.Box)
     bounds = {side: _plain(getattr(space, side)) for side in ("low", "high")}
     return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
@@ -187,8 +206,17 @@ def _plain(bound: np.ndarray) -> list[str] | str:
 def make_space(values: dict[str, Any]) -> spaces.Space[Any]:
     """The space that ``describe_space`` described."""
     try:
-        if values["kind"] == "Discrete":
+        kind = values["kind"]
+        if kind == "Dict":
+            return spaces.Dict({key: make_space(part) for key, part in values["spaces"].items()})
+        if kind == "Tuple":
+            return spaces.Tuple([make_space(part) for part in values["spaces"]])
+        if kind == "Discrete":
             return spaces.Discrete(values["shape"][0], start=values["start"])
+        if kind == "MultiDiscrete":
+            return spaces.MultiDiscrete(np.array(values["nvec"]), start=np.array(values["start"]))
+        if kind == "MultiBinary":
+            return spaces.MultiBinary(values["shape"])
         dtype = np.dtype(values["dtype"])
         number = int if np.issubdtype(dtype, np.integer) else float  # an int64 does not fit a float
         low, high = (
@@ -198,5 +226,5 @@ def make_space(values: dict[str, Any]) -> spaces.Space[Any]:
             for side in ("low", "high")
         )
         return spaces.Box(low, high, dtype=dtype.type)
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, MemoryError, AssertionError) as error:
+    except _BAD_SPACE as error:
         raise CheckpointError(f"policy.json describes no space proximax knows: {error}") from error

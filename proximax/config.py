@@ -7,52 +7,81 @@ from typing import Any, Literal, get_args
 
 from proximax.errors import UsageError
 
-Algorithm = Literal["clip"]
+AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
+OWN = "own:"  # before the name of an algorithm that is not built in
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
+Credit = Literal["total", "to-go", "gae"]
+KLControl = Literal["stop", "learning_rate", "beta"]
+BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How PPO learns. A default without a source is from Huang et al. 2022, "The 37 implementation details of PPO"."""
+    """How PPO and its kin learn. In brackets: the algorithms that read a setting; none: all of them.
+
+    A default without a source is from Huang et al. 2022, "The 37 implementation details of PPO".
+    """
 
     num_steps: int = 256
     """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""
-    minibatch_size: int = 64
-    """Rows per gradient step; divides num_steps x num_envs. Source: arXiv 1707.06347, table 3."""
+    minibatch_size: int | None = 64
+    """Rows per gradient step, of the critic's alone for reinforce, npg, trpo; divides num_steps x num_envs.
+    None: the whole rollout. Source: arXiv 1707.06347, table 3."""
     epochs: int = 10
-    """K, passes over each rollout. Source: arXiv 1707.06347, table 3."""
+    """K, passes over each rollout; of the critic alone for reinforce, npg, trpo. Source: arXiv 1707.06347, table 3."""
     learning_rate: float = 3e-4
-    """Adam's step size. Source: arXiv 1707.06347, table 3."""
+    """Adam's step size, for npg and trpo that of the critic. Source: arXiv 1707.06347, table 3."""
     anneal: Anneal = "learning_rate"
     """What falls linearly to 0 over the run: factor 1 - update / updates."""
     gamma: float = 0.99
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
     """λ of GAE. Source: arXiv 1707.06347, table 3."""
+    credit: Credit = "gae"
+    """What an action is weighed with: its trajectory's total return, its return to go, or GAE's advantage."""
+    baseline: bool = True
+    """V(s) is taken from the total return or the return to go; GAE has it in any case."""
     epsilon: float = 0.2
-    """ε, half-width of the ratio's clip band. Source: arXiv 1707.06347, section 6.1."""
+    """ε, half-width of the ratio's clip band (clip). Source: arXiv 1707.06347, section 6.1."""
+    beta: float = 1.0
+    """β, weight of KL(old, new), at the start (penalty). Source: arXiv 1707.06347, section 6.1."""
+    delta: float = 0.01
+    """δ, largest mean KL(old, new) of a step (npg, trpo). Source: arXiv 1502.05477, section 8."""
+    damping: float = 0.1
+    """Added to the diagonal of the Fisher matrix (npg, trpo). Source: OpenAI Baselines, TRPO."""
+    conjugate_gradient_steps: int = 10
+    """Fisher-vector products per step (npg, trpo). Source: arXiv 1502.05477, appendix C."""
+    backtracks: int = 10
+    """How often the line search halves the step before giving up (trpo)."""
     value_epsilon: float | None = None
     """Half-width of the value clip, in units of scaled returns; None: no clip (arXiv 2006.05990 finds no gain)."""
     value_coef: float = 0.5
-    """Weight of the value loss."""
+    """Weight of the value loss, where actor and critic take one step together (a2c, surrogate, penalty, clip)."""
     entropy_coef: float = 0.0
     """Weight of the entropy bonus. 0 for continuous control; 0.01 is common for discrete actions."""
     max_grad_norm: float | None = 0.5
     """Joint global norm of all gradients is clipped to this; None: not clipped."""
     target_kl: float | None = None
-    """Stop the update before a step once the mean k3 KL exceeds 1.5 x this; None: never (Spinning Up uses 0.01)."""
+    """The KL(old, new) per update that kl_control aims at; None: nothing does (Spinning Up uses 0.01)."""
+    kl_control: KLControl = "stop"
+    """How: stop before a step once the minibatch's KL exceeds 1.5 target_kl, adapt the learning rate, or adapt β."""
     normalise_obs: bool = True
     """Observations by running mean and variance, clipped to ±10; never images nor discrete observations."""
     scale_reward: bool = True
     """Rewards divided by the running standard deviation of the discounted return."""
     standardise_advantage: bool = True
-    """Advantages to mean 0 and standard deviation 1 within each minibatch."""
+    """Advantages (or returns) to mean 0 and standard deviation 1 within each minibatch; all equal: 0."""
     recompute_advantage: bool = False
-    """Values and advantages anew before every epoch, with the current critic (arXiv 2006.05990, section 3.5)."""
+    """Values and advantages anew before every epoch, by the current critic (surrogate, penalty, clip).
+    Source: arXiv 2006.05990, section 3.5."""
+    box_distribution: BoxDistribution = "gaussian"
+    """Of Box actions. A Gaussian is clipped to the bounds; the others lie within them."""
     log_std_init: float = 0.0
     """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
+    state_dependent_std: bool = False
+    """log σ is an output of the network instead of a parameter of its own."""
     adam_epsilon: float = 1e-5
     """Adam's ε; frameworks default to 1e-8 or 1e-7."""
     hidden: tuple[int, ...] = (64, 64)
@@ -61,6 +90,8 @@ class PPOConfig:
     """Of the built-in network."""
     shared_torso: bool = False
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
+    branch_torsos: bool = False
+    """A torso for each entry of a nested observation, instead of one for all of them side by side."""
 
     def faults(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
@@ -72,10 +103,9 @@ class PPOConfig:
         ]
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(_COUNT.allows, self.hidden)):
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        found += [
-            _choice_fault("anneal", self.anneal, Anneal),
-            _choice_fault("activation", self.activation, Activation),
-        ]
+        found += [_choice_fault(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+        if self.credit == "gae" and not self.baseline:
+            found.append("baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go")
         return [fault for fault in found if fault]
 
 
@@ -108,12 +138,17 @@ class _Rule:
 _COUNT = _Rule(1, whole=True)
 _RANGES: dict[str, _Rule] = {
     "num_steps": _Rule(1, whole=True),
-    "minibatch_size": _Rule(1, whole=True),
+    "minibatch_size": _Rule(1, whole=True, optional=True),
     "epochs": _Rule(1, whole=True),
     "learning_rate": _Rule(0, open_low=True),
     "gamma": _Rule(0, 1),
     "lam": _Rule(0, 1),
     "epsilon": _Rule(0, open_low=True),
+    "beta": _Rule(0, open_low=True),
+    "delta": _Rule(0, open_low=True),
+    "damping": _Rule(0),
+    "conjugate_gradient_steps": _Rule(1, whole=True),
+    "backtracks": _Rule(0, 60, whole=True),
     "value_epsilon": _Rule(0, open_low=True, optional=True),
     "value_coef": _Rule(0),
     "entropy_coef": _Rule(0),
@@ -122,8 +157,13 @@ _RANGES: dict[str, _Rule] = {
     "log_std_init": _Rule(-10, 2),
     "adam_epsilon": _Rule(0, open_low=True),
 }
-
-
+_CHOICES = {
+    "anneal": Anneal,
+    "activation": Activation,
+    "credit": Credit,
+    "kl_control": KLControl,
+    "box_distribution": BoxDistribution,
+}
 _RUN_RANGES: dict[str, _Rule] = {
     "steps": _COUNT,
     "seeds": _COUNT,
@@ -153,8 +193,8 @@ class RunConfig:
 
     env: str
     """Where the environment comes from and its id, as ``gymnasium:CartPole-v1``."""
-    algo: Algorithm = "clip"
-    """Which algorithm of the road."""
+    algo: str = "clip"
+    """Which algorithm of the road; ``own:NAME`` for one of your own."""
     preset: str | None = None
     """The preset the settings started from."""
     steps: int = 1_000_000
@@ -175,9 +215,14 @@ class RunConfig:
     """How PPO learns."""
 
     @property
+    def batch_size(self) -> int:
+        """Rows of a rollout of one seed: T x N."""
+        return self.ppo.num_steps * self.num_envs
+
+    @property
     def updates(self) -> int:
         """Rollouts, and so updates, of the whole run."""
-        return self.steps // (self.ppo.num_steps * self.num_envs)
+        return self.steps // self.batch_size
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
@@ -186,16 +231,38 @@ class RunConfig:
             value = getattr(self, name)
             if not isinstance(value, str) and (name == "env" or value is not None):
                 found.append(f"{name} = {value!r}: must be text")
-        found += [_choice_fault("algo", self.algo, Algorithm), _choice_fault("autoreset", self.autoreset, Autoreset)]
+        if not (isinstance(self.algo, str) and self.algo.startswith(OWN)):
+            found.append(_choice_fault("algo", self.algo, AlgorithmName))
+        found.append(_choice_fault("autoreset", self.autoreset, Autoreset))
         parts = [*self.ppo.faults(), _range_fault("num_envs", self.num_envs, _COUNT)]
-        found += parts if any(parts) else self._size_faults()
+        found += parts if any(parts) else self._algorithm_faults() + self._size_faults()
         if any(found):
             raise UsageError("; ".join(fault for fault in found if fault))
+
+    def _algorithm_faults(self) -> list[str]:
+        """What does not go with the algorithm."""
+        found: list[str] = []
+        if not isinstance(self.algo, str) or self.algo.startswith(OWN):
+            return found
+        if self.algo == "a2c" and self.ppo.epochs != 1:
+            found.append(f"epochs = {self.ppo.epochs}: a2c uses each rollout once; set epochs = 1, or algo = surrogate")
+        if self.ppo.kl_control == "beta" and self.algo != "penalty":
+            found.append(f"kl_control = beta: {self.algo} has no β; choose algo = penalty, or stop or learning_rate")
+        if self.algo == "a2c" and self.ppo.minibatch_size not in (None, self.batch_size):
+            found.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
+        if self.ppo.target_kl is not None and self.algo in ("npg", "trpo"):
+            found.append(f"target_kl = {self.ppo.target_kl}: the KL of a {self.algo} step is bounded by delta")
+        if self.ppo.target_kl is not None and self.algo in ("reinforce", "a2c") and self.ppo.kl_control == "stop":
+            found.append(
+                f"target_kl = {self.ppo.target_kl}: {self.algo} takes one step, with nothing to stop; choose "
+                "kl_control = learning_rate"
+            )
+        return found
 
     def _size_faults(self) -> list[str]:
         """Sizes that do not fit one another."""
         found: list[str] = []
-        batch, minibatch = self.ppo.num_steps * self.num_envs, self.ppo.minibatch_size
+        batch, minibatch = self.batch_size, self.ppo.minibatch_size or self.batch_size
         rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
         if batch % minibatch:
             nearest = _nearest_divisors(batch, minibatch)

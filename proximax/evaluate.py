@@ -14,11 +14,11 @@ from proximax.checkpoint import load_agents
 from proximax.config import Autoreset
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env, remakable
 from proximax.errors import UsageError
+from proximax.keys import host_key, seed_key
 from proximax.networks import Network
 from proximax.policy import Policy, choose
-from proximax.ppo import seed_key
 from proximax.statistics import Summary, summarise_returns
-from proximax.types import Key, Moments, Params, PyTree, host_key
+from proximax.types import Key, Params, PyTree
 
 DEFAULT_AUTORESET: Autoreset = "auto"
 # Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
@@ -107,7 +107,7 @@ class Evaluator:
             self._run = partial(score_host, env, policy, jax.jit(partial(choose, policy, sample)))
 
     def __call__(
-        self, params: Params, moments: Moments | None, seed: int, episodes: int | None = None
+        self, params: Params, moments: PyTree, seed: int, episodes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
         start: Any = seed_key(seed) if isinstance(self.env, JaxEnv) else seed
@@ -116,7 +116,7 @@ class Evaluator:
 
     def every(
         self,
-        policies: Sequence[tuple[Params, Moments | None]],
+        policies: Sequence[tuple[Params, PyTree]],
         seeds: tuple[int, ...],
         seed: int,
         episodes: int | None = None,
@@ -144,7 +144,7 @@ def score_host(
     policy: Policy,
     act: Callable[..., tuple[jax.Array, PyTree]],
     params: Params,
-    moments: Moments | None,
+    moments: PyTree,
     seed: int,
     episodes: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -159,8 +159,8 @@ def score_host(
     keys = sampling_keys(seed)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
         action, carry = act(params, moments, carry, obs, first, next(keys))
-        s = env.step(np.array(action))
-        obs, first = s.obs.astype(obs.dtype, copy=False), s.first
+        s = env.step(jax.tree.map(np.array, action))
+        obs, first = s.obs, s.first
         total += s.reward
         length += np.asarray(s.valid, bool)
         for i in np.flatnonzero(s.terminated | s.truncated):
@@ -179,7 +179,7 @@ def sampling_keys(seed: int) -> Any:
 
 
 def score_jax(
-    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: Moments | None, key: Key, episodes: int
+    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: PyTree, key: Key, episodes: int
 ) -> tuple[jax.Array, jax.Array]:
     """One episode in each of ``episodes`` environments, in one compiled loop."""
     key, key_reset = jax.random.split(key)

@@ -18,19 +18,24 @@ METRICS: dict[str, str] = {
     "episode_return": "Mean return of those episodes: raw rewards, actions sampled. null if none ended.",
     "episode_length": "Their mean length in steps. null if none ended.",
     "recent_return": "Mean return of the latest 100 episodes or so. null before the first episode ended.",
-    "policy_objective": "Mean of min(r A, clip(r, 1-ε, 1+ε) A) over the gradient steps taken.",
+    "policy_objective": "Mean of the algorithm's objective over the gradient steps taken, each before it was taken.",
     "value_loss": "Mean of the value loss, with its factor ½, in units of scaled rewards.",
     "entropy": "Mean entropy of the policy, in nats (differential entropy for Box actions).",
-    "kl_k1": "Mean of -log r: estimates KL(old, new), unbiased, noisy.",
-    "kl_k3": "Mean of r - 1 - log r: estimates KL(old, new), unbiased, never negative. Compared with 1.5 target_kl.",
-    "clip_fraction": "Share of rows with |r - 1| > ε.",
+    "kl": "Mean KL(old, new) that the whole update reached: exact, over all rows. What beta and learning_rate follow.",
+    "ratio_histogram": "Rows by their ratio after the update: below 0.5, in steps of 0.05 from there to 1.5, above.",
+    "kl_k1": "Mean of -log r: estimates KL(old, new), unbiased, noisy. Only where there are epochs.",
+    "kl_k3": "Mean of r - 1 - log r: the same, never negative. What target_kl stops at. Likewise.",
+    "clip_fraction": "Share of rows with |r - 1| > ε. Likewise.",
     "global_grad_norm": "Joint norm of all gradients before clipping.",
     "first_ratio_error": "Largest |r - 1| in the first minibatch. Not near 0: acting and learning differ.",
     "explained_variance": "1 - Var(target - V) / Var(target), V of the rollout. 1 is perfect, 0 a constant.",
     "gradient_steps": "Gradient steps taken; fewer than epochs x minibatches after an early stop.",
+    "step_share": "trpo: the share of the natural gradient step that the line search took; 0: none would do.",
+    "stuck_row": "With action masks: step x environments + environment of the first row that allows nothing; -1: none.",
     "finite": "1; 0 if a loss, gradient or normaliser was not finite, which ends training.",
     "learning_rate": "Adam's step size in this update.",
     "epsilon": "The clip's half-width in this update.",
+    "beta": "The penalty's weight in this update.",
 }
 RECENT_EPISODES = 100
 RECENT_ROLLOUTS = 1000  # at most, where one of the seeds ends no episodes
@@ -59,7 +64,7 @@ class History:
             row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
             row |= {"episode_return": _ratio(sums[i], counts[i]), "episode_length": _ratio(lengths[i], counts[i])}
             row["recent_return"] = _number(recent[i])
-            rows.append(row | {name: _number(x[i]) for name, x in values.items()})
+            rows.append(row | {name: _plain(x[i]) for name, x in values.items()})
         return rows
 
     def _remember(self, sums: np.ndarray, counts: np.ndarray) -> None:
@@ -80,6 +85,11 @@ class History:
             return np.full(len(self.seeds), np.nan)
         sums, counts = (np.sum(part, axis=0) for part in zip(*self._recent))
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _plain(x: np.ndarray) -> float | list[int] | None:
+    """A number, or the counts of a histogram."""
+    return _number(float(x)) if x.ndim == 0 else [int(count) for count in x]
 
 
 def _number(x: float) -> float | None:

@@ -26,38 +26,59 @@ class Network(NamedTuple):
 
     ``init(key, obs)`` makes parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
     ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete
-    actions, means for Box actions) and the values ``[B]``.
+    actions, means for Box actions; ``proximax.actions`` has them all) and the values ``[B]``. For a nested observation
+    space ``obs`` is a tree of such arrays.
     """
 
-    init: Callable[[Key, jax.Array], Params]
-    apply: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
+    init: Callable[[Key, PyTree], Params]
+    apply: Callable[[Params, PyTree], tuple[jax.Array, jax.Array]]
 
 
 def mlp(
-    outputs: int, hidden: Sequence[int] = (64, 64), activation: Activation = "tanh", shared_torso: bool = False
+    outputs: int,
+    hidden: Sequence[int] = (64, 64),
+    activation: Activation = "tanh",
+    shared_torso: bool = False,
+    branch_torsos: bool = False,
 ) -> Network:
-    """Perceptron on flattened observations: separate actor and critic, or one torso with two heads."""
+    """Perceptron on flattened observations: separate actor and critic, or one torso with two heads.
 
-    def init(key: Key, obs: jax.Array) -> Params:
+    A nested observation is flattened to one vector, or with ``branch_torsos`` every leaf gets a torso of its own, whose
+    features are put side by side.
+    """
+
+    def init(key: Key, obs: PyTree) -> Params:
         # NumPy: QR under vmap can deadlock XLA's CPU thread pool, and eager QR compiles for each shape.
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        sizes = [math.prod(obs.shape[1:]), *hidden]
-        actor = _dense_layers(rng, sizes)
-        critic = [] if shared_torso else _dense_layers(rng, sizes)
+        widths = [x.shape[-1] for x in _branches(obs, branch_torsos)]
+        actor = [_dense_layers(rng, [width, *hidden]) for width in widths]
+        critic = [] if shared_torso else [_dense_layers(rng, [width, *hidden]) for width in widths]
+        features = hidden[-1] * len(widths)
         return {
             "actor": actor,
             "critic": critic,
-            "policy_head": _dense(rng, sizes[-1], outputs, POLICY_GAIN),
-            "value_head": _dense(rng, sizes[-1], 1, VALUE_GAIN),
+            "policy_head": _dense(rng, features, outputs, POLICY_GAIN),
+            "value_head": _dense(rng, features, 1, VALUE_GAIN),
         }
 
-    def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = obs.reshape(obs.shape[0], -1)
-        features = _torso(params["actor"], x, activation)
-        critic_features = features if shared_torso else _torso(params["critic"], x, activation)
+    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+        branches = _branches(obs, branch_torsos)
+        features = _features(params["actor"], branches, activation)
+        critic_features = features if shared_torso else _features(params["critic"], branches, activation)
         return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
 
     return Network(init, apply)
+
+
+def _branches(obs: PyTree, apart: bool) -> list[jax.Array]:
+    """The leaves as vectors ``[B, width]``, each by itself or all in one."""
+    flat = [x.reshape(x.shape[0], -1) for x in jax.tree.leaves(obs)]
+    return flat if apart or len(flat) == 1 else [jax.numpy.concatenate(flat, axis=-1)]
+
+
+def _features(torsos: PyTree, branches: list[jax.Array], activation: Activation) -> jax.Array:
+    each = [_torso(layers, x, activation) for layers, x in zip(torsos, branches, strict=True)]
+    return each[0] if len(each) == 1 else jax.numpy.concatenate(each, axis=-1)
 
 
 def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:

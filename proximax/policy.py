@@ -1,30 +1,29 @@
 """A policy: the network, the action distribution on top of it, and what lies between both and an environment."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
+from jax.interpreters.partial_eval import dce_jaxpr
 
+from proximax.actions import (
+    action_distribution,
+    check_action_space,
+    check_box_distribution,
+    env_action,
+    num_log_stds,
+    num_outputs,
+)
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
-from proximax.maths.distributions import Categorical, Gaussian
+from proximax.masks import check_mask, has_mask, mask_of, nothing_allowed
+from proximax.maths.distributions import Distribution
 from proximax.networks import Network, mlp
-from proximax.spaces import (
-    check_action_space,
-    check_observation_space,
-    encode_obs,
-    env_action,
-    num_outputs,
-    obs_shape,
-)
-from proximax.types import Array, Key, Moments, Params, PyTree
-
-Dist = Categorical | Gaussian
-# log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
-LOG_STD_RANGE = (-10.0, 2.0)
+from proximax.observations import check_observation_space, encode_obs, example_input
+from proximax.types import Array, Key, Params, PyTree
 
 
 class Policy(NamedTuple):
@@ -36,9 +35,12 @@ class Policy(NamedTuple):
 
     init: Callable[[Key], Params]
     initial_carry: Callable[[int], PyTree]
-    apply: Callable[[Params, PyTree, jax.Array, Array], tuple[Dist, jax.Array, PyTree]]
-    encode: Callable[[Moments | None, Array], jax.Array]
-    env_action: Callable[[jax.Array], jax.Array]
+    apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
+    encode: Callable[[PyTree, PyTree], PyTree]
+    env_action: Callable[[PyTree], PyTree]
+    stuck: (
+        Callable[[PyTree], jax.Array] | None
+    )  # obs [B, ...], not encoded -> [B]: its mask allows nothing; None: no masks
 
 
 def make_policy(
@@ -47,40 +49,47 @@ def make_policy(
     config: PPOConfig,
     network: Network | None = None,
 ) -> Policy:
-    """The policy for these spaces: Categorical for Discrete actions, Gaussian with a state-independent log σ for Box.
+    """The policy for these spaces (``proximax.actions``: which distribution each kind of action has).
 
-    Without ``network`` the built-in perceptron is used. Raises ``UsageError`` for spaces or a network that do not fit.
+    Without ``network`` the built-in perceptron is used. An ``action_mask`` among the observations forbids actions.
+    Raises ``UsageError`` for spaces or a network that do not fit.
     """
     check_observation_space(observation_space)
     check_action_space(action_space)
-    outputs = num_outputs(action_space)
-    network = network or mlp(outputs, config.hidden, config.activation, config.shared_torso)
-    discrete = isinstance(action_space, spaces.Discrete)
+    check_box_distribution(action_space, config)
+    check_mask(observation_space, action_space)
+    outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
+    network = network or mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
+    masked = has_mask(observation_space)
 
     def init(key: Key) -> Params:
-        example = jnp.zeros((1, *obs_shape(observation_space)))
+        example = example_input(observation_space)
         params = {"network": network.init(key, example)}
-        if not discrete:
-            params["log_std"] = np.full(outputs, config.log_std_init, np.float32)
+        if log_stds:
+            params["log_std"] = np.full(log_stds, config.log_std_init, np.float32)
         check_parameters(params)
-        check_outputs(network, params["network"], example, action_space)
+        check_outputs(network, params["network"], example, outputs, action_space)
         return params
 
-    def apply(params: Params, carry: PyTree, obs: jax.Array, first: Array) -> tuple[Dist, jax.Array, PyTree]:
-        out, value = network.apply(params["network"], obs)
-        if discrete:
-            return Categorical(out), value, carry
-        # The gradient passes the bounds, so that a parameter that overshot them can come back.
-        free = params["log_std"]
-        log_std = free + jax.lax.stop_gradient(jnp.clip(free, *LOG_STD_RANGE) - free)
-        return Gaussian(out, jnp.broadcast_to(log_std[None], out.shape)), value, carry
+    def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
+        inputs, allowed = obs if masked else (obs, None)
+        out, value = network.apply(params["network"], inputs)
+        return action_distribution(action_space, config, out, params.get("log_std"), allowed), value, carry
+
+    def encode(moments: PyTree, obs: PyTree) -> PyTree:
+        inputs = encode_obs(observation_space, moments, obs)
+        return (inputs, mask_of(observation_space, obs)) if masked else inputs
+
+    def stuck(obs: PyTree) -> jax.Array:
+        return nothing_allowed(action_space, mask_of(observation_space, obs))
 
     return Policy(
         init=init,
         initial_carry=lambda batch: (),
         apply=apply,
-        encode=lambda moments, obs: encode_obs(observation_space, moments, obs),
-        env_action=lambda action: env_action(action_space, action),
+        encode=encode,
+        env_action=partial(env_action, action_space, config),
+        stuck=stuck if masked else None,
     )
 
 
@@ -88,15 +97,29 @@ def choose(
     policy: Policy,
     sample: bool,
     params: Params,
-    moments: Moments | None,
+    moments: PyTree,
     carry: PyTree,
-    obs: Array,
+    obs: PyTree,
     first: Array,
     key: Key,
-) -> tuple[jax.Array, PyTree]:
+) -> tuple[PyTree, PyTree]:
     """The environment's actions for observations ``[B, ...]``, the mode or a sample; and the next carry."""
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
+def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[bool]:
+    """For each leaf of ``params`` whether π(. | s) depends on it, for stored ``obs`` ``[B, ...]``; computes nothing."""
+    inputs = params, moments, obs, first
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), inputs)
+
+    def parts(params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[jax.Array]:
+        dist, _, _ = policy.apply(params, (), policy.encode(moments, obs), first)
+        return jax.tree.leaves(dist)
+
+    traced = jax.make_jaxpr(parts)(*shapes)
+    _, used = dce_jaxpr(traced.jaxpr, [True] * len(traced.out_avals))
+    return list(used[: len(jax.tree.leaves(params))])
 
 
 def check_parameters(params: Params) -> None:
@@ -106,15 +129,14 @@ def check_parameters(params: Params) -> None:
             raise UsageError(f"parameter {jax.tree_util.keystr(path)} is of {leaf.dtype}; parameters must be float32")
 
 
-def check_outputs(network: Network, params: Params, example: jax.Array, action_space: spaces.Space[Any]) -> None:
+def check_outputs(
+    network: Network, params: Params, example: PyTree, outputs: int, action_space: spaces.Space[Any]
+) -> None:
     """Refuse a network whose output shapes do not fit the action space."""
     out, value = jax.eval_shape(network.apply, params, example)
-    wanted = (example.shape[0], num_outputs(action_space))
-    if out.shape != wanted:
+    if out.shape != (1, outputs):
         raise UsageError(
-            f"the network's policy output has shape {out.shape}; the action space {action_space} needs {wanted}"
+            f"the network's policy output has shape {out.shape}; the action space {action_space} needs {(1, outputs)}"
         )
-    if value.shape != wanted[:1]:
-        raise UsageError(
-            f"the network's value has shape {value.shape}; it must be {wanted[:1]}, one number per observation"
-        )
+    if value.shape != (1,):
+        raise UsageError(f"the network's value has shape {value.shape}; it must be (1,), one number per observation")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from proximax.config import PPOConfig
@@ -17,8 +19,15 @@ class Preset(NamedTuple):
     ppo: PPOConfig
     expected: str  # mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/presets.md
     source: str
+    algos: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what other algorithms than clip set differently
 
 
+# What an algorithm sets by itself, over the defaults and over a preset, which are those of clip.
+ALGORITHM_SETTINGS: dict[str, dict[str, Any]] = {
+    "reinforce": {"credit": "to-go"},
+    "a2c": {"epochs": 1, "minibatch_size": None},
+    "penalty": {"target_kl": 0.01, "kl_control": "beta"},
+}
 _ZOO = "RL Baselines3 Zoo"
 _MUJOCO = PPOConfig(recompute_advantage=True, log_std_init=-0.5)
 _MUJOCO_SOURCE = "Huang et al. 2022; advantages recomputed and log σ from -0.5 as Tianshou"
@@ -39,6 +48,12 @@ PRESETS: dict[str, Preset] = {
         ),
         expected="500",
         source=f"{_ZOO}, longer horizon (γ and λ)",
+        algos={
+            "a2c": {"num_steps": 16, "learning_rate": 3e-3, "lam": 1.0},
+            "npg": {"num_steps": 128},
+            "trpo": {"num_steps": 128},
+            "penalty": {"num_steps": 128},
+        },
     ),
     "acrobot": Preset(
         env="gymnasium:Acrobot-v1",
@@ -115,9 +130,11 @@ def find_preset(env: str | None, name: str | None) -> str | None:
     return name
 
 
-def preset_settings(name: str | None) -> tuple[dict[str, Any], PPOConfig]:
-    """(fields of ``RunConfig``, ``PPOConfig``) that the preset sets; nothing and the defaults for None."""
+def preset_settings(name: str | None, algo: str = "clip") -> tuple[dict[str, Any], PPOConfig]:
+    """(fields of ``RunConfig``, ``PPOConfig``) that preset and algorithm set; nothing and the defaults for None."""
+    own = ALGORITHM_SETTINGS.get(algo, {})
     if name is None:
-        return {}, PPOConfig()
+        return {}, dataclasses.replace(PPOConfig(), **own)
     preset = PRESETS[name]
-    return {"preset": name, "steps": preset.steps, "num_envs": preset.num_envs}, dataclasses.replace(preset.ppo)
+    ppo = dataclasses.replace(preset.ppo, **own | preset.algos.get(algo, {}))
+    return {"preset": name, "steps": preset.steps, "num_envs": preset.num_envs}, ppo

@@ -13,7 +13,7 @@ import numpy as np
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.errors import NumericalError
 from proximax.policy import Policy
-from proximax.types import Array, Key, Moments, Params, PyTree, RolloutState, Transition
+from proximax.types import Array, Key, Params, PyTree, RolloutState, Transition
 
 Episodes = dict[str, Any]  # of the episodes that ended in a rollout: how many, their summed return and length
 
@@ -23,13 +23,11 @@ class Acted(NamedTuple):
 
     action: PyTree  # as sampled
     log_prob: jax.Array
-    sent: jax.Array  # the environment's action
+    sent: PyTree  # the environment's action
     carry: PyTree
 
 
-def act(
-    policy: Policy, params: Params, moments: Moments | None, carry: PyTree, obs: PyTree, first: Array, key: Key
-) -> Acted:
+def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
     """Sample one action for each environment.
 
     Only the actor runs: the compiler removes the value, which ``with_values`` finds for the whole rollout at once.
@@ -39,15 +37,17 @@ def act(
     return Acted(action, dist.log_prob(action), policy.env_action(action), carry)
 
 
-def with_values(policy: Policy, params: Params, moments: Moments | None, rollout: Transition) -> Transition:
-    """Fill V(s_t) and V(final_obs_t), shapes ``[T, N]``, by the given parameters."""
+def with_values(policy: Policy, params: Params, moments: PyTree, rollout: Transition) -> Transition:
+    """Fill π(. | s_t), V(s_t) and V(final_obs_t), ``[T, N]``, by the given parameters."""
 
-    def critic(obs: PyTree) -> jax.Array:
+    def forward(obs: PyTree) -> tuple[PyTree, jax.Array]:
         rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), obs)
-        _, value, _ = policy.apply(params, (), policy.encode(moments, rows), rollout.first.reshape(-1))
-        return value.reshape(rollout.reward.shape)
+        dist, value, _ = policy.apply(params, (), policy.encode(moments, rows), rollout.first.reshape(-1))
+        return jax.tree.map(lambda x: x.reshape((*rollout.reward.shape, *x.shape[1:])), (dist, value))
 
-    return rollout._replace(value=critic(rollout.obs), next_value=critic(rollout.final_obs))
+    dist, value = forward(rollout.obs)
+    _, next_value = forward(rollout.final_obs)
+    return rollout._replace(dist=dist, value=value, next_value=next_value)
 
 
 # ---------------------------------------------------------------- environments inside the program
@@ -61,7 +61,7 @@ def start(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutState:
 
 
 def unroll(
-    env: JaxEnv, policy: Policy, params: Params, moments: Moments | None, state: RolloutState, keys: Key
+    env: JaxEnv, policy: Policy, params: Params, moments: PyTree, state: RolloutState, keys: Key
 ) -> tuple[RolloutState, Transition, Episodes]:
     """One step per key, in one ``lax.scan``: T = ``len(keys)``."""
 
@@ -104,12 +104,17 @@ def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutS
     first, zeros = (np.full(shape, x) for x in (True, 0.0))
     obs = env.reset([seed for group in seeds for seed in group])
     carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
-    return host_state(obs.reshape(*shape, *obs.shape[1:]), first, carry, zeros, zeros.copy())
+    return host_state(grouped(obs, shape), first, carry, zeros, zeros.copy())
 
 
 def host_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:
     """A ``RolloutState`` of NumPy arrays; the environments' own state is theirs."""
     return RolloutState((), obs, first, carry, total, length)
+
+
+def grouped(tree: PyTree, shape: tuple[int, int]) -> PyTree:
+    """``[S * N, ...]`` -> ``[S, N, ...]``."""
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
 
 
 def collect(
@@ -125,12 +130,15 @@ def collect(
     total, length = state.episode_return.copy(), state.episode_length.copy()
     ended = {name: np.zeros(shape[:1]) for name in ("episodes", "return_sum", "length_sum")}
     for t in range(buffers.reward.shape[0]):
-        buffers.obs[t], buffers.first[t] = obs, first
-        acted = act_once(carry, buffers.obs[t], first, t)
-        s = env.step(np.array(acted.sent).reshape(-1, *acted.sent.shape[2:]))  # a copy: environments may write to it
-        buffers.action[t], buffers.log_prob[t], carry = acted.action, acted.log_prob, acted.carry
-        obs, first = s.obs.reshape(buffers.obs.shape[1:]), s.first.reshape(shape)
-        buffers.final_obs[t] = s.final_obs.reshape(obs.shape)
+        put(buffers.obs, t, obs)
+        buffers.first[t] = first
+        acted = act_once(carry, jax.tree.map(lambda x, t=t: x[t], buffers.obs), first, t)
+        # Copies: environments may write to their actions.
+        s = env.step(jax.tree.map(lambda x: np.array(x).reshape(-1, *x.shape[2:]), acted.sent))
+        put(buffers.action, t, acted.action)
+        buffers.log_prob[t], carry = acted.log_prob, acted.carry
+        obs, first = grouped(s.obs, shape), s.first.reshape(shape)
+        put(buffers.final_obs, t, grouped(s.final_obs, shape))
         buffers.reward[t], buffers.valid[t] = s.reward.reshape(shape), s.valid.reshape(shape)
         buffers.terminated[t], buffers.truncated[t] = s.terminated.reshape(shape), s.truncated.reshape(shape)
         total += s.reward.reshape(shape)  # float64, unlike the buffer: scores are exact
@@ -141,25 +149,32 @@ def collect(
                 ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
             total[last] = length[last] = 0.0
     check_rollout(buffers)
-    return host_state(obs.copy(), first.copy(), carry, total, length), buffers, ended
+    obs = jax.tree.map(np.array, obs)
+    return host_state(obs, first.copy(), carry, total, length), buffers, ended
+
+
+def put(buffers: PyTree, t: int, values: PyTree) -> None:
+    """Copy ``values`` ``[S, N, ...]`` to row ``t`` of the buffers."""
+    for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
+        buffer[t] = value
 
 
 def check_rollout(buffers: Any) -> None:
     """Refuse observations and rewards that are not finite, before anything is learned from them."""
     for name in ("obs", "final_obs", "reward"):
-        array = getattr(buffers, name)
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            t, seed, n, *_ = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            what = "reward" if name == "reward" else "observation"
-            place = f"environment {n} of seed number {seed}, step {t} of this rollout"
-            raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
+        for path, array in jax.tree_util.tree_flatten_with_path(getattr(buffers, name))[0]:
+            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+                t, seed, n, *_ = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                what = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
+                place = f"environment {n} of seed number {seed}, step {t} of this rollout"
+                raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
 
 
 def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:
     """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``."""
 
     def empty(like: PyTree, dtype: type | None = None) -> Any:
-        return np.empty((num_steps, *like.shape), dtype or like.dtype)
+        return jax.tree.map(lambda x: np.empty((num_steps, *x.shape), dtype or x.dtype), like)
 
     return Transition(
         obs=empty(state.obs),

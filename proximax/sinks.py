@@ -55,7 +55,7 @@ class TensorBoard:
         """Add each number under its name, at the row's steps."""
         for row in rows:
             for name, x in row.items():
-                if name not in ("update", "seed", "steps") and x is not None:
+                if name not in ("update", "seed", "steps") and isinstance(x, (int, float)):
                     self._writers[row["seed"]].add_scalar(name, x, row["steps"])
 
     def close(self) -> None:

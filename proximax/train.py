@@ -13,19 +13,22 @@ import jax
 import numpy as np
 
 from proximax.agent import Agent, split_agents
-from proximax.config import Algorithm, PPOConfig, RunConfig, check_names
+from proximax.config import OWN, AlgorithmName, PPOConfig, RunConfig, check_names
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env, remakable
-from proximax.envs.host import EnvPoolEnv, ignores_seed
-from proximax.errors import NumericalError, UsageError
+from proximax.envs.host import EnvPoolEnv
+from proximax.envs.tryout import ignores_seed
+from proximax.errors import EnvironmentFault, NumericalError, UsageError
 from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
+from proximax.keys import seed_key
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
-from proximax.ppo import make_host_learner, make_learner, seed_key, stack_seeds
+from proximax.ppo import make_host_learner, make_learner, stack_seeds
 from proximax.presets import find_preset, preset_settings
 from proximax.recorder import Recorder, RunDirectory
 from proximax.result import Result
 from proximax.sinks import Callback
 from proximax.types import Learner, TrainState
+from proximax.update import Algorithm
 
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
 
@@ -33,7 +36,7 @@ STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
 def train(
     env: EnvLike,
     *,
-    algo: Algorithm = "clip",
+    algo: AlgorithmName | Algorithm = "clip",
     steps: int | None = None,
     seeds: int = 1,
     seed: int = 0,
@@ -48,6 +51,7 @@ def train(
 
     ``env``: an id (``"CartPole-v1"``, ``"package:Env-v0"``, ``"envpool:..."``, ``"gymnax:..."``), a Gymnasium
     ``VectorEnv`` (of ``seeds`` x ``num_envs`` environments), a callable that makes one environment, or a ``JaxEnv``.
+    ``algo``: a name of ``proximax.ALGORITHMS``, or an ``Algorithm`` of your own.
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
     ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
@@ -56,15 +60,21 @@ def train(
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
     """
     asked = {"algo": algo, "seeds": seeds, "seed": seed} | ({} if steps is None else {"steps": steps}) | overrides
-    config = resolve(env, preset, asked)
-    return run(config, env, out=out, network=network, callbacks=callbacks, quiet=quiet)
+    config, own = resolve(env, preset, asked)
+    return run(config, env, own=own, out=out, network=network, callbacks=callbacks, quiet=quiet)
 
 
-def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> RunConfig:
-    """The complete configuration: defaults, then the preset's settings, then the overrides."""
+def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
+    """The complete configuration: defaults, then what preset and algorithm set, then the overrides.
+
+    And the algorithm, where ``overrides["algo"]`` is one of the user's own.
+    """
     check_names(overrides, RunConfig, PPOConfig)
-    name = env_name(env)
-    settings, ppo = preset_settings(find_preset(name, preset))
+    name, algo = env_name(env), overrides.get("algo", "clip")
+    own = algo if isinstance(algo, Algorithm) else None
+    if own is not None:
+        overrides = overrides | {"algo": OWN + own.name}
+    settings, ppo = preset_settings(find_preset(name, preset), overrides.get("algo", "clip"))
     ppo_names = {f.name for f in fields(PPOConfig)}
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
     run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names}
@@ -75,20 +85,22 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> RunC
                 f"the vector environment has {total} environments, which {seeds} seeds cannot share equally"
             )
         run_fields["num_envs"] = total // seeds
-    return RunConfig(**{"env": name, **run_fields, "ppo": ppo})
+    return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), own
 
 
 def run(
     config: RunConfig,
     env: EnvLike | None = None,
     *,
+    own: Algorithm | None = None,
     out: str | Path | None = None,
     network: Network | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
 ) -> Result:
-    """Train exactly ``config``, as read from a config.json; ``env`` stands in for a ``config.env`` that was an object.
+    """Train exactly ``config``, as read from a config.json.
 
+    ``env`` stands in for a ``config.env`` that was an object, ``own`` for a ``config.algo`` that is not built in.
     The rest is as in ``train``.
     """
     config.check()
@@ -105,7 +117,7 @@ def run(
             made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
             if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
                 stack.callback(made.close)
-            policy, learner, state, notes = prepare(made, config, network)
+            policy, learner, state, notes = prepare(made, config, network, own)
         except BaseException:
             if directory:
                 directory.discard()
@@ -134,7 +146,7 @@ def run(
 
 
 def prepare(
-    env: JaxEnv | HostEnv, config: RunConfig, network: Network | None
+    env: JaxEnv | HostEnv, config: RunConfig, network: Network | None, own: Algorithm | None
 ) -> tuple[Policy, Learner, TrainState, list[str]]:
     """Everything that can refuse before anything is left behind: (policy, learner, its first state, notes)."""
     if not isinstance(env, JaxEnv) and env.num_envs != config.num_envs * config.seeds:
@@ -145,7 +157,7 @@ def prepare(
     notes = environment_notes(env, config)
     for note in notes:
         print(f"proximax: note: {note}", file=sys.stderr)
-    return policy, *start_learner(env, policy, config), notes
+    return policy, *start_learner(env, policy, config, own), notes
 
 
 def loop(
@@ -160,7 +172,7 @@ def loop(
     for _ in range(config.updates):
         state, metrics = learner.step(recorder.state)
         rows = recorder.write(jax.device_get(metrics), time.perf_counter() - began)
-        check_finite(rows)
+        check_rows(rows, config.num_envs)
         recorder.state = state
         if stopper.reached(state, recorder.history.update):
             return "stop_at"
@@ -227,13 +239,15 @@ def evaluate_seeds(
     return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)
 
 
-def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig) -> tuple[Learner, TrainState]:
+def start_learner(
+    env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None
+) -> tuple[Learner, TrainState]:
     """The learner of all seeds side by side, and its first state ``[S, ...]``."""
     keys = [seed_key(config.seed + i) for i in range(config.seeds)]
     if isinstance(env, JaxEnv):
-        one = make_learner(env, policy, config)
+        one = make_learner(env, policy, config, own)
         return one._replace(step=jax.jit(jax.vmap(one.step))), stack_seeds([one.init(key) for key in keys])
-    learner = make_host_learner(env, policy, config)
+    learner = make_host_learner(env, policy, config, own)
     return learner, learner.init(keys)
 
 
@@ -246,13 +260,19 @@ def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
     return env.notes
 
 
-def check_finite(rows: list[dict[str, Any]]) -> None:
-    """Raise for an update whose loss or gradient was not finite; no step was taken from it on."""
+def check_rows(rows: list[dict[str, Any]], num_envs: int) -> None:
+    """Raise for an update that was not finite (no step was taken from there on), or that met a mask of nothing."""
     for row in rows:
+        place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
+        if (stuck := int(row.get("stuck_row", -1))) >= 0:
+            step, env = divmod(stuck, num_envs)
+            raise EnvironmentFault(
+                f"the action mask of environment {env} allowed nothing at step {step} of the rollout of {place}. "
+                "Allow one action at least, or end the episode there"
+            )
         if row["finite"] != 1:
             raise NumericalError(
-                f"loss, gradient or normaliser not finite: update {row['update']} of seed {row['seed']}, "
-                f"at {row['steps']} steps. "
+                f"loss, gradient or normaliser not finite: {place}. "
                 "Lower the learning rate, or look for huge rewards or observations"
             )
 

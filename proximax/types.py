@@ -23,11 +23,6 @@ Params = PyTree
 Metrics = dict[str, Any]
 
 
-def host_key(words: Any) -> Key:
-    """A key, or an array of keys, from ``[..., 2]`` 32-bit words, without compiling anything."""
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
-
-
 class Moments(NamedTuple):
     """Count, mean and summed squared deviation M2 of everything seen; the variance is M2 / count."""
 
@@ -64,8 +59,9 @@ class Transition(NamedTuple):
     terminated: Array
     truncated: Array
     valid: Array
-    value: Array | None = None  # V(obs); filled by ``rollout.with_values``
+    value: Array | None = None  # V(obs); this and what follows is filled by ``rollout.with_values``
     next_value: Array | None = None  # V(final_obs)
+    dist: PyTree = None  # π(. | obs) of the policy that acted
 
 
 class RolloutState(NamedTuple):
@@ -91,9 +87,11 @@ class TrainState(NamedTuple):
 
     params: Params
     opt_state: PyTree
-    obs_moments: Moments | None  # None: observations are not normalised
+    obs_moments: PyTree  # ``Moments`` of each leaf that is normalised; None: of none
     reward_scale: RewardScale
     rollout: RolloutState
+    beta: Array  # the penalty's weight
+    learning_rate: Array  # before annealing
     key: Key
     update: Array  # updates done so far: the schedules' position
 

@@ -1,6 +1,7 @@
 """Learning from one rollout: advantages -> epochs -> minibatches -> parameters. Never sees an environment.
 
 The one place where elementwise objectives and losses become weighted means: a row counts by its ``valid``.
+What differs from one algorithm to the next stands in ``proximax.algorithms``.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,32 @@ from jax.flatten_util import ravel_pytree
 
 from proximax import maths
 from proximax.config import PPOConfig
-from proximax.policy import Policy
+from proximax.maths.distributions import Distribution
+from proximax.policy import Policy, policy_parameters
 from proximax.rollout import with_values
-from proximax.types import Key, Metrics, Moments, Params, PyTree, Transition
+from proximax.types import Key, Metrics, Params, PyTree, TrainState, Transition
+
+RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
+
+
+class Signals(NamedTuple):
+    """What an objective may be made of: one number per row ``[B]``, of the policy π that is being refined."""
+
+    log_prob: jax.Array  # log π(a|s)
+    log_ratio: jax.Array  # log r = log π(a|s) - log π_old(a|s)
+    advantage: jax.Array  # A, standardised if so configured
+    kl: jax.Array  # KL(π_old, π) at the row's state, exact
+
+
+class Rates(NamedTuple):
+    """The settings that change from update to update."""
+
+    learning_rate: jax.Array
+    epsilon: jax.Array
+    beta: jax.Array
+
+
+Objective = Callable[[Signals, Rates], jax.Array]
 
 
 class Batch(NamedTuple):
@@ -26,25 +50,11 @@ class Batch(NamedTuple):
     first: jax.Array
     action: PyTree
     log_prob: jax.Array
+    dist: Distribution  # π_old(. | s)
     value: jax.Array
     advantage: jax.Array
     target: jax.Array
     valid: jax.Array
-
-
-class Stats(NamedTuple):
-    """What one gradient step saw, before it was taken; means over the minibatch's valid rows."""
-
-    policy_objective: jax.Array
-    value_loss: jax.Array
-    entropy: jax.Array
-    kl_k1: jax.Array
-    kl_k3: jax.Array
-    clip_fraction: jax.Array
-    ratio_error: jax.Array  # max |r - 1|
-    global_grad_norm: jax.Array
-    taken: jax.Array  # 1 where the step was taken
-    finite: jax.Array  # 1 where loss and gradient were finite
 
 
 class Progress(NamedTuple):
@@ -55,11 +65,34 @@ class Progress(NamedTuple):
     stopped: jax.Array
 
 
-class Rates(NamedTuple):
-    """The annealed settings of one update."""
+class Task(NamedTuple):
+    """What stays the same during one update."""
 
-    learning_rate: jax.Array
-    epsilon: jax.Array
+    objective: Objective
+    policy: Policy
+    config: PPOConfig
+    moments: PyTree
+    rollout: Transition
+    rates: Rates
+    unravel: Callable[[jax.Array], Params]
+
+
+Stats = dict[str, jax.Array]  # of one gradient step, before it was taken; means over the minibatch's valid rows
+Loss = Callable[[jax.Array, Task, Batch], tuple[jax.Array, Stats]]  # of the flat parameters
+# (task, flat parameters, state of the policy's optimiser, whole rollout) -> (parameters, that state, metrics)
+PolicyStep = Callable[[Task, jax.Array, PyTree, Batch], tuple[jax.Array, PyTree, Metrics]]
+
+
+class Algorithm(NamedTuple):
+    """A point of the road: an elementwise objective to be maximised, and how to climb it.
+
+    Without ``policy_step``: epochs of minibatch steps on objective, entropy and value loss together. With it: one step
+    of the policy on the whole rollout, then epochs on the value loss for the parameters that the policy does not use.
+    """
+
+    name: str
+    objective: Objective
+    policy_step: PolicyStep | None = None
 
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
@@ -68,161 +101,188 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
     return adam if config.max_grad_norm is None else optax.chain(optax.clip_by_global_norm(config.max_grad_norm), adam)
 
 
-def init_optimiser(config: PPOConfig, params: Params) -> PyTree:
-    """Adam's state before the first step."""
-    return optimiser(config).init(np.zeros(sum(np.size(x) for x in jax.tree.leaves(params)), np.float32))
+def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> PyTree:
+    """Adam's state before the first step: one for all parameters, or one for the policy and one for the critic."""
+    adam = optimiser(config).init(np.zeros(sum(np.size(x) for x in jax.tree.leaves(params)), np.float32))
+    return adam if algorithm.policy_step is None else (adam, adam)
 
 
-def annealed(config: PPOConfig, update: jax.Array, updates: int) -> Rates:
-    """Step size and clip width of update number ``update`` (from 0) of ``updates``: factor 1 - update / updates."""
-    factor = 1.0 - update / updates
+def annealed(config: PPOConfig, state: TrainState, updates: int) -> Rates:
+    """The rates of this update, number ``state.update`` (from 0) of ``updates``: factor 1 - update / updates."""
+    factor = 1.0 - state.update / updates
+    one = jnp.ones(())
     return Rates(
-        config.learning_rate * (factor if config.anneal in ("learning_rate", "both") else jnp.ones(())),
-        config.epsilon * (factor if config.anneal in ("epsilon", "both") else jnp.ones(())),
+        state.learning_rate * (factor if config.anneal in ("learning_rate", "both") else one),
+        config.epsilon * (factor if config.anneal in ("epsilon", "both") else one),
+        state.beta,
     )
 
 
 def update(
+    algorithm: Algorithm,
     policy: Policy,
     config: PPOConfig,
-    params: Params,
-    opt_state: PyTree,
-    moments: Moments | None,
+    state: TrainState,
     rollout: Transition,
     rates: Rates,
     key: Key,
 ) -> tuple[Params, PyTree, Metrics]:
-    """K epochs of minibatch steps on one rollout with values and scaled rewards (``[T, N]``).
+    """Learn from one rollout with values and scaled rewards (``[T, N]``): (parameters, optimiser's state, metrics).
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1.
     """
     batch = make_batch(config, rollout)
-    flat, unravel = ravel_pytree(params)
-
-    def epoch(progress: Progress, key: Key) -> tuple[Progress, Stats]:
-        rows = batch
-        if config.recompute_advantage:
-            rows = make_batch(config, with_values(policy, unravel(progress.params), moments, rollout))
-        return jax.lax.scan(step, progress, shuffle(rows, config.minibatch_size, key))
-
-    def step(progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:
-        return gradient_step(policy, config, unravel, progress, moments, minibatch, rates)
-
-    progress = Progress(flat, opt_state, jnp.zeros((), bool))
-    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(key, config.epochs))
-    return unravel(progress.params), progress.opt_state, summarise(batch, stats, rates)
+    flat, unravel = ravel_pytree(state.params)
+    task = Task(algorithm.objective, policy, config, state.obs_moments, rollout, rates, unravel)
+    if algorithm.policy_step is None:
+        flat, opt_state, metrics = epochs(joint_loss, task, flat, state.opt_state, batch, key)
+    else:
+        policy_state, critic_state = state.opt_state
+        flat, policy_state, stepped = algorithm.policy_step(task, flat, policy_state, batch)
+        flat, critic_state, fitted = epochs(critic_loss, task, flat, critic_state, batch, key)
+        opt_state = policy_state, critic_state
+        metrics = fitted | stepped
+        metrics["gradient_steps"] = stepped["gradient_steps"] + fitted["gradient_steps"]
+        metrics["finite"] = stepped["finite"] * fitted["finite"]
+    return unravel(flat), opt_state, metrics | outcome(task, flat, batch)
 
 
 def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
-    """Advantages and value targets A + V (un-normalised A, the V it was made from), flattened to ``[T * N]`` rows."""
-    assert rollout.value is not None
-    assert rollout.next_value is not None
-    advantage = maths.gae(
-        rollout.reward,
-        rollout.value,
-        rollout.next_value,
-        rollout.terminated,
-        rollout.truncated,
-        config.gamma,
-        config.lam,
-    )
-    batch = Batch(
-        obs=rollout.obs,
-        first=rollout.first,
-        action=rollout.action,
-        log_prob=rollout.log_prob,
-        value=rollout.value,
-        advantage=advantage,
-        target=advantage + rollout.value,
-        valid=rollout.valid,
-    )
+    """Advantages and value targets, flattened to ``[T * N]`` rows.
+
+    Targets are A + V for GAE (un-normalised A, the V it was made from), else the return to go.
+    """
+    r = rollout
+    assert r.value is not None
+    assert r.next_value is not None
+    if config.credit == "gae":
+        advantage = maths.gae(r.reward, r.value, r.next_value, r.terminated, r.truncated, config.gamma, config.lam)
+        target = advantage + r.value
+    else:
+        target = maths.returns_to_go(r.reward, r.terminated, r.truncated, config.gamma, r.next_value)
+        weight = target if config.credit == "to-go" else maths.total_returns(target, r.first)
+        advantage = weight - r.value if config.baseline else weight
+    batch = Batch(r.obs, r.first, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
 
 
-def shuffle(batch: Batch, minibatch_size: int, key: Key) -> Batch:
+def epochs(
+    loss: Loss, task: Task, params: jax.Array, opt_state: PyTree, batch: Batch, key: Key
+) -> tuple[jax.Array, PyTree, Metrics]:
+    """K epochs of minibatch steps down ``loss``."""
+
+    def epoch(progress: Progress, key: Key) -> tuple[Progress, Stats]:
+        rows = batch
+        if task.config.recompute_advantage and loss is joint_loss:
+            now = with_values(task.policy, task.unravel(progress.params), task.moments, task.rollout)
+            rows = make_batch(task.config, now._replace(dist=task.rollout.dist))
+        return jax.lax.scan(step, progress, shuffle(rows, task.config.minibatch_size, key))
+
+    def step(progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:
+        return gradient_step(loss, task, progress, minibatch)
+
+    progress = Progress(params, opt_state, jnp.zeros((), bool))
+    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(key, task.config.epochs))
+    return progress.params, progress.opt_state, summarise(stats)
+
+
+def shuffle(batch: Batch, minibatch_size: int | None, key: Key) -> Batch:
     """Every row once, in random order, as minibatches ``[B / minibatch_size, minibatch_size, ...]``."""
-    order = jax.random.permutation(key, batch.valid.shape[0])
-    return jax.tree.map(lambda x: x[order].reshape((-1, minibatch_size, *x.shape[1:])), batch)
+    rows = batch.valid.shape[0]
+    order = jax.random.permutation(key, rows)
+    return jax.tree.map(lambda x: x[order].reshape((-1, minibatch_size or rows, *x.shape[1:])), batch)
 
 
-def gradient_step(
-    policy: Policy,
-    config: PPOConfig,
-    unravel: Callable[[jax.Array], Params],
-    progress: Progress,
-    moments: Moments | None,
-    minibatch: Batch,
-    rates: Rates,
-) -> tuple[Progress, Stats]:
-    """One step on one minibatch, unless it must not be taken.
+def gradient_step(loss: Loss, task: Task, progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:
+    """One step of Adam on one minibatch, unless it must not be taken.
 
     A KL above 1.5 target, or a loss or gradient that is not finite, is found before the step; it is not taken, and
     neither is any later one of this update.
     """
-    (total, stats), gradient_tree = jax.value_and_grad(loss, has_aux=True)(
-        unravel(progress.params), policy, config, moments, minibatch, rates.epsilon
-    )
-    gradient, _ = ravel_pytree(gradient_tree)
+    (total, stats), gradient = jax.value_and_grad(loss, has_aux=True)(progress.params, task, minibatch)
     norm = jnp.sqrt(jnp.sum(jnp.square(gradient)))
     finite = jnp.isfinite(total) & jnp.isfinite(norm)
     stopped = progress.stopped | ~finite
-    if config.target_kl is not None:
-        stopped = stopped | (stats.kl_k3 > 1.5 * config.target_kl)
+    if task.config.kl_control == "stop" and task.config.target_kl is not None and "kl_k3" in stats:
+        stopped = stopped | (stats["kl_k3"] > 1.5 * task.config.target_kl)
     # A minibatch without a valid row has gradient 0, but Adam's momentum would still move.
     take = ~stopped & (jnp.sum(minibatch.valid) > 0)
-    direction, opt_state = optimiser(config).update(gradient, progress.opt_state)
+    direction, opt_state = optimiser(task.config).update(gradient, progress.opt_state)
     params, opt_state = jax.tree.map(
         lambda new, old: jnp.where(take, new, old),
-        (progress.params - rates.learning_rate * direction, opt_state),
+        (progress.params - task.rates.learning_rate * direction, opt_state),
         (progress.params, progress.opt_state),
     )
-    stats = stats._replace(
-        global_grad_norm=norm, taken=take.astype(norm.dtype), finite=(finite | progress.stopped).astype(norm.dtype)
-    )
+    stats |= {"global_grad_norm": norm, "taken": take, "finite": finite | progress.stopped}
     return Progress(params, opt_state, stopped), stats
 
 
-def loss(
-    params: Params,
-    policy: Policy,
-    config: PPOConfig,
-    moments: Moments | None,
-    minibatch: Batch,
-    epsilon: jax.Array,
-) -> tuple[jax.Array, Stats]:
-    """-(E[clip objective] + c_H E[entropy] - c_V E[value loss]), to be minimised.
+def joint_loss(params: jax.Array, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+    """-(E[objective] + c_H E[entropy] - c_V E[value loss]), to be minimised.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 9.
     """
-    weight = minibatch.valid
-    dist, value, _ = policy.apply(params, (), policy.encode(moments, minibatch.obs), minibatch.first)
+    dist, value = forward(params, task, minibatch)
+    total, stats = minus_objective(dist, task, minibatch)
+    value_loss = mean(value_losses(task.config, value, minibatch), minibatch.valid)
+    return total + task.config.value_coef * value_loss, stats | {"value_loss": value_loss}
+
+
+def policy_loss(params: jax.Array, task: Task, batch: Batch) -> tuple[jax.Array, Stats]:
+    """-(E[objective] + c_H E[entropy]), to be minimised."""
+    dist, _ = forward(params, task, batch)
+    return minus_objective(dist, task, batch)
+
+
+def critic_loss(params: jax.Array, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+    """E[value loss]; its gradient is kept from parameters that the policy depends on."""
+    _, value = forward(keep_policy(params, task, minibatch), task, minibatch)
+    value_loss = mean(value_losses(task.config, value, minibatch), minibatch.valid)
+    return value_loss, {"value_loss": value_loss}
+
+
+def forward(params: jax.Array, task: Task, batch: Batch) -> tuple[Distribution, jax.Array]:
+    """(π(. | s), V(s)) of the rows, by flat parameters."""
+    obs = task.policy.encode(task.moments, batch.obs)
+    dist, value, _ = task.policy.apply(task.unravel(params), (), obs, batch.first)
+    return dist, value
+
+
+def minus_objective(dist: Distribution, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+    """-(E[objective] + c_H E[entropy]) of a policy, and what it saw."""
+    weight, epsilon = minibatch.valid, task.rates.epsilon
+    log_prob = dist.log_prob(minibatch.action)
     # A row that does not count must not overflow either: 0 times infinity is not 0.
-    log_ratio = jnp.where(weight > 0, dist.log_prob(minibatch.action) - minibatch.log_prob, 0.0)
+    log_ratio = jnp.where(weight > 0, log_prob - minibatch.log_prob, 0.0)
     advantage = minibatch.advantage
-    if config.standardise_advantage:
+    if task.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
-    if config.value_epsilon is None:
-        value_losses = maths.value_loss(value, minibatch.target)
-    else:
-        value_losses = maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon)
-    objective = mean(maths.clip_objective(log_ratio, advantage, epsilon), weight)
-    value_loss = mean(value_losses, weight)
-    entropy = mean(dist.entropy(), weight)
-    total = -(objective + config.entropy_coef * entropy - config.value_coef * value_loss)
+    signals = Signals(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
+    objective, entropy = mean(task.objective(signals, task.rates), weight), mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
-    one = jnp.ones(())  # placeholders: the step fills in the last three
-    return total, Stats(
-        policy_objective=objective,
-        value_loss=value_loss,
-        entropy=entropy,
-        kl_k1=mean(maths.kl_k1(log_ratio), weight),
-        kl_k3=mean(maths.kl_k3(log_ratio), weight),
-        clip_fraction=mean((jnp.abs(ratio - 1.0) > epsilon).astype(ratio.dtype), weight),
-        ratio_error=jnp.max(jnp.abs(ratio - 1.0) * weight),
-        global_grad_norm=one,
-        taken=one,
-        finite=one,
-    )
+    return -(objective + task.config.entropy_coef * entropy), {
+        "policy_objective": objective,
+        "entropy": entropy,
+        "kl_k1": mean(maths.kl_k1(log_ratio), weight),
+        "kl_k3": mean(maths.kl_k3(log_ratio), weight),
+        "clip_fraction": mean((jnp.abs(ratio - 1.0) > epsilon).astype(ratio.dtype), weight),
+        "ratio_error": jnp.max(jnp.abs(ratio - 1.0) * weight),
+    }
+
+
+def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.Array:
+    """The value loss of each row."""
+    if config.value_epsilon is None:
+        return maths.value_loss(value, minibatch.target)
+    return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon)
+
+
+def keep_policy(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
+    """``params``, with no gradient to those that the policy depends on."""
+    tree = task.unravel(params)
+    used = policy_parameters(task.policy, tree, task.moments, batch.obs, batch.first)
+    leaves = [jax.lax.stop_gradient(leaf) if use else leaf for leaf, use in zip(jax.tree.leaves(tree), used)]
+    return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]
 
 
 def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -230,18 +290,28 @@ def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-def summarise(batch: Batch, stats: Stats, rates: Rates) -> Metrics:
-    """One number each for the update: means over the steps taken; ``stats`` fields are ``[epochs, minibatches]``."""
-    names = ("policy_objective", "value_loss", "entropy", "kl_k1", "kl_k3", "clip_fraction", "global_grad_norm")
+def summarise(stats: Stats) -> Metrics:
+    """Means over the steps taken, of stats ``[epochs, minibatches]``; the first ratio's error; if all was finite."""
+    taken = stats.pop("taken").astype(jnp.float32)
+    finite = jnp.min(stats.pop("finite").astype(jnp.float32))
+    metrics = {"first_ratio_error": stats.pop("ratio_error")[0, 0]} if "ratio_error" in stats else {}
+    metrics |= {name: mean(x, taken) for name, x in stats.items()}
+    return metrics | {"gradient_steps": jnp.sum(taken), "finite": finite}
+
+
+def outcome(task: Task, params: jax.Array, batch: Batch) -> Metrics:
+    """What the whole update did, over all valid rows; and how good the values were that it began with."""
+    dist, _ = forward(params, task, batch)
+    log_ratio = jnp.where(batch.valid > 0, dist.log_prob(batch.action) - batch.log_prob, 0.0)
+    below = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
+    total = jnp.sum(batch.valid)
+    counted = jnp.concatenate([jnp.zeros(1), batch.valid @ below.astype(batch.valid.dtype), total[None]])
     residual = batch.target - batch.value
     spread = mean(jnp.square(batch.target - mean(batch.target, batch.valid)), batch.valid)
     unexplained = mean(jnp.square(residual - mean(residual, batch.valid)), batch.valid)
-    return {name: mean(getattr(stats, name), stats.taken) for name in names} | {
-        "first_ratio_error": stats.ratio_error[0, 0],
+    return {
+        "kl": mean(batch.dist.kl(dist), batch.valid),
+        "ratio_histogram": jnp.diff(counted),
         "explained_variance": 1.0 - unexplained / jnp.maximum(spread, 1e-8),
-        "gradient_steps": jnp.sum(stats.taken),
-        "finite": jnp.min(stats.finite),
-        "learning_rate": rates.learning_rate,
-        "epsilon": rates.epsilon,
-        "steps": jnp.sum(batch.valid),
+        "steps": total,
     }

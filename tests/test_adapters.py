@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from toys import ACTIONS, lawful_jax, quick_compiler
 
 import proximax
 from proximax.adapters import from_equinox, from_linen, from_nnx
@@ -115,3 +116,48 @@ def test_parameters_that_are_not_float32_are_refused():
     )
     with pytest.raises(UsageError, match=r"'heads'\] is of bfloat16; parameters must be float32"):
         proximax.train("CartPole-v1", network=half, quiet=True)
+
+
+# ---------------------------------------------------------------- nested observations
+
+
+class NestedLinen(nn.Module):
+    @nn.compact
+    def __call__(self, obs):
+        image, _ = obs["eye"]
+        h = jnp.concatenate([obs["script"], image.reshape(image.shape[0], -1)], axis=-1)
+        return nn.Dense(3)(h), nn.Dense(1)(h)[..., 0]
+
+
+class NestedNnx(nnx.Module):
+    def __init__(self, rngs):
+        self.policy, self.value = nnx.Linear(3, 3, rngs=rngs), nnx.Linear(13, 1, rngs=rngs)
+
+    def __call__(self, obs):
+        return self.policy(obs["script"]), self.value(obs["dial"])[..., 0]
+
+
+class NestedEquinox(eqx.Module):
+    policy: eqx.nn.Linear
+    value: eqx.nn.Linear
+
+    def __init__(self, key):
+        a, b = jax.random.split(key)
+        self.policy, self.value = eqx.nn.Linear(8, 3, key=a), eqx.nn.Linear(2, 1, key=b)
+
+    def __call__(self, obs):
+        _, place = obs["eye"]
+        return self.policy(place), self.value(obs["bits"])[0]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: from_linen(NestedLinen()), lambda: from_nnx(NestedNnx), lambda: from_equinox(NestedEquinox)]
+)
+def test_a_network_of_ones_own_sees_the_nested_observation_without_the_mask(make):
+    env = lawful_jax(ACTIONS["discrete"], masked=True, nested=True)
+    settings = {"steps": 16, "num_steps": 8, "num_envs": 2, "minibatch_size": None, "epochs": 1, "eval_episodes": 2}
+    with quick_compiler():
+        result = proximax.train(env, network=make(), quiet=True, preset="none", **settings)
+    assert result.history[0]["finite"] == 1
+    assert result.history[0]["first_ratio_error"] <= 1e-6
+    np.testing.assert_array_equal(result.evaluation.returns, result.evaluation.lengths)  # nothing forbidden was done

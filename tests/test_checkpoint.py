@@ -13,14 +13,17 @@ import pytest
 from gymnasium import spaces
 from safetensors.numpy import load as unpack
 from safetensors.numpy import save as pack
+from toys import ACTIONS, NESTED_OBS, quick_compiler, view
 
 from proximax.agent import split_agents
-from proximax.checkpoint import load, load_agents, save_agents, write_json
+from proximax.checkpoint import describe_space, load, load_agents, make_space, save_agents, write_json
 from proximax.config import PPOConfig, RunConfig
 from proximax.errors import CheckpointError, StorageError, UsageError
+from proximax.keys import host_key
 from proximax.networks import mlp
+from proximax.observations import init_obs_moments
 from proximax.policy import make_policy
-from proximax.types import Moments, host_key
+from proximax.types import Moments
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
@@ -29,13 +32,23 @@ CONFIG = RunConfig("canary_package:X-v0", seeds=3, seed=5, ppo=PPOConfig(hidden=
 ROWS = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 
 
-def arrays(action_space=BOX):
+def filled(observation_space, action_space, config):
     """(policy, params, moments) of three seeds, far from the fresh policy's near-zero head."""
-    policy, rng = make_policy(OBS, action_space, CONFIG.ppo), np.random.default_rng(1)
+    policy, rng = make_policy(observation_space, action_space, config), np.random.default_rng(1)
     params = policy.init(host_key(np.zeros(2, np.uint32)))
     params = jax.tree.map(lambda x: rng.standard_normal((3, *x.shape)).astype(np.float32), params)
-    moments = Moments(np.full(3, 50.0), rng.standard_normal((3, 3)), 50 * rng.uniform(1, 9, (3, 3)))
-    return policy, params, Moments(*(x.astype(np.float32) for x in moments))
+
+    def learned(fresh):
+        shape = 3, *fresh.mean.shape
+        moments = Moments(np.full(3, 50.0), rng.standard_normal(shape), 50 * rng.uniform(1, 9, shape))
+        return Moments(*(x.astype(np.float32) for x in moments))
+
+    fresh = init_obs_moments(observation_space, config.normalise_obs)
+    return policy, params, jax.tree.map(learned, fresh, is_leaf=lambda x: isinstance(x, Moments))
+
+
+def arrays(action_space=BOX):
+    return filled(OBS, action_space, CONFIG.ppo)
 
 
 @pytest.fixture
@@ -140,6 +153,29 @@ BAD_CONFIG += [{"ppo": {"hidden": [4], "activation": "lambda x: x"}}, {"ppo": {"
 BAD_MANIFEST = [{"format": 2}, *({name: ...} for name in ("format", "sha256", "network", "action_space"))]
 BAD_MANIFEST += [{"observation_space": s} for s in (..., [], {"kind": "Evil"}, {"kind": "Discrete", "shape": []})]
 BAD_MANIFEST += [{"action_space": {"kind": "Discrete", "shape": [10**30], "start": 0}}]
+BOX_JSON = {"kind": "Box", "shape": [2], "dtype": "float32", "low": "-1.0", "high": "1.0"}
+BAD_SPACES = [
+    *(
+        5,
+        None,
+        "Dict",
+        [BOX_JSON],
+        {},
+        {"spaces": {}},
+        {"kind": ["Dict"], "spaces": {}},
+        {"kind": "Text", "shape": [5]},
+    ),
+    *({"kind": "Dict", "spaces": bad} for bad in ({}, [BOX_JSON], 5, {"a": 5}, {"a": {"kind": "Evil"}}, {"a": None})),
+    *({"kind": "Tuple", "spaces": bad} for bad in ([], {"a": BOX_JSON}, "ab", [BOX_JSON, 5], 7)),
+    *({"kind": "MultiDiscrete", "nvec": n, "start": s} for n, s in (([], []), ([0], [0]), ([2], [0, 0]), ([2.5], [0]))),
+    *({"kind": "MultiDiscrete", "nvec": n, "start": [0]} for n in ("2", [-1], [[2], [2, 3]], [10**30], {"a": 2})),
+    *({"kind": "MultiBinary", "shape": bad} for bad in ("3", [-1], [0], [0, 2], None, {})),
+    *({**BOX_JSON, **bad} for bad in ({"low": "x"}, {"low": [1]}, {"low": ["1"] * 3}, {"dtype": "O"}, {"shape": "a"})),
+    *({**BOX_JSON, **bad} for bad in ({"dtype": "evil"}, {"low": ...}, {"shape": [-2]}, {"shape": [10**30]})),
+    *({"kind": "Discrete", "shape": [n], "start": s} for n, s in ((0, 0), (2, "0"), ("2", 0), (2, 10**30), (2.5, 0))),
+]
+BAD_SPACES = [{k: v for k, v in s.items() if v is not ...} if isinstance(s, dict) else s for s in BAD_SPACES]
+BAD_MANIFEST += [{what: bad} for bad in BAD_SPACES for what in ("observation_space", "action_space")]
 short = "{!s:.40}".format
 FILES = {"config.json": BAD_CONFIG, "checkpoints/policy.json": BAD_MANIFEST, "result.json": [{"returns": 5}]}
 
@@ -149,6 +185,31 @@ def test_fault_38_hostile_json_is_refused(run, file, bad):
     edit(run / file, bad) if isinstance(bad, dict) else (run / file).write_bytes(bad)
     with pytest.raises((CheckpointError, UsageError)):
         load(run)
+
+
+@pytest.mark.parametrize("what", ["observation_space", "action_space"])
+@pytest.mark.parametrize("depth", [3, 60, 150, 300, 450, 700, 2_000, 100_000])
+@pytest.mark.parametrize("around", ['{"kind": "Dict", "spaces": {"a": %s}}', '{"kind": "Tuple", "spaces": [%s]}'])
+def test_fault_38_a_deeply_nested_space_is_refused(run, what, depth, around):
+    path = run / "checkpoints" / "policy.json"
+    values = json.loads(path.read_text())
+    before, after = around.split("%s")
+    values[what] = "HERE"
+    space = before * depth + json.dumps(describe_space(spaces.Box(-1.0, 1.0, (5,)))) + after * depth
+    path.write_text(json.dumps(values).replace('"HERE"', space))
+    with pytest.raises(CheckpointError):
+        load(run)
+
+
+@pytest.mark.parametrize(
+    "around", [lambda x: {"kind": "Dict", "spaces": {"a": x}}, lambda x: {"kind": "Tuple", "spaces": [x]}]
+)
+def test_fault_38_a_space_too_deep_for_the_stack_is_refused(around):
+    values = BOX_JSON
+    for _ in range(5_000):
+        values = around(values)
+    with pytest.raises(CheckpointError, match="describes no space proximax knows"):
+        make_space(values)
 
 
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "replace")])
@@ -161,3 +222,68 @@ def test_fault_24_a_save_that_fails_keeps_the_old_policy_and_leaves_no_half_file
     with pytest.raises(StorageError, match=f"could not save the policy in {run}: .*No space left"):
         save_agents(run, *jax.tree.map(np.negative, arrays()[1:]), OBS, BOX, "built-in")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+# ---------------------------------------------------------------- spaces of every kind
+
+INF = np.inf
+
+
+def box(low, high, dtype=np.float32):
+    return spaces.Box(np.array(low, dtype), np.array(high, dtype), dtype=dtype)
+
+
+DESCRIBED = [
+    spaces.Box(-INF, INF, (3,)),
+    box([[0, -1], [-INF, 2.5]], [[0.1, INF], [7, 1e30]]),
+    spaces.Box(-0.1, 1 / 3, (2,), np.float64),
+    spaces.Box(0, 255, (2, 3, 1), np.uint8),
+    spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
+    spaces.Box(-2.0, 6.0, ()),
+    spaces.Discrete(4, start=-7),
+    spaces.MultiDiscrete([2, 3], start=[5, -1]),
+    spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[1, 0], [-3, 7]]),
+    spaces.MultiBinary([3]),
+    spaces.MultiBinary([2, 3]),
+    spaces.Dict(action_mask=spaces.MultiBinary([4]), obs=spaces.Discrete(500)),
+    spaces.Tuple((spaces.Tuple((spaces.Discrete(2),)), spaces.Dict({"": spaces.Box(-1.0, 1.0, (1,)), "ü '": BOX}))),
+]
+DESCRIBED += [spaces.Dict(b=spaces.Tuple(DESCRIBED), a=spaces.Dict({str(i): x for i, x in enumerate(DESCRIBED)}))]
+
+
+@pytest.mark.parametrize("space", DESCRIBED, ids=lambda space: f"{space!s:.60}")
+def test_a_described_space_is_made_again_equal(space):
+    again = make_space(json.loads(json.dumps(describe_space(space), allow_nan=False)))
+    assert again == space
+    assert again.dtype == space.dtype
+    assert type(again) is type(space)
+
+
+@pytest.mark.parametrize(("name", "masked"), [*((name, False) for name in ACTIONS), ("nested", True)])
+def test_a_nested_policy_acts_the_same_after_saving_and_loading(name, masked, tmp_path):
+    space = ACTIONS[name]
+    sight = spaces.Dict(action_mask=spaces.MultiBinary(13), see=NESTED_OBS) if masked else NESTED_OBS
+    config = RunConfig("canary_package:X-v0", seeds=3, seed=5, ppo=PPOConfig(hidden=(4,), branch_torsos=masked))
+    policy, params, moments = filled(sight, space, config.ppo)
+    save_agents(tmp_path, params, moments, sight, space, "built-in")
+    write_json(tmp_path / "config.json", config.to_json())
+    again, _ = load_agents(tmp_path)
+    rows = [view(np.array([episode, t, 0.7 * t - episode])) for episode in range(3) for t in range(6)]
+    batch = jax.tree.map(lambda *x: np.stack(x), *rows)
+    if masked:
+        mask = np.random.default_rng(0).random((18, 13)) < 0.5
+        mask[:, [0, 2, 5, 7, 9]] = True
+        batch = {"see": batch, "action_mask": mask.astype(np.int8)}
+    saved = split_agents(policy, params, moments, sight, space)
+    for one, other in zip(saved, again, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, (one.params, one.obs_moments), (other.params, other.obs_moments))
+    with quick_compiler():
+        for sample in (False, True):
+            before, after = (agents[1].act(batch, sample=sample) for agents in (saved, again))
+            jax.tree.map(np.testing.assert_array_equal, before, after)
+            assert jax.tree.structure(before) == jax.tree.structure(after)
+    again[0].check_spaces(sight, space)
+    (tmp_path / "config.json").unlink()
+    write_json(tmp_path / "config.json", {**config.to_json(), "ppo": {"hidden": [5]}})
+    with pytest.raises(CheckpointError, match=r"policy\.safetensors"):
+        load(tmp_path)

@@ -49,6 +49,15 @@ WRONG = [
     ("entropy_coef", -0.01, "must be a number >= 0"),
     ("max_grad_norm", 0, "must be a number > 0, or None"),
     ("target_kl", -0.01, "must be a number > 0, or None"),
+    ("beta", 0.0, "must be a number > 0"),
+    ("delta", 0, "must be a number > 0"),
+    ("damping", -0.1, "must be a number >= 0"),
+    ("conjugate_gradient_steps", 0, "must be a whole number >= 1"),
+    ("backtracks", 61, "must be a whole number >= 0 and <= 60"),  # ½⁶⁰ of a step is none
+    ("backtracks", -1, "must be a whole number >= 0 and <= 60"),
+    ("credit", "'togo'", "must be one of total, to-go, gae"),
+    ("kl_control", "'lr'", "must be one of stop, learning_rate, beta"),
+    ("box_distribution", "'normal'", "must be one of gaussian, squashed_gaussian, beta"),
     ("log_std_init", 2.5, "must be a number >= -10 and <= 2"),
     ("adam_epsilon", 0.0, "must be a number > 0"),
     ("hidden", (), "one or more layer sizes of at least 1"),
@@ -56,7 +65,8 @@ WRONG = [
     ("hidden", (64, 2.5), "one or more layer sizes of at least 1"),
     ("anneal", "'linear'", "must be one of none, learning_rate, epsilon, both"),
     ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
-    ("algo", "'klip'", "must be one of clip"),
+    ("algo", "'klip'", "must be one of reinforce, a2c, npg, trpo, surrogate, penalty, clip"),
+    ("algo", "'own'", "must be one of reinforce"),  # of one's own: own:NAME
     ("autoreset", "'no'", "must be one of auto, next_step, same_step, disabled"),
     ("num_envs", 0, "must be"),
     ("seeds", 0, "must be a whole number >= 1"),
@@ -80,6 +90,50 @@ def test_fault_31_the_ends_of_each_range_are_allowed():
         config(num_steps=1, num_envs=1, minibatch_size=1, epochs=1, steps=1, seeds=1, eval_episodes=1),
     ):
         assert allowed.check() is None  # no fault raised
+
+
+REFUSED = [
+    ({"algo": "a2c"}, "epochs = 10: a2c uses each rollout once; set epochs = 1, or algo = surrogate"),
+    ({"algo": "a2c", "epochs": 1}, "minibatch_size = 64: a2c takes one step per rollout; set None"),
+    ({"kl_control": "beta"}, "kl_control = beta: clip has no β; choose algo = penalty, or stop or learning_rate"),
+    ({"algo": "reinforce", "kl_control": "beta", "target_kl": 0.1}, "kl_control = beta: reinforce has no β"),
+    ({"algo": "npg", "target_kl": 0.01}, "target_kl = 0.01: the KL of a npg step is bounded by delta"),
+    ({"algo": "trpo", "target_kl": 0.01, "kl_control": "learning_rate"}, "target_kl = 0.01: the KL of a trpo step"),
+    (
+        {"algo": "a2c", "epochs": 1, "minibatch_size": None, "target_kl": 0.1},
+        "target_kl = 0.1: a2c takes one step, with",
+    ),
+    ({"algo": "reinforce", "target_kl": 0.1}, "nothing to stop; choose kl_control = learning_rate"),
+    ({"baseline": False}, "baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go"),
+    ({"algo": "reinforce", "credit": "gae", "baseline": False}, "baseline = False: credit = gae"),
+]
+GOES = [
+    {"algo": "a2c", "epochs": 1, "minibatch_size": None},
+    {"algo": "a2c", "epochs": 1, "minibatch_size": 2048, "target_kl": 0.1, "kl_control": "learning_rate"},
+    {"algo": "penalty", "kl_control": "beta", "target_kl": 0.01},
+    {"algo": "penalty", "kl_control": "stop", "target_kl": None},
+    {"algo": "surrogate", "kl_control": "learning_rate", "target_kl": 0.01},
+    {"algo": "reinforce", "credit": "total", "baseline": False},
+    {"algo": "trpo", "credit": "to-go", "baseline": False},
+    {"algo": "npg", "backtracks": 0},
+    {"algo": "own:mine", "epochs": 3, "kl_control": "beta", "target_kl": 0.01},  # ours to refuse only what cannot be
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), REFUSED)
+def test_fault_31_a_setting_that_does_not_go_with_the_algorithm_is_named_with_what_does(settings, text):
+    assert text in fault(**settings)
+
+
+def test_fault_31_every_setting_that_does_not_go_with_the_algorithm_is_named_at_once():
+    text = fault(algo="a2c", minibatch_size=100, kl_control="beta", target_kl=0.1, steps=100)
+    for part in ("epochs = 10: a2c", "kl_control = beta: a2c", "minibatch_size = 100: a2c", "steps = 100 is less"):
+        assert part in text
+
+
+@pytest.mark.parametrize("settings", GOES)
+def test_what_goes_with_an_algorithm_is_allowed(settings):
+    assert config(**settings).check() is None
 
 
 def test_fault_31_every_wrong_field_is_reported_at_once():

@@ -1,19 +1,23 @@
 """Evaluation: fair to short episodes, raw rewards, deterministic, frozen. TRAPS.md 28, 33."""
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
-from toys import Script, vector
+from toys import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_tree, lawful_jax, quick_compiler, vector
 
 import proximax
 from proximax.agent import Agent
 from proximax.config import PPOConfig
-from proximax.envs import env_seeds, probe
+from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
 from proximax.errors import CheckpointError, UsageError
 from proximax.evaluate import EVALUATION_SEED, evaluate
 from proximax.policy import make_policy
+from proximax.types import Step
 
 
 def agent(env, seed=0, moments=None):
@@ -107,3 +111,106 @@ def test_a_package_named_only_by_the_run_is_not_imported_without_leave(tmp_path,
         evaluate(tmp_path / "run", 2, allow_import=False)
     assert not (tmp_path / "canary").exists()
     assert evaluate(tmp_path / "run", 2, allow_import=True).returns.shape == (1, 2)
+
+
+# ---------------------------------------------------------------- nested spaces and masks
+
+QUICK = {"steps": 32, "num_steps": 8, "minibatch_size": None, "epochs": 1, "hidden": (4,), "eval_episodes": 4}
+QUICK |= {"quiet": True, "preset": "none"}
+
+
+def juggle():
+    """Dict observations with a mask, Tuple actions, one step: pays 1 for the one action allowed, and 0.1 times (x, y).
+
+    The Box wants (1, 4), its upper bounds: 0.5 at most.
+    """
+    space = spaces.Dict(action_mask=spaces.MultiBinary(3), eye=spaces.Box(0, 255, (3,), np.uint8))
+    hands = spaces.Tuple((spaces.Discrete(3, start=1), spaces.Box(np.float32([-1, 0]), np.float32([1, 4]))))
+
+    def reset(key):
+        wanted = jax.random.randint(key, (), 0, 3)
+        mask = jax.nn.one_hot(wanted, 3).astype(np.int8)
+        return wanted, {"action_mask": mask, "eye": 255 * mask.astype(np.uint8)}
+
+    def step(key, wanted, action):
+        pick, place = action
+        reached = {"action_mask": jnp.zeros(3, np.int8), "eye": jnp.zeros(3, np.uint8)}  # nothing is allowed here
+        state, obs = auto_reset(jnp.ones((), bool), reset(key), (wanted, reached))
+        pay = (pick == wanted + 1).astype(jnp.float32) + 0.1 * jnp.sum(place)
+        flags = jnp.ones((), bool), jnp.zeros((), bool), jnp.ones((), bool)
+        return state, Step(obs, reached, pay, *flags, jnp.ones(()))
+
+    return JaxEnv(reset, step, space, hands)
+
+
+def test_trap_15_a_jax_environment_of_nested_spaces_and_masks_trains_and_evaluates():
+    env = juggle()
+    settings = {
+        "steps": 32 * 8 * 20,
+        "num_steps": 32,
+        "num_envs": 8,
+        "learning_rate": 0.02,
+        "anneal": "none",
+        "epochs": 4,
+    }
+    result = proximax.train(env, seeds=2, **QUICK | settings)
+    assert all(row["finite"] == 1 and row["first_ratio_error"] <= 1e-5 for row in result.history)
+    assert min(row["episode_return"] for row in result.history) > 0.5  # the mask leaves but one to pick
+    assert result.evaluation.returns.shape == (2, 4)
+    assert result.evaluation.worst > 1.4  # the Box has been learned: at most 1.5
+    again = evaluate(result.agent, 6, env=env)
+    np.testing.assert_array_equal(again.lengths, np.ones((1, 6)))
+    assert again.mean > 1.4
+    obs = {"action_mask": [0, 0, 1], "eye": [0, 0, 255]}
+    pick, place = result.agent.act(obs)
+    assert pick == 3
+    np.testing.assert_allclose(place, [1, 4], atol=0.5)
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_an_evaluation_keeps_to_the_masks_and_spaces_of_nested_environments(sample):
+    space = ACTIONS["nested"]
+    for masks, form in (("info", as_tree), ("key", as_tree), ("", as_tree)):
+        make = partial(Lawful, space, masks, form, True)  # raises for an action against the law
+        with quick_compiler():
+            env = proximax.make_env(make, 4)
+            result = evaluate(agent(env), 10, env=make, sample=sample)
+        np.testing.assert_array_equal(result.returns, result.lengths)
+        assert result.lengths.max() > 1
+    env = lawful_jax(space, masked=True, nested=True)  # pays -100
+    with quick_compiler():
+        result = evaluate(agent(env), 10, env=env, sample=sample)
+    np.testing.assert_array_equal(result.returns, result.lengths)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_trap_33_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
+    make = partial(Lawful, ACTIONS["nested"], "", as_tree, True)
+    with quick_compiler():
+        result = evaluate(agent(make()), 7, env=vector(make, 3, mode), seed=3)
+    expected = []
+    for seed, quota in zip(env_seeds(EVALUATION_SEED + 3, 3), (3, 2, 2)):
+        env = make()
+        env.reset(seed=seed)
+        for _ in range(quota):
+            expected.append(env.length)
+            while env.t < env.length:
+                env.step(
+                    {"aim": np.array([[3], [1]]), "arm": (np.zeros(2, np.float32), np.zeros(2, np.int8)), "turn": 0}
+                )
+            env.reset()
+    np.testing.assert_array_equal(result.lengths[0], expected)
+
+
+def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
+    make = partial(Lawful, ACTIONS["nested"], "info", as_tree, True)
+    with quick_compiler():
+        result = proximax.train(make, out=tmp_path / "run", num_envs=2, seeds=2, **QUICK)
+        again = evaluate(tmp_path / "run", 4, env=make)
+    np.testing.assert_array_equal(again.lengths.shape, (2, 4))
+    np.testing.assert_array_equal(again.returns, again.lengths)
+    assert result.agents[0].observation_space["obs"] == NESTED_OBS
+    with pytest.raises(CheckpointError, match="the policy's observation space is"):
+        evaluate(tmp_path / "run", 2, env=partial(Lawful, ACTIONS["nested"], "", as_tree, True))  # without masks
+    with pytest.raises(CheckpointError, match="the policy's action space is"):
+        evaluate(result.agent, 2, env=partial(Lawful, spaces.Discrete(13), "info", as_array, True))

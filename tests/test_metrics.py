@@ -1,31 +1,67 @@
 """Rows of metrics.jsonl: the table that explains them, counters, recent returns. TRAPS.md 27, 33."""
 
-import jax
-import numpy as np
+import json
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from proximax.algorithms import ALGORITHMS
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs.probe import constant
+from proximax.keys import seed_key
 from proximax.metrics import METRICS, RECENT_EPISODES, History
 from proximax.policy import make_policy
-from proximax.ppo import make_learner, seed_key
+from proximax.ppo import make_learner
+from proximax.update import RATIO_EDGES
 
 
 def add(history, episodes=0.0, return_sum=0.0, length_sum=0.0, steps=64.0, time_s=1.0, **more):
     """One update's rows; a number stands for all seeds."""
     values = {"episodes": episodes, "return_sum": return_sum, "length_sum": length_sum, "steps": steps, **more}
-    seeds = len(history.seeds)
-    return history.add({k: np.broadcast_to(np.asarray(v, np.float32), seeds) for k, v in values.items()}, time_s)
+    each = {k: np.asarray(v, np.float32) for k, v in values.items()}
+    return history.add({k: v if v.ndim else np.full(len(history.seeds), v) for k, v in each.items()}, time_s)
 
 
-def test_the_table_explains_exactly_what_a_learner_logs():
-    config = RunConfig("probe:constant", num_envs=2, ppo=PPOConfig(num_steps=4, minibatch_size=4, epochs=1))
-    env = constant()
+def logged(algo, env):
+    """What a learner logs: one row, found without compiling the update."""
+    config = RunConfig("probe", num_envs=2, algo=algo, ppo=PPOConfig(num_steps=4, minibatch_size=4, epochs=1))
     learner = make_learner(env, make_policy(env.observation_space, env.action_space, config.ppo), config)
-    _, metrics = jax.eval_shape(learner.step, learner.init(seed_key(0)))  # its names, without compiling the update
-    assert all(x.shape == () for x in metrics.values())
-    (row,) = History(0, 1).add({name: np.zeros(1, x.dtype) for name, x in metrics.items()}, 0.5)
+    _, metrics = jax.eval_shape(learner.step, learner.init(seed_key(0)))
+    shapes = {name: x.shape for name, x in metrics.items()}
+    assert shapes.pop("ratio_histogram") == (len(RATIO_EDGES) + 1,)
+    assert set(shapes.values()) == {()}
+    (row,) = History(0, 1).add({name: np.zeros((1, *x.shape), x.dtype) for name, x in metrics.items()}, 0.5)
+    json.dumps(row, allow_nan=False)
     assert list(row)[:3] == ["update", "seed", "steps"]
-    assert set(row) == set(METRICS)
+    return row
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_the_table_explains_exactly_what_a_learner_logs(algo):
+    missing = {"stuck_row"} | ({"step_share"} if algo != "trpo" else set())
+    if algo in ("reinforce", "npg", "trpo"):  # one step on the whole rollout: no KL before it
+        missing |= {"kl_k1", "kl_k3", "clip_fraction"}
+    assert set(logged(algo, constant())) == set(METRICS) - missing
+
+
+def test_an_action_mask_adds_a_row_and_nothing_else_is_ever_logged():
+    env = constant()
+    masked = lambda obs: {"obs": obs, "action_mask": jnp.ones(2, jnp.int8)}  # noqa: E731
+
+    def reset(key):
+        state, obs = env.reset(key)
+        return state, masked(obs)
+
+    def step(key, state, action):
+        state, s = env.step(key, state, action)
+        return state, s._replace(obs=masked(s.obs), final_obs=masked(s.final_obs))
+
+    space = spaces.Dict({"obs": env.observation_space, "action_mask": spaces.MultiBinary(2)})
+    row = logged("trpo", env._replace(reset=reset, step=step, observation_space=space))
+    assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} == set(METRICS)
     assert all(text.endswith(".") for text in METRICS.values())
 
 
@@ -47,6 +83,9 @@ def test_rows_are_plain_numbers_one_per_seed():
     again = add(history, steps=[64, 60])
     assert [(row["update"], row["steps"]) for row in again] == [(2, 128), (2, 120)]
     assert all(type(x) in (int, float) for x in rows[0].values())
+    counts = add(history, ratio_histogram=[[0, 3, 61], [1, 2, 57]])  # not a number but counts
+    assert [row["ratio_histogram"] for row in counts] == [[0, 3, 61], [1, 2, 57]]
+    assert {type(x) for row in counts for x in row["ratio_histogram"]} == {int}
 
 
 def test_without_an_episode_and_without_a_finite_number_there_is_none_and_no_nan():

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from proximax.keys import host_key
 from proximax.networks import ACTIVATIONS, mlp, orthogonal
-from proximax.types import host_key
 
 OBS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
@@ -41,7 +41,8 @@ def test_orthogonal_matrices_are_uniform():
 def test_gains_are_sqrt2_001_and_1_and_biases_zero(shared):
     params = mlp(2, (6, 4), shared_torso=shared).init(key(0), OBS[:1])
     for torso in ("actor", "critic")[: 1 if shared else 2]:
-        first, second = (weights(layer) for layer in params[torso])
+        (layers,) = params[torso]
+        first, second = (weights(layer) for layer in layers)
         np.testing.assert_allclose(first @ first.T, 2.0 * np.eye(3), atol=1e-5)
         np.testing.assert_allclose(second.T @ second, 2.0 * np.eye(4), atol=1e-5)
     policy, value = weights(params["policy_head"]), weights(params["value_head"])
@@ -53,13 +54,13 @@ def test_gains_are_sqrt2_001_and_1_and_biases_zero(shared):
 def test_a_shared_torso_has_no_critic_layers_and_separate_ones_differ():
     assert mlp(2, (4,), shared_torso=True).init(key(0), OBS[:1])["critic"] == []
     params = mlp(2, (4,)).init(key(0), OBS[:1])
-    assert np.abs(params["actor"][0]["w"] - params["critic"][0]["w"]).max() > 0.01
+    assert np.abs(params["actor"][0][0]["w"] - params["critic"][0][0]["w"]).max() > 0.01
 
 
 def test_the_key_decides_the_weights():
     one, same, other = (mlp(2).init(key(i), OBS[:1]) for i in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, one, same)
-    assert np.abs(one["actor"][0]["w"] - other["actor"][0]["w"]).max() > 0.01
+    assert np.abs(one["actor"][0][0]["w"] - other["actor"][0][0]["w"]).max() > 0.01
 
 
 def test_init_of_16_seeds_is_numpy_and_compiles_nothing():
@@ -100,7 +101,7 @@ def test_gradients_of_the_value_reach_the_actors_layers_only_through_a_shared_to
 def test_activations_against_hand_numbers(activation, at_1, at_minus_1):
     network = mlp(1, (1,), activation)
     params = jax.tree.map(np.ones_like, network.init(key(0), np.zeros((1, 1))))
-    params["actor"][0]["b"] = params["critic"][0]["b"] = np.zeros(1, np.float32)
+    params["actor"][0][0]["b"] = params["critic"][0][0]["b"] = np.zeros(1, np.float32)
     out, value = network.apply(params, np.array([[1.0], [-1.0]], np.float32))
     # heads: weight 1, bias 1
     np.testing.assert_allclose(out, [[1 + at_1], [1 + at_minus_1]], rtol=1e-5)
@@ -132,3 +133,32 @@ def test_observations_of_any_shape_are_flattened_row_by_row():
     params = network.init(key(0), images[:1])
     for a, b in zip(network.apply(params, images), network.apply(params, OBS)):
         np.testing.assert_array_equal(a, b)
+
+
+NESTED = {"a": OBS[:, :2], "b": (OBS[:, 2:], OBS.reshape(5, 3, 1))}  # leaves of 2, 1 and 3 x 1 numbers
+
+
+def test_a_nested_observation_is_one_vector_of_its_leaves():
+    network = mlp(2, (4,))
+    params = network.init(key(0), jax.tree.map(lambda x: x[:1], NESTED))
+    flat = np.concatenate([OBS[:, :2], OBS[:, 2:], OBS], axis=1)
+    for a, b in zip(network.apply(params, NESTED), network.apply(params, flat)):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_branch_torsos_see_one_leaf_each_and_their_features_stand_side_by_side(shared):
+    network = mlp(2, (4, 5), shared_torso=shared, branch_torsos=True)
+    params = network.init(key(0), jax.tree.map(lambda x: x[:1], NESTED))
+    for torso in ("actor", "critic")[: 1 if shared else 2]:
+        assert [[layer["w"].shape for layer in layers] for layers in params[torso]] == [
+            [(width, 4), (4, 5)] for width in (2, 1, 3)
+        ]
+    assert params["policy_head"]["w"].shape == (15, 2)
+    changed = {"a": NESTED["a"] + 1.0, "b": NESTED["b"]}
+    for part, other in (("policy_head", 0), ("value_head", 1)):
+        rest = params[part]["w"].copy()
+        rest[:5] = 0.0  # without the first leaf's features its value matters to nothing
+        blind = {**params, part: {**params[part], "w": rest}}
+        np.testing.assert_array_equal(network.apply(blind, NESTED)[other], network.apply(blind, changed)[other])
+        assert np.abs(network.apply(params, NESTED)[other] - network.apply(params, changed)[other]).max() > 1e-5

@@ -1,23 +1,32 @@
-"""Between network and environment: distributions, log σ's bounds, raw and clipped actions, what is refused."""
+"""Between network and environment: distributions, log σ's bounds, nested inputs, masks, what is refused."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from toys import ACTIONS, NESTED_OBS, at, places, quick_compiler, view
 
+from proximax.actions import LOG_STD_RANGE
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
-from proximax.maths.distributions import Categorical, Gaussian
+from proximax.keys import host_key
+from proximax.maths.distributions import Categorical, Gaussian, Joint
 from proximax.networks import Network
-from proximax.policy import LOG_STD_RANGE, make_policy
-from proximax.types import Moments, host_key
+from proximax.policy import choose, make_policy, policy_parameters
+from proximax.types import Moments
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
 ROWS = 3 * np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 FIRST = np.zeros(6, bool)
 KEY = host_key(np.array([0, 5], np.uint32))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quickly():
+    with quick_compiler():
+        yield
 
 
 def made(action_space, **settings):
@@ -91,7 +100,7 @@ def test_encode_uses_the_spaces_rules():
     np.testing.assert_array_equal(scaled, [[1, 0]])
     one_hot = make_policy(spaces.Discrete(3, start=1), BOX, PPOConfig())
     np.testing.assert_array_equal(one_hot.encode(None, np.array([1, 3])), [[1, 0, 0], [0, 0, 1]])
-    assert one_hot.init(KEY)["network"]["actor"][0]["w"].shape == (3, 64)
+    assert one_hot.init(KEY)["network"]["actor"][0][0]["w"].shape == (3, 64)
 
 
 def own(outputs, value_shape=()):
@@ -118,8 +127,146 @@ def test_outputs_of_the_wrong_shape_are_refused_in_words():
         wrong_value.init(KEY)
 
 
-def test_spaces_without_support_are_refused_before_any_network_is_made():
-    with pytest.raises(UsageError, match="observation space obs is a MultiBinary"):
-        make_policy(spaces.MultiBinary(3), BOX, PPOConfig())
-    with pytest.raises(UsageError, match="action space is a MultiDiscrete"):
-        make_policy(OBS, spaces.MultiDiscrete([2, 2]), PPOConfig())
+@pytest.mark.parametrize(("observation", "action"), [(spaces.Text(3), BOX), (OBS, spaces.Tuple((BOX, spaces.Text(3))))])
+def test_spaces_without_support_are_refused_before_any_network_is_made(observation, action):
+    def never(*_):
+        raise AssertionError("a network was made")
+
+    with pytest.raises(UsageError, match=r"(observation space|action space at action\[1\]) is a Text"):
+        make_policy(observation, action, PPOConfig(), Network(never, never))
+    with pytest.raises(UsageError, match="box_distribution = beta needs an action space with finite bounds"):
+        make_policy(OBS, spaces.Box(0.0, np.inf, (1,)), PPOConfig(box_distribution="beta"), Network(never, never))
+    masked = spaces.Dict(action_mask=spaces.MultiBinary(2), x=OBS)
+    with pytest.raises(UsageError, match=r"action_mask has 2 entries; the action space Discrete\(3\) needs 3"):
+        make_policy(masked, spaces.Discrete(3), PPOConfig(), Network(never, never))
+
+
+# ---------------------------------------------------------------- nested spaces
+
+SCRIPTS = np.array([[0, 1, 0.3], [2, 4, -0.7], [1, 6, 0.1]])
+NESTED_ROWS = jax.tree.map(lambda *x: np.stack(x), *map(view, SCRIPTS))
+WIDTHS = {"bits": 2, "dial": 4 + 9, "eye image": 4, "eye place": 8, "script": 3}  # in the order of the leaves
+MASKED = spaces.Dict(action_mask=spaces.MultiBinary(13), obs=NESTED_OBS)
+TURN = ACTIONS["nested"]  # its masks: aim 2 + 3, two bits 2 x 2, turn 4
+
+
+def shapes(layers):
+    return [layer["w"].shape for layer in layers]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_nested_observation_is_one_vector_or_a_torso_for_each_leaf(shared):
+    def layers(branch_torsos):
+        config = PPOConfig(hidden=(5, 7), branch_torsos=branch_torsos, shared_torso=shared)
+        policy = make_policy(NESTED_OBS, TURN, config)
+        params = policy.init(KEY)
+        dist, value, _ = policy.apply(params, (), policy.encode(None, NESTED_ROWS), np.ones(3, bool))
+        assert isinstance(dist, Joint)
+        assert [x.shape for x in dist.mode()] == [(3, 2), (3, 2), (3, 2), (3,)]
+        assert value.shape == (3,)
+        assert params["log_std"].shape == (2,)
+        return params["network"]
+
+    flat = layers(False)
+    assert [shapes(torso) for torso in flat["actor"]] == [[(sum(WIDTHS.values()), 5), (5, 7)]]
+    assert flat["policy_head"]["w"].shape == (7, 5 + 2 + 2 + 4)
+    apart = layers(True)
+    assert [shapes(torso) for torso in apart["actor"]] == [[(width, 5), (5, 7)] for width in WIDTHS.values()]
+    assert apart["policy_head"]["w"].shape == (5 * 7, 13)
+    assert apart["value_head"]["w"].shape == (5 * 7, 1)
+    for network in (flat, apart):
+        critic = [] if shared else [shapes(torso) for torso in network["actor"]]
+        assert [shapes(torso) for torso in network["critic"]] == critic
+
+
+def test_branch_torsos_see_one_leaf_each_and_change_nothing_for_a_flat_observation():
+    config = PPOConfig(hidden=(4,), branch_torsos=True)
+    policy = make_policy(NESTED_OBS, spaces.Discrete(2), config)
+    params = policy.init(KEY)
+
+    def value(params, obs):
+        return policy.apply(params, (), obs, np.ones(3, bool))[1].sum()
+
+    encoded = policy.encode(None, NESTED_ROWS)
+    blind = {**encoded, "eye": jax.tree.map(jnp.zeros_like, encoded["eye"])}
+    gradient = jax.grad(value)(params, blind)["network"]["critic"]
+    assert [bool(np.abs(torso[0]["w"]).max() > 0) for torso in gradient] == [True, True, False, False, True]
+    one = make_policy(OBS, BOX, PPOConfig(hidden=(4,)))
+    other = make_policy(OBS, BOX, PPOConfig(hidden=(4,), branch_torsos=True))
+    jax.tree.map(np.testing.assert_array_equal, one.init(KEY), other.init(KEY))
+
+
+def spying(outputs, seen):
+    """A network of ones own that notes what it was given."""
+
+    def init(key, obs):
+        seen.append(jax.tree.map(lambda x: x.shape, obs))
+        return {"w": np.zeros((1, outputs), np.float32)}
+
+    def apply(params, obs):
+        seen.append(jax.tree.map(lambda x: x.shape, obs))
+        first = jax.tree.leaves(obs)[0]
+        return jnp.zeros((first.shape[0], 1)) @ params["w"], jnp.zeros(first.shape[0])
+
+    return Network(init, apply)
+
+
+def given(rows):
+    """What a network is given of ``NESTED_OBS``, as shapes."""
+    leaf = {"bits": (rows, 2), "dial": (rows, 13), "script": (rows, 3)}
+    return {**leaf, "eye": ((rows, 2, 2, 1), (rows, 8))}
+
+
+def test_a_network_of_ones_own_is_given_the_nested_tree():
+    seen = []
+    policy = make_policy(NESTED_OBS, TURN, PPOConfig(), spying(13, seen))
+    policy.apply(policy.init(KEY), (), policy.encode(None, NESTED_ROWS), np.ones(3, bool))
+    assert seen == [given(1), given(1), given(3)]  # made, checked, used
+
+
+@pytest.mark.parametrize(("space", "shape"), [(NESTED_OBS, given), (OBS, lambda rows: (rows, 3))])
+def test_a_lone_entry_beside_the_mask_reaches_the_network_by_itself(space, shape):
+    seen = []
+    masked = spaces.Dict(action_mask=spaces.MultiBinary(13), only=space)
+    policy = make_policy(masked, TURN, PPOConfig(), spying(13, seen))
+    obs = {"action_mask": np.ones((3, 13), np.int8), "only": NESTED_ROWS if space is NESTED_OBS else ROWS[:3]}
+    policy.apply(policy.init(KEY), (), policy.encode(None, obs), np.ones(3, bool))
+    assert seen == [shape(1), shape(1), shape(3)]
+    two = spaces.Dict(action_mask=spaces.MultiBinary(13), a=OBS, b=OBS)
+    make_policy(two, TURN, PPOConfig(), spying(13, seen)).init(KEY)
+    assert seen[-1] == {"a": (1, 3), "b": (1, 3)}
+
+
+def test_masks_of_nested_actions_forbid_the_right_leaf():
+    policy = make_policy(MASKED, TURN, PPOConfig(hidden=(4,)))
+    params = policy.init(KEY)
+    # aim: only 4, only 3 (start 3 and 1); bits: only 1, only 0; turn: only 2 (start -1)
+    only = np.array([0, 1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1], np.int8)
+    obs = {"action_mask": np.tile(only, (3, 1)), "obs": NESTED_ROWS}
+    for sample in (False, True):
+        action, _ = choose(policy, sample, params, None, (), obs, np.ones(3, bool), KEY)
+        np.testing.assert_array_equal(action["aim"], np.tile([[4], [3]], (3, 1, 1)))
+        np.testing.assert_array_equal(action["arm"][1], np.tile([1, 0], (3, 1)))
+        np.testing.assert_array_equal(action["turn"], [2, 2, 2])
+    assert policy.stuck is not None
+    np.testing.assert_array_equal(policy.stuck(obs), [False] * 3)
+    obs["action_mask"][1, 12] = 0
+    np.testing.assert_array_equal(policy.stuck(obs), [False, True, False])
+    assert make_policy(NESTED_OBS, TURN, PPOConfig()).stuck is None
+
+
+def test_actions_of_every_leaf_have_the_spaces_form():
+    for name, space in ACTIONS.items():
+        policy = make_policy(OBS, space, PPOConfig(hidden=(4,)))
+        action, _ = choose(policy, True, policy.init(KEY), None, (), ROWS, FIRST, KEY)
+        for path, leaf in places(space):
+            assert at(action, path).shape == (6, *leaf.shape), name
+
+
+def test_the_policys_parameters_are_told_from_the_critics_in_nested_spaces_too():
+    policy = make_policy(MASKED, TURN, PPOConfig(hidden=(4,), branch_torsos=True))
+    params = policy.init(KEY)
+    obs = {"action_mask": np.ones((3, 13), np.int8), "obs": NESTED_ROWS}
+    used = policy_parameters(policy, params, None, obs, np.ones(3, bool))
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+    assert used == [not ("critic" in name or "value_head" in name) for name in names]

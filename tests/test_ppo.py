@@ -10,8 +10,9 @@ from toys import Fixed, Script, host_learner, vector
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import env_seeds, make_env, probe
 from proximax.envs.host import Groups, GymnasiumEnv
+from proximax.keys import seed_key, split_on_host
 from proximax.policy import make_policy
-from proximax.ppo import make_learner, seed_key, split_on_host, stack_seeds
+from proximax.ppo import make_learner, stack_seeds
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 
@@ -73,7 +74,7 @@ def test_many_seeds_side_by_side_do_not_deadlock(seeds):
     states = stack_seeds([learner.init(seed_key(i)) for i in range(seeds)])
     states, metrics = jax.jit(jax.vmap(learner.step))(states)
     assert metrics["steps"].shape == (seeds,)
-    weights = np.asarray(states.params["network"]["actor"][0]["w"])
+    weights = np.asarray(states.params["network"]["actor"][0][0]["w"])
     assert len(np.unique(weights[:, 0, 0])) == seeds
 
 

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from proximax.algorithms import ALGORITHMS
 from proximax.config import PPOConfig, RunConfig
 from proximax.errors import UsageError
-from proximax.presets import PRESETS, find_preset, preset_settings
+from proximax.presets import ALGORITHM_SETTINGS, PRESETS, find_preset, preset_settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -28,6 +29,35 @@ def test_every_preset_is_valid_and_says_what_to_expect_and_where_it_is_from(name
 def test_a_preset_is_found_by_its_environment_and_by_its_name(name):
     assert find_preset(PRESETS[name].env, None) == name
     assert find_preset("gymnasium:Other-v0", name) == name  # asked for by name, on any environment
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("name", [None, *PRESETS])
+def test_every_algorithm_goes_with_every_preset_and_with_none(name, algo):
+    settings, ppo = preset_settings(name, algo)
+    assert RunConfig(env="gymnasium:X-v0", algo=algo, ppo=ppo, **settings).check() is None
+    assert set(PRESETS[name].algos if name else {}) <= set(ALGORITHMS)
+
+
+def test_what_an_algorithm_sets_by_itself_over_defaults_and_presets():
+    assert set(ALGORITHM_SETTINGS) <= set(ALGORITHMS)
+    for name in (None, *PRESETS):  # CartPole's has minibatches of 256 and 20 epochs
+        a2c, penalty, reinforce = (preset_settings(name, algo)[1] for algo in ("a2c", "penalty", "reinforce"))
+        assert (a2c.epochs, a2c.minibatch_size) == (1, None)
+        assert (penalty.target_kl, penalty.kl_control) == (0.01, "beta")
+        assert reinforce.credit == "to-go"
+    assert preset_settings(None, "reinforce")[1] == PPOConfig(credit="to-go")
+    assert preset_settings(None, "trpo")[1] == preset_settings(None, "own:mine")[1] == PPOConfig()
+    assert preset_settings("cartpole", "own:mine") == preset_settings("cartpole")
+
+
+def test_a_preset_may_set_more_for_one_algorithm_which_wins(monkeypatch):
+    preset = PRESETS["cartpole"]._replace(algos={"a2c": {"learning_rate": 0.5, "minibatch_size": 128}})
+    monkeypatch.setitem(PRESETS, "cartpole", preset)
+    a2c = preset_settings("cartpole", "a2c")[1]
+    assert (a2c.learning_rate, a2c.minibatch_size, a2c.epochs) == (0.5, 128, 1)
+    assert a2c.gamma == preset.ppo.gamma
+    assert preset_settings("cartpole", "clip")[1] == preset.ppo
 
 
 def test_no_preset():

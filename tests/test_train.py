@@ -54,7 +54,9 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
     assert low <= result["return_iqm"] <= high
     rows = [json.loads(line, parse_constant=pytest.fail) for line in (cartpole.directory / "metrics.jsonl").open()]
     assert rows == cartpole.history
-    assert all(set(row) == set(METRICS) for row in rows)
+    assert all(set(row) == set(METRICS) - {"step_share", "stuck_row"} for row in rows)  # of trpo, of masks
+    counts, steps = ([row[name] for row in rows if row["seed"] == 1] for name in ("ratio_histogram", "steps"))
+    np.testing.assert_array_equal(np.cumsum(np.sum(counts, axis=1)), steps)  # every valid row is in the histogram
     assert [row["seed"] for row in rows[:4]] == [0, 1, 0, 1]
     assert rows[-1]["steps"] <= result["steps"] == max(row["steps"] for row in rows)
 
@@ -141,15 +143,34 @@ def test_callbacks_see_every_update_and_can_stop():
 
 
 def test_settings_come_from_preset_then_overrides():
-    config = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
+    config, own = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
+    assert own is None
     assert (config.preset, config.num_envs, config.ppo.epochs) == ("cartpole", 8, 20)
     assert (config.ppo.learning_rate, config.seeds) == (0.5, 3)
-    plain = resolve("CartPole-v1", "none", {})
+    plain, _ = resolve("CartPole-v1", "none", {})
     assert (plain.preset, plain.ppo.epochs) == (None, 10)
-    other = resolve("gymnax:CartPole-v1", "cartpole", {})
+    other, _ = resolve("gymnax:CartPole-v1", "cartpole", {})
     assert (other.env, other.ppo.epochs) == ("gymnax:CartPole-v1", 20)
     with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
         resolve("CartPole-v1", None, {"learning_rat": 0.5})
+
+
+def test_settings_come_from_preset_then_algorithm_then_overrides():
+    a2c, _ = resolve("CartPole-v1", None, {"algo": "a2c", "num_steps": 64})
+    assert (a2c.algo, a2c.preset, a2c.ppo.epochs, a2c.ppo.minibatch_size, a2c.ppo.num_steps) == (
+        "a2c",
+        "cartpole",
+        1,
+        None,
+        64,
+    )
+    assert a2c.check() is None
+    fixed, _ = resolve("CartPole-v1", "none", {"algo": "penalty", "target_kl": None})
+    assert (fixed.ppo.target_kl, fixed.ppo.kl_control) == (None, "beta")
+    mine = proximax.Algorithm("mine", lambda signals, rates: signals.advantage)
+    config, own = resolve("CartPole-v1", None, {"algo": mine})
+    assert (config.algo, own) == ("own:mine", mine)
+    assert config.ppo == resolve("CartPole-v1", None, {})[0].ppo
 
 
 class Fails(Script):

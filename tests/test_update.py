@@ -7,11 +7,24 @@ import pytest
 from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
+from proximax.algorithms import ALGORITHMS
 from proximax.config import PPOConfig
 from proximax.policy import make_policy
 from proximax.rollout import with_values
-from proximax.types import Moments, Transition
-from proximax.update import Batch, Progress, annealed, gradient_step, init_optimiser, make_batch, shuffle, update
+from proximax.types import Moments, TrainState, Transition
+from proximax.update import (
+    RATIO_EDGES,
+    Batch,
+    Progress,
+    Task,
+    annealed,
+    gradient_step,
+    init_optimiser,
+    joint_loss,
+    make_batch,
+    shuffle,
+    update,
+)
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 ACTIONS = {"discrete": spaces.Discrete(4), "continuous": spaces.Box(-1.0, 1.0, (2,), np.float32)}
@@ -39,11 +52,31 @@ def rollout(policy, params, moments=None, shape=(16, 4), seed=0):
     return with_values(policy, params, moments, transitions)
 
 
-def one_update(ppo, transitions, policy, params, moments=None, seed=1, updates=10):
-    learn = jax.jit(update, static_argnums=(0, 1))
-    rates = annealed(ppo, jnp.zeros(()), updates)
-    state = init_optimiser(ppo, params)
-    return learn(policy, ppo, params, state, moments, transitions, rates, jax.random.key(seed))
+def find(algo):
+    """A built-in algorithm by its name, or one of one's own as it is."""
+    return ALGORITHMS[algo] if isinstance(algo, str) else algo
+
+
+def state_of(ppo, params, moments=None, algo="clip", number=0):
+    """What an update reads of a state: the one before update ``number`` (from 0)."""
+    nothing = dict.fromkeys(("reward_scale", "rollout", "key"))
+    return TrainState(
+        params=params,
+        opt_state=init_optimiser(find(algo), ppo, params),
+        obs_moments=moments,
+        beta=jnp.asarray(ppo.beta, jnp.float32),
+        learning_rate=jnp.asarray(ppo.learning_rate, jnp.float32),
+        update=jnp.asarray(number),
+        **nothing,
+    )
+
+
+def one_update(ppo, transitions, policy, params, moments=None, seed=1, algo="clip", state=None):
+    """(parameters, optimiser's state, metrics) after one update, from ``state`` or from a fresh one."""
+    learn = jax.jit(update, static_argnums=(0, 1, 2))
+    state = state or state_of(ppo, params, moments, algo)
+    rates = annealed(ppo, state, 10)
+    return learn(find(algo), policy, ppo, state, transitions, rates, jax.random.key(seed))
 
 
 def setup(kind="discrete", moments=None, **settings):
@@ -164,15 +197,17 @@ def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update
 def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_are_below_it():
     ppo, policy, params, transitions = setup(target_kl=0.01)
     start, unravel = ravel_pytree(params)
-    rates = annealed(ppo, jnp.zeros(()), 10)
-    step = jax.jit(lambda progress, minibatch: gradient_step(policy, ppo, unravel, progress, None, minibatch, rates))
+    state = state_of(ppo, params)
+    objective = ALGORITHMS["clip"].objective
+    task = Task(objective, policy, ppo, None, transitions, annealed(ppo, state, 10), unravel)
+    step = jax.jit(lambda progress, minibatch: gradient_step(joint_loss, task, progress, minibatch))
     good = jax.tree.map(lambda x: x[:16], make_batch(ppo, transitions))
     bad = good._replace(log_prob=good.log_prob - 1.0)  # ratios of e: a KL of 0.7
-    progress = Progress(start, init_optimiser(ppo, params), jnp.zeros((), bool))
+    progress = Progress(start, state.opt_state, jnp.zeros((), bool))
     taken = []
     for minibatch in (good, bad, good):
         progress, stats = step(progress, minibatch)
-        taken.append(float(stats.taken))
+        taken.append(float(stats["taken"]))
         after = progress.params if len(taken) == 1 else after
     assert taken == [1, 0, 0]
     assert jnp.abs(after - start).max() > 1e-5
@@ -194,17 +229,19 @@ def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
 
 def test_trap_25_four_updates_anneal_with_1_075_05_025():
     ppo = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both")
-    rates = [annealed(ppo, jnp.array(i), 4) for i in range(4)]
+    at = lambda ppo, i: annealed(ppo, state_of(ppo, np.zeros(1), number=i), 4)  # noqa: E731
+    rates = [at(ppo, i) for i in range(4)]
     np.testing.assert_allclose([float(r.learning_rate) for r in rates], [0.4, 0.3, 0.2, 0.1], rtol=1e-6)
     np.testing.assert_allclose([float(r.epsilon) for r in rates], [0.2, 0.15, 0.1, 0.05], rtol=1e-6)
-    only = {name: annealed(PPOConfig(anneal=name), jnp.array(2), 4) for name in ("none", "learning_rate", "epsilon")}
+    assert {float(r.beta) for r in rates} == {1.0}
+    only = {name: at(PPOConfig(anneal=name), 2) for name in ("none", "learning_rate", "epsilon")}
     assert [float(r.learning_rate / 3e-4) for r in only.values()] == pytest.approx([1, 0.5, 1])
     assert [float(r.epsilon / 0.2) for r in only.values()] == pytest.approx([1, 1, 0.5])
 
 
 def test_trap_26_every_row_is_used_once_per_epoch_in_another_order_each_time():
     rows = jnp.arange(64)
-    batch = Batch(obs=rows, first=rows, action=rows, log_prob=rows, value=rows, advantage=rows, target=rows, valid=rows)
+    batch = Batch(*[rows] * len(Batch._fields))
     orders = [np.asarray(shuffle(batch, 16, jax.random.key(i)).valid).ravel() for i in range(4)]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(64))
@@ -252,9 +289,28 @@ def test_every_switch_changes_the_update():
         "target_kl": 1e-9,
         "standardise_advantage": False,
         "recompute_advantage": True,
+        "credit": "to-go",
         "adam_epsilon": 1e-2,
     }
     for name, value in changes.items():
         after, *_ = one_update(PPOConfig(**{**vars(base), name: value}), transitions, policy, params)
         moved = max(float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(after), jax.tree.leaves(reference)))
         assert moved > 1e-7, name
+
+
+def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_valid_rows():
+    ppo, policy, params, transitions = setup("continuous", minibatch_size=32, learning_rate=0.01)
+    transitions = transitions._replace(valid=transitions.valid.at[5].set(0.0))
+    after, _, metrics = one_update(ppo, transitions, policy, params)
+    rows = transitions.obs.reshape(-1, 3)
+    old, new = (policy.apply(p, (), rows, jnp.zeros(64, bool))[0] for p in (params, after))
+    keep = np.asarray(transitions.valid).ravel() > 0
+    assert float(metrics["kl"]) == pytest.approx(float(np.mean(old.kl(new)[keep])), rel=1e-4)
+    assert abs(np.mean(old.kl(new)[keep]) - np.mean(new.kl(old)[keep])) > 0.01  # the other direction is another number
+    ratio = np.exp(new.log_prob(transitions.action.reshape(64, 2)) - transitions.log_prob.ravel())[keep]
+    np.testing.assert_allclose(RATIO_EDGES, np.arange(0.5, 1.5001, 0.05), rtol=1e-6)
+    expected, _ = np.histogram(ratio, [-np.inf, *RATIO_EDGES, np.inf])
+    np.testing.assert_array_equal(metrics["ratio_histogram"], expected)
+    assert metrics["ratio_histogram"].sum() == metrics["steps"] == 60
+    assert (metrics["ratio_histogram"] > 0).sum() >= 8  # spread out, below and above 1
+    assert min(expected[0], expected[-1]) > 0

@@ -18,7 +18,7 @@ class JaxEnv(NamedTuple):
     """
 
     reset: Callable[[Key], tuple[PyTree, PyTree]]
-    step: Callable[[Key, PyTree, jax.Array], tuple[PyTree, Step]]
+    step: Callable[[Key, PyTree, PyTree], tuple[PyTree, Step]]
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
 
@@ -28,6 +28,7 @@ class HostEnv(Protocol):
 
     Every autoreset mode comes out as the same ``Step``: ``final_obs`` before the reset, ``first`` where ``obs`` opens
     an episode, ``valid`` 0 where the step was only a reset. ``step`` may reuse the arrays it returns at its next call.
+    Observations and actions of nested spaces are trees (``dict``, ``tuple``) of arrays ``[num_envs, ...]``.
     """
 
     num_envs: int
@@ -35,11 +36,11 @@ class HostEnv(Protocol):
     action_space: spaces.Space[Any]
     notes: list[str]  # what the user should know about them
 
-    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+    def reset(self, seeds: Sequence[int]) -> PyTree:
         """Start new episodes, environment ``i`` seeded with ``seeds[i]``; returns their observations."""
         ...
 
-    def step(self, action: np.ndarray) -> Step:
+    def step(self, action: PyTree) -> Step:
         """Send one action to each environment."""
         ...
 

@@ -4,21 +4,23 @@ The only module where other people's ``done``-shaped APIs are taken apart.
 """
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
-from proximax.errors import EnvironmentFault, ProximaxError, UsageError
-from proximax.spaces import check_action_space, check_observation_space, obs_dtype
-from proximax.types import Step
+from proximax.envs.tryout import environment_fault, try_out
+from proximax.errors import EnvironmentFault, UsageError
+from proximax.masks import MASK, ravel_masks, with_mask
+from proximax.observations import store
+from proximax.spaces import flatten, leaves, nest
+from proximax.types import PyTree, Step
 
 MODES: dict[str, AutoresetMode] = {
     "next_step": AutoresetMode.NEXT_STEP,
@@ -27,45 +29,72 @@ MODES: dict[str, AutoresetMode] = {
 }
 # One process per environment costs about 0.1 ms a step; below this step time the plain loop is faster.
 ASYNC_STEP_SECONDS = 2e-3
-OLD_API = (
-    "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 "
-    'is needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
-)
 
 
 class GymnasiumEnv:
-    """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent."""
+    """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], autoreset: Autoreset = "auto") -> None:
+    ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look.
+    """
+
+    def __init__(
+        self, env: VectorEnv[Any, Any, Any], autoreset: Autoreset = "auto", masked: bool | None = None
+    ) -> None:
         self.env = env
         self.num_envs = env.num_envs
-        self.observation_space: spaces.Space[Any] = env.single_observation_space
         self.action_space: spaces.Space[Any] = env.single_action_space
         self.mode = autoreset_mode(env, autoreset)
-        self._dtype = env.action_space.dtype
+        self._space: spaces.Space[Any] = env.single_observation_space
+        self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
         self.notes: list[str] = []  # what the user should know about these environments
+        mask = self._look_for_mask() if masked is None or masked else None
+        self._masked = mask is not None
+        self.observation_space = self._space
+        if mask is not None:
+            self.observation_space = with_mask(self._space, mask.shape[1])
 
-    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+    def _look_for_mask(self) -> np.ndarray | None:
+        """The masks of a first reset, if there are any."""
+        try:
+            _, info = self.env.reset(seed=0)
+        except Exception as error:
+            raise environment_fault("reset", error, 0) from error
+        return ravel_masks(info[MASK], self.num_envs) if MASK in info else None
+
+    def reset(self, seeds: Sequence[int]) -> PyTree:
         """New episodes; a vector environment with one generator for all its environments gets the first seed."""
         each = isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
         return self._reset(seed=list(seeds) if each else seeds[0])
 
-    def _reset(self, **how: Any) -> np.ndarray:
+    def _reset(self, **how: Any) -> PyTree:
         try:
-            obs, _ = self.env.reset(**how)
+            obs, info = self.env.reset(**how)
+            self._last[:] = False
+            return jax.tree.map(np.array, self._observed(obs, info))
+        except EnvironmentFault:
+            raise
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
-        self._last[:] = False
-        return np.array(obs, obs_dtype(self.observation_space))
 
-    def step(self, action: Any) -> Step:
+    def _observed(self, obs: Any, info: dict[str, Any]) -> PyTree:
+        """Observations as they are stored, with their mask."""
+        obs = store(self._space, obs)
+        if not self._masked:
+            return obs
+        if MASK not in info:
+            raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
+        mask = ravel_masks(info[MASK], self.num_envs)
+        return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
+
+    def step(self, action: PyTree) -> Step:
         """One step in any autoreset mode."""
         try:
-            obs, reward, terminated, truncated, info = self.env.step(action.astype(self._dtype, copy=False))
+            obs, reward, terminated, truncated, info = self.env.step(self._sent(action))
             self._steps += 1
+            obs = self._observed(obs, info)
             last = terminated | truncated
             if self.mode is AutoresetMode.NEXT_STEP:
                 # The step after an end ignored the action: its row is no transition, its observation a first one.
@@ -82,11 +111,19 @@ class GymnasiumEnv:
             raise environment_fault("step", error, self._steps) from error
         return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
 
-    def _reset_ended(self, obs: np.ndarray, last: np.ndarray, info: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _sent(self, action: PyTree) -> PyTree:
+        """Actions in the environment's own dtypes."""
+        each = flatten(self.action_space, action)
+        cast = [x.astype(dtype, copy=False) for x, dtype in zip(each, self._dtypes)]
+        return nest(self.action_space, iter(cast))
+
+    def _reset_ended(self, obs: PyTree, last: np.ndarray, info: dict[str, Any]) -> tuple[PyTree, PyTree]:
         """(observations to act on, observations before the reset) at a step with ends."""
-        final_obs = np.array(obs)
+        final_obs = jax.tree.map(np.array, obs)
         if self.mode is AutoresetMode.DISABLED:
-            obs, _ = self.env.reset(options={"reset_mask": last.copy()})
+            obs = self._observed(*self.env.reset(options={"reset_mask": last.copy()}))
+            if self._masked:  # the reset's info has the masks of the environments that it reset
+                obs[MASK] = np.where(last[:, None], obs[MASK], final_obs[MASK])
             return obs, final_obs
         given = info.get("final_obs", info.get("final_observation"))
         if given is None:
@@ -94,8 +131,10 @@ class GymnasiumEnv:
                 f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
                 "'final_obs', which same-step autoreset must give. Name the mode it really has with --autoreset"
             )
+        reached = flatten(self._space, final_obs["obs"] if self._masked else final_obs)
         for i in np.flatnonzero(last):
-            final_obs[i] = given[i]
+            for array, value in zip(reached, flatten(self._space, given[i])):
+                array[i] = value
         return obs, final_obs
 
     def close(self) -> None:
@@ -108,9 +147,9 @@ class EnvPoolEnv(GymnasiumEnv):
 
     def __init__(self, make: Callable[[Sequence[int]], VectorEnv[Any, Any, Any]], num_envs: int) -> None:
         self._make = make
-        super().__init__(make(range(num_envs)))
+        super().__init__(make(range(num_envs)), masked=False)
 
-    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+    def reset(self, seeds: Sequence[int]) -> PyTree:
         """A new pool with these seeds."""
         self.env.close()
         self.env = self._make(seeds)
@@ -128,21 +167,25 @@ class Groups:
         self.notes = envs[0].notes
         self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
 
-    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+    def reset(self, seeds: Sequence[int]) -> PyTree:
         """Reset each group with its share of the seeds."""
         parts = np.split(np.asarray(seeds), self._ends)
-        return np.concatenate([env.reset([int(s) for s in part]) for env, part in zip(self.envs, parts)])
+        return _concatenate([env.reset([int(s) for s in part]) for env, part in zip(self.envs, parts)])
 
-    def step(self, action: np.ndarray) -> Step:
+    def step(self, action: PyTree) -> Step:
         """Step each group with its share of the actions."""
-        steps = [env.step(part) for env, part in zip(self.envs, np.split(action, self._ends))]
-        parts: list[Any] = [np.concatenate(part) for part in zip(*steps)]
-        return Step(*parts)
+        arrays, structure = jax.tree.flatten(action)
+        shares = zip(*(np.split(x, self._ends) for x in arrays))
+        return _concatenate([env.step(jax.tree.unflatten(structure, part)) for env, part in zip(self.envs, shares)])
 
     def close(self) -> None:
         """Close every group."""
         for env in self.envs:
             env.close()
+
+
+def _concatenate(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
@@ -164,7 +207,7 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> Autorese
 
 def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> GymnasiumEnv:
     """``num_envs`` copies of one environment, stepped in this process or, where a step is slow, each in its own."""
-    seconds, notes = try_out(make)
+    seconds, masked, notes = try_out(make)
     fns = [make] * num_envs
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
@@ -174,86 +217,6 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> Gym
         vector: Any = AsyncVectorEnv(fns, context="forkserver", autoreset_mode=mode)
     else:
         vector = SyncVectorEnv(fns, autoreset_mode=mode)
-    env = GymnasiumEnv(vector)
+    env = GymnasiumEnv(vector, masked=masked)
     env.notes = notes
     return env
-
-
-def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> tuple[float, list[str]]:
-    """A few random steps of a fresh environment: (least seconds of a step, what to tell the user).
-
-    Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
-    """
-    env = _guarded("its constructor", make)
-    check_observation_space(env.observation_space)
-    check_action_space(env.action_space)
-    _guarded("reset", _reset_one, env)
-    env.action_space.seed(0)
-    times: list[float] = []
-    outside = 0
-    while len(times) < 3 or (sum(times) < budget and len(times) < 50):
-        before = time.perf_counter()
-        obs, _, terminated, truncated, _ = _guarded("step", _step_one, env)
-        times.append(time.perf_counter() - before)
-        check_observation(obs, env.observation_space)
-        outside += not env.observation_space.contains(np.asarray(obs, env.observation_space.dtype))
-        if terminated or truncated:
-            _guarded("reset", _reset_one, env)
-    env.close()
-    notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
-    return min(times), notes
-
-
-def _reset_one(env: gymnasium.Env[Any, Any]) -> None:
-    obs, _ = env.reset(seed=0)
-    check_observation(obs, env.observation_space)
-
-
-def _step_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, ...]:
-    obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
-    return obs, reward, terminated, truncated, info
-
-
-def _guarded(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """``call(*arguments)``, with what it raises named as the environment's fault."""
-    try:
-        return call(*arguments)
-    except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
-        raise
-    except Exception as error:
-        raise environment_fault(what, error, 0) from error
-
-
-def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
-    """Refuse an observation of another shape than its space, or one that cannot be stored in the space's dtype."""
-    array = np.asarray(obs)
-    if array.shape != space.shape:
-        raise EnvironmentFault(f"the observation has shape {array.shape}, its space {space} says {space.shape}")
-    if space.dtype is not None and not np.can_cast(array.dtype, space.dtype, "same_kind"):
-        raise EnvironmentFault(f"the observation is of {array.dtype}, which {space} cannot hold without loss")
-
-
-def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
-    """Whether two resets with the same seeds give different first observations."""
-    before = env.reset(seeds)
-    return not np.array_equal(before, env.reset(seeds), equal_nan=True)
-
-
-def environment_fault(what: str, error: BaseException, step: int) -> EnvironmentFault:
-    """The fault for an exception that an environment raised."""
-    text = str(error)
-    if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
-        return EnvironmentFault(OLD_API)
-    index = failing_index(error.__traceback__)
-    where = f"environment {index}" if index is not None else "the environment"
-    return EnvironmentFault(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
-
-
-def failing_index(trace: TracebackType | None) -> int | None:
-    """Which environment of a ``SyncVectorEnv`` was being stepped or reset in this traceback."""
-    while trace is not None:
-        frame = trace.tb_frame
-        if isinstance(frame.f_locals.get("self"), SyncVectorEnv) and isinstance(frame.f_locals.get("i"), int):
-            return int(frame.f_locals["i"])
-        trace = trace.tb_next
-    return None

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from proximax.envs.base import JaxEnv
 from proximax.errors import DependencyError, UsageError
+from proximax.spaces import Space, flatten, leaves, nest
 from proximax.types import Key, PyTree, Step
 
 
@@ -37,33 +38,38 @@ def from_gymnax(env: Any, params: Any) -> JaxEnv:
         raise DependencyError('gymnax >= 1.0 is needed (older ones hide time limits): pip install "gymnax>=1.0"')
     observation_space = to_gymnasium(env.observation_space(params), "observation")
     action_space = to_gymnasium(env.action_space(params), "action")
-    dtype = jnp.uint8 if observation_space.dtype == np.uint8 else None
 
-    def reset(key: Key) -> tuple[PyTree, jax.Array]:
+    def reset(key: Key) -> tuple[PyTree, PyTree]:
         obs, state = env.reset(key, params)
-        return state, _observation(obs, dtype)
+        return state, _observation(observation_space, obs)
 
-    def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
+    def step(key: Key, state: PyTree, action: PyTree) -> tuple[PyTree, Step]:
         obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
         last = terminated | truncated
-        final_obs = _observation(info["final_observation"], dtype)
+        obs, final_obs = (_observation(observation_space, x) for x in (obs, info["final_observation"]))
         reward = jnp.asarray(reward, jnp.float32).reshape(())
-        return state, Step(_observation(obs, dtype), final_obs, reward, terminated, truncated, last, jnp.ones(()))
+        return state, Step(obs, final_obs, reward, terminated, truncated, last, jnp.ones(()))
 
     return JaxEnv(reset, step, observation_space, action_space)
 
 
-def _observation(obs: Any, dtype: Any) -> jax.Array:
+def _observation(space: Space, obs: Any) -> PyTree:
     """Flags and floats as float32; whatever the space stores as integers stays so."""
-    obs = jnp.asarray(obs)
-    if dtype is not None or jnp.issubdtype(obs.dtype, jnp.integer):
-        return obs
-    return obs.astype(jnp.float32)
+    each = zip(leaves(space), flatten(space, obs))
+    return nest(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in each]))
 
 
-def to_gymnasium(space: Any, what: str) -> spaces.Space[Any]:
+def _leaf(x: jax.Array, image: bool) -> jax.Array:
+    return x if image or jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float32)
+
+
+def to_gymnasium(space: Any, what: str) -> Space:
     """Gymnax's space as Gymnasium's."""
     kind = type(space).__name__
+    if kind == "Dict":
+        return spaces.Dict({key: to_gymnasium(part, what) for key, part in space.spaces.items()})
+    if kind == "Tuple":
+        return spaces.Tuple([to_gymnasium(part, what) for part in space.spaces])
     if kind == "Discrete":
         return spaces.Discrete(int(space.n))
     if kind == "Box":
@@ -71,4 +77,4 @@ def to_gymnasium(space: Any, what: str) -> spaces.Space[Any]:
         low = np.broadcast_to(np.asarray(space.low, dtype), space.shape)
         high = np.broadcast_to(np.asarray(space.high, dtype), space.shape)
         return spaces.Box(low, high, dtype=dtype)
-    raise UsageError(f"the {what} space is gymnax's {kind}. Supported: Discrete, Box")
+    raise UsageError(f"the {what} space is gymnax's {kind}. Supported: Discrete, Box, Dict, Tuple")

@@ -1,17 +1,18 @@
-"""Episode ends on host environments: TRAPS.md 1 to 7, 17, 32, 33, 34."""
+"""Episode ends on host environments, flat and nested: TRAPS.md 1 to 7, 17, 32, 33, 34."""
 
-import threading
 import time
+from functools import partial
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
-from toys import Fixed, Script, valid_rows, vector
+from toys import ACTIONS, NESTED_OBS, Fixed, Lawful, Script, at, places, valid_rows, vector, view
 
 from proximax.envs import env_seeds, make_env
-from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, autoreset_mode, ignores_seed, try_out, vectorise
+from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, autoreset_mode, vectorise
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.rollout import Acted, collect, host_buffers, host_state
 
@@ -287,60 +288,12 @@ def test_an_environment_that_raises_is_named_with_its_step():
     ) as info:
         roll(env, 5)
     assert isinstance(info.value.__cause__, ZeroDivisionError)
-    env = GymnasiumEnv(SyncVectorEnv([lambda: Raises("reset")], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.raises(EnvironmentFault, match="environment 0 raised in reset at step 0: ValueError: no level loaded"):
+    text = "environment 0 raised in reset at step 0: ValueError: no level loaded"
+    env = GymnasiumEnv(SyncVectorEnv([lambda: Raises("reset")], autoreset_mode=AutoresetMode.SAME_STEP), masked=False)
+    with pytest.raises(EnvironmentFault, match=text):
         env.reset([0])
-
-
-class OldReset(Script):
-    def reset(self, *, seed=None, options=None):
-        return super().reset(seed=seed)[0]
-
-
-class OldStep(Script):
-    def step(self, action):
-        obs, reward, terminated, truncated, info = super().step(action)
-        return obs, reward, terminated or truncated, info
-
-
-@pytest.mark.parametrize("make", [OldReset, OldStep])
-def test_the_old_gym_api_is_answered_with_the_line_that_wraps_it(make):
-    with pytest.raises(EnvironmentFault, match=r"Gymnasium >= 1.0 is needed.*shimmy"):
-        vectorise(make, 2)
-
-
-def test_an_environment_that_ignores_its_seed_is_noticed():
-    class Deaf(Script):
-        def reset(self, *, seed=None, options=None):
-            return super().reset(seed=None)
-
-    assert ignores_seed(vectorise(Deaf, 2), [1, 2])
-    assert not ignores_seed(vectorise(Script, 2), [1, 2])
-
-
-def test_trying_out_measures_a_step_and_leaves_no_thread_behind():
-    threads = threading.active_count()
-    seconds, notes = try_out(Slow)
-    assert 0.004 <= seconds < 0.1
-    assert notes == []
-    assert threading.active_count() == threads
-
-
-def test_observations_unlike_their_space_are_refused_or_told():
-    class Shape(Script):
-        observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-
-    class Lossy(Script):
-        observation_space = spaces.Box(0, 255, (3,), np.uint8)
-
-    class Outside(Script):
-        observation_space = spaces.Box(-0.1, 0.1, (3,), np.float32)
-
-    with pytest.raises(EnvironmentFault, match=r"has shape \(3,\), its space .* says \(2,\)"):
-        vectorise(Shape, 2)
-    with pytest.raises(EnvironmentFault, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):
-        vectorise(Lossy, 2)
-    assert "lie outside the bounds of their space" in vectorise(Outside, 2).notes[0]
+    with pytest.raises(EnvironmentFault, match=text):  # it looks for masks
+        GymnasiumEnv(env.env)
 
 
 def test_cartpole_uses_its_own_vector_version():
@@ -349,3 +302,140 @@ def test_cartpole_uses_its_own_vector_version():
     assert isinstance(make_env("CartPole-v1", 4, groups=2), Groups)
     assert isinstance(make_env("Acrobot-v1", 2).env, SyncVectorEnv)
     assert isinstance(gymnasium.make("CartPole-v1").action_space, spaces.Discrete)
+
+
+# ---------------------------------------------------------------- nested observations and actions
+
+NESTED = partial(Lawful, ACTIONS["nested"], nested=True)  # raises for an action of other types or form
+
+
+def nested_actions(num_envs):
+    """Some action of the nested space for each environment, in wider types than its own."""
+    aim, arm, turn = np.array([[3], [1]]), (np.zeros(2), np.array([1, 0])), np.array(2)
+    return jax.tree.map(lambda x: np.tile(x, (num_envs, *[1] * x.ndim)), {"aim": aim, "arm": arm, "turn": turn})
+
+
+def nested_rows(env, steps, seeds):
+    """Of each environment (obs, final_obs, first, terminated, truncated) of its valid steps, observations as trees."""
+    obs, first = env.reset(seeds), np.ones(env.num_envs, bool)
+    rows = [[] for _ in seeds]
+    for _ in range(steps):
+        before = jax.tree.map(np.array, obs)
+        s = env.step(nested_actions(env.num_envs))
+        for i in np.flatnonzero(s.valid):
+            one, final = (jax.tree.map(lambda x, i=i: np.array(x[i]), tree) for tree in (before, s.final_obs))
+            rows[i].append((one, final, bool(first[i]), bool(s.terminated[i]), bool(s.truncated[i])))
+        obs, first = s.obs, np.array(s.first)
+    return rows
+
+
+def plain(tree):
+    return jax.tree.map(lambda x: np.asarray(x).tolist(), tree)
+
+
+def test_trap_04_every_autoreset_mode_gives_the_same_nested_transitions():
+    found = [nested_rows(GymnasiumEnv(vector(NESTED, 3, mode)), 60, env_seeds(5, 3)) for mode in MODES]
+    for rows in zip(*found):
+        shortest = min(map(len, rows))
+        assert shortest > 40
+        assert plain(rows[0][:shortest]) == plain(rows[1][:shortest]) == plain(rows[2][:shortest])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trap_02_every_leaf_of_a_nested_final_obs_is_that_before_the_reset(mode):
+    for rows in nested_rows(GymnasiumEnv(vector(NESTED, 2, mode)), 60, [1, 2]):
+        assert sum(terminated or truncated for *_, terminated, truncated in rows) > 8
+        for obs, final, first, *_ in rows:
+            script = final["script"]
+            assert script[:2].tolist() == [obs["script"][0], obs["script"][1] + 1]  # same episode, next step
+            assert plain(final) == plain(view(script))  # and so for every leaf
+            assert first == (obs["script"][1] == 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trap_32_nested_observations_come_as_plain_trees_in_the_stored_types(mode):
+    env = GymnasiumEnv(vector(NESTED, 2, mode))
+    assert env.observation_space == NESTED_OBS
+    trees = [env.reset([1, 2])]
+    for _ in range(12):
+        s = env.step(nested_actions(2))
+        trees += [s.obs, s.final_obs]
+    types = {"bits": np.int8, "dial": np.int64, "script": np.float32}
+    for tree in trees:
+        assert type(tree) is dict
+        assert type(tree["eye"]) is tuple
+        assert {key: tree[key].dtype for key in types} == types
+        assert [x.dtype for x in tree["eye"]] == [np.uint8, np.int32]
+        assert [at(tree, path).shape for path, _ in places(NESTED_OBS)] == [
+            (2, *leaf.shape) for _, leaf in places(NESTED_OBS)
+        ]
+
+
+def test_nested_groups_share_nothing():
+    def make():
+        return GymnasiumEnv(vector(NESTED, 2, AutoresetMode.SAME_STEP))
+
+    together = nested_rows(Groups([make(), make()]), 20, [1, 2, 3, 4])
+    alone = nested_rows(make(), 20, [1, 2]) + nested_rows(make(), 20, [3, 4])
+    assert plain(together) == plain(alone)
+
+
+def test_nested_environments_run_in_processes_of_their_own_too():
+    slow = vectorise(SlowNested, 2)
+    try:
+        assert isinstance(slow.env, AsyncVectorEnv)
+        mine = nested_rows(slow, 12, [1, 2])
+    finally:
+        slow.close()
+    cheap = vectorise(NESTED, 2)
+    assert isinstance(cheap.env, SyncVectorEnv)
+    assert plain(mine) == plain(nested_rows(cheap, 12, [1, 2]))
+
+
+class SlowNested(Lawful):
+    def __init__(self):
+        super().__init__(ACTIONS["nested"], nested=True)
+
+    def step(self, action):
+        time.sleep(0.004)
+        return super().step(action)
+
+
+def test_trap_05_nested_buffers_that_the_environment_reuses_are_copied():
+    class Reuses(Lawful):
+        """Writes every observation into the same arrays."""
+
+        kept = None
+
+        def _obs(self):
+            obs = super()._obs()
+            if self.kept is None:
+                self.kept = jax.tree.map(np.array, obs)
+            jax.tree.map(lambda old, new: np.copyto(old, new), self.kept, jax.tree.map(np.asarray, obs))
+            return self.kept
+
+    env = vectorise(partial(Reuses, ACTIONS["nested"], nested=True), 2)
+    for rows in nested_rows(env, 30, [1, 2]):
+        for obs, final, *_ in rows:
+            assert final["script"][:2].tolist() == [obs["script"][0], obs["script"][1] + 1]
+            assert plain(final) == plain(view(final["script"]))
+
+
+def test_collect_fills_buffers_of_every_leaf():
+    env = GymnasiumEnv(vector(NESTED, 2, AutoresetMode.NEXT_STEP))
+    obs = env.reset([1, 2])
+    zeros = np.zeros((1, 2))
+    state = host_state(jax.tree.map(lambda x: x[None], obs), zeros == 0, (), zeros, zeros)
+    action = jax.tree.map(lambda x: x[None], nested_actions(2))
+    buffers = host_buffers(30, state, (np.zeros((1, 2, 4), np.int32), np.zeros((1, 2), np.float32)))
+    acted = Acted((np.ones((1, 2, 4), np.int32), np.full((1, 2), 7.0)), np.zeros((1, 2), np.float32), action, ())
+    _, rollout, _ = collect(env, lambda *_: acted, state, buffers)
+    expected = nested_rows(GymnasiumEnv(vector(NESTED, 2, AutoresetMode.NEXT_STEP)), 30, [1, 2])
+    for i in range(2):
+        keep = rollout.valid[:, 0, i] > 0
+        for name, column in (("obs", 0), ("final_obs", 1)):
+            found = jax.tree.map(lambda x, i=i, keep=keep: x[keep, 0, i], getattr(rollout, name))
+            hand = jax.tree.map(lambda *x: np.stack(x), *(row[column] for row in expected[i]))
+            jax.tree.map(np.testing.assert_array_equal, found, hand)
+    assert [x.shape for x in rollout.action] == [(30, 1, 2, 4), (30, 1, 2)]
+    assert all((x == value).all() for x, value in zip(rollout.action, (1, 7)))

@@ -7,8 +7,9 @@ import pytest
 
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import probe
+from proximax.keys import seed_key
 from proximax.policy import make_policy
-from proximax.ppo import make_learner, seed_key, stack_seeds
+from proximax.ppo import make_learner, stack_seeds
 
 GAMMA = 0.9
 PPO = PPOConfig(

@@ -1,0 +1,131 @@
+"""From an environment's observations to the network's input: how they are stored, normalised and encoded.
+
+A nested space (``Dict``, ``Tuple``) gives a tree of arrays of the same form. An entry ``action_mask`` at the top of a
+``Dict`` is no input of the network: it says which actions are allowed (``proximax.masks``).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.masks import MASK, has_mask
+from proximax.maths.running import init_moments, normalise, update_moments
+from proximax.spaces import Space, branches, check_leaves, flatten, leaves, nest
+from proximax.types import Array, Moments, PyTree
+
+OBS_CLIP = 10.0  # normalised observations are cut to ±10 (Huang et al. 2022, continuous-action detail 7)
+SUPPORTED = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def check_observation_space(space: Space) -> None:
+    """Refuse a space without support, naming the place inside it."""
+    check_leaves(space, "observation", SUPPORTED)
+
+
+def seen(space: Space, tree: PyTree) -> PyTree:
+    """``tree`` (the space itself as a ``dict``, moments or observations) without the mask; a lone entry by itself."""
+    if tree is None or not has_mask(space):
+        return tree
+    assert isinstance(space, spaces.Dict)
+    rest = {key: tree[key] for key in space.spaces if key != MASK}
+    return rest if len(rest) > 1 else next(iter(rest.values()))
+
+
+def seen_space(space: Space) -> Space:
+    """The space of what the network sees."""
+    if not has_mask(space):
+        return space
+    assert isinstance(space, spaces.Dict)
+    rest = seen(space, space.spaces)
+    return spaces.Dict(rest) if isinstance(rest, dict) else rest
+
+
+def obs_dtype(leaf: Space) -> np.dtype[Any]:
+    """The dtype observations are stored in: integers stay as they are (bytes as bytes), floats become float32."""
+    if isinstance(leaf, spaces.Discrete):
+        return np.dtype(np.int32)
+    assert leaf.dtype is not None
+    return np.dtype(np.float32) if np.issubdtype(leaf.dtype, np.floating) else np.dtype(leaf.dtype)
+
+
+def store(space: Space, obs: PyTree) -> PyTree:
+    """Observations of any array kind as a plain tree of NumPy arrays in the stored dtypes; copies only where needed."""
+    if not isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return np.asarray(obs, obs_dtype(space))
+    return nest(space, iter([np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), flatten(space, obs))]))
+
+
+def is_image(space: Space) -> bool:
+    """Bytes from 0 to 255: scaled to [0, 1] instead of normalised."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8
+
+
+def encoded_shape(leaf: Space) -> tuple[int, ...]:
+    """Shape of one encoded leaf: Discrete and MultiDiscrete become one-hot vectors."""
+    if isinstance(leaf, spaces.Discrete):
+        return (int(leaf.n),)
+    if isinstance(leaf, spaces.MultiDiscrete):
+        return (int(leaf.nvec.sum()),)
+    assert leaf.shape is not None
+    return leaf.shape
+
+
+def example_input(space: Space) -> PyTree:
+    """What the network sees of one observation, all zeros, ``[1, ...]``."""
+    inside = seen_space(space)
+    return nest(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
+
+
+def init_obs_moments(space: Space, normalise_obs: bool) -> PyTree:
+    """Moments of nothing for the leaves that are normalised: Boxes other than images. None for the others."""
+    if not normalise_obs:
+        return None
+    parts = branches(space)
+    if parts is None:
+        return init_moments(encoded_shape(space)) if isinstance(space, spaces.Box) and not is_image(space) else None
+    masked = has_mask(space)
+    each = [None if masked and key == MASK else init_obs_moments(part, True) for key, part in parts]
+    if not jax.tree.leaves(each):
+        return None
+    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+
+
+def update_obs_moments(moments: PyTree, obs: PyTree, valid: Array) -> PyTree:
+    """Merge the rows ``[*rows]`` that count into the moments of each leaf."""
+    return jax.tree.map(
+        lambda m, x: None if m is None else update_moments(m, x, valid),
+        moments,
+        obs,
+        is_leaf=lambda x: x is None or isinstance(x, Moments),
+    )
+
+
+def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
+    """Observations ``[B, ...]`` as the network sees them, in float32; a tree for nested spaces.
+
+    Discrete and MultiDiscrete: one-hot. MultiBinary: 0 and 1. Bytes: divided by 255, once. With ``moments``: normalised
+    and clipped to ±10.
+    """
+    space, moments, obs = seen_space(space), seen(space, moments), seen(space, obs)
+    parts = branches(space)
+    if parts is None:
+        return _encode_leaf(space, moments, obs)
+    each = [encode_obs(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
+    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+
+
+def _encode_leaf(leaf: Space, moments: Moments | None, obs: Array) -> jax.Array:
+    if isinstance(leaf, spaces.Discrete):
+        return jax.nn.one_hot(jnp.asarray(obs) - int(leaf.start), int(leaf.n))
+    if isinstance(leaf, spaces.MultiDiscrete):
+        sizes, starts = leaf.nvec.ravel().tolist(), leaf.start.ravel().tolist()
+        index = jnp.asarray(obs).reshape((obs.shape[0], -1))
+        columns = [jax.nn.one_hot(index[:, i] - start, n) for i, (n, start) in enumerate(zip(sizes, starts))]
+        return jnp.concatenate(columns, axis=-1)
+    x = jnp.asarray(obs, jnp.float32)
+    if is_image(leaf):
+        return x / 255.0
+    return x if moments is None else jnp.clip(normalise(moments, x), -OBS_CLIP, OBS_CLIP)
