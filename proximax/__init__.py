@@ -2,7 +2,9 @@
 
 from proximax import maths
 from proximax.agent import Agent
+from proximax.algorithms import ALGORITHMS
 from proximax.checkpoint import load
+from proximax.compare import compare
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError
@@ -12,9 +14,12 @@ from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner
 from proximax.result import Result
 from proximax.train import run, train
+from proximax.update import Algorithm, Rates, Signals
 
 __all__ = [
+    "ALGORITHMS",
     "Agent",
+    "Algorithm",
     "Evaluation",
     "HostEnv",
     "JaxEnv",
@@ -22,8 +27,11 @@ __all__ = [
     "PPOConfig",
     "Policy",
     "ProximaxError",
+    "Rates",
     "Result",
     "RunConfig",
+    "Signals",
+    "compare",
     "evaluate",
     "load",
     "make_env",

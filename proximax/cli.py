@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | eval | presets``."""
+"""The command line: ``proximax train | compare | eval | presets``."""
 
 import dataclasses
 import os
@@ -17,9 +17,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from proximax.config import Algorithm, Autoreset, PPOConfig, RunConfig
+from proximax.algorithms import ALGORITHMS
+from proximax.compare import compare, table
+from proximax.config import AlgorithmName, Autoreset, PPOConfig, RunConfig
 from proximax.envs import env_name
-from proximax.errors import DependencyError, ProximaxError
+from proximax.errors import DependencyError, ProximaxError, UsageError
 from proximax.evaluate import evaluate
 from proximax.presets import PRESETS, find_preset, preset_settings
 from proximax.result import Result, proximax_version
@@ -36,8 +38,8 @@ class Train:
     """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
     preset: str | None = None
     """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
-    algo: Algorithm = "clip"
-    """Which algorithm."""
+    algo: AlgorithmName = "clip"
+    """Which algorithm of the road from REINFORCE to PPO."""
     steps: int = 1_000_000
     """Environment steps of each seed."""
     seeds: int = 1
@@ -54,6 +56,37 @@ class Train:
     """Episodes of each seed in an evaluation."""
     autoreset: Autoreset = "auto"
     """Autoreset mode, for vector environments that do not state theirs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    quiet: bool = False
+    """Show no progress."""
+    debug: bool = False
+    """Show the traceback of an error."""
+    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train several algorithms on ENV and draw them side by side. Settings of --ppo hold for all of them."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """As in `proximax train`."""
+    algos: str = "reinforce,surrogate,penalty,clip,trpo"
+    """Which algorithms, separated by commas."""
+    preset: str | None = None
+    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
+    steps: int | None = None
+    """Environment steps of each seed. Default: the preset's."""
+    seeds: int = 8
+    """How many seeds train side by side."""
+    seed: int = 0
+    """The first seed; the others follow."""
+    num_envs: int | None = None
+    """Environments of each seed. Default: the preset's."""
+    out: Path | None = None
+    """For runs, pictures and table; runs that it holds already are taken. Default: runs/ENV-compare-DATE-TIME."""
+    eval_episodes: int = 100
+    """Episodes of each seed in the final evaluation."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
     quiet: bool = False
@@ -91,6 +124,7 @@ class Presets:
 
 Command: Any = (
     Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )
@@ -107,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(arguments)
         if isinstance(command, Train):
             run_train(command)
+        elif isinstance(command, Compare):
+            run_compare(command, arguments)
         elif isinstance(command, Eval):
             run_eval(command)
         else:
@@ -130,18 +166,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> Train | Eval | Presets:
+def parse(arguments: list[str]) -> Train | Compare | Eval | Presets:
     """The command. ``train`` is parsed twice: its environment and preset decide the defaults, also those of --help."""
     names = [a for a in arguments if a not in ("--help", "-h")]
     if names[:1] != ["train"] or len(names) < 2:
         return _tyro(Command, arguments)
     if len(names) == len(arguments):
         first = _tyro(Train, names[1:], "proximax train")
-        env, preset = first.env, first.preset
+        env, preset, algo = first.env, first.preset, str(first.algo)
     else:  # help: the rest may be incomplete
         env = next((a for a in names[1:2] if not a.startswith("-")), "")
         preset = next((b for a, b in pairwise(names) if a == "--preset"), None)
-    return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset))
+        algo = next((b for a, b in pairwise(names) if a == "--algo"), "clip")
+    return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset, algo))
 
 
 def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = None) -> Any:
@@ -149,10 +186,10 @@ def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any 
     return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **given)
 
 
-def train_defaults(env: str, preset: str | None) -> Train:
-    """``Train`` as the preset has it."""
+def train_defaults(env: str, preset: str | None, algo: str) -> Train:
+    """``Train`` as preset and algorithm have it."""
     name = find_preset(env_name(env), preset)
-    settings, ppo = preset_settings(name)
+    settings, ppo = preset_settings(name, algo)
     return Train(env=env, ppo=ppo, **settings)
 
 
@@ -165,6 +202,26 @@ def run_train(command: Train) -> None:
     out = command.out or default_directory(config.env, config.algo)
     result = run(config, out=out, quiet=command.quiet)
     print(report(result))
+
+
+def run_compare(command: Compare, arguments: list[str]) -> None:
+    """``proximax compare``."""
+    use_device(command.device)
+    algos = [name.strip() for name in command.algos.split(",") if name.strip()]
+    unknown = [name for name in algos if name not in ALGORITHMS]
+    if unknown or len(set(algos)) < len(algos):
+        what = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
+        raise UsageError(f"--algos {command.algos}: {what}. Algorithms: {', '.join(ALGORITHMS)}")
+    given = {a.removeprefix("--ppo.").partition("=")[0].replace("-", "_") for a in arguments if a.startswith("--ppo.")}
+    settings = {name: getattr(command.ppo, name) for name in given}
+    sizes = {name: getattr(command, name) for name in ("steps", "num_envs") if getattr(command, name) is not None}
+    out = command.out or default_directory(env_name(command.env), "compare")
+    settings |= sizes | {"seed": command.seed, "eval_episodes": command.eval_episodes}
+    comparison = compare(
+        command.env, algos, out=out, seeds=command.seeds, preset=command.preset, quiet=command.quiet, **settings
+    )
+    print(table(comparison))
+    print(f"pictures, table and runs in {out}: returns.png, updates.png, comparison.md")
 
 
 def default_directory(env: str, algo: str) -> Path:

@@ -54,8 +54,8 @@ def here(tmp_path, monkeypatch):
     ("arguments", "code", "message"),
     [
         ("CartPol-v1", 2, "no environment 'CartPol-v1'. Did you mean CartPole-v1"),  # 1
-        ("bad_envs:Text-v0", 2, "observation space obs['a'][1] is a Text. Supported: Box, Discrete"),  # 3
-        ("bad_envs:Graph-v0", 2, "observation space obs is a Graph"),
+        ("bad_envs:Text-v0", 2, "observation space at observation['a'][1] is a Text. Supported: Box, Discrete"),  # 3
+        ("bad_envs:Graph-v0", 2, "observation space is a Graph. Supported: Box, Discrete"),
         ("bad_envs:Old-v0", 3, "Gymnasium >= 1.0 is needed"),  # 5
         ("bad_envs:Low-v0", 2, "action space bounds at (1,) are low = 3.0, high = 1.0"),  # 10
         ("bad_envs:Ctor-v0", 3, "raised in its constructor at step 0: RuntimeError: licence server down"),  # 12
@@ -108,7 +108,8 @@ def test_help_shows_the_settings_that_the_environments_preset_would_use(capsys):
         main(["train", "CartPole-v1", "--help"])
     assert info.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "K, passes over each rollout. Source: arXiv 1707.06347, table 3. (default: 20)" in text
+    assert "K, passes over each rollout; of the critic alone for reinforce, npg, trpo." in text
+    assert "Source: arXiv 1707.06347, table 3. (default: 20)" in text
     assert "How many seeds train side by side. (default: 1)" in text
     for command in ([], ["eval"], ["presets"]):
         with pytest.raises(SystemExit) as info:

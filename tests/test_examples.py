@@ -9,6 +9,8 @@ FOLDER = Path(__file__).parent.parent / "examples"
 TOY = {
     "cartpole": {"steps": 512, "stop_at": None},
     "many_seeds": {"steps": 512, "seeds": 2},
+    "minorise": {"iterations": 20},
+    "own_algorithm": {"steps": 512, "seeds": 2},
     "own_environment": {"steps": 800},
     "own_network": {"steps": 512, "stop_at": None},
     "update_loop": {"updates": 60, "seeds": 2},

@@ -16,13 +16,13 @@ ROOT = Path(proximax.__file__).parent
 MODULES = {str(path.relative_to(ROOT.parent).with_suffix("")).replace("/", "."): path for path in ROOT.rglob("*.py")}
 # A module imports only from rows above its own, or from its own row's folder.
 LAYERS = [
-    {"errors", "types", "config"},
+    {"errors", "types", "config", "keys"},
     {"maths", "presets", "statistics", "metrics"},
-    {"spaces", "networks", "adapters", "policy", "envs"},
+    {"spaces", "masks", "observations", "actions", "networks", "adapters", "policy", "envs"},
     {"rollout"},
-    {"update"},
+    {"update", "algorithms"},
     {"ppo"},
-    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "train"},
+    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "train", "pictures", "compare"},
     {"cli", "__init__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]
