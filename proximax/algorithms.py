@@ -123,10 +123,11 @@ ALGORITHMS = {
 
 def find_algorithm(name: str, own: Algorithm | None) -> Algorithm:
     """The algorithm that a config names: a built-in one, or ``own`` for ``own:NAME``."""
-    if not name.startswith(OWN):
+    if own is None and not name.startswith(OWN):
         return ALGORITHMS[name]
-    if own is None:
-        raise UsageError(f"algo = {name} is not built in: pass the Algorithm itself")
+    if own is None or name != OWN + own.name:
+        given = "none was passed" if own is None else f"the Algorithm that was passed is called {own.name!r}"
+        raise UsageError(f"algo = {name}, but {given}")
     return own
 
 

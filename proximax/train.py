@@ -71,6 +71,8 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     """
     check_names(overrides, RunConfig, PPOConfig)
     name, algo = env_name(env), overrides.get("algo", "clip")
+    if not isinstance(algo, (str, Algorithm)):
+        raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
     own = algo if isinstance(algo, Algorithm) else None
     if own is not None:
         overrides = overrides | {"algo": OWN + own.name}

@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 from proximax import maths
 from proximax.config import PPOConfig
+from proximax.errors import UsageError
 from proximax.maths.distributions import Distribution
 from proximax.policy import Policy, policy_parameters
 from proximax.rollout import with_values
@@ -110,12 +111,8 @@ def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> P
 def annealed(config: PPOConfig, state: TrainState, updates: int) -> Rates:
     """The rates of this update, number ``state.update`` (from 0) of ``updates``: factor 1 - update / updates."""
     factor = 1.0 - state.update / updates
-    one = jnp.ones(())
-    return Rates(
-        state.learning_rate * (factor if config.anneal in ("learning_rate", "both") else one),
-        config.epsilon * (factor if config.anneal in ("epsilon", "both") else one),
-        state.beta,
-    )
+    rate, width = (factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon"))
+    return Rates(state.learning_rate * rate, jnp.asarray(config.epsilon * width), state.beta)
 
 
 def update(
@@ -258,7 +255,10 @@ def minus_objective(dist: Distribution, task: Task, minibatch: Batch) -> tuple[j
     if task.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
     signals = Signals(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
-    objective, entropy = mean(task.objective(signals, task.rates), weight), mean(dist.entropy(), weight)
+    each = task.objective(signals, task.rates)
+    if jnp.shape(each) != weight.shape:  # [B, 1] would become [B, B] without a word
+        raise UsageError(f"the objective gives shape {jnp.shape(each)}; it must be {weight.shape}, a number per row")
+    objective, entropy = mean(each, weight), mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
     return -(objective + task.config.entropy_coef * entropy), {
         "policy_objective": objective,

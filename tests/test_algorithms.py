@@ -605,9 +605,31 @@ def test_an_algorithm_of_ones_own_trains_is_saved_and_needed_to_train_again(tmp_
     obs = np.array([0.9], np.float32)
     assert proximax.load(tmp_path / "run").act(obs) == result.agent.act(obs) == 1
     assert proximax.evaluate(tmp_path / "run", 10).mean > 0.9
-    with pytest.raises(UsageError, match="algo = own:mine is not built in: pass the Algorithm itself"):
+    with pytest.raises(UsageError, match="algo = own:mine, but none was passed"):
         proximax.run(config, out=tmp_path / "again", quiet=True)
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("name", ["clip", "own:other"])
+def test_a_config_and_the_algorithm_passed_with_it_must_agree(name):
+    config = RunConfig("probe:matching", algo=name, steps=4096)
+    with pytest.raises(UsageError, match="the Algorithm that was passed is called 'mine'"):
+        proximax.run(config, own=Algorithm("mine", ALGORITHMS["clip"].objective), quiet=True)
+
+
+@pytest.mark.parametrize("shape", ["column", "scalar"])
+def test_trap_10_an_objective_of_another_shape_than_the_rows_is_refused(shape):
+    def objective(signals, rates):
+        each = signals.log_ratio * signals.advantage
+        return each[:, None] if shape == "column" else jnp.sum(each)
+
+    with pytest.raises(UsageError, match="a number per row"):
+        proximax.train("probe:matching", algo=Algorithm("mine", objective), steps=4096, quiet=True)
+
+
+def test_an_algorithm_is_a_name_or_an_algorithm():
+    with pytest.raises(UsageError, match="must be a name or an Algorithm"):
+        proximax.train("probe:matching", algo=["clip"])
 
 
 def test_the_road_is_complete_and_every_name_finds_itself():

@@ -45,8 +45,10 @@ def adapt_learning_rate(
 ) -> Float[Array, ""]:
     """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α.
 
-    The other way round than β: too large a KL asks for smaller steps. Held within [``least``, ``most``].
+    The other way round than β: too large a KL asks for smaller steps. Not lowered below ``least`` nor raised above
+    ``most``.
     Source: Rudin et al. 2022 (arXiv 2109.11978), appendix, "adaptive learning rate based on the KL-divergence".
     """
     factor = jnp.where(kl >= 2.0 * target, 1.0 / 1.5, jnp.where(kl <= target / 2.0, 1.5, 1.0))
-    return jnp.clip(learning_rate * factor, least, most)
+    floor, ceiling = jnp.minimum(least, learning_rate), jnp.maximum(most, learning_rate)
+    return jnp.clip(learning_rate * factor, floor, ceiling)

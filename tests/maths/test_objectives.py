@@ -356,3 +356,9 @@ def test_clip_gradients_are_whole_at_the_edges_that_are_no_corner():
     slope = jax.grad(maths.clip_objective)
     np.testing.assert_allclose(slope(jnp.log(0.8), jnp.array(1.0), 0.2), 0.8, rtol=1e-6)
     np.testing.assert_allclose(slope(jnp.log(1.2), jnp.array(-1.0), 0.2), -1.2, rtol=1e-6)
+
+
+def test_a_learning_rate_outside_the_bounds_is_not_moved_by_a_kl_on_target():
+    assert float(maths.adapt_learning_rate(jnp.array(0.03), jnp.array(0.01), 0.01)) == np.float32(0.03)
+    assert float(maths.adapt_learning_rate(jnp.array(0.03), jnp.array(0.0), 0.01)) == np.float32(0.03)
+    assert float(maths.adapt_learning_rate(jnp.array(0.03), jnp.array(1.0), 0.01)) == pytest.approx(0.02)
