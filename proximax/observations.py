@@ -81,13 +81,14 @@ def example_input(space: Space) -> PyTree:
 
 def init_obs_moments(space: Space, normalise_obs: bool) -> PyTree:
     """Moments of nothing for the leaves that are normalised: Boxes other than images. None for the others."""
-    if not normalise_obs:
-        return None
+    return _init_moments(space, MASK if has_mask(space) else None) if normalise_obs else None
+
+
+def _init_moments(space: Space, without: str | None = None) -> PyTree:
     parts = branches(space)
     if parts is None:
         return init_moments(encoded_shape(space)) if isinstance(space, spaces.Box) and not is_image(space) else None
-    masked = has_mask(space)
-    each = [None if masked and key == MASK else init_obs_moments(part, True) for key, part in parts]
+    each = [None if key == without else _init_moments(part) for key, part in parts]
     if not jax.tree.leaves(each):
         return None
     return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
@@ -109,11 +110,14 @@ def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
     Discrete and MultiDiscrete: one-hot. MultiBinary: 0 and 1. Bytes: divided by 255, once. With ``moments``: normalised
     and clipped to ±10.
     """
-    space, moments, obs = seen_space(space), seen(space, moments), seen(space, obs)
+    return _encode(seen_space(space), seen(space, moments), seen(space, obs))
+
+
+def _encode(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
     parts = branches(space)
     if parts is None:
         return _encode_leaf(space, moments, obs)
-    each = [encode_obs(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
+    each = [_encode(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
     return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
 
 

@@ -22,7 +22,7 @@ from proximax.observations import (
     store,
     update_obs_moments,
 )
-from proximax.spaces import leaves
+from proximax.spaces import leaves, nest
 from proximax.types import Moments
 
 INF = np.inf
@@ -209,6 +209,30 @@ def test_a_dict_of_nothing_but_an_action_mask_is_an_ordinary_observation():
     assert seen_space(space) == space
     obs = {"action_mask": np.ones((1, 2), np.float32)}
     same(encode_obs(space, None, obs), obs)
+
+
+INNER = spaces.Dict(action_mask=spaces.Box(0.0, 1.0, (3,)), z=BOX)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Dict(agent=INNER, y=BOX),
+        spaces.Tuple((INNER, BOX)),
+        spaces.Dict(action_mask=MASK, agent=INNER, y=BOX),
+        spaces.Dict(action_mask=MASK, agent=INNER),  # a lone entry, which is no top
+    ],
+)
+def test_an_action_mask_further_down_is_an_ordinary_entry(space):
+    ones = lambda space: nest(space, iter([np.ones((1, *leaf.shape), np.float32) for leaf in leaves(space)]))  # noqa: E731
+    obs, example = ones(space), example_input(space)
+    fresh = init_obs_moments(space, True)
+    learned = learn(fresh, obs, np.ones(1, np.float32))
+    for found in (encode_obs(space, None, obs), encode_obs(space, learned, obs)):
+        assert jax.tree.structure(found) == jax.tree.structure(example)
+        assert [x.shape for x in jax.tree.leaves(found)] == [x.shape for x in jax.tree.leaves(example)]
+    inner = fresh[0] if isinstance(space, spaces.Tuple) else fresh["agent"]
+    assert inner["action_mask"].mean.shape == (3,)
 
 
 # ---------------------------------------------------------------- storing
