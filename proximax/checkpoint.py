@@ -5,6 +5,7 @@ No pickle on any path; every file is checked before it is used.
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from proximax.policy import make_policy
 from proximax.types import Params, PyTree
 
 FORMAT = 1
+MOST_ELEMENTS = 2**26  # of a space that is read
 _BAD_SPACE = (
     KeyError,
     IndexError,
@@ -72,7 +74,9 @@ def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[li
     tensors = _read_tensors(path, manifest)
     if manifest["network"] != "built-in" and network is None:
         raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
-    observation_space, action_space = (make_space(manifest[k]) for k in ("observation_space", "action_space"))
+    # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
+    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
+    observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
     policy = make_policy(observation_space, action_space, config.ppo, network)
     # The structure comes from the config, never from the file.
     like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo.normalise_obs))
@@ -186,11 +190,12 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Tuple):
         return {"kind": "Tuple", "spaces": [describe_space(part) for part in space.spaces]}
     if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start)}
+        return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start), "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiDiscrete):
-        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
-    if isinstance(space, spaces.MultiBinary):
-        return {"kind": "MultiBinary", "shape": list(space.shape)}
+        numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        return {"kind": "MultiDiscrete", **numbers, "dtype": str(space.dtype)}
+    if isinstance(space, spaces.MultiBinary):  # MultiBinary(3) and MultiBinary([3]) are not equal
+        return {"kind": "MultiBinary", "shape": space.n if isinstance(space.n, int) else list(space.n)}
     assert isinstance(space, spaces.Box)
     bounds = {side: _plain(getattr(space, side)) for side in ("low", "high")}
     return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
@@ -203,28 +208,46 @@ def _plain(bound: np.ndarray) -> list[str] | str:
     return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
 
 
-def make_space(values: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that ``describe_space`` described."""
+def make_space(values: dict[str, Any], most: int = MOST_ELEMENTS) -> spaces.Space[Any]:
+    """The space that ``describe_space`` described, if it has at most ``most`` elements."""
     try:
-        kind = values["kind"]
-        if kind == "Dict":
-            return spaces.Dict({key: make_space(part) for key, part in values["spaces"].items()})
-        if kind == "Tuple":
-            return spaces.Tuple([make_space(part) for part in values["spaces"]])
-        if kind == "Discrete":
-            return spaces.Discrete(values["shape"][0], start=values["start"])
-        if kind == "MultiDiscrete":
-            return spaces.MultiDiscrete(np.array(values["nvec"]), start=np.array(values["start"]))
-        if kind == "MultiBinary":
-            return spaces.MultiBinary(values["shape"])
-        dtype = np.dtype(values["dtype"])
-        number = int if np.issubdtype(dtype, np.integer) else float  # an int64 does not fit a float
-        low, high = (
-            np.broadcast_to(np.array(number(values[side]), dtype), values["shape"])
-            if isinstance(values[side], str)
-            else np.array([number(x) for x in values[side]], dtype).reshape(values["shape"])
-            for side in ("low", "high")
-        )
-        return spaces.Box(low, high, dtype=dtype.type)
+        elements = _elements(values)
+        if elements > most:
+            raise CheckpointError(f"policy.json describes a space of {elements:.4g} elements; at most {most} are read")
+        return _make_space(values)
     except _BAD_SPACE as error:
         raise CheckpointError(f"policy.json describes no space proximax knows: {error}") from error
+
+
+def _elements(values: dict[str, Any]) -> int:
+    """How many numbers a value of a described space has, and options its choices; makes nothing of that size."""
+    kind = values["kind"]
+    if kind in ("Dict", "Tuple"):
+        return sum(_elements(part) for part in (values["spaces"].values() if kind == "Dict" else values["spaces"]))
+    if kind == "MultiDiscrete":
+        return sum(abs(int(n)) for n in np.array(values["nvec"], object).ravel())
+    shape = values["shape"]
+    return math.prod(abs(int(n)) for n in (shape if isinstance(shape, list) else [shape]))
+
+
+def _make_space(values: dict[str, Any]) -> spaces.Space[Any]:
+    kind, integers = values["kind"], values.get("dtype", "int64")  # older files do not say which of Discrete kinds
+    if kind == "Dict":
+        return spaces.Dict({key: _make_space(part) for key, part in values["spaces"].items()})
+    if kind == "Tuple":
+        return spaces.Tuple([_make_space(part) for part in values["spaces"]])
+    if kind == "Discrete":
+        return spaces.Discrete(values["shape"][0], start=values["start"], dtype=integers)
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(np.array(values["nvec"]), start=np.array(values["start"]), dtype=integers)
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(values["shape"])
+    dtype = np.dtype(values["dtype"])
+    number = int if np.issubdtype(dtype, np.integer) else float  # an int64 does not fit a float
+    low, high = (
+        np.broadcast_to(np.array(number(values[side]), dtype), values["shape"])
+        if isinstance(values[side], str)
+        else np.array([number(x) for x in values[side]], dtype).reshape(values["shape"])
+        for side in ("low", "high")
+    )
+    return spaces.Box(low, high, dtype=dtype.type)

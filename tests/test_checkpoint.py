@@ -174,6 +174,12 @@ BAD_SPACES = [
     *({**BOX_JSON, **bad} for bad in ({"dtype": "evil"}, {"low": ...}, {"shape": [-2]}, {"shape": [10**30]})),
     *({"kind": "Discrete", "shape": [n], "start": s} for n, s in ((0, 0), (2, "0"), ("2", 0), (2, 10**30), (2.5, 0))),
 ]
+HUGE = [{"kind": "MultiBinary", "shape": 10**30}, {"kind": "MultiBinary", "shape": [2**13, 2**14]}]
+HUGE += [{**BOX_JSON, "shape": [2**27]}, {"kind": "Discrete", "shape": [2**27], "start": 0}]
+HUGE += [{"kind": "MultiDiscrete", "nvec": [2**62] * 4, "start": [0] * 4}]  # an int64 sum is 0
+HUGE += [{"kind": "Tuple", "spaces": [{"kind": "Dict", "spaces": {"a": {**BOX_JSON, "shape": [2**22]}}}] * 17}]
+HUGE += [{"kind": "Tuple", "spaces": [HUGE[3], {"kind": "Discrete", "shape": [-(2**27)], "start": 0}]}]
+BAD_SPACES += [*HUGE, {"kind": "Discrete", "shape": [3], "start": 0, "dtype": "float32"}]
 BAD_SPACES = [{k: v for k, v in s.items() if v is not ...} if isinstance(s, dict) else s for s in BAD_SPACES]
 BAD_MANIFEST += [{what: bad} for bad in BAD_SPACES for what in ("observation_space", "action_space")]
 short = "{!s:.40}".format
@@ -241,8 +247,12 @@ DESCRIBED = [
     spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
     spaces.Box(-2.0, 6.0, ()),
     spaces.Discrete(4, start=-7),
+    spaces.Discrete(4, start=-7, dtype=np.int32),
+    spaces.Discrete(200, dtype=np.uint8),
     spaces.MultiDiscrete([2, 3], start=[5, -1]),
     spaces.MultiDiscrete([[2, 3], [4, 1]], start=[[1, 0], [-3, 7]]),
+    spaces.MultiDiscrete([2, 3], start=[5, -1], dtype=np.int16),
+    spaces.MultiBinary(3),
     spaces.MultiBinary([3]),
     spaces.MultiBinary([2, 3]),
     spaces.Dict(action_mask=spaces.MultiBinary([4]), obs=spaces.Discrete(500)),
@@ -257,6 +267,27 @@ def test_a_described_space_is_made_again_equal(space):
     assert again == space
     assert again.dtype == space.dtype
     assert type(again) is type(space)
+
+
+def test_spaces_of_older_files_which_do_not_name_a_dtype_are_of_int64():
+    assert make_space({"kind": "Discrete", "shape": [4], "start": -7}) == spaces.Discrete(4, start=-7)
+    found = make_space({"kind": "MultiDiscrete", "nvec": [2, 3], "start": [5, -1]})
+    assert found == spaces.MultiDiscrete([2, 3], start=[5, -1])
+    assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("huge", HUGE, ids=short)
+def test_fault_38_a_huge_space_is_refused_before_anything_of_its_size_is_made(huge, monkeypatch):
+    for kind in ("Box", "Discrete", "MultiBinary", "MultiDiscrete"):
+        monkeypatch.setattr(spaces, kind, lambda *_, **__: pytest.fail("it was made"))
+    with pytest.raises(CheckpointError, match=r"describes a space of .* elements; at most 67108864 are read"):
+        make_space(huge)
+
+
+def test_fault_38_a_space_larger_than_the_policys_own_file_is_refused(run):
+    edit(run / "checkpoints" / "policy.json", {"observation_space": {**BOX_JSON, "shape": [2**20]}})
+    with pytest.raises(CheckpointError, match=r"describes a space of 1\.049e\+06 elements; at most \d+ are read"):
+        load(run)
 
 
 @pytest.mark.parametrize(("name", "masked"), [*((name, False) for name in ACTIONS), ("nested", True)])
