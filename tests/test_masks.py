@@ -111,13 +111,17 @@ def test_masks_of_an_observation_are_flattened_leaf_after_leaf():
 
 
 def test_masks_of_info_are_flattened_whatever_gymnasium_made_of_them():
-    np.testing.assert_array_equal(ravel_mask([np.array([1, 0]), {"b": [0], "a": np.array([[1, 1]])}]), [1, 0, 1, 1, 0])
-    np.testing.assert_array_equal(ravel_masks(np.array([[[1, 0], [0, 1]]]), 1), [[1, 0, 0, 1]])
+    deep = spaces.Tuple((spaces.Discrete(2), spaces.Dict(b=spaces.Discrete(1), a=spaces.Discrete(2))))
+    assert ravel_mask(deep, [np.array([1, 0]), {"b": [0], "a": np.array([[1, 1]])}]).tolist() == [1, 0, 1, 1, 0]
+    two = spaces.MultiDiscrete([2, 2])
+    np.testing.assert_array_equal(ravel_masks(two, np.array([[[1, 0], [0, 1]]]), 1, "row"), [[1, 0, 0, 1]])
     ragged = np.full(3, None, dtype=object)
     ragged[0], ragged[2] = (np.array([1, 0]), np.array([0, 0, 1])), [[0, 1], [1, 1, 1]]
-    np.testing.assert_array_equal(ravel_masks(ragged, 3), [[1, 0, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
+    found = ravel_masks(spaces.MultiDiscrete([2, 3]), ragged, 3, "row")
+    np.testing.assert_array_equal(found, [[1, 0, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
     stacked = {"b": np.array([[1, 0]]), "_b": np.array([True]), "a": np.array([[0, 1, 1]]), "_a": np.array([True])}
-    np.testing.assert_array_equal(ravel_masks(stacked, 1), [[0, 1, 1, 1, 0]])
+    space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(2))
+    np.testing.assert_array_equal(ravel_masks(space, stacked, 1, "row"), [[0, 1, 1, 1, 0]])
 
 
 def test_a_choice_without_options_is_found_wherever_it_stands():
@@ -289,12 +293,128 @@ def test_a_mask_of_the_wrong_size_is_refused_by_name():
     make = partial(Short, ACTIONS["discrete"])
     for env, settings in ((make, QUICK), (vector(make, 2, SAME_STEP), OBJECT)):
         with pytest.raises(
-            UsageError, match=r"action_mask has 2 entries; the action space Discrete\(3, start=5\) needs"
+            UsageError, match=r"action_mask.* has 2 entries; the action space Discrete\(3, start=5\) needs"
         ):
             proximax.train(env, **settings)
     jax_env = lawful_jax(ACTIONS["discrete"], masked=True)._replace(action_space=spaces.Discrete(4))
     with pytest.raises(UsageError, match=r"action_mask has 3 entries; the action space Discrete\(4\) needs 4"):
         proximax.train(jax_env, **QUICK)
+
+
+class Given(gymnasium.Env):
+    """Three steps of mask ``given(t)``; raises for an action outside ``lawful``."""
+
+    observation_space = BOX
+
+    def __init__(self, action_space, given, lawful=lambda action: True):
+        self.action_space, self.given, self.lawful = action_space, given, lawful
+
+    def _both(self):
+        mask = self.given(self.t)
+        return np.zeros(2, np.float32), {} if mask is ... else {"action_mask": mask}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._both()
+
+    def step(self, action):
+        assert self.lawful(action), action
+        self.t += 1
+        obs, info = self._both()
+        return obs, 1.0, self.t >= 3, False, info
+
+
+BIT, ONE = spaces.MultiBinary(1), np.array([0, 1], np.int8)  # the second of two
+PARTS = [
+    # Gymnasium's own form has None for a Box, and for what is free.
+    (spaces.Dict(b=BOX, d=spaces.Discrete(2)), {"b": None, "d": ONE}, [0, 1]),
+    (spaces.Dict(b=BOX, d=spaces.Discrete(2), e=BIT), {"b": None, "d": ONE, "e": None}, [0, 1, 1, 1]),
+    (spaces.Tuple((BOX, spaces.Discrete(2))), (None, ONE), [0, 1]),
+    (spaces.Dict(t=spaces.Tuple((spaces.Discrete(2), BOX))), {"t": (ONE, None)}, [0, 1]),
+    (spaces.Tuple((spaces.Dict(b=BOX, d=spaces.Discrete(2)), BIT)), ({"b": None, "d": ONE}, None), [0, 1, 1, 1]),
+    # Any key may begin with _, or be nothing.
+    (spaces.Dict({"_d": spaces.Discrete(2), "d2": BIT}), {"_d": ONE, "d2": ONE}, [0, 1, 0, 1]),
+    (spaces.Dict({"": spaces.Discrete(2), "_a": BIT}), {"": ONE, "_a": np.ones(2, np.int8)}, [0, 1, 1, 1]),
+    (spaces.Dict({"_o": spaces.Dict({"_": spaces.Discrete(2), "b": BOX})}), {"_o": {"_": ONE}}, [0, 1]),
+    # A vector as long as there are parts is a vector.
+    (spaces.Tuple((spaces.Discrete(2), BOX)), (0, 1), [0, 1]),
+]
+
+
+@pytest.mark.parametrize(("space", "mask", "vector_"), PARTS)
+def test_masks_of_info_have_the_form_of_the_action_space(space, mask, vector_):
+    np.testing.assert_array_equal(ravel_mask(space, mask), vector_)
+    lawful = lambda action: all(vector_[2 * i + int(x)] for i, x in enumerate(picks(space, action)))  # noqa: E731
+    for mode in MODES:
+        env = GymnasiumEnv(vector(lambda: Given(space, lambda t: mask), 2, mode))
+        np.testing.assert_array_equal(env.reset([1, 2])["action_mask"], [vector_] * 2)
+    made = vectorise(lambda: Given(space, lambda t: mask, lawful), 2)
+    np.testing.assert_array_equal(made.reset([1, 2])["action_mask"], [vector_] * 2)
+
+
+def test_a_part_that_only_one_environment_has_a_mask_of_is_free_in_the_others():
+    space = spaces.Dict(d=spaces.Discrete(2), e=BIT)
+    masks = [{"d": None, "e": (0, 1)}, {"d": [1, 0], "e": None}, {"d": ONE, "e": ONE}]
+    made = [lambda mask=mask: Given(space, lambda t: mask) for mask in masks]
+    env = GymnasiumEnv(gymnasium.vector.SyncVectorEnv(made, autoreset_mode=DISABLED))
+    found = env.reset([1, 2, 3])["action_mask"]
+    np.testing.assert_array_equal(found, [[1, 1, 0, 1], [1, 0, 1, 1], [0, 1, 0, 1]])
+    stacked = {"d": np.array([[0, 1], [0, 0]]), "_d": np.array([True, False]), "e": np.ones((2, 2))}
+    np.testing.assert_array_equal(ravel_masks(space, stacked, 2, "row"), [[0, 1, 1, 1], [1, 1, 1, 1]])
+
+
+def test_masks_of_another_form_than_the_action_space_are_refused_with_their_place():
+    space = spaces.Dict(d=spaces.Discrete(3), e=spaces.Tuple((spaces.Discrete(2), BOX)))
+    three = np.ones(3, np.int8)
+    for wrong, text in (
+        ({"d": three, "f": three}, r"action_mask has the keys \['d', 'f'\], which are not those of the action space"),
+        ({"e": [ONE, None]}, r"has the keys \['e'\], which are not"),
+        ({"d": ONE, "e": (three, None)}, r"action_mask\['d'\] has 2 entries; the part of the action space, .* needs 3"),
+        ({"d": three, "e": (three, None)}, r"action_mask\['e'\]\[0\] has 3 entries"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            ravel_mask(space, wrong)
+    rows = np.array([(ONE, None), ([1, 1, 1], None), None], dtype=object)
+    with pytest.raises(UsageError, match=r"action_mask\['e'\]\[0\] of environment 1 has 3 entries"):
+        ravel_masks(space, {"d": np.ones((3, 3)), "e": rows}, 3, "environment")
+    with pytest.raises(UsageError, match="action_mask has 2 rows; it must have 3, one for each environment"):
+        ravel_masks(space, np.ones((2, 5)), 3, "environment")
+    with pytest.raises(UsageError, match=r"keys \['a'\], which are not those of the action space Discrete"):
+        ravel_mask(spaces.Discrete(3), {"a": three})
+
+
+def test_keys_whose_masks_gymnasium_would_overwrite_are_refused():
+    space = spaces.Dict({"a": spaces.Discrete(2), "_a": spaces.Discrete(2)})
+    with pytest.raises(UsageError, match=r"cannot stack the action_mask .* keys 'a' and '_a'.* as one vector"):
+        vectorise(lambda: Given(space, lambda t: {"a": ONE, "_a": ONE}), 2)
+    made = vectorise(lambda: Given(space, lambda t: np.array([0, 1, 1, 0])), 2)
+    np.testing.assert_array_equal(made.reset([1, 2])["action_mask"], [[0, 1, 1, 0]] * 2)
+
+
+def test_a_mask_of_a_space_without_choices_is_none():
+    env = vectorise(lambda: Given(spaces.Dict(b=BOX), lambda t: {"b": None}), 2)
+    assert env.observation_space == BOX
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mask_whose_size_changes_is_a_fault_that_names_environment_and_step(mode):
+    def play(make):
+        env = GymnasiumEnv(vector(make, 2, mode))
+        env.reset([1, 2])
+        for _ in range(3):
+            env.step(np.zeros(2, int))
+
+    for lengthen in (np.ones, lambda n: np.ones(n).tolist()):
+        with pytest.raises(
+            EnvironmentFault, match=r"at step 2 the action_mask of e\w+ \w+ has 4 entries; .*Discrete\(3\) needs 3"
+        ):
+            play(lambda f=lengthen: Given(spaces.Discrete(3), lambda t: f(4 if t == 2 else 3)))
+    made = [lambda n=n: Given(spaces.Discrete(3), lambda t: [1] * (n if t else 3)) for n in (3, 4)]
+    env = GymnasiumEnv(gymnasium.vector.SyncVectorEnv(made, autoreset_mode=mode))
+    env.reset([1, 2])
+    with pytest.raises(EnvironmentFault, match="at step 1 the action_mask of environment 1 has 4 entries"):
+        env.step(np.zeros(2, int))
 
 
 # ---------------------------------------------------------------- what a mask does to the policy

@@ -17,7 +17,7 @@ from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
 from proximax.envs.tryout import environment_fault, try_out
 from proximax.errors import EnvironmentFault, UsageError
-from proximax.masks import MASK, ravel_masks, with_mask
+from proximax.masks import MASK, check_stackable, ravel_masks, with_mask
 from proximax.observations import store
 from proximax.spaces import flatten, leaves, nest
 from proximax.types import PyTree, Step
@@ -62,7 +62,11 @@ class GymnasiumEnv:
             _, info = self.env.reset(seed=0)
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
-        return ravel_masks(info[MASK], self.num_envs) if MASK in info else None
+        if MASK not in info:
+            return None
+        check_stackable(self.action_space, info[MASK])
+        mask = ravel_masks(self.action_space, info[MASK], self.num_envs, "environment")
+        return mask if mask.size else None  # of an action space without choices
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """New episodes; a vector environment with one generator for all its environments gets the first seed."""
@@ -86,7 +90,10 @@ class GymnasiumEnv:
             return obs
         if MASK not in info:
             raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
-        mask = ravel_masks(info[MASK], self.num_envs)
+        try:
+            mask = ravel_masks(self.action_space, info[MASK], self.num_envs, "environment")
+        except UsageError as error:
+            raise EnvironmentFault(f"at step {self._steps} {error}") from error
         return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
 
     def step(self, action: PyTree) -> Step:
@@ -94,8 +101,8 @@ class GymnasiumEnv:
         try:
             obs, reward, terminated, truncated, info = self.env.step(self._sent(action))
             self._steps += 1
-            obs = self._observed(obs, info)
             last = terminated | truncated
+            obs = self._observed(obs, info)
             if self.mode is AutoresetMode.NEXT_STEP:
                 # The step after an end ignored the action: its row is no transition, its observation a first one.
                 first, self._last = self._last, last

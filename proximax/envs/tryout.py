@@ -13,8 +13,8 @@ from gymnasium.vector import SyncVectorEnv
 
 from proximax.actions import check_action_space
 from proximax.envs.base import HostEnv
-from proximax.errors import EnvironmentFault, ProximaxError
-from proximax.masks import MASK, allowed_action, has_mask, ravel_mask
+from proximax.errors import EnvironmentFault, ProximaxError, UsageError
+from proximax.masks import MASK, allowed_action, check_mask, check_stackable, has_mask, ravel_mask
 from proximax.observations import check_observation_space
 from proximax.spaces import flatten, leaves
 
@@ -32,13 +32,16 @@ def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -
     env = _guarded("its constructor", make)
     check_observation_space(env.observation_space)
     check_action_space(env.action_space)
+    check_mask(env.observation_space, env.action_space)
     env.action_space.seed(0)
     times: list[float] = []
     outside, reached = 0, _guarded("reset", _reset_one, env)
     masked = MASK in reached[1]
+    check_stackable(env.action_space, reached[1].get(MASK))
     while len(times) < 3 or (sum(times) < budget and len(times) < 50):
+        allowed = _guarded("step", _allowed, env, *reached, len(times))
         before = time.perf_counter()
-        (obs, info), last = _guarded("step", _step_one, env, *reached)
+        (obs, info), last = _guarded("step", _step_one, env, allowed)
         times.append(time.perf_counter() - before)
         check_observation(obs, env.observation_space)
         outside += not _contains(env.observation_space, obs)
@@ -59,13 +62,27 @@ def _reset_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, dict[str, Any]]:
     return obs, info
 
 
-def _step_one(env: gymnasium.Env[Any, Any], obs: Any, info: dict[str, Any]) -> tuple[tuple[Any, dict[str, Any]], bool]:
-    """A random step that the mask, if any, allows: ((observation, info), whether it was the last)."""
-    mask = obs.get(MASK) if has_mask(env.observation_space) else info.get(MASK)
-    if mask is None:
+def _allowed(env: gymnasium.Env[Any, Any], obs: Any, info: dict[str, Any], step: int) -> np.ndarray | None:
+    """Which actions the mask allows, ``[choices]``; None without a mask."""
+    space = env.observation_space
+    if isinstance(space, spaces.Dict) and has_mask(space):
+        return np.concatenate([np.ravel(x) for x in flatten(space[MASK], obs[MASK])]) > 0
+    if info.get(MASK) is None:
+        return None
+    try:
+        return ravel_mask(env.action_space, info[MASK]) > 0
+    except UsageError as error:
+        if step == 0:
+            raise
+        raise EnvironmentFault(f"at step {step} of trying out one environment {error}") from error
+
+
+def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple[tuple[Any, dict[str, Any]], bool]:
+    """A random step that is allowed: ((observation, info), whether it was the last)."""
+    if allowed is None:
         action = env.action_space.sample()
     else:
-        action = allowed_action(env.action_space, ravel_mask(mask) > 0, np.random.default_rng(0))
+        action = allowed_action(env.action_space, allowed, np.random.default_rng(0))
     obs, _, terminated, truncated, info = env.step(action)
     return (obs, info), bool(terminated or truncated)
 

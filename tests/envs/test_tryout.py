@@ -203,3 +203,32 @@ def test_trap_15_masked_environments_are_tried_out_with_allowed_actions_only(nam
         made = vectorise(partial(Lawful, ACTIONS[name], masks, form), 2)
         assert "action_mask" in made.observation_space.spaces
     assert try_out(partial(Lawful, ACTIONS[name]))[1] is False
+
+
+@pytest.mark.parametrize("masks", ["info", "key"])
+def test_trap_15_a_mask_of_the_wrong_size_is_refused_before_a_step_is_taken(masks):
+    class Short(Lawful):
+        def __init__(self):
+            super().__init__(spaces.Discrete(4), masks)
+            self.action_space = spaces.Discrete(3)
+
+        def _info(self):
+            return {"action_mask": np.ones(4)} if self.masks == "info" else {}
+
+        def step(self, action):
+            raise AssertionError("it was used")
+
+    with pytest.raises(UsageError, match=r"action_mask has 4 entries; the action space Discrete\(3\) needs 3"):
+        try_out(Short)
+
+
+def test_a_mask_whose_size_changes_is_named_with_its_step():
+    class Grows(Script):
+        action_space = spaces.Discrete(3)
+
+        def step(self, action):
+            obs, reward, _, _, _ = super().step(action)
+            return obs, reward, False, False, {"action_mask": np.ones(3 if self.t < 2 else 4)}
+
+    with pytest.raises(EnvironmentFault, match=r"at step 2 of trying out one .*action_mask has 4 entries; .* needs 3"):
+        try_out(Grows)
