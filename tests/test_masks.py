@@ -258,6 +258,45 @@ def test_an_environment_that_gives_no_mask_at_an_end_is_free_there(mode):
         obs = s.obs
 
 
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_no_mask_at_an_end_that_all_environments_reach_at_once_is_no_fault(mode, num_envs):
+    env = GymnasiumEnv(vector(lambda: Given(spaces.Discrete(2), lambda t: ONE if t < 3 else ...), num_envs, mode))
+    env.reset(list(range(num_envs)))
+    ends = 0
+    for _ in range(12):
+        s = env.step(np.ones(num_envs, int))
+        last = s.terminated | s.truncated
+        ends += last[0]
+        np.testing.assert_array_equal(
+            s.obs["action_mask"][~last | s.first], ONE[None].repeat(num_envs, 0)[~last | s.first]
+        )
+        if mode is not SAME_STEP:
+            np.testing.assert_array_equal(s.final_obs["action_mask"][last], 1)
+    assert ends >= 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_mask_after_a_reset_is_a_fault(mode):
+    class Once(Given):
+        resets = 0
+
+        def reset(self, **how):
+            self.resets += 1
+            obs, info = super().reset(**how)
+            return obs, info if self.resets <= 2 else {}
+
+    env = GymnasiumEnv(vector(lambda: Once(spaces.Discrete(2), lambda t: ONE if t < 3 else ...), 1, mode))
+    env.reset([0])
+
+    def play():
+        for _ in range(4):
+            env.step(np.ones(1, int))
+
+    with pytest.raises(EnvironmentFault, match=r"info of step \d has no 'action_mask', which the first reset's had"):
+        play()
+
+
 def test_masks_of_groups_and_of_slow_environments_arrive(policies):
     space = ACTIONS["discrete"]
     both = Groups([lawful("discrete", "info", as_list, SAME_STEP, num_envs=2) for _ in range(2)])

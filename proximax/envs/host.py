@@ -83,15 +83,15 @@ class GymnasiumEnv:
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
 
-    def _observed(self, obs: Any, info: dict[str, Any]) -> PyTree:
-        """Observations as they are stored, with their mask."""
+    def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
+        """Observations as they are stored, with their mask. ``terminal`` ones, which no action follows, need none."""
         obs = store(self._space, obs)
         if not self._masked:
             return obs
-        if MASK not in info:
+        if MASK not in info and not terminal:
             raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
         try:
-            mask = ravel_masks(self.action_space, info[MASK], self.num_envs, "environment")
+            mask = ravel_masks(self.action_space, info.get(MASK), self.num_envs, "environment")
         except UsageError as error:
             raise EnvironmentFault(f"at step {self._steps} {error}") from error
         return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
@@ -102,7 +102,8 @@ class GymnasiumEnv:
             obs, reward, terminated, truncated, info = self.env.step(self._sent(action))
             self._steps += 1
             last = terminated | truncated
-            obs = self._observed(obs, info)
+            # In same-step mode these are first observations already.
+            obs = self._observed(obs, info, bool(last.all()) and self.mode is not AutoresetMode.SAME_STEP)
             if self.mode is AutoresetMode.NEXT_STEP:
                 # The step after an end ignored the action: its row is no transition, its observation a first one.
                 first, self._last = self._last, last
