@@ -297,6 +297,23 @@ def test_no_mask_after_a_reset_is_a_fault(mode):
         play()
 
 
+def test_trap_15_of_a_mask_in_info_and_observation_neither_is_an_input():
+    class Both(Given):
+        observation_space = spaces.Dict(action_mask=spaces.MultiBinary(2), x=BOX)
+
+        def _both(self):
+            obs, info = super()._both()
+            return {"x": obs, "action_mask": ONE}, info
+
+    for mask in (ONE, ONE[::-1]):  # that of the observation counts
+        make = partial(Both, spaces.Discrete(2), lambda t, mask=mask: mask, lambda action: action == 1)
+        for env in (vectorise(make, 2), GymnasiumEnv(vector(make, 2, SAME_STEP))):
+            assert env.observation_space == Both.observation_space
+            assert proximax.observations.seen_space(env.observation_space) == BOX
+            np.testing.assert_array_equal(env.reset([1, 2])["action_mask"], [ONE] * 2)
+            np.testing.assert_array_equal(env.step(np.ones(2, int)).obs["action_mask"], [ONE] * 2)
+
+
 def test_masks_of_groups_and_of_slow_environments_arrive(policies):
     space = ACTIONS["discrete"]
     both = Groups([lawful("discrete", "info", as_list, SAME_STEP, num_envs=2) for _ in range(2)])

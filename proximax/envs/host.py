@@ -17,7 +17,7 @@ from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
 from proximax.envs.tryout import environment_fault, try_out
 from proximax.errors import EnvironmentFault, UsageError
-from proximax.masks import MASK, check_stackable, ravel_masks, with_mask
+from proximax.masks import MASK, check_stackable, has_mask, ravel_masks, with_mask
 from proximax.observations import store
 from proximax.spaces import flatten, leaves, nest
 from proximax.types import PyTree, Step
@@ -34,7 +34,8 @@ ASYNC_STEP_SECONDS = 2e-3
 class GymnasiumEnv:
     """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
 
-    ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look.
+    ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look. A mask in
+    the observation itself goes before it.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class GymnasiumEnv:
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
         self.notes: list[str] = []  # what the user should know about these environments
-        mask = self._look_for_mask() if masked is None or masked else None
+        look = (masked is None or masked) and not has_mask(self._space)
+        mask = self._look_for_mask() if look else None
         self._masked = mask is not None
         self.observation_space = self._space
         if mask is not None:
