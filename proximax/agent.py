@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from proximax.errors import CheckpointError
 from proximax.keys import host_key
-from proximax.masks import MASK, has_mask, mask_of, nothing_allowed
+from proximax.masks import MASK, has_mask, mask_of, nothing_allowed, ravel_mask, ravel_masks
 from proximax.observations import obs_dtype
 from proximax.policy import Policy, choose
 from proximax.spaces import alike, flatten, leaves, nest
@@ -36,11 +36,13 @@ class Agent:
         """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
 
         The distribution's mode, or a draw with ``sample``. In the action space's own dtype; an ``int`` for one Discrete
-        action. ``action_mask``: for an environment that gives masks in ``info``. Nested spaces: trees.
+        action. ``action_mask``: for an environment with masks in ``info``, as a vector or in the form of the action
+        space, ``[B, ...]`` for a batch. Nested spaces: trees.
         """
-        if action_mask is not None:
-            obs = {"obs": obs, MASK: action_mask}
-        batch, single = self._batch(obs)
+        if action_mask is None:
+            batch, single = stored_batch(self.observation_space, obs)
+        else:
+            batch, single = self._with_mask(obs, action_mask)
         size = len(jax.tree.leaves(batch)[0])
         if has_mask(self.observation_space):
             stuck = nothing_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
@@ -57,22 +59,19 @@ class Agent:
         one = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in each]
         return nest(self.action_space, iter(one))
 
-    def _batch(self, obs: Any) -> tuple[PyTree, bool]:
-        """Observations ``[B, ...]`` in their stored dtypes, and whether it was one alone."""
+    def _with_mask(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
+        """``stored_batch`` for a mask that is given apart."""
         space = self.observation_space
-        try:
-            parts = flatten(space, obs)
-        except (KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"the observation is not of the form of {space}: {error!r}") from error
-        arrays = [np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), parts)]
-        shapes = [leaf.shape or () for leaf in leaves(space)]
-        single = all(x.shape == shape for x, shape in zip(arrays, shapes))
-        for x, shape in zip(arrays, shapes):
-            if not single and x.shape[1:] != shape:
-                raise ValueError(
-                    f"observation of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]"
-                )
-        return nest(space, iter([x[None] if single else x for x in arrays])), single
+        if not isinstance(space, spaces.Dict) or not has_mask(space) or "obs" not in space.spaces or len(space) != 2:
+            remedy = "put it there" if has_mask(space) else "leave it out"
+            where = "with masks in the observation" if has_mask(space) else "without masks"
+            raise ValueError(f"{MASK} was given, but the policy was trained {where}, on {space}: {remedy}")
+        batch, single = stored_batch(space["obs"], obs)
+        if single:
+            mask = ravel_mask(self.action_space, action_mask)[None]
+        else:
+            mask = ravel_masks(self.action_space, action_mask, len(jax.tree.leaves(batch)[0]), "observation")
+        return {"obs": batch, MASK: (mask > 0).astype(np.int8)}, single
 
     def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         """Refuse an environment with other spaces than the policy was trained on."""
@@ -82,6 +81,24 @@ class Agent:
         ):
             if not alike(mine, other):
                 raise CheckpointError(f"the policy's {what} space is {mine}, the environment's is {other}")
+
+
+def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
+    """Observations ``[B, ...]`` in their stored dtypes, and whether it was one alone."""
+    try:
+        parts = flatten(space, obs)
+        arrays = [np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), parts)]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"the observation is not of the form of {space}: {error!r}") from error
+    shapes = [leaf.shape or () for leaf in leaves(space)]
+    single = all(x.shape == shape for x, shape in zip(arrays, shapes))
+    for x, shape in zip(arrays, shapes):
+        if not single and (x.ndim == 0 or x.shape[1:] != shape):
+            raise ValueError(f"observation of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]")
+    sizes = [len(x) for x in arrays if not single]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
+    return nest(space, iter([x[None] if single else x for x in arrays])), single
 
 
 def split_agents(

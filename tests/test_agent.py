@@ -182,5 +182,51 @@ def test_a_mask_that_is_missing_or_of_the_wrong_size_is_refused():
     agent = agent_of(with_mask(OBS, 3), spaces.Discrete(3))
     with pytest.raises(ValueError, match="the observation is not of the form of"):
         agent.act(ROWS[0])
-    with pytest.raises(ValueError, match=r"observation of shape \(2,\); the policy was trained on \(3,\)"):
+    with pytest.raises(ValueError, match=r"action_mask has 2 entries; the action space Discrete\(3\) needs 3"):
         agent.act(ROWS[0], action_mask=[1, 1])
+    with pytest.raises(ValueError, match=r"action_mask of every observation has 2 entries"):
+        agent.act(ROWS, action_mask=np.ones((6, 2)))
+    with pytest.raises(ValueError, match="action_mask has 5 rows; it must have 6, one for each observation"):
+        agent.act(ROWS, action_mask=np.ones((5, 3)))
+
+
+def test_a_mask_has_the_form_of_the_action_space_too():
+    space = spaces.Dict(b=BOX, c=spaces.Tuple((spaces.Discrete(3), spaces.MultiDiscrete([2, 2]))), d=spaces.Discrete(2))
+    agent = agent_of(with_mask(OBS, 9), space)
+    vector = [0, 1, 1, 1, 0, 0, 1, 1, 1]
+    for tree in (
+        {"b": None, "c": ([0, 1, 1], [[1, 0], [0, 1]]), "d": None},
+        {"c": [np.array([0, 1, 1]), (np.array([1, 0]), np.array([0, 1]))], "d": [1, 1]},
+    ):
+        one, same = (agent.act(ROWS[0], action_mask=mask) for mask in (tree, vector))
+        jax.tree.map(np.testing.assert_array_equal, one, same)
+        assert one["c"][0] > 0
+        assert one["c"][1].tolist() == [0, 1]
+        rows = agent.act(ROWS, action_mask=[tree] * 6)  # one for each observation
+        jax.tree.map(np.testing.assert_array_equal, rows, agent.act(ROWS, action_mask=[vector] * 6))
+    pick, dial = np.tile([0, 1, 1], (6, 1)), np.tile([[1, 0], [0, 1]], (6, 1, 1))
+    pick[3] = [1, 0, 0]
+    batch = agent.act(ROWS, action_mask={"c": (pick, dial), "d": None})
+    assert batch["c"][0][3] == 0
+    assert (np.delete(batch["c"][0], 3) > 0).all()
+    assert batch["c"][1].tolist() == [[0, 1]] * 6
+
+
+def test_a_mask_for_a_policy_that_takes_none_is_refused():
+    agent = split_agents(*arrays(), OBS, BOX)[0]
+    with pytest.raises(ValueError, match=r"the policy was trained without masks, on Box.*: leave it out"):
+        agent.act(ROWS[0], action_mask=[1, 1])
+    inside = agent_of(spaces.Dict(action_mask=spaces.MultiBinary(3), see=OBS), spaces.Discrete(3))
+    with pytest.raises(ValueError, match=r"trained with masks in the observation, on Dict.*: put it there"):
+        inside.act(ROWS[0], action_mask=[1, 1, 1])
+
+
+def test_an_observation_that_is_no_batch_of_numbers_is_refused():
+    agent = agent_of(NESTED_OBS, BOX)
+    with pytest.raises(ValueError, match=r"batches of \[4, 5, 5, 5, 5\]; B must be the same"):
+        agent.act({**BATCH, "bits": BATCH["bits"][:4]})
+    with pytest.raises(ValueError, match=r"observation of shape \(\); the policy was trained on \(\)"):
+        agent.act({**BATCH, "eye": (BATCH["eye"][0], 1)})
+    for wrong in ({"obs": ROWS[0]}, "text", [[1, 2], [3]]):
+        with pytest.raises(ValueError, match="the observation is not of the form of"):
+            split_agents(*arrays(), OBS, BOX)[0].act(wrong)
