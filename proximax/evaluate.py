@@ -13,7 +13,7 @@ from proximax.agent import Agent
 from proximax.checkpoint import load_agents
 from proximax.config import Autoreset
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env, remakable
-from proximax.errors import UsageError
+from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key, seed_key
 from proximax.networks import Network
 from proximax.policy import Policy, choose
@@ -102,7 +102,8 @@ class Evaluator:
         self.episodes = episodes
         self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
         if isinstance(env, JaxEnv):
-            self._run: Callable[..., Any] = jax.jit(partial(score_jax, env, policy, sample), static_argnums=3)
+            compiled = jax.jit(partial(score_jax, env, policy, sample), static_argnums=3)
+            self._run: Callable[..., Any] = partial(checked, compiled)
         else:
             self._run = partial(score_host, env, policy, jax.jit(partial(choose, policy, sample)))
 
@@ -157,10 +158,14 @@ def score_host(
     obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
     first: Any = np.ones(n, bool)
     keys = sampling_keys(seed)
+    stuck, ignored = jax.jit(policy.stuck) if policy.stuck else None, np.zeros(n, bool)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
+        if stuck is not None:
+            check_masks(np.asarray(stuck(obs)) & (played < quota) & ~ignored, length)
         action, carry = act(params, moments, carry, obs, first, next(keys))
         s = env.step(jax.tree.map(np.array, action))
         obs, first = s.obs, s.first
+        ignored = (s.terminated | s.truncated) & ~first  # in next-step mode: the coming action, at an ended episode
         total += s.reward
         length += np.asarray(s.valid, bool)
         for i in np.flatnonzero(s.terminated | s.truncated):
@@ -168,6 +173,23 @@ def score_host(
                 returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
                 played[i] += 1
             total[i] = length[i] = 0
+    return returns, lengths
+
+
+def check_masks(stuck: Any, steps: Any) -> None:
+    """Refuse masks that allow nothing: ``stuck`` says of which environments ``[n]``, ``steps`` ``[n]`` when."""
+    if np.any(stuck):
+        i = int(np.argmax(stuck))
+        raise EnvironmentFault(
+            f"the action mask of environment {i} allowed nothing at step {int(steps[i])} of its episode, in an "
+            "evaluation. Allow one action at least, or end the episode there"
+        )
+
+
+def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
+    returns, lengths, stuck = score(*arguments)
+    check_masks(np.asarray(stuck), np.asarray(lengths))
     return returns, lengths
 
 
@@ -180,25 +202,31 @@ def sampling_keys(seed: int) -> Any:
 
 def score_jax(
     env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: PyTree, key: Key, episodes: int
-) -> tuple[jax.Array, jax.Array]:
-    """One episode in each of ``episodes`` environments, in one compiled loop."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lengths, stuck).
+
+    An episode is given up, as ``stuck``, where its mask allows nothing.
+    """
     key, key_reset = jax.random.split(key)
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     flags = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)
-    begin = (key, env_state, obs, flags, policy.initial_carry(episodes), flags, zeros, zeros)
+    find = policy.stuck or (lambda obs: ~flags)
+    begin = (key, env_state, obs, flags, policy.initial_carry(episodes), ~find(obs), zeros, zeros, find(obs))
 
     def running(loop: tuple[Any, ...]) -> jax.Array:
-        *_, alive, _, length = loop
+        *_, alive, _, length, _ = loop
         return jnp.any(alive) & (jnp.max(length) < MAX_EPISODE_STEPS)
 
     def step(loop: tuple[Any, ...]) -> tuple[Any, ...]:
-        key, env_state, obs, first, carry, alive, total, length = loop
+        key, env_state, obs, first, carry, alive, total, length, stuck = loop
         key, key_act, key_env = jax.random.split(key, 3)
         action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
         env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
         total, length = total + jnp.where(alive, s.reward, 0.0), length + alive
-        return key, env_state, s.obs, s.first, carry, alive & ~(s.terminated | s.truncated), total, length
+        alive = alive & ~(s.terminated | s.truncated)
+        stuck = stuck | (alive & find(s.obs))
+        return key, env_state, s.obs, s.first, carry, alive & ~stuck, total, length, stuck
 
-    *_, alive, total, length = jax.lax.while_loop(running, step, begin)
-    return jnp.where(alive, jnp.nan, total), length
+    *_, alive, total, length, stuck = jax.lax.while_loop(running, step, begin)
+    return jnp.where(alive, jnp.nan, total), length, stuck

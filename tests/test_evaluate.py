@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toys import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_tree, lawful_jax, quick_compiler, vector
 
 import proximax
 from proximax.agent import Agent
 from proximax.config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
-from proximax.errors import CheckpointError, UsageError
+from proximax.errors import CheckpointError, EnvironmentFault, UsageError
 from proximax.evaluate import EVALUATION_SEED, evaluate
 from proximax.policy import make_policy
 from proximax.types import Step
@@ -181,6 +181,63 @@ def test_an_evaluation_keeps_to_the_masks_and_spaces_of_nested_environments(samp
     with quick_compiler():
         result = evaluate(agent(env), 10, env=env, sample=sample)
     np.testing.assert_array_equal(result.returns, result.lengths)
+
+
+class Blocks(Script):
+    """Episodes of four steps with a mask of three; that of step ``t`` of episode ``episode`` allows nothing."""
+
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, t=-1, episode=-1):
+        super().__init__((4, 4))
+        self.blocked = episode, t
+
+    def _info(self):
+        free = (self.episode, self.t) != self.blocked and self.t < 4  # terminal observations allow nothing either
+        return {"action_mask": np.full(3, free, np.int8)}
+
+    def reset(self, **how):
+        return super().reset(**how)[0], self._info()
+
+    def step(self, action):
+        return *super().step(action)[:4], self._info()
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_trap_15_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_environment_and_step(mode):
+    def env(**blocked):
+        return SyncVectorEnv([Blocks, partial(Blocks, **blocked)], autoreset_mode=mode)
+
+    one = agent(proximax.make_env(env()))
+    np.testing.assert_array_equal(evaluate(one, 6, env=env()).lengths, np.full((1, 6), 4))
+    for t in (0, 3):
+        text = f"action mask of environment 1 allowed nothing at step {t} of its episode, in an evaluation"
+        with pytest.raises(EnvironmentFault, match=text):
+            evaluate(one, 6, env=env(t=t, episode=1))
+    evaluate(one, 3, env=env(t=2, episode=1))  # the second environment has played its one episode by then
+
+
+def test_trap_15_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothing():
+    env = lawful_jax(ACTIONS["discrete"], masked=True)
+    one = agent(env)
+    assert np.isfinite(evaluate(one, 8, env=env).returns).all()
+
+    def block(obs, script):
+        return {**obs, "action_mask": jnp.where(script[1] == 2, 0, obs["action_mask"])}
+
+    def step(key, state, action):
+        state, s = env.step(key, state, action)
+        return state, s._replace(obs=block(s.obs, s.obs["script"]))
+
+    with pytest.raises(EnvironmentFault, match=r"mask of environment \d allowed nothing at step 2 of its episode"):
+        evaluate(one, 8, env=env._replace(step=step))
+
+    def reset(key):
+        state, obs = env.reset(key)
+        return state, {**obs, "action_mask": jnp.zeros_like(obs["action_mask"])}
+
+    with pytest.raises(EnvironmentFault, match="mask of environment 0 allowed nothing at step 0 of its episode"):
+        evaluate(one, 8, env=env._replace(reset=reset))
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
