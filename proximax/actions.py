@@ -30,7 +30,7 @@ from proximax.maths.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
-from proximax.spaces import Space, check_leaves, leaves, nest
+from proximax.spaces import Space, check_leaves, leaves, nest, paths, place
 from proximax.types import PyTree
 
 SUPPORTED = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -41,25 +41,26 @@ LOG_STD_RANGE = (-10.0, 2.0)
 def check_action_space(space: Space) -> None:
     """Refuse a space without support, or with impossible bounds."""
     check_leaves(space, "action", SUPPORTED)
-    for leaf in leaves(space):
+    for leaf, path in zip(leaves(space), paths(space)):
+        where = place("action", path)
         if not isinstance(leaf, spaces.Box):
             continue
         if not np.issubdtype(leaf.dtype, np.floating):
-            raise UsageError(f"action space is a Box of {leaf.dtype}. Supported: Box of floats, MultiDiscrete")
+            raise UsageError(f"{where} is a Box of {leaf.dtype}. Supported: Box of floats, MultiDiscrete")
         wrong = np.isnan(leaf.low) | np.isnan(leaf.high) | (leaf.low >= leaf.high)
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
             bounds = f"low = {leaf.low[at]}, high = {leaf.high[at]}"
-            raise UsageError(f"action space bounds at {at} are {bounds}; low must be below high")
+            raise UsageError(f"{where} bounds at {at} are {bounds}; low must be below high")
 
 
 def check_box_distribution(space: Space, config: PPOConfig) -> None:
     """Refuse a bounded distribution for a Box without bounds."""
-    for leaf in leaves(space):
+    for leaf, path in zip(leaves(space), paths(space)):
         if isinstance(leaf, spaces.Box) and config.box_distribution != "gaussian" and not action_bounds(leaf)[0].all():
             raise UsageError(
-                f"box_distribution = {config.box_distribution} needs an action space with finite bounds; {leaf} has "
-                "some without. Use gaussian"
+                f"box_distribution = {config.box_distribution} needs an action space with finite bounds; "
+                f"{place('action', path)}, {leaf}, has some without. Use gaussian"
             )
 
 

@@ -12,7 +12,7 @@ from proximax.keys import host_key
 from proximax.masks import MASK, has_mask, mask_of, nothing_allowed, ravel_mask, ravel_masks
 from proximax.observations import obs_dtype
 from proximax.policy import Policy, choose
-from proximax.spaces import alike, flatten, leaves, nest
+from proximax.spaces import alike, flatten, leaves, nest, paths
 from proximax.types import Params, PyTree
 
 
@@ -92,9 +92,11 @@ def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
         raise ValueError(f"the observation is not of the form of {space}: {error!r}") from error
     shapes = [leaf.shape or () for leaf in leaves(space)]
     single = all(x.shape == shape for x, shape in zip(arrays, shapes))
-    for x, shape in zip(arrays, shapes):
+    for x, shape, path in zip(arrays, shapes, paths(space)):
         if not single and (x.ndim == 0 or x.shape[1:] != shape):
-            raise ValueError(f"observation of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]")
+            raise ValueError(
+                f"observation{path} of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]"
+            )
     sizes = [len(x) for x in arrays if not single]
     if len(set(sizes)) > 1:
         raise ValueError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")

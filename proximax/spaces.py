@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from proximax.errors import UsageError
 
 Space = spaces.Space[Any]
+INT32 = np.iinfo(np.int32)
 
 
 def branches(space: Space) -> list[tuple[Any, Space]] | None:
@@ -21,6 +23,17 @@ def leaves(space: Space) -> list[Space]:
     """The leaves, from first to last."""
     parts = branches(space)
     return [space] if parts is None else [leaf for _, part in parts for leaf in leaves(part)]
+
+
+def paths(space: Space, path: str = "") -> list[str]:
+    """Where the leaves are, from first to last: ``"['a'][0]"``; "" for a space that is a leaf."""
+    parts = branches(space)
+    return [path] if parts is None else [found for key, part in parts for found in paths(part, f"{path}[{key!r}]")]
+
+
+def place(what: str, path: str) -> str:
+    """How an error names a leaf of the observation or action space."""
+    return f"{what} space at {what}{path}" if path else f"{what} space"
 
 
 def nest(space: Space, values: Iterator[Any]) -> Any:
@@ -43,10 +56,26 @@ def check_leaves(space: Space, what: str, supported: tuple[type, ...], path: str
     parts = branches_or_fault(space, what, path)
     if parts is None and not isinstance(space, supported):
         names = ", ".join(kind.__name__ for kind in supported)
-        place = f"{what} space" if not path else f"{what} space at {what}{path}"
-        raise UsageError(f"{place} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of these")
+        raise UsageError(
+            f"{place(what, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of these"
+        )
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        check_range(space, place(what, path))
     for key, part in parts or []:
         check_leaves(part, what, supported, f"{path}[{key!r}]")
+
+
+def check_range(leaf: Any, where: str) -> None:
+    """Refuse a Discrete or MultiDiscrete whose numbers JAX's integers, of 32 bits, do not hold."""
+    counts = leaf.n if isinstance(leaf, spaces.Discrete) else leaf.nvec
+    lowest = np.asarray(leaf.start, object)
+    highest = lowest + np.asarray(counts, object) - 1
+    least, most = (int(x) for x in (np.min(lowest), np.max(highest)))
+    if least < INT32.min or most > INT32.max:
+        raise UsageError(
+            f"{where} is {leaf}, whose values go from {least} to {most}; they must lie within 32 bits, {INT32.min} to "
+            f"{INT32.max}. Count from 0 in a wrapper of the environment"
+        )
 
 
 def branches_or_fault(space: Space, what: str, path: str) -> list[tuple[Any, Space]] | None:

@@ -339,12 +339,13 @@ def test_trap_32_actions_reach_the_environment_in_its_own_types():
     "leaf", [box([-1, -INF], [1, INF]), box([0], [INF]), box([-INF], [0]), spaces.Box(-INF, INF, ())]
 )
 def test_a_bounded_distribution_is_refused_for_a_box_without_bounds(config, leaf):
-    for space in (leaf, spaces.Dict(a=spaces.Discrete(2), b=spaces.Tuple((BOUNDED, leaf)))):
+    nested = spaces.Dict(a=spaces.Discrete(2), b=spaces.Tuple((BOUNDED, leaf)))
+    for space, where in ((leaf, "; action space, "), (nested, "; action space at action['b'][1], ")):
         with pytest.raises(
             UsageError, match=f"box_distribution = {config.box_distribution} needs .*finite bounds"
         ) as e:
             check_box_distribution(space, config)
-        assert str(leaf) in str(e.value)
+        assert f"{where}{leaf}" in str(e.value)
         check_box_distribution(space, GAUSSIAN)
     check_box_distribution(BOUNDED, config)
     check_box_distribution(spaces.Discrete(2), config)
@@ -367,9 +368,10 @@ def test_fault_03_an_unsupported_action_space_is_named_with_its_path(space, text
 
 
 def test_fault_03_integer_boxes_are_no_action_spaces():
-    for space in (leaf := spaces.Box(0, 9, (2,), np.int32), spaces.Tuple((BOX, leaf))):
+    leaf = spaces.Box(0, 9, (2,), np.int32)
+    for space, where in ((leaf, ""), (spaces.Tuple((BOX, leaf)), r" at action\[1\]")):
         with pytest.raises(
-            UsageError, match=r"action space is a Box of int32\. Supported: Box of floats, MultiDiscrete"
+            UsageError, match=rf"action space{where} is a Box of int32\. Supported: Box of floats, MultiDiscrete"
         ):
             check_action_space(space)
 
@@ -379,9 +381,9 @@ def test_fault_10_impossible_action_bounds_are_named_with_their_index(low, high)
     space = spaces.Box(-1.0, 1.0, (2, 2))
     space.low, space.high = space.low.copy(), space.high.copy()  # Gymnasium refuses some of these itself, others not
     space.low[1, 0], space.high[1, 0] = low, high
-    for around in (space, spaces.Dict(a=BOX, b=spaces.Tuple((space,)))):
+    for around, where in ((space, ""), (spaces.Dict(a=BOX, b=spaces.Tuple((space,))), r" at action\['b'\]\[0\]")):
         with pytest.raises(
-            UsageError, match=rf"bounds at \(1, 0\) are low = {float(low)}, high = {float(high)}; low must"
+            UsageError, match=rf"space{where} bounds at \(1, 0\) are low = {float(low)}, high = {float(high)}; low must"
         ):
             check_action_space(around)
 

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from toys import ACTIONS, NESTED_OBS, at, places
 
 from proximax.errors import UsageError
-from proximax.spaces import alike, branches, check_leaves, flatten, leaves, nest
+from proximax.spaces import alike, branches, check_leaves, flatten, leaves, nest, paths, place
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 DEEP = spaces.Dict(
@@ -82,6 +82,43 @@ PLACES = [
 def test_fault_03_what_is_not_supported_is_named_with_its_place(space, text):
     with pytest.raises(UsageError, match=text):
         check_leaves(space, "thing", (spaces.Box, spaces.Discrete))
+
+
+def test_every_leaf_has_a_path():
+    assert paths(BOX) == [""]
+    space = spaces.Dict(b=spaces.Tuple((BOX, spaces.Dict(c=BOX))), a=BOX)
+    assert paths(space) == ["['a']", "['b'][0]", "['b'][1]['c']"]
+    for space in NESTED:
+        assert paths(space) == ["".join(f"[{key!r}]" for key in path) for path, _ in places(space)]
+    assert (place("action", ""), place("action", "[0]")) == ("action space", "action space at action[0]")
+
+
+BIG = 2**31
+
+
+@pytest.mark.parametrize(
+    ("space", "least", "most"),
+    [
+        (spaces.Discrete(3, start=2**40), 2**40, 2**40 + 2),
+        (spaces.Discrete(3, start=-BIG - 1), -BIG - 1, -BIG + 1),
+        (spaces.Discrete(2, start=BIG - 1), BIG - 1, BIG),
+        (spaces.MultiDiscrete([2, 3], start=[0, BIG - 2]), 0, BIG),
+    ],
+)
+def test_choices_whose_numbers_exceed_32_bits_are_refused(space, least, most):
+    for outer, where in ((space, "thing space is"), (spaces.Dict(a=space), r"thing space at thing\['a'\] is")):
+        with pytest.raises(UsageError, match=rf"{where} .*Discrete.* go from {least} to {most}; .* Count from 0"):
+            check_leaves(outer, "thing", (spaces.Discrete, spaces.MultiDiscrete))
+
+
+def test_choices_up_to_32_bits_pass():
+    for space in (
+        spaces.Discrete(2, start=BIG - 2),
+        spaces.Discrete(2, start=-BIG),
+        spaces.Discrete(100, dtype=np.int8),
+    ):
+        check_leaves(space, "thing", (spaces.Discrete,))
+    check_leaves(spaces.MultiDiscrete([[2], [1]], start=[[BIG - 2], [-BIG]]), "thing", (spaces.MultiDiscrete,))
 
 
 @pytest.mark.parametrize("space", [*NESTED, BOX])

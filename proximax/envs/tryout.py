@@ -16,7 +16,7 @@ from proximax.envs.base import HostEnv
 from proximax.errors import EnvironmentFault, ProximaxError, UsageError
 from proximax.masks import MASK, allowed_action, check_mask, check_stackable, has_mask, ravel_mask
 from proximax.observations import check_observation_space
-from proximax.spaces import flatten, leaves
+from proximax.spaces import flatten, leaves, paths
 
 OLD_API = (
     "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 "
@@ -103,12 +103,12 @@ def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
         parts = flatten(space, obs)
     except (KeyError, IndexError, TypeError) as error:
         raise EnvironmentFault(f"the observation {obs!r} is not of the form of its space {space}") from error
-    for leaf, part in zip(leaves(space), parts):
-        array = np.asarray(part)
+    for leaf, path, part in zip(leaves(space), paths(space), parts):
+        array, what = np.asarray(part), f"the observation{path}"
         if array.shape != leaf.shape:
-            raise EnvironmentFault(f"the observation has shape {array.shape}, its space {leaf} says {leaf.shape}")
+            raise EnvironmentFault(f"{what} has shape {array.shape}, its space {leaf} says {leaf.shape}")
         if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
-            raise EnvironmentFault(f"the observation is of {array.dtype}, which {leaf} cannot hold without loss")
+            raise EnvironmentFault(f"{what} is of {array.dtype}, which {leaf} cannot hold without loss")
 
 
 def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:

@@ -150,10 +150,13 @@ def test_fault_09_a_nested_observation_unlike_its_space_is_refused_with_the_leaf
         with pytest.raises(EnvironmentFault, match="is not of the form of its space Dict"):
             check_observation(wrong, NESTED_OBS)
     with pytest.raises(
-        EnvironmentFault, match=r"has shape \(4,\), its space Box\(-inf, inf, \(3,\), float64\) says \(3,\)"
+        EnvironmentFault,
+        match=r"observation\['script'\] has shape \(4,\), its space Box\(-inf, inf, \(3,\), float64\) says \(3,\)",
     ):
         check_observation({**good, "script": np.zeros(4)}, NESTED_OBS)
-    with pytest.raises(EnvironmentFault, match=r"is of float64, which Box\(0, 255, \(2, 2, 1\), uint8\) cannot hold"):
+    with pytest.raises(
+        EnvironmentFault, match=r"\['eye'\]\[0\] is of float64, which Box\(0, 255, \(2, 2, 1\), uint8\) cannot hold"
+    ):
         check_observation({**good, "eye": (np.zeros((2, 2, 1)), 1)}, NESTED_OBS)
     with pytest.raises(EnvironmentFault, match=r"which MultiBinary\(2\) cannot hold without loss"):
         check_observation({**good, "bits": np.array([0.5, 1.0])}, NESTED_OBS)
