@@ -69,6 +69,8 @@ def check_range(leaf: Any, where: str) -> None:
     """Refuse a Discrete or MultiDiscrete whose numbers JAX's integers, of 32 bits, do not hold."""
     counts = leaf.n if isinstance(leaf, spaces.Discrete) else leaf.nvec
     lowest = np.asarray(leaf.start, object)
+    if not lowest.size:
+        raise UsageError(f"{where} is an empty {type(leaf).__name__}")
     highest = lowest + np.asarray(counts, object) - 1
     least, most = (int(x) for x in (np.min(lowest), np.max(highest)))
     if least < INT32.min or most > INT32.max:

@@ -111,6 +111,11 @@ def test_choices_whose_numbers_exceed_32_bits_are_refused(space, least, most):
             check_leaves(outer, "thing", (spaces.Discrete, spaces.MultiDiscrete))
 
 
+def test_no_choices_at_all_are_refused():
+    with pytest.raises(UsageError, match=r"thing space at thing\[0\] is an empty MultiDiscrete"):
+        check_leaves(spaces.Tuple((spaces.MultiDiscrete([]),)), "thing", (spaces.MultiDiscrete,))
+
+
 def test_choices_up_to_32_bits_pass():
     for space in (
         spaces.Discrete(2, start=BIG - 2),
