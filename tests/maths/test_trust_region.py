@@ -263,6 +263,7 @@ def test_line_search_halves_until_kl_is_at_most_delta():
 def test_line_search_halves_until_the_objective_rises_strictly():
     assert search(hill, 8.0, 1e9) == (1.0, 0.125, 0.5)  # at 2 it is what it was
     assert search(hill, -8.0, 1e9) == (0.0, 0.0, 0.0)  # downhill all the way
+    assert search(hill, 2.0, 2.0) == (1.0, 0.5, 0.5)  # for the KL alone the whole step would do
 
 
 def test_line_search_tries_the_whole_step_and_that_many_halvings():
