@@ -173,21 +173,17 @@ def epochs(
         if task.config.recompute_advantage and loss is joint_loss:
             now = with_values(task.policy, task.unravel(progress.params), task.moments, task.rollout)
             rows = make_batch(task.config, now._replace(dist=task.rollout.dist))
-        return jax.lax.scan(step, progress, shuffle(rows, task.config.minibatch_size, key))
-
-    def step(progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:
-        return gradient_step(loss, task, progress, minibatch)
+        step = lambda now, i: gradient_step(loss, task, now, jax.tree.map(lambda x: x[i], rows))  # noqa: E731
+        return jax.lax.scan(step, progress, minibatches(len(batch.valid), task.config.minibatch_size, key))
 
     progress = Progress(params, opt_state, jnp.zeros((), bool))
     progress, stats = jax.lax.scan(epoch, progress, jax.random.split(key, task.config.epochs))
     return progress.params, progress.opt_state, summarise(stats)
 
 
-def shuffle(batch: Batch, minibatch_size: int | None, key: Key) -> Batch:
-    """Every row once, in random order, as minibatches ``[B / minibatch_size, minibatch_size, ...]``."""
-    rows = batch.valid.shape[0]
-    order = jax.random.permutation(key, rows)
-    return jax.tree.map(lambda x: x[order].reshape((-1, minibatch_size or rows, *x.shape[1:])), batch)
+def minibatches(rows: int, minibatch_size: int | None, key: Key) -> jax.Array:
+    """The index of every row once, in random order, ``[rows / minibatch_size, minibatch_size]``."""
+    return maths.permutation(key, rows).reshape(-1, minibatch_size or rows)
 
 
 def gradient_step(loss: Loss, task: Task, progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:

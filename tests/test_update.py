@@ -14,7 +14,6 @@ from proximax.rollout import with_values
 from proximax.types import Moments, TrainState, Transition
 from proximax.update import (
     RATIO_EDGES,
-    Batch,
     Progress,
     Task,
     annealed,
@@ -22,7 +21,7 @@ from proximax.update import (
     init_optimiser,
     joint_loss,
     make_batch,
-    shuffle,
+    minibatches,
     update,
 )
 
@@ -240,14 +239,12 @@ def test_trap_25_four_updates_anneal_with_1_075_05_025():
 
 
 def test_trap_26_every_row_is_used_once_per_epoch_in_another_order_each_time():
-    rows = jnp.arange(64)
-    batch = Batch(*[rows] * len(Batch._fields))
-    orders = [np.asarray(shuffle(batch, 16, jax.random.key(i)).valid).ravel() for i in range(4)]
+    orders = [np.asarray(minibatches(64, 16, jax.random.key(i))) for i in range(4)]
     for order in orders:
-        np.testing.assert_array_equal(np.sort(order), np.arange(64))
-    assert len({tuple(order) for order in orders}) == 4
-    one = shuffle(batch, 16, jax.random.key(0))
-    np.testing.assert_array_equal(one.obs, one.advantage)  # fields stay together
+        assert order.shape == (4, 16)
+        np.testing.assert_array_equal(np.sort(order.ravel()), np.arange(64))
+    assert len({tuple(order.ravel()) for order in orders}) == 4
+    assert minibatches(64, None, jax.random.key(0)).shape == (1, 64)
 
 
 def test_recomputing_advantages_uses_the_current_critic():
@@ -299,14 +296,14 @@ def test_every_switch_changes_the_update():
 
 
 def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_valid_rows():
-    ppo, policy, params, transitions = setup("continuous", minibatch_size=32, learning_rate=0.01)
+    ppo, policy, params, transitions = setup("continuous", minibatch_size=32, learning_rate=0.004)
     transitions = transitions._replace(valid=transitions.valid.at[5].set(0.0))
     after, _, metrics = one_update(ppo, transitions, policy, params)
     rows = transitions.obs.reshape(-1, 3)
     old, new = (policy.apply(p, (), rows, jnp.zeros(64, bool))[0] for p in (params, after))
     keep = np.asarray(transitions.valid).ravel() > 0
     assert float(metrics["kl"]) == pytest.approx(float(np.mean(old.kl(new)[keep])), rel=1e-4)
-    assert abs(np.mean(old.kl(new)[keep]) - np.mean(new.kl(old)[keep])) > 0.01  # the other direction is another number
+    assert abs(np.mean(old.kl(new)[keep]) - np.mean(new.kl(old)[keep])) > 0.002  # the other direction is another number
     ratio = np.exp(new.log_prob(transitions.action.reshape(64, 2)) - transitions.log_prob.ravel())[keep]
     np.testing.assert_allclose(RATIO_EDGES, np.arange(0.5, 1.5001, 0.05), rtol=1e-6)
     expected, _ = np.histogram(ratio, [-np.inf, *RATIO_EDGES, np.inf])

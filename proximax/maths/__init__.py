@@ -21,6 +21,7 @@ from proximax.maths.objectives import (
     surrogate_objective,
     value_loss,
 )
+from proximax.maths.permutation import permutation
 from proximax.maths.running import (
     batch_moments,
     init_moments,
@@ -65,6 +66,7 @@ __all__ = [
     "natural_gradient_step",
     "normalise",
     "penalty_objective",
+    "permutation",
     "reinforce_objective",
     "returns_to_go",
     "scale_reward",

@@ -1,0 +1,62 @@
+"""Random permutations: every number once, every order about as often as any other."""
+
+import math
+from collections import Counter
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from proximax.maths import permutation
+
+KEYS = jax.random.split(jax.random.key(5), 6000)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 100, 2048, 3000])
+def test_every_number_is_there_once(n):
+    for key in KEYS[:3]:
+        order = np.asarray(permutation(key, n))
+        assert order.dtype == np.int32
+        np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def drawn(n):
+    return np.asarray(jax.jit(jax.vmap(lambda key: permutation(key, n)))(KEYS))
+
+
+def fits(counts, freedom):
+    """Whether counts are those of a uniform distribution: the chi-squared statistic is no rare one."""
+    expected = counts.sum() / counts.size
+    return 1e-4 < chi2.sf(((counts - expected) ** 2 / expected).sum(), freedom) < 1 - 1e-4
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_all_orders_of_few_are_equally_likely(n):
+    counts = Counter(map(tuple, drawn(n)))
+    assert len(counts) == math.factorial(n)
+    assert fits(np.array(list(counts.values())), math.factorial(n) - 1)
+
+
+@pytest.mark.parametrize("n", [16, 24, 33])
+def test_a_number_may_come_anywhere_and_so_may_its_neighbour(n):
+    orders = drawn(n)
+    places = np.stack([np.bincount(orders[:, i], minlength=n) for i in range(n)])
+    assert fits(places, (n - 1) ** 2)
+    for i, j in ((0, 1), (0, n // 2), (n // 3, n - 1)):
+        apart = np.bincount((orders[:, i] - orders[:, j]) % n, minlength=n)
+        assert apart[0] == 0
+        assert fits(apart[1:], n - 2)
+
+
+def test_side_by_side_equals_one_by_one():
+    together = jax.jit(jax.vmap(lambda key: permutation(key, 100)))(KEYS[:8])
+    for key, order in zip(KEYS, together):
+        np.testing.assert_array_equal(permutation(key, 100), order)
+
+
+def test_different_keys_give_unrelated_orders():
+    orders = drawn(512)[:500].astype(float)
+    correlation = np.corrcoef(orders)[np.triu_indices(500, 1)]
+    assert np.abs(correlation).max() < 6 / math.sqrt(512)
+    assert np.std(correlation) == pytest.approx(1 / math.sqrt(511), rel=0.05)
