@@ -1,16 +1,81 @@
-"""Random keys for start-up code, made without compiling a program (``jax.random.split`` alone takes 0.1 s)."""
+"""Random keys: JAX's threefry with its twenty rounds written out, and ways to make keys without compiling anything.
 
+On CPU, JAX's own threefry is a loop of some twenty small operations, each of which costs more to start than to run; the
+same arithmetic in a row is fused into the operation that uses its numbers. Splitting keys, sampling actions and drawing
+fresh starts for four environments takes 0.7 us a step instead of 2.5. The numbers are the same, bit for bit.
+"""
+
+import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.extend.random import define_prng_impl
 
 from proximax.types import Key
+
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+PARITY = 0x1BD11BDA  # makes the third word of the key schedule
+
+
+def threefry(key: jax.Array, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Threefry-2x32 with 20 rounds: the counters ``high`` and ``low`` (uint32, any shape) encrypted by ``key`` ``[2]``.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 4.2.
+    """
+    schedule = key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY)
+    x, y = high + schedule[0], low + schedule[1]
+    for i in range(5):
+        for distance in ROTATIONS[i % 2]:
+            x = x + y
+            y = ((y << distance) | (y >> (32 - distance))) ^ x
+        x, y = x + schedule[(i + 1) % 3], y + schedule[(i + 2) % 3] + jnp.uint32(i + 1)
+    return x, y
+
+
+def _counters(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """0, 1, 2, ... in the given shape, as two words."""
+    size = math.prod(shape)
+    if size >= 2**32:
+        raise ValueError(f"{size} random numbers were asked for at once; the most is {2**32 - 1}")
+    return jnp.zeros(shape, jnp.uint32), jax.lax.iota(jnp.uint32, size).reshape(shape)
+
+
+def _seed(seed: jax.Array) -> jax.Array:
+    return jnp.stack([jnp.zeros((), jnp.uint32), seed.astype(jnp.uint32)])
+
+
+def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return jnp.stack(threefry(key, *_counters(shape)), axis=-1)
+
+
+def _fold_in(key: jax.Array, data: Any) -> jax.Array:
+    zero = jnp.zeros((), jnp.uint32)
+    return jnp.stack(threefry(key, zero, jnp.asarray(data).astype(jnp.uint32)))
+
+
+def _random_bits(key: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:
+    x, y = threefry(key, *_counters(shape))
+    if width == 64:
+        return (x.astype(jnp.uint64) << 32) | y.astype(jnp.uint64)
+    return (x ^ y).astype(getattr(jnp, f"uint{width}"))
+
+
+THREEFRY: Any = define_prng_impl(
+    key_shape=(2,),
+    seed=_seed,
+    split=_split,
+    random_bits=_random_bits,
+    fold_in=_fold_in,
+    name="threefry_flat",
+    tag="fry",
+)
 
 
 def host_key(words: Any) -> Key:
     """A key, or an array of keys, from ``[..., 2]`` 32-bit words, without compiling anything."""
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    return jax.random.wrap_key_data(words, impl=THREEFRY)
 
 
 def seed_key(seed: int) -> Key:
