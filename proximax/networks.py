@@ -101,7 +101,32 @@ def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
 
 
 def _affine(layer: PyTree, x: jax.Array) -> jax.Array:
-    return x @ layer["w"] + layer["b"][None]
+    return affine(x, layer["w"], layer["b"])
+
+
+@jax.custom_vjp
+def affine(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+    """``x @ w + b`` for ``x`` ``[B, rows]``, with a backward pass that is fast on CPU.
+
+    The gradient xᵀ g contracts the first axis of both, for which XLA's CPU backend leaves its fast kernel: 14 us for
+    ``[128, 64]`` twice, against 7 us with xᵀ written out first. The barrier keeps XLA from undoing that.
+    """
+    return x @ w + b[None]
+
+
+def _affine_forward(x: jax.Array, w: jax.Array, b: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return affine(x, w, b), (x, w)
+
+
+def _affine_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, w = saved
+    weights = jax.lax.platform_dependent(
+        x, g, cpu=lambda x, g: jax.lax.optimization_barrier(x.T) @ g, default=lambda x, g: x.T @ g
+    )
+    return g @ w.T, weights, jax.numpy.sum(g, axis=0)
+
+
+affine.defvjp(_affine_forward, _affine_backward)
 
 
 def _torso(layers: PyTree, x: jax.Array, activation: Activation) -> jax.Array:
