@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from proximax import xla
 from proximax.agent import Agent
 from proximax.checkpoint import load_agents
 from proximax.config import Autoreset
@@ -102,10 +103,10 @@ class Evaluator:
         self.episodes = episodes
         self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
         if isinstance(env, JaxEnv):
-            compiled = jax.jit(partial(score_jax, env, policy, sample), static_argnums=3)
+            compiled = xla.jit(partial(score_jax, env, policy, sample), static_argnums=3)
             self._run: Callable[..., Any] = partial(checked, compiled)
         else:
-            self._run = partial(score_host, env, policy, jax.jit(partial(choose, policy, sample)))
+            self._run = partial(score_host, env, policy, xla.jit(partial(choose, policy, sample)))
 
     def __call__(
         self, params: Params, moments: PyTree, seed: int, episodes: int | None = None
@@ -158,7 +159,7 @@ def score_host(
     obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
     first: Any = np.ones(n, bool)
     keys = sampling_keys(seed)
-    stuck, ignored = jax.jit(policy.stuck) if policy.stuck else None, np.zeros(n, bool)
+    stuck, ignored = xla.jit(policy.stuck) if policy.stuck else None, np.zeros(n, bool)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
         if stuck is not None:
             check_masks(np.asarray(stuck(obs)) & (played < quota) & ~ignored, length)

@@ -49,52 +49,51 @@ class History:
         self.steps = np.zeros(seeds, np.int64)
         self.update = 0
         self._recent: deque[tuple[np.ndarray, np.ndarray]] = deque()
+        self._sums, self._counts = np.zeros(seeds), np.zeros(seeds)  # over what is in _recent
 
     def add(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """The rows of one update, one per seed."""
-        values = {name: np.asarray(x, np.float64) for name, x in metrics.items()}
-        counts, sums, lengths = values.pop("episodes"), values.pop("return_sum"), values.pop("length_sum")
+        values = {name: np.asarray(x) for name, x in metrics.items()}
+        counts, sums, lengths = (np.asarray(values.pop(x), float) for x in ("episodes", "return_sum", "length_sum"))
         self.steps += values.pop("steps").astype(np.int64)
         self.update += 1
         self._remember(sums, counts)
         recent = self.recent_return
+        lists = {name: np.asarray(x, np.float64).tolist() for name, x in values.items()}
         rows: list[dict[str, Any]] = []
         for i, seed in enumerate(self.seeds):
             row: dict[str, Any] = {"update": self.update, "seed": seed, "steps": int(self.steps[i])}
             row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
             row |= {"episode_return": _ratio(sums[i], counts[i]), "episode_length": _ratio(lengths[i], counts[i])}
-            row["recent_return"] = _number(recent[i])
-            rows.append(row | {name: _plain(x[i]) for name, x in values.items()})
+            row["recent_return"] = _number(float(recent[i]))
+            rows.append(row | {name: _plain(x[i]) for name, x in lists.items()})
         return rows
 
     def _remember(self, sums: np.ndarray, counts: np.ndarray) -> None:
-        if counts.any():
-            self._recent.append((sums, counts))
-        total = np.sum([count for _, count in self._recent], axis=0)
+        if not counts.any():
+            return
+        self._recent.append((sums, counts))
+        self._sums, self._counts = self._sums + sums, self._counts + counts
         while len(self._recent) > 1:
-            rest = total - self._recent[0][1]
+            rest = self._counts - self._recent[0][1]
             if not (rest >= RECENT_EPISODES).all() and len(self._recent) <= RECENT_ROLLOUTS:
                 break
-            self._recent.popleft()
-            total = rest
+            self._sums, self._counts = self._sums - self._recent.popleft()[0], rest
 
     @property
     def recent_return(self) -> np.ndarray:
         """``[S]``: mean return of the latest episodes, at least 100 where there were as many; NaN before the first."""
-        if not self._recent:
-            return np.full(len(self.seeds), np.nan)
-        sums, counts = (np.sum(part, axis=0) for part in zip(*self._recent))
-        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        return np.where(self._counts > 0, self._sums / np.maximum(self._counts, 1), np.nan)
 
 
-def _plain(x: np.ndarray) -> float | list[int] | None:
+def _plain(x: float | list[float]) -> float | list[int] | None:
     """A number, or the counts of a histogram."""
-    return _number(float(x)) if x.ndim == 0 else [int(count) for count in x]
+    return [int(count) for count in x] if isinstance(x, list) else _number(x)
 
 
 def _number(x: float) -> float | None:
-    return float(x) if math.isfinite(x) else None
+    return x if math.isfinite(x) else None
 
 
 def _ratio(total: float, count: float) -> float | None:
-    return _number(total / count) if count else None
+    return _number(float(total / count)) if count else None

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from proximax import xla
 from proximax.algorithms import adapted, find_algorithm
 from proximax.config import RunConfig
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
@@ -47,7 +48,7 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
     and stack (``stack_seeds``) instead of vmapping it.
     """
     algorithm = find_algorithm(config.algo, own)
-    start_envs = jax.jit(partial(start, env, policy, num_envs=config.num_envs))
+    start_envs = xla.jit(partial(start, env, policy, num_envs=config.num_envs))
 
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)
@@ -72,8 +73,8 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
     """
     algorithm = find_algorithm(config.algo, own)
     names = [config.seed + i for i in range(config.seeds)]
-    act_seeds = jax.jit(jax.vmap(partial(act_at, policy), in_axes=(0, 0, 0, 0, 0, 0, None)))
-    learn_seeds = jax.jit(jax.vmap(partial(learn_host, algorithm, policy, config), in_axes=(0, 1)))
+    act_seeds = xla.jit(jax.vmap(partial(act_at, policy), in_axes=(0, 0, 0, 0, 0, 0, None)))
+    learn_seeds = xla.jit(jax.vmap(partial(learn_host, algorithm, policy, config), in_axes=(0, 1)))
     buffers: list[Transition] = []  # made at the first step, then overwritten by every rollout
 
     def init(keys: Sequence[Key]) -> TrainState:
@@ -143,7 +144,7 @@ def learn(
     if policy.stuck is not None:
         metrics["stuck_row"] = first_row(policy.stuck, transitions)
     beta, learning_rate = adapted(ppo, state.beta, state.learning_rate, metrics)
-    return state._replace(
+    learned = state._replace(
         params=params,
         opt_state=opt_state,
         obs_moments=obs_moments,
@@ -151,7 +152,14 @@ def learn(
         beta=beta,
         learning_rate=learning_rate,
         update=state.update + 1,
-    ), metrics | rates._asdict()
+    )
+    # An update that went wrong ends the run: what was learned before it is what is saved.
+    return jax.tree.map(partial(jnp.where, good(metrics)), learned, state), metrics | rates._asdict()
+
+
+def good(metrics: Metrics) -> Array:
+    """Whether an update was finite and every row's mask allowed something."""
+    return (metrics["finite"] == 1) & (metrics.get("stuck_row", -1) < 0)
 
 
 def first_row(stuck: Callable[[PyTree], Array], transitions: Transition) -> Array:

@@ -16,6 +16,7 @@ from proximax.config import RunConfig
 Rows = list[dict[str, Any]]
 # Called with the rows of each update; a true result ends training after it.
 Callback = Callable[[Rows], bool | None]
+TENSORBOARD_ROWS = 1000
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -43,16 +44,19 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard, a folder per seed."""
+    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond."""
 
     def __init__(self, directory: Path, config: RunConfig) -> None:
         from tensorboardX import SummaryWriter
 
         seeds = range(config.seed, config.seed + config.seeds)
+        self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
         self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}")) for seed in seeds}
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""
+        if rows[0]["update"] % self._every and rows[0]["update"] < self._last:
+            return
         for row in rows:
             for name, x in row.items():
                 if name not in ("update", "seed", "steps") and isinstance(x, (int, float)):

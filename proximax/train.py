@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from proximax import xla
+from proximax.advance import Advance, Pace, start_learner
 from proximax.agent import Agent, split_agents
 from proximax.config import OWN, AlgorithmName, PPOConfig, RunConfig, check_names
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env, remakable
@@ -19,15 +21,13 @@ from proximax.envs.host import EnvPoolEnv
 from proximax.envs.tryout import ignores_seed
 from proximax.errors import EnvironmentFault, NumericalError, UsageError
 from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
-from proximax.keys import seed_key
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
-from proximax.ppo import make_host_learner, make_learner, stack_seeds
 from proximax.presets import find_preset, preset_settings
 from proximax.recorder import Recorder, RunDirectory
 from proximax.result import Result
 from proximax.sinks import Callback
-from proximax.types import Learner, TrainState
+from proximax.types import TrainState
 from proximax.update import Algorithm
 
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
@@ -106,6 +106,9 @@ def run(
     The rest is as in ``train``.
     """
     config.check()
+    xla.use_compilation_cache()
+    if config.seeds > 1:
+        xla.use_cpu_devices()
     env = config.env if env is None else env
     if config.stop_at is not None and not remakable(env):
         raise UsageError(
@@ -119,7 +122,7 @@ def run(
             made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
             if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
                 stack.callback(made.close)
-            policy, learner, state, notes = prepare(made, config, network, own)
+            policy, advance, state, notes = prepare(made, config, network, own)
         except BaseException:
             if directory:
                 directory.discard()
@@ -127,7 +130,7 @@ def run(
         recorder = stack.enter_context(Recorder(config, directory, made, quiet, "own" if network else "built-in"))
         recorder.state = state
         stopper = stack.enter_context(closing(Stopper(config, env, policy)))
-        stopped_by = loop(config, learner, recorder, stopper, callbacks, began)
+        stopped_by = loop(config, advance, recorder, stopper, callbacks, began)
         trained_s = time.perf_counter() - began
         evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
         result = Result(
@@ -149,7 +152,7 @@ def run(
 
 def prepare(
     env: JaxEnv | HostEnv, config: RunConfig, network: Network | None, own: Algorithm | None
-) -> tuple[Policy, Learner, TrainState, list[str]]:
+) -> tuple[Policy, Advance, TrainState, list[str]]:
     """Everything that can refuse before anything is left behind: (policy, learner, its first state, notes)."""
     if not isinstance(env, JaxEnv) and env.num_envs != config.num_envs * config.seeds:
         raise UsageError(
@@ -164,19 +167,25 @@ def prepare(
 
 def loop(
     config: RunConfig,
-    learner: Learner,
+    advance: Advance,
     recorder: Recorder,
     stopper: "Stopper",
     callbacks: Sequence[Callback],
     began: float,
 ) -> str:
     """All updates, or as many as it takes. Returns what stopped it."""
-    for _ in range(config.updates):
-        state, metrics = learner.step(recorder.state)
-        rows = recorder.write(jax.device_get(metrics), time.perf_counter() - began)
-        check_rows(rows, config.num_envs)
-        recorder.state = state
-        if stopper.reached(state, recorder.history.update):
+    pace, done_s = Pace(), time.perf_counter() - began
+    while (update := recorder.history.update) < config.updates:
+        # A callback may stop training after any update; an evaluation is of a certain one.
+        updates = 1 if callbacks else pace.next(stopper.next_evaluation(update) - update)
+        recorder.state, metrics = advance(recorder.state, updates)
+        before_s, done_s = done_s, time.perf_counter() - began
+        made = metrics["finite"].shape[0]
+        for i in range(made):
+            time_s = before_s + (i + 1) / made * (done_s - before_s)
+            rows = recorder.write({name: x[i] for name, x in metrics.items()}, time_s)
+            check_rows(rows, config.num_envs)
+        if stopper.reached(recorder.state, recorder.history.update):
             return "stop_at"
         if sum(bool(callback(rows)) for callback in callbacks):  # every one is called
             return "callback"
@@ -195,6 +204,11 @@ class Stopper:
         self._every = max(1, config.updates // STOP_CHECKS)
         self._make = partial(make_evaluator, env, policy, config.eval_episodes, autoreset=config.autoreset)
         self._evaluator: Evaluator | None = None
+
+    def next_evaluation(self, update: int) -> int:
+        """The first update after ``update`` at which to evaluate; without a goal the last of the run."""
+        last = self._config.updates
+        return last if self._config.stop_at is None else min(update - update % self._every + self._every, last)
 
     def reached(self, state: TrainState, update: int) -> bool:
         """Whether the mean evaluation return of every seed has reached ``stop_at``."""
@@ -239,18 +253,6 @@ def evaluate_seeds(
     policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
     seeds = tuple(range(config.seed, config.seed + config.seeds))
     return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)
-
-
-def start_learner(
-    env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None
-) -> tuple[Learner, TrainState]:
-    """The learner of all seeds side by side, and its first state ``[S, ...]``."""
-    keys = [seed_key(config.seed + i) for i in range(config.seeds)]
-    if isinstance(env, JaxEnv):
-        one = make_learner(env, policy, config, own)
-        return one._replace(step=jax.jit(jax.vmap(one.step))), stack_seeds([one.init(key) for key in keys])
-    learner = make_host_learner(env, policy, config, own)
-    return learner, learner.init(keys)
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -1,9 +1,23 @@
-"""The whole suite runs with rank promotion forbidden (TRAPS: (B, 1) - (B,) would silently make (B, B))."""
+"""The whole suite runs with rank promotion forbidden (TRAPS: (B, 1) - (B,) would silently make (B, B)).
+
+Its processes share one new folder of compiled programs, so that none compiles what another has.
+"""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+if OWN_CACHE:  # the workers of pytest-xdist inherit it
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="proximax-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-import jax
+import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure() -> None:
+    if OWN_CACHE:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

@@ -16,13 +16,13 @@ ROOT = Path(proximax.__file__).parent
 MODULES = {str(path.relative_to(ROOT.parent).with_suffix("")).replace("/", "."): path for path in ROOT.rglob("*.py")}
 # A module imports only from rows above its own, or from its own row's folder.
 LAYERS = [
-    {"errors", "types", "config", "keys"},
+    {"errors", "types", "config", "keys", "xla"},
     {"maths", "presets", "statistics", "metrics"},
     {"spaces", "masks", "observations", "actions", "networks", "adapters", "policy", "envs"},
     {"rollout"},
     {"update", "algorithms"},
     {"ppo"},
-    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "train", "pictures", "compare"},
+    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "advance", "train", "pictures", "compare"},
     {"cli", "__init__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]

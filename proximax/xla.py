@@ -1,0 +1,84 @@
+"""How programs are compiled: options for the CPU, where compiled programs are kept, how many devices there are."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+# On CPU. Vectors of 512 bits where the machine has them, and operations in the order of the program, without looking
+# for some to run at the same time: they are too short to be worth handing to another thread. Learning from gymnax
+# CartPole-v1, 4 environments x 128 steps: 1.52 ms -> 1.23 ms; acting 0.77 -> 0.62.
+CPU_OPTIONS: dict[str, bool | int] = {
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_cpu_enable_concurrency_optimized_scheduler": False,
+}
+CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
+
+
+def jit(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+    """``jax.jit`` with the options above; its backend is the default one."""
+    if jax.default_backend() != "cpu":
+        return jax.jit(function, **settings)
+    return jax.jit(function, compiler_options=CPU_OPTIONS, **settings)
+
+
+def use_cpu_devices() -> None:
+    """One CPU device per core, so that seeds can be shared out among them; too late once JAX has computed something."""
+    try:
+        jax.config.update("jax_num_cpu_devices", usable_cores())
+    except RuntimeError:
+        return
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in a folder of the user's own, so that the next run need not compile them again.
+
+    ``JAX_COMPILATION_CACHE_DIR`` names another folder; ``JAX_ENABLE_COMPILATION_CACHE=0`` turns it off. Programs of
+    another kind of processor are kept apart: they would not run. A folder that others could write to is not used, since
+    what it holds is executed.
+    """
+    values = jax.config.values
+    if values["jax_compilation_cache_dir"] or not values["jax_enable_compilation_cache"]:
+        return
+    try:
+        folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+            return
+        prune(folder, CACHE_BYTES)
+    except OSError:  # no home, or it cannot be written to: compile every time
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def cache_folder() -> Path:
+    """``~/.cache/proximax/xla-PROCESSOR``."""
+    try:
+        facts = next(x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        facts = f"{platform.machine()} {platform.processor()}"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "proximax" / f"xla-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+
+
+def prune(folder: Path, most: int) -> None:
+    """Remove the files used longest ago until at most ``most`` bytes are left."""
+    files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.iterdir() if path.is_file())
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if total <= most:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
