@@ -1,0 +1,45 @@
+"""The peers' virtual environments: made with ``python -m venv`` and pip where they are not there yet.
+
+python benchmarks/speed/peers.py [--peers DIR]        makes them all
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / ".peers"
+# What pip installs for each.
+PEERS = {
+    "sb3": ["stable-baselines3", "gymnasium[mujoco]"],
+    "sbx": ["sbx-rl", "gymnasium[mujoco]"],
+    # Rejax 0.1.3 unpacks five values of a gymnax step; gymnax 1 gives six. PureJaxRL's scripts run here too.
+    "rejax": ["rejax==0.1.3", "gymnax<1"],
+    # As CleanRL's pyproject.toml says, but for Python 3.11.
+    "cleanrl": ["gymnasium[mujoco]==0.29.1", "mujoco<3", "imageio<3", "numpy<2", "torch", "tensorboard", "tyro"],
+}
+
+
+def python_of(peer: str, folder: Path) -> Path:
+    """The interpreter of ``peer``'s virtual environment in ``folder``."""
+    home = folder / peer
+    python = home / "bin" / "python"
+    if not python.exists():
+        print(f"making the virtual environment of {peer} ...", flush=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS[peer]], check=True)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+    return python.absolute()
+
+
+def main() -> None:
+    folder = Path(sys.argv[2]) if sys.argv[1:2] == ["--peers"] else FOLDER
+    for peer in PEERS:
+        python_of(peer, folder)
+
+
+if __name__ == "__main__":
+    main()
