@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 HERE = Path(__file__).parent
 TARGETS: dict[str, float | None] = json.loads((HERE / "targets.json").read_text())
@@ -55,7 +56,7 @@ def rows() -> Iterator[Row]:
             name = f"cheetah-{source.lower()}-{peer.lower()}"
             yield speed(name, f"HalfCheetah-v5 by {source}", "half_cheetah", f"proximax, {source}", peer)
     for source in ("Gymnasium", "EnvPool"):
-        what = f"HalfCheetah-v5 by {source}: wall over the larger of environment and update alone"
+        what = f"HalfCheetah-v5 by {source}: wall / max(environment, update)"
         name = f"cheetah-{source.lower()}-wall"
         yield Row(name, what, "half_cheetah", "wall_over_larger", f"parts, {source}", less=True, unit="times")
     million = "half_cheetah_million", "proximax, EnvPool"
@@ -154,12 +155,14 @@ def ratios(row: Row, ours: dict[str, Any], other: dict[str, Any]) -> tuple[float
 def digits(x: float | None) -> str:
     """Three significant digits or so."""
     if x is None or not math.isfinite(x):
-        return "not reached"
+        return "∞"
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
 
 
 def spread(values: dict[str, float | None]) -> str:
     """Median, least and most."""
+    if digits(values["least"]) == digits(values["most"]):
+        return digits(values["median"])
     return f"{digits(values['median'])} ({digits(values['least'])} to {digits(values['most'])})"
 
 
@@ -169,7 +172,7 @@ def claims(found: list[Line]) -> list[str]:
     for line in found:
         row, key = line.row, line.row.key
         against = f"{line.other['name']}: {digits(line.other[key]['median'])}" if line.other else ""
-        share = f"{line.ratios[0]:.2f} ({line.ratios[1]:.2f} to {line.ratios[2]:.2f})" if line.ratios else ""
+        share = spread(dict(zip(("median", "least", "most"), line.ratios))) if line.ratios else ""
         sign = "≤" if row.over or (row.less and not row.peers) else "≥"
         target = f"{sign} {line.target:g}" if line.target is not None else ""
         cells = [row.what, f"{spread(line.ours[key])} {row.unit}".strip(), against, share, target, line.met]
@@ -182,6 +185,15 @@ COLUMNS = {
     "compile_s": "compilation, s",
     "run_s": "training, s",
     "to_goal_s": "to the goal, s",
+    "environment_s": "environments alone, s",
+    "update_s": "update alone, s",
+    "wall_s": "both and acting, s",
+    "update_gflops": "update, GFLOP/s",
+    "product_64_gflops": "64-wide product, GFLOP/s",
+    "product_1024_gflops": "1024³ product, GFLOP/s",
+    "share_of_1024": "share of the latter",
+    "return": "return, evaluated",
+    "training_return": "return, in training",
     "process_s": "whole process, s",
     "peak_memory_mb": "peak memory, MB",
 }
@@ -229,7 +241,7 @@ def page(results: dict[str, Any], found: list[Line]) -> str:
         "Numbers: median (least to most). Ratio: of the medians (least to most of runs that followed one another);",
         "above 1 proximax is faster, except where it is compared with itself. Of a peer's variants the fastest counts.",
         "Peak memory is the largest of any one process. Compilation: the first update less a later one, with all that",
-        "happens before it; of PureJaxRL and Rejax, tracing and compiling alone.",
+        "happens before it; of PureJaxRL and Rejax, tracing and compiling alone. ∞: the goal was not reached.",
         "",
         "![How many times as fast proximax is](results/speed.png)",
         "",
@@ -241,59 +253,54 @@ def picture(found: list[Line], path: Path) -> None:
     """Horizontal bars: how many times as fast as the peers, and below, what should be small."""
     faster = [line for line in found if line.row.peers and line.ratios]
     small = [line for line in found if line.row.over or line.row.unit == "times"]
-    parts = [part for part in (faster, small) if part]
+    panels = {
+        "how many times as fast as the peer: more is better": faster,
+        "how many times as long: less is better": small,
+    }
+    panels = {title: part for title, part in panels.items() if part}
+    sizes = [len(part) + 1.5 for part in panels.values()]
     figure, axes = plt.subplots(
-        len(parts),
-        figsize=(9, 0.32 * (len(faster) + len(small)) + 1.6 * len(parts)),
-        layout="constrained",
-        squeeze=False,
-        height_ratios=[len(part) + 1 for part in parts],
+        len(panels), figsize=(9.5, 0.29 * sum(sizes) + 0.6), layout="constrained", squeeze=False, height_ratios=sizes
     )
-    for axis, part in zip(axes[:, 0], parts):
-        bars(axis, part, more=part is faster)
+    for axis, (title, part) in zip(axes[:, 0], panels.items()):
+        axis.set_title(title, fontsize=10, loc="left", fontweight="bold")
+        bars(axis, part)
+    figure.supxlabel("black line: least to most; black mark: target; orange: missed", fontsize=8)
     figure.savefig(path, dpi=110)
+
+
+def bars(axis: Any, part: list[Line]) -> None:
+    """One panel, from ratio 1 to either side."""
+    for place, line in enumerate(reversed(part)):
+        values = line.ours[line.row.key]
+        middle, low, high = line.ratios or (values["median"], values["least"], values["most"])
+        if not math.isfinite(middle):
+            note, end = "the peer did not reach the goal" if middle > 1 else "not reached", 1.0
+        else:
+            note, end = digits(middle), max(middle, min(high, 10 * middle), 1.0)
+            axis.barh(place, middle - 1, left=1, color=ORANGE if "missed" in line.met else BLUE, height=0.62)
+            axis.plot([low, min(high, 10 * middle)], [place, place], color="black", linewidth=1)
+        axis.annotate(note, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+        if line.target is not None:
+            axis.plot([line.target] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2.4)
+    axis.set_yticks(range(len(part)), [label(line) for line in reversed(part)], fontsize=8)
+    axis.set_ylim(-0.6, len(part) - 0.4)
+    axis.set_xscale("log")
+    axis.axvline(1, color=GREY, linewidth=1)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.margins(x=0.1)
+    axis.tick_params(labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", alpha=0.25)
+    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def label(line: Line) -> str:
     """What a bar shows."""
-    return (
-        f"{line.row.what}  vs. {line.other['name'].partition(',')[0]}"
-        if line.row.peers and line.other
-        else line.row.what
-    )
-
-
-def bars(axis: Any, part: list[Line], more: bool) -> None:
-    """One panel."""
-    for place, line in enumerate(reversed(part)):
-        values = line.ours[line.row.key]
-        low, high = (line.ratios[1:]) if line.ratios else (values["least"], values["most"])
-        middle = line.ratios[0] if line.ratios else values["median"]
-        if not math.isfinite(middle):
-            continue
-        axis.barh(place, middle, color=ORANGE if "missed" in line.met else BLUE, height=0.62)
-        axis.plot([low, high], [place, place], color="black", linewidth=1)
-        axis.annotate(
-            f"{middle:.2f}",
-            (max(middle, high), place),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-        if line.target is not None:
-            axis.plot([line.target] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2.2)
-    axis.axvline(1, color=GREY, linewidth=1, linestyle="--")
-    axis.set_yticks(range(len(part)), [label(line) for line in reversed(part)], fontsize=8)
-    axis.set_xscale("log" if more else "linear")
-    axis.set_title(
-        "times as fast as the peer (more is better)" if more else "times as long (less is better)",
-        fontsize=10,
-        loc="left",
-    )
-    axis.margins(x=0.12)
-    axis.tick_params(labelsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
+    peer = f"   {line.other['name'].partition(',')[0]}" if line.row.peers and line.other else ""
+    return line.row.what + peer
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def learn(s: dict[str, Any]) -> dict[str, Any]:
     """Speeds from the times of the updates, the first of which holds making the environment and compiling."""
     import proximax
 
+    source, colon, _ = s["env"].partition(":")
+    if colon:
+        import_module(source)  # as the peers do before their time is taken
     plain = {} if "preset" in s else PLAIN
     result = proximax.train(**plain | {"quiet": True} | s)
     rows = result.config.batch_size * result.config.seeds
