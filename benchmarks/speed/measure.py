@@ -37,6 +37,7 @@ class Contestant:
     settings: dict[str, Any]
     home: str = "proximax"  # or a name of ``peers.PEERS``
     warm: bool = False  # with JAX's compilation cache, which a first, discarded run has filled
+    timeout: float = math.inf  # seconds, where less than that of the command line
     repeats: int | None = None  # where not as many as asked for on the command line
 
 
@@ -89,7 +90,7 @@ def run_once(contestant: Contestant, turn: int, cache: Path, options: argparse.N
     python = Path(sys.executable) if contestant.home == "proximax" else python_of(contestant.home, options.peers)
     command = [str(python), str(HERE / contestant.driver), json.dumps(contestant.settings | {"seed": turn})]
     print(f"{contestant.name}, run {turn}: ", end="", flush=True)
-    run = run_child(command, child_environment(contestant, cache), options.timeout)
+    run = run_child(command, child_environment(contestant, cache), min(options.timeout, contestant.timeout))
     shown = {key: round(x, 3) for key, x in run.items() if isinstance(x, float)}
     print(run.get("failed") or shown, flush=True)
     return run

@@ -3,6 +3,7 @@
 python benchmarks/speed/seeds.py --purejaxrl FOLDER
 
 PureJaxRL with 2, 4 or 16 seeds hangs for ever on CPU (QR under vmap locks up XLA's thread pool), so it runs with 8.
+Where that hangs too, the run is given up after five minutes and counted as failed.
 """
 
 from gymnax_cartpole import sized
@@ -20,7 +21,7 @@ def main() -> None:
     if options.purejaxrl:
         for seeds in (1, 8):
             settings = s | {"seeds": seeds, "folder": str(options.purejaxrl.absolute())}
-            contestants.append(Contestant(f"PureJaxRL, {seeds}", "run_purejaxrl.py", settings, "rejax"))
+            contestants.append(Contestant(f"PureJaxRL, {seeds}", "run_purejaxrl.py", settings, "rejax", timeout=300))
     compare("seeds", contestants, options)
 
 
