@@ -18,6 +18,7 @@ import numpy as np
 
 from proximax import xla
 from proximax.algorithms import adapted, find_algorithm
+from proximax.buffers import host_buffers
 from proximax.config import RunConfig
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
 from proximax.errors import UsageError
@@ -25,7 +26,7 @@ from proximax.keys import host_key, split_on_host
 from proximax.maths import init_moments, scale_reward
 from proximax.observations import init_obs_moments, update_obs_moments
 from proximax.policy import Policy, policy_parameters
-from proximax.rollout import Acted, act, collect, host_buffers, start, start_host, unroll, with_values
+from proximax.rollout import Acted, act, collect, start, start_host, unroll, with_values
 from proximax.types import (
     Array,
     Key,
@@ -88,12 +89,11 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
 
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
         now = state.rollout
+        words = np.asarray(jax.random.key_data(state.key))  # a key itself would cost 10 us per call
+        act_once = partial(act_seeds, state.params, state.obs_moments, words)
         if not buffers:
-            example = act_seeds(state.params, state.obs_moments, now.carry, now.obs, now.first, state.key, 0)
+            example = act_once(now.carry, now.obs, now.first, 0)
             buffers.append(host_buffers(config.ppo.num_steps, now, example.action))
-        act_once = lambda carry, obs, first, t: act_seeds(  # noqa: E731
-            state.params, state.obs_moments, carry, obs, first, state.key, t
-        )
         rollout, transitions, episodes = collect(env, act_once, now, buffers[0])
         outside: Any = ()  # where acting stands is no part of the compiled program
         learned, metrics = learn_seeds(state._replace(rollout=outside), transitions)
@@ -107,14 +107,14 @@ def act_at(
     policy: Policy,
     params: Params,
     moments: PyTree,
+    words: Array,
     carry: PyTree,
     obs: PyTree,
     first: Array,
-    key: Key,
     t: Array,
 ) -> Acted:
-    """``rollout.act`` with the key of step ``t`` of this rollout."""
-    return act(policy, params, moments, carry, obs, first, jax.random.fold_in(key, t))
+    """``rollout.act`` with the key of step ``t`` of this rollout, whose key has these ``words``."""
+    return act(policy, params, moments, carry, obs, first, jax.random.fold_in(host_key(words), t))
 
 
 def learn_host(

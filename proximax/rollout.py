@@ -4,18 +4,17 @@ Both give the same ``Transition`` record, without values; ``with_values`` adds t
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from proximax.buffers import Episodes, check_rollout, count_episodes
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.errors import NumericalError
 from proximax.policy import Policy
 from proximax.types import Array, Key, Params, PyTree, RolloutState, Transition
-
-Episodes = dict[str, Any]  # of the episodes that ended in a rollout: how many, their summed return and length
 
 
 class Acted(NamedTuple):
@@ -123,67 +122,35 @@ def collect(
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once(carry, obs, first, t)`` is the compiled ``act`` of all seeds.
 
     One compiled call and one environment call per step. Whatever the environment hands out is copied into the buffers
-    at once, since it may be overwritten at its next step.
+    at once, since it may be overwritten at its next step; everything else waits until the rollout is there.
     """
-    shape = buffers.reward.shape[1:]
-    obs, first, carry = state.obs, state.first, state.carry
-    total, length = state.episode_return.copy(), state.episode_length.copy()
-    ended = {name: np.zeros(shape[:1]) for name in ("episodes", "return_sum", "length_sum")}
-    for t in range(buffers.reward.shape[0]):
-        put(buffers.obs, t, obs)
-        buffers.first[t] = first
-        acted = act_once(carry, jax.tree.map(lambda x, t=t: x[t], buffers.obs), first, t)
-        # Copies: environments may write to their actions.
-        s = env.step(jax.tree.map(lambda x: np.array(x).reshape(-1, *x.shape[2:]), acted.sent))
+    obs, first, carry = jax.tree.map(joined, state.obs), joined(state.first), state.carry
+    rows = jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), buffers)  # [T, S * N, ...], the same memory
+    rewards = np.empty(rows.reward.shape)  # float64, unlike the buffer: scores are exact
+    for t in range(len(rewards)):
+        put(rows.obs, t, obs)
+        rows.first[t] = first
+        acted = act_once(carry, jax.tree.map(itemgetter(t), buffers.obs), buffers.first[t], t)
+        s = env.step(jax.tree.map(joined, acted.sent))
         put(buffers.action, t, acted.action)
-        buffers.log_prob[t], carry = acted.log_prob, acted.carry
-        obs, first = grouped(s.obs, shape), s.first.reshape(shape)
-        put(buffers.final_obs, t, grouped(s.final_obs, shape))
-        buffers.reward[t], buffers.valid[t] = s.reward.reshape(shape), s.valid.reshape(shape)
-        buffers.terminated[t], buffers.truncated[t] = s.terminated.reshape(shape), s.truncated.reshape(shape)
-        total += s.reward.reshape(shape)  # float64, unlike the buffer: scores are exact
-        length += buffers.valid[t]
-        last = buffers.terminated[t] | buffers.truncated[t]
-        if last.any():
-            for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
-                ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
-            total[last] = length[last] = 0.0
+        buffers.log_prob[t] = acted.log_prob
+        put(rows.final_obs, t, s.final_obs)
+        rewards[t], rows.valid[t], rows.terminated[t], rows.truncated[t] = s.reward, s.valid, s.terminated, s.truncated
+        obs, first, carry = s.obs, s.first, acted.carry
+    rows.reward[:] = rewards
     check_rollout(buffers)
-    obs = jax.tree.map(np.array, obs)
-    return host_state(obs, first.copy(), carry, total, length), buffers, ended
+    total, length = state.episode_return.copy(), state.episode_length.copy()
+    ended = count_episodes(rewards.reshape(buffers.reward.shape), buffers, total, length)
+    obs, first = jax.tree.map(lambda x: np.array(x).reshape(*total.shape, *x.shape[1:]), (obs, first))
+    return host_state(obs, first, carry, total, length), buffers, ended
+
+
+def joined(x: Any) -> Any:
+    """A copy ``[S * N, ...]`` of ``[S, N, ...]``, which an environment may write to."""
+    return np.array(x).reshape(-1, *x.shape[2:])
 
 
 def put(buffers: PyTree, t: int, values: PyTree) -> None:
-    """Copy ``values`` ``[S, N, ...]`` to row ``t`` of the buffers."""
+    """Copy ``values`` to row ``t`` of the buffers."""
     for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
         buffer[t] = value
-
-
-def check_rollout(buffers: Any) -> None:
-    """Refuse observations and rewards that are not finite, before anything is learned from them."""
-    for name in ("obs", "final_obs", "reward"):
-        for path, array in jax.tree_util.tree_flatten_with_path(getattr(buffers, name))[0]:
-            if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                t, seed, n, *_ = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                what = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
-                place = f"environment {n} of seed number {seed}, step {t} of this rollout"
-                raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
-
-
-def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:
-    """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``."""
-
-    def empty(like: PyTree, dtype: type | None = None) -> Any:
-        return jax.tree.map(lambda x: np.empty((num_steps, *x.shape), dtype or x.dtype), like)
-
-    return Transition(
-        obs=empty(state.obs),
-        final_obs=empty(state.obs),
-        first=empty(state.first),
-        action=empty(action),
-        log_prob=empty(state.first, np.float32),
-        reward=empty(state.first, np.float32),
-        terminated=empty(state.first),
-        truncated=empty(state.first),
-        valid=empty(state.first, np.float32),
-    )

@@ -27,6 +27,7 @@ from toys import (
 )
 
 import proximax
+from proximax.buffers import host_buffers
 from proximax.config import PPOConfig
 from proximax.envs import env_seeds
 from proximax.envs.host import Groups, GymnasiumEnv, vectorise
@@ -45,7 +46,7 @@ from proximax.masks import (
 )
 from proximax.maths.distributions import MultiCategorical
 from proximax.policy import make_policy
-from proximax.rollout import act, collect, host_buffers, start_host, unroll
+from proximax.rollout import act, collect, start_host, unroll
 from proximax.rollout import start as start_jax
 
 NEXT_STEP, SAME_STEP, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED
