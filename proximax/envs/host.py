@@ -16,6 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
 from proximax.envs.tryout import environment_fault, try_out
+from proximax.envs.workers import Workers, usable_cores
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.masks import MASK, check_stackable, has_mask, ravel_masks, with_mask
 from proximax.observations import store
@@ -27,8 +28,8 @@ MODES: dict[str, AutoresetMode] = {
     "same_step": AutoresetMode.SAME_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
-# One process per environment costs about 0.1 ms a step; below this step time the plain loop is faster.
-ASYNC_STEP_SECONDS = 2e-3
+# Below this step time the plain loop is faster.
+WORKER_STEP_SECONDS = 1e-5
 
 
 class GymnasiumEnv:
@@ -215,18 +216,21 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> Autorese
     return MODES[wanted]
 
 
-def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> GymnasiumEnv:
-    """``num_envs`` copies of one environment, stepped in this process or, where a step is slow, each in its own."""
-    seconds, masked, notes = try_out(make)
-    fns = [make] * num_envs
+def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> HostEnv:
+    """``num_envs`` copies of one environment, stepped in this process or, where a step is not cheap, in several."""
+    tried = try_out(make)
+    notes = tried.notes
+    if tried.seconds > WORKER_STEP_SECONDS and num_envs > 1 and usable_cores() > 1 and os.name == "posix":
+        try:
+            workers = Workers(make, num_envs, tried.observation_space, tried.action_space, tried.choices)
+        except Exception as error:  # of pickling, of an import, of the constructor
+            notes.append(f"stepped in one process, since others could not make it: {type(error).__name__}: {error}")
+        else:
+            workers.notes = notes
+            return workers
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
-    mode = AutoresetMode.DISABLED
-    if seconds > ASYNC_STEP_SECONDS and num_envs > 1 and (os.cpu_count() or 1) > 1:
-        # forkserver: forking this process after JAX has started its threads can deadlock
-        vector: Any = AsyncVectorEnv(fns, context="forkserver", autoreset_mode=mode)
-    else:
-        vector = SyncVectorEnv(fns, autoreset_mode=mode)
-    env = GymnasiumEnv(vector, masked=masked)
+    vector = SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
+    env = GymnasiumEnv(vector, masked=tried.choices > 0)
     env.notes = notes
     return env

@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -10,6 +11,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset
+from proximax.dispatch import run_inline
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
@@ -33,6 +35,7 @@ def make_env(
     """
     if isinstance(env, JaxEnv):
         return env
+    run_inline()
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
     if isinstance(env, str):
@@ -84,20 +87,9 @@ def _make_gymnasium(name: str, num_envs: int, groups: int, autoreset: Autoreset,
         if _has_own_vector_version(spec):
             made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
             return made[0] if groups == 1 else Groups(made)
-        return vectorise(MakeEnv(name), num_envs * groups)
+        return vectorise(partial(gymnasium.make, spec), num_envs * groups)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
-
-
-class MakeEnv:
-    """``gymnasium.make(name)`` as a picklable callable, for worker processes."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self) -> gymnasium.Env[Any, Any]:
-        """Make one."""
-        return gymnasium.make(self.name)
 
 
 def _find_spec(name: str) -> Any:

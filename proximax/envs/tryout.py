@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import jax
@@ -24,8 +24,18 @@ OLD_API = (
 )
 
 
-def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> tuple[float, bool, list[str]]:
-    """A few random steps of a fresh environment: (least seconds of a step, whether info has masks, notes for the user).
+class Tried(NamedTuple):
+    """What a first look at an environment finds."""
+
+    seconds: float  # the least that a step took
+    masked: bool  # whether info has action masks
+    notes: list[str]  # for the user
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+
+def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> Tried:
+    """A few random steps of a fresh environment.
 
     Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
     """
@@ -48,7 +58,7 @@ def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -
         reached = _guarded("reset", _reset_one, env) if last else (obs, info)
     env.close()
     notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
-    return min(times), masked, notes
+    return Tried(min(times), masked, notes, env.observation_space, env.action_space)
 
 
 def _contains(space: spaces.Space[Any], obs: Any) -> bool:

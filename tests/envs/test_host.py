@@ -8,13 +8,15 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from toys import ACTIONS, NESTED_OBS, Fixed, Lawful, Script, at, places, valid_rows, vector, view
 
+from proximax.buffers import host_buffers
 from proximax.envs import env_seeds, make_env
 from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, autoreset_mode, vectorise
+from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault, UsageError
-from proximax.rollout import Acted, collect, host_buffers, host_state
+from proximax.rollout import Acted, collect, host_state
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 
@@ -154,7 +156,7 @@ class SlowlyRecycles(Recycles):
 def test_trap_05_an_environment_that_reuses_its_observation_array_keeps_its_final_observation(make):
     env = vectorise(make, 2)
     try:
-        assert isinstance(env.env, SyncVectorEnv if make is Recycles else AsyncVectorEnv)
+        assert isinstance(env, GymnasiumEnv if make is Recycles else Workers)
         _, rollout, _ = roll(env, 7)
         np.testing.assert_array_equal(rollout.final_obs[:, 0, 0, 1], [1, 2, 3, 1, 2, 3, 1])
         np.testing.assert_array_equal(rollout.obs[:, 0, 0, 1], [0, 1, 2, 0, 1, 2, 0])
@@ -224,25 +226,6 @@ def test_groups_share_nothing():
             np.testing.assert_array_equal(
                 getattr(together, name)[:, :, 2 * group : 2 * group + 2], getattr(alone, name), err_msg=name
             )
-
-
-def test_cheap_environments_are_stepped_in_this_process_and_slow_ones_in_their_own():
-    cheap = vectorise(Script, 2)
-    assert isinstance(cheap.env, SyncVectorEnv)
-    slow = vectorise(Slow, 2)
-    try:
-        assert isinstance(slow.env, AsyncVectorEnv)
-        _, a, _ = roll(slow, 12, seeds=[1, 2])
-        _, b, _ = roll(cheap, 12, seeds=[1, 2])
-        assert [valid_rows(a, i) for i in (0, 1)] == [valid_rows(b, i) for i in (0, 1)]
-    finally:
-        slow.close()
-
-
-class Slow(Script):
-    def step(self, action):
-        time.sleep(0.004)
-        return super().step(action)
 
 
 def test_autoreset_mode_is_never_guessed():
@@ -378,27 +361,6 @@ def test_nested_groups_share_nothing():
     together = nested_rows(Groups([make(), make()]), 20, [1, 2, 3, 4])
     alone = nested_rows(make(), 20, [1, 2]) + nested_rows(make(), 20, [3, 4])
     assert plain(together) == plain(alone)
-
-
-def test_nested_environments_run_in_processes_of_their_own_too():
-    slow = vectorise(SlowNested, 2)
-    try:
-        assert isinstance(slow.env, AsyncVectorEnv)
-        mine = nested_rows(slow, 12, [1, 2])
-    finally:
-        slow.close()
-    cheap = vectorise(NESTED, 2)
-    assert isinstance(cheap.env, SyncVectorEnv)
-    assert plain(mine) == plain(nested_rows(cheap, 12, [1, 2]))
-
-
-class SlowNested(Lawful):
-    def __init__(self):
-        super().__init__(ACTIONS["nested"], nested=True)
-
-    def step(self, action):
-        time.sleep(0.004)
-        return super().step(action)
 
 
 def test_trap_05_nested_buffers_that_the_environment_reuses_are_copied():

@@ -1,0 +1,234 @@
+"""Python environments in several processes: one worker per core, each with its share of them, over shared memory.
+
+A step is one byte to each worker and one back; actions, observations, rewards and flags lie in memory that all see.
+``share`` is the workers' side.
+"""
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from mmap import mmap
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector.utils import CloudpickleWrapper
+
+from proximax.envs import share
+from proximax.envs.share import Arrays, Form, Shape
+from proximax.errors import EnvironmentFault
+from proximax.masks import MASK, with_mask
+from proximax.observations import store
+from proximax.spaces import flatten, leaves, nest
+from proximax.types import PyTree, Step
+
+# No call of an environment (its constructor, reset or step) may take longer: a stuck one is an error, not a hang.
+STUCK_SECONDS = 60.0
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class Workers:
+    """``num_envs`` copies of one environment as a ``HostEnv``. ``choices``: length of the mask in ``info``; 0: none.
+
+    Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``STUCK_SECONDS``, and
+    whatever pickling raises for a ``make`` that cannot be sent to another process.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], gymnasium.Env[Any, Any]],
+        num_envs: int,
+        space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        choices: int = 0,
+    ) -> None:
+        self.num_envs = num_envs
+        self.observation_space = with_mask(space, choices) if choices else space
+        self.action_space = action_space
+        self.notes: list[str] = []
+        self._space, self._masked = space, choices > 0
+        self._all_valid: Any = np.ones(num_envs, bool)
+        self._steps = 0
+        self._workers: list[Worker] = []
+        numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, usable_cores())]
+        form = Form(space, action_space, nest(space, count()), nest(action_space, count()), self._masked)
+        shapes = layout(space, action_space, num_envs, choices, len(numbers))
+        jobs = [(CloudpickleWrapper(make), k, part, tuple(form), shapes) for k, part in enumerate(numbers)]
+        pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
+        file = anonymous_file(sum(share.padded(*shape) for each in shapes for shape in each))
+        try:
+            self._arrays: Arrays = share.carve(mmap(file, 0), shapes)
+            self._outcome: list[Any] = [*self._arrays.reward, *self._arrays.terminated, *self._arrays.truncated]
+            for k, (job, part) in enumerate(zip(pickled, numbers)):
+                self._workers.append(Worker(job, k, part, file, self._arrays))
+            for worker in self._workers:
+                worker.wait("its constructor", 0)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(file)
+
+    def reset(self, seeds: Sequence[int]) -> PyTree:
+        """New episodes, one seed for each environment."""
+        for worker in self._workers:
+            worker.send(b"r", "reset", 0)
+            worker.commands.send([int(seeds[i]) for i in worker.numbers])
+        self._wait("reset")
+        return jax.tree.map(np.array, self._observed(1))
+
+    def step(self, action: PyTree) -> Step:
+        """One step of all environments, each worker's one after the other, the workers side by side."""
+        arrays = self._arrays
+        for array, sent in zip(arrays.actions, flatten(self.action_space, action)):
+            array[...] = sent
+        for worker in self._workers:
+            worker.send(b"s", "step", self._steps)
+        self._wait("step")
+        self._steps += 1
+        reward, terminated, truncated = self._outcome
+        last: Any = terminated | truncated
+        obs = final_obs = self._observed(0)
+        if last.any():
+            fresh = self._observed(1, last)
+            obs = jax.tree.map(lambda new, old: np.where(last.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, obs)
+        return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
+
+    def _wait(self, what: str) -> None:
+        for worker in self._workers:
+            worker.wait(what, self._steps)
+
+    def _observed(self, fresh: int, rows: Any = slice(None)) -> PyTree:
+        """The observations that were reached (0) or that opened an episode (1), with their masks; ``rows``: of now."""
+        arrays = self._arrays
+        tree = store(self._space, nest(self._space, iter(arrays.fresh if fresh else arrays.reached)))
+        if not self._masked:
+            return tree
+        if not arrays.given[0][fresh, rows].any():
+            raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
+        return {"obs": tree, MASK: (arrays.fresh_mask if fresh else arrays.reached_mask)[0]}
+
+    def close(self) -> None:
+        """End the workers: those that do not close their environments in time are killed."""
+        for worker in self._workers:
+            worker.leave()
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+
+class Worker:
+    """One process, and the pipes to it."""
+
+    def __init__(self, job: bytes, k: int, numbers: range, memory: int, arrays: Arrays) -> None:
+        self.numbers = numbers
+        self._calls, self._place = arrays.calls[0][k : k + 1], arrays.place[0][k : k + 1]
+        theirs, mine = os.pipe()
+        self.commands = Connection(mine, readable=False)
+        self._answer, reply = os.pipe()
+        self._ready = select.poll()
+        self._ready.register(self._answer, select.POLLIN)
+        passed = (theirs, reply, memory)
+        line = [sys.executable, "-P", share.__file__, *map(str, passed)]  # -P: its folder holds no modules to import
+        try:
+            self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, pass_fds=passed)
+        finally:
+            os.close(theirs)
+            os.close(reply)
+        with suppress(BrokenPipeError):  # ``wait`` says what became of it
+            self.commands.send(sys.path)
+            self.commands.send_bytes(job)
+
+    def send(self, command: bytes, what: str, step: int) -> None:
+        """Send a command."""
+        try:
+            os.write(self.commands.fileno(), command)
+        except BrokenPipeError as error:
+            raise self._dead(what, step) from error
+
+    def wait(self, what: str, step: int) -> None:
+        """Wait for the answer."""
+        calls, since = 0, time.monotonic()
+        while not self._ready.poll(100 * STUCK_SECONDS):  # ms: a tenth of the limit
+            now = time.monotonic()
+            if calls != self._calls[0]:
+                calls, since = int(self._calls[0]), now
+            elif now - since > STUCK_SECONDS:
+                self._process.kill()
+                raise EnvironmentFault(
+                    f"environment {self._place[0]} is stuck in {what} at step {step}: no answer for {STUCK_SECONDS:g} s"
+                )
+        answer = os.read(self._answer, 1)
+        if not answer:
+            raise self._dead(what, step)
+        if answer == b"f":
+            with Connection(os.dup(self._answer), writable=False) as answers:
+                where, name, text, trace = answers.recv()
+            fault = EnvironmentFault(f"environment {self._place[0]} raised in {where} at step {step}: {name}: {text}")
+            fault.add_note(trace)
+            raise fault
+
+    def _dead(self, what: str, step: int) -> EnvironmentFault:
+        code = self._process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        each = f"environments {self.numbers[0]} to {self.numbers[-1]}"
+        return EnvironmentFault(
+            f"the worker process of {each} died in {what} of environment {self._place[0]} at step {step}: {how}"
+        )
+
+    def leave(self) -> None:
+        """Ask it to end."""
+        self.commands.close()
+
+    def end(self) -> None:
+        """Wait until it has ended, at most a few seconds."""
+        try:
+            self._process.wait(share.GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._answer)
+
+
+def split(num_envs: int, parts: int) -> list[np.ndarray]:
+    """The numbers of the environments in contiguous shares, as equal as can be."""
+    return np.array_split(np.arange(num_envs), min(parts, num_envs))
+
+
+def layout(
+    space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: int, choices: int, workers: int
+) -> list[list[Shape]]:
+    """The shapes of ``Arrays``, in the environments' own dtypes."""
+    row: list[Shape] = [("bool", (num_envs,))]
+    mask: list[Shape] = [("int8", (num_envs, choices))] if choices else []
+    observations = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(space)]
+    actions = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(action_space)]
+    given: list[Shape] = [("bool", (2, num_envs))]
+    each: list[Shape] = [("int64", (workers,))]
+    reward: list[Shape] = [("float64", (num_envs,))]
+    return [actions, observations, observations, mask, mask, given, reward, row, row, each, each]
+
+
+def anonymous_file(size: int) -> int:
+    """A file of zeros in memory, without a name: nothing is left of it once all processes have ended."""
+    if sys.platform == "linux":
+        file = os.memfd_create("proximax")
+    else:
+        with tempfile.TemporaryFile() as named:
+            file = os.dup(named.fileno())
+    os.truncate(file, size)
+    return file

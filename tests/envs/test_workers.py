@@ -1,0 +1,353 @@
+"""Worker processes: the transitions of the plain loop, and a fault instead of a hang (TRAPS.md 5, 32, 34, 37)."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from toys import ACTIONS, Lawful, Script, as_array, as_tree, vector
+
+import proximax
+from proximax.envs import env_seeds, make_env, workers
+from proximax.envs.host import GymnasiumEnv, vectorise
+from proximax.envs.tryout import try_out
+from proximax.envs.workers import Workers
+from proximax.errors import EnvironmentFault
+from proximax.masks import MASK, allowed_action
+from proximax.spaces import flatten, leaves, nest
+
+
+def pool(make, num_envs):
+    tried = try_out(make)
+    return Workers(make, num_envs, tried.observation_space, tried.action_space, tried.choices)
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    """The same shares whatever machine the tests run on."""
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+
+
+def random_actions(env, obs, rng):
+    """An action for each environment that its mask, if any, allows."""
+    each = []
+    for i in range(env.num_envs):
+        mask = obs[MASK][i] if isinstance(obs, dict) and MASK in obs else np.ones(100)
+        each.append(flatten(env.action_space, allowed_action(env.action_space, mask > 0, rng)))
+    dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
+    return nest(env.action_space, iter([np.stack(x).astype(dtype) for x, dtype in zip(zip(*each), dtypes)]))
+
+
+def history(env, steps, seeds):
+    """Everything ``steps`` steps give, of actions that depend only on what was seen."""
+    rng, obs = np.random.default_rng(0), env.reset(seeds)
+    env.action_space.seed(0)
+    seen = [jax.tree.map(np.array, obs)]
+    for _ in range(steps):
+        s = env.step(random_actions(env, obs, rng))
+        seen.append(jax.tree.map(np.array, s._asdict()))
+        obs = s.obs
+    return seen
+
+
+def assert_same(mine, other):
+    for a, b in zip(mine, other, strict=True):
+        assert jax.tree.structure(a) == jax.tree.structure(b)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
+
+
+LAWFUL = [(name, masks, as_array) for name in ACTIONS for masks in ("", "info", "key")]
+LAWFUL += [("nested", "info", as_tree)]
+MAKES = {
+    f"{name}-{masks}-{form.__name__}": partial(Lawful, ACTIONS[name], masks, form, True) for name, masks, form in LAWFUL
+}
+MAKES |= {
+    "script": Script,
+    "mujoco": partial(gymnasium.make, "InvertedPendulum-v5"),
+    "taxi": partial(gymnasium.make, max(name for name in gymnasium.registry if name.startswith("Taxi-"))),
+}
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_trap_04_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
+    if name == "mujoco":
+        pytest.importorskip("mujoco")
+    num_envs, steps = (3, 450) if name == "taxi" else (5, 250)
+    mine = pool(MAKES[name], num_envs)
+    plain = GymnasiumEnv(vector(MAKES[name], num_envs, AutoresetMode.DISABLED))
+    try:
+        assert mine.observation_space == plain.observation_space
+        assert mine.action_space == plain.action_space
+        seen = history(mine, steps, env_seeds(3, num_envs))
+        assert_same(seen, history(plain, steps, env_seeds(3, num_envs)))
+        assert sum(s["first"].sum() for s in seen[1:]) >= num_envs  # episodes ended
+        assert_same(seen[:50], history(mine, 49, env_seeds(3, num_envs)))  # reset in the middle of episodes
+    finally:
+        mine.close()
+        plain.close()
+
+
+def test_trap_34_seeds_reach_their_environments_and_decide_everything():
+    env = pool(Script, 5)
+    try:
+        seeds = env_seeds(0, 5)
+        first = env.reset(seeds)
+        assert len(np.unique(first[:, 2])) == 5
+        np.testing.assert_array_equal(env.reset(seeds[::-1]), first[::-1])
+        np.testing.assert_array_equal(env.reset(seeds), first)
+    finally:
+        env.close()
+
+
+class Recycles(Script):
+    """Writes every observation into the same array, and scribbles on its action."""
+
+    array = None
+    action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    def _obs(self):
+        self.array = np.zeros(3, np.float32) if self.array is None else self.array
+        self.array[:] = super()._obs()
+        return self.array
+
+    def step(self, action):
+        action *= 0
+        return super().step(action)
+
+
+def test_trap_05_the_final_observation_survives_an_environment_that_reuses_its_array():
+    env, action = pool(Recycles, 2), np.ones((2, 2), np.float32)
+    try:
+        obs = env.reset([1, 2])
+        for _ in range(50):
+            s = env.step(action)
+            np.testing.assert_array_equal(s.final_obs[:, 1], obs[:, 1] + 1)
+            np.testing.assert_array_equal(s.obs[:, 1], np.where(s.first, 0, s.final_obs[:, 1]))
+            obs = s.obs.copy()
+        np.testing.assert_array_equal(action, 1)
+    finally:
+        env.close()
+
+
+REPORTS = """
+import os, sys
+import gymnasium, numpy as np
+
+class Reports(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 2**40, (4,), np.float64)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        here = ["jax" in sys.modules, "proximax" in sys.modules, os.getpid(), os.getppid()]
+        return np.array(here, np.float64), {}
+
+    def step(self, action):
+        return self.reset()[0], 0.0, False, False, {}
+
+gymnasium.register("Reports-v0", Reports)
+"""
+
+
+def test_trap_37_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_path, monkeypatch):
+    (tmp_path / "reports.py").write_text(REPORTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 2)
+    env = make_env("reports:Reports-v0", 5)
+    try:
+        assert isinstance(env, Workers)
+        has_jax, has_proximax, pid, parent = env.reset([0] * 5).T
+        assert not has_jax.any()
+        assert not has_proximax.any()
+        assert (parent == os.getpid()).all()
+        assert [int((pid == p).sum()) for p in dict.fromkeys(pid)] == [3, 2]
+    finally:
+        env.close()
+
+
+class Breaks(Script):
+    """Goes wrong at its third step, if its seed is 3."""
+
+    def __init__(self, how="raise"):
+        super().__init__((50, 50))
+        self.how, self.steps, self.bad = how, 0, False
+
+    def reset(self, *, seed=None, options=None):
+        self.bad = seed == 3 if seed is not None else self.bad
+        if self.bad and self.how == "reset":
+            raise ValueError("no level loaded")
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        self.steps += 1
+        if self.bad and self.steps == 3:
+            if self.how == "raise":
+                raise ZeroDivisionError("oh no")
+            if self.how == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "leave":
+                os._exit(7)
+            if self.how == "hang":
+                threading.Event().wait()
+            if self.how == "shape":
+                return np.float32(0), 0.0, False, False, {}
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("raise", "environment 3 raised in step at step 2: ZeroDivisionError: oh no"),
+        ("reset", "environment 3 raised in reset at step 0: ValueError: no level loaded"),
+        ("die", r"worker process of environments 3 to 4 died in step of environment 3 at step 2: signal 9"),
+        ("leave", r"worker process of environments 3 to 4 died in step of environment 3 at step 2: exit status 7"),
+        ("hang", r"environment 3 is stuck in step at step 2: no answer for 0.5 s"),
+        ("shape", r"environment 3 raised in step at step 2: ValueError: .* shape \(\), where \(3,\) belongs"),
+    ],
+)
+def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text, monkeypatch):
+    env = pool(partial(Breaks, how), 5)
+    monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
+    pids = [worker._process.pid for worker in env._workers]
+    before = time.perf_counter()
+    with pytest.raises(EnvironmentFault, match=text):
+        history(env, 5, range(5))
+    env.close()
+    assert time.perf_counter() - before < 4
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_trap_37_a_worker_killed_between_two_steps_is_a_fault():
+    env = pool(Script, 4)
+    env.reset(range(4))
+    env._workers[1]._process.kill()
+    env._workers[1]._process.wait()
+    with pytest.raises(EnvironmentFault, match=r"environments 2 to 3 died in step .* at step 0: signal 9"):
+        env.step(np.zeros(4, int))
+    env.close()
+
+
+class Slow(Script):
+    """0.3 s a step: several in turn take longer than any one of them may."""
+
+    def step(self, action):
+        time.sleep(0.3)
+        return super().step(action)
+
+
+def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share(monkeypatch):
+    env = pool(Slow, 6)
+    monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
+    try:
+        env.reset(range(6))
+        env.step(np.zeros(6, int))
+    finally:
+        env.close()
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+ORPHANS = """
+import os, signal, threading
+import numpy as np
+from toys import Script
+from proximax.envs import workers
+
+workers.usable_cores = lambda: 2
+
+class Stays(Script):
+    def step(self, action):
+        threading.Event().wait()
+
+env = workers.Workers(Script if {stuck} == 0 else Stays, 4, Script.observation_space, Script.action_space)
+env.reset(range(4))
+print(*(worker._process.pid for worker in env._workers), flush=True)
+if {stuck}:
+    env.step(np.zeros(4, int))
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
+    path = os.pathsep.join([os.path.dirname(os.path.dirname(proximax.__file__)), os.path.dirname(__file__) + "/.."])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS.format(stuck=stuck)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    assert all(alive(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    limit = time.perf_counter() + 12
+    while any(alive(pid) for pid in pids) and time.perf_counter() < limit:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_environments_that_cannot_be_sent_are_stepped_here_with_a_note():
+    class Stuck(Script):
+        lock = threading.Lock()
+
+        def step(self, action):
+            time.sleep(0.001)
+            assert self.lock
+            return super().step(action)
+
+    env = vectorise(Stuck, 2)
+    assert isinstance(env, GymnasiumEnv)
+    assert [note for note in env.notes if note.startswith("stepped in one process") and "lock" in note]
+    env.reset([1, 2])
+    env.close()
+
+
+def test_cheap_environments_are_stepped_in_this_process_and_others_in_workers(monkeypatch):
+    for seconds, kind in ((0.0, Workers), (1.0, GymnasiumEnv)):
+        monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", seconds)
+        env = vectorise(Script, 2)
+        assert type(env) is kind
+        assert env.notes == []
+        env.close()
+    monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 1)
+    assert type(vectorise(Script, 2)) is GymnasiumEnv
+
+
+class Forgets(Lawful):
+    """Its info has no mask any more from its third step on."""
+
+    steps = 0
+
+    def _info(self):
+        self.steps += 1
+        return super()._info() if self.steps < 4 else {}
+
+
+def test_masks_that_vanish_are_a_fault():
+    env = Workers(partial(Forgets, ACTIONS["discrete"], "info"), 2, Lawful.observation_space, ACTIONS["discrete"], 3)
+    try:
+        with pytest.raises(EnvironmentFault, match="has no 'action_mask', which the first reset's had"):
+            history(env, 5, [1, 2])
+    finally:
+        env.close()
