@@ -28,8 +28,9 @@ MODES: dict[str, AutoresetMode] = {
     "same_step": AutoresetMode.SAME_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
-# Below this step time the plain loop is faster.
-WORKER_STEP_SECONDS = 1e-5
+# Where a step of all environments, one after the other, takes less than this, the plain loop is as good. On 2 cores, 8
+# environments, medians: 5 us each: loop 59, workers 65 us; 15 us: 139 and 105; 30 us: 262 and 168. At 0 us: 17 and 33.
+WORKER_SECONDS = 1.5e-4
 
 
 class GymnasiumEnv:
@@ -220,7 +221,7 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> Hos
     """``num_envs`` copies of one environment, stepped in this process or, where a step is not cheap, in several."""
     tried = try_out(make)
     notes = tried.notes
-    if tried.seconds > WORKER_STEP_SECONDS and num_envs > 1 and usable_cores() > 1 and os.name == "posix":
+    if num_envs * tried.seconds > WORKER_SECONDS and min(num_envs, usable_cores()) > 1 and os.name == "posix":
         try:
             workers = Workers(make, num_envs, tried.observation_space, tried.action_space, tried.choices)
         except Exception as error:  # of pickling, of an import, of the constructor

@@ -41,6 +41,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
+def pin(pids: Sequence[int]) -> None:
+    """A core for each process, where there are as many: woken at the same time they would often land on the same one.
+
+    8 environments of 30 us a step on 2 cores that others use too: 312 us a step free, 168 us pinned.
+    """
+    if sys.platform == "linux" and len(pids) == usable_cores():
+        for pid, core in zip(pids, sorted(os.sched_getaffinity(0))):
+            with suppress(OSError):  # not allowed here, or it has ended already
+                os.sched_setaffinity(pid, {core})
+
+
 class Workers:
     """``num_envs`` copies of one environment as a ``HostEnv``. ``choices``: length of the mask in ``info``; 0: none.
 
@@ -75,6 +86,7 @@ class Workers:
             self._outcome: list[Any] = [*self._arrays.reward, *self._arrays.terminated, *self._arrays.truncated]
             for k, (job, part) in enumerate(zip(pickled, numbers)):
                 self._workers.append(Worker(job, k, part, file, self._arrays))
+            pin([worker.pid for worker in self._workers])
             for worker in self._workers:
                 worker.wait("its constructor", 0)
         except BaseException:
@@ -149,6 +161,7 @@ class Worker:
         finally:
             os.close(theirs)
             os.close(reply)
+        self.pid = self._process.pid
         with suppress(BrokenPipeError):  # ``wait`` says what became of it
             self.commands.send(sys.path)
             self.commands.send_bytes(job)

@@ -162,7 +162,7 @@ gymnasium.register("Reports-v0", Reports)
 def test_trap_37_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_path, monkeypatch):
     (tmp_path / "reports.py").write_text(REPORTS)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", 0.0)
     monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 2)
     env = make_env("reports:Reports-v0", 5)
     try:
@@ -219,7 +219,7 @@ class Breaks(Script):
 def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text, monkeypatch):
     env = pool(partial(Breaks, how), 5)
     monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
-    pids = [worker._process.pid for worker in env._workers]
+    pids = [worker.pid for worker in env._workers]
     before = time.perf_counter()
     with pytest.raises(EnvironmentFault, match=text):
         history(env, 5, range(5))
@@ -278,7 +278,7 @@ class Stays(Script):
 
 env = workers.Workers(Script if {stuck} == 0 else Stays, 4, Script.observation_space, Script.action_space)
 env.reset(range(4))
-print(*(worker._process.pid for worker in env._workers), flush=True)
+print(*(worker.pid for worker in env._workers), flush=True)
 if {stuck}:
     env.step(np.zeros(4, int))
 signal.pause()
@@ -324,12 +324,12 @@ def test_environments_that_cannot_be_sent_are_stepped_here_with_a_note():
 
 def test_cheap_environments_are_stepped_in_this_process_and_others_in_workers(monkeypatch):
     for seconds, kind in ((0.0, Workers), (1.0, GymnasiumEnv)):
-        monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", seconds)
+        monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", seconds)
         env = vectorise(Script, 2)
         assert type(env) is kind
         assert env.notes == []
         env.close()
-    monkeypatch.setattr("proximax.envs.host.WORKER_STEP_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", 0.0)
     monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 1)
     assert type(vectorise(Script, 2)) is GymnasiumEnv
 
