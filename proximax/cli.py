@@ -20,6 +20,7 @@ from rich.table import Table
 from proximax.algorithms import ALGORITHMS
 from proximax.compare import compare, table
 from proximax.config import AlgorithmName, Autoreset, PPOConfig, RunConfig
+from proximax.dispatch import run_inline
 from proximax.envs import env_name
 from proximax.errors import DependencyError, ProximaxError, UsageError
 from proximax.evaluate import evaluate
@@ -236,6 +237,7 @@ def use_device(device: str) -> None:
     """Choose JAX's platform before it starts."""
     if device == "auto":
         return
+    run_inline()
     try:
         jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
         found = jax.default_backend()
