@@ -20,7 +20,6 @@ from rich.table import Table
 from proximax.algorithms import ALGORITHMS
 from proximax.compare import compare, table
 from proximax.config import AlgorithmName, Autoreset, PPOConfig, RunConfig
-from proximax.dispatch import run_inline
 from proximax.envs import env_name
 from proximax.errors import DependencyError, ProximaxError, UsageError
 from proximax.evaluate import evaluate
@@ -237,13 +236,14 @@ def use_device(device: str) -> None:
     """Choose JAX's platform before it starts."""
     if device == "auto":
         return
-    run_inline()
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
+    if device == "cpu":
+        return
     try:
-        jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
         found = jax.default_backend()
     except RuntimeError as error:
         raise DependencyError(f"--device {device}: JAX could not start it: {error}") from error
-    if device == "gpu" and found == "cpu":
+    if found == "cpu":
         raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
 
 

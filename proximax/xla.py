@@ -34,6 +34,16 @@ def use_cpu_devices() -> None:
         return
 
 
+def run_inline() -> None:
+    """Let JAX run CPU programs in the calling thread: handing each to another thread takes 30 us.
+
+    For acting on host environments; several devices would work one after the other. JAX reads this when it starts its
+    CPU client; later it has no effect. ``JAX_CPU_ENABLE_ASYNC_DISPATCH`` goes first.
+    """
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

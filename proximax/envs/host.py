@@ -16,12 +16,13 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
 from proximax.envs.tryout import environment_fault, try_out
-from proximax.envs.workers import Workers, usable_cores
+from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.masks import MASK, check_stackable, has_mask, ravel_masks, with_mask
 from proximax.observations import store
 from proximax.spaces import flatten, leaves, nest
 from proximax.types import PyTree, Step
+from proximax.xla import usable_cores
 
 MODES: dict[str, AutoresetMode] = {
     "next_step": AutoresetMode.NEXT_STEP,
@@ -223,7 +224,7 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> Hos
     notes = tried.notes
     if num_envs * tried.seconds > WORKER_SECONDS and min(num_envs, usable_cores()) > 1 and os.name == "posix":
         try:
-            workers = Workers(make, num_envs, tried.observation_space, tried.action_space, tried.choices)
+            workers = Workers(make, num_envs, tried.observation_space, tried.action_space, tried.masked)
         except Exception as error:  # of pickling, of an import, of the constructor
             notes.append(f"stepped in one process, since others could not make it: {type(error).__name__}: {error}")
         else:
@@ -232,6 +233,6 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> Hos
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
     vector = SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
-    env = GymnasiumEnv(vector, masked=tried.choices > 0)
+    env = GymnasiumEnv(vector, masked=tried.masked)
     env.notes = notes
     return env

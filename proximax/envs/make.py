@@ -11,12 +11,12 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset
-from proximax.dispatch import run_inline
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from proximax.xla import run_inline
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
 EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
@@ -35,7 +35,8 @@ def make_env(
     """
     if isinstance(env, JaxEnv):
         return env
-    run_inline()
+    if not (isinstance(env, str) and split_id(env)[0] in ("gymnax", "probe")):
+        run_inline()
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
     if isinstance(env, str):

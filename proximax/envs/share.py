@@ -4,7 +4,8 @@ It runs by itself (``python share.py COMMANDS ANSWERS MEMORY``, file descriptors
 which would take seconds, hundreds of megabytes and threads of its own. ``workers.Workers`` is the other side.
 
 A command is one byte: ``s`` steps every environment once with the actions in shared memory, ``r`` resets them with the
-seeds that follow it. The answer is ``k``, or ``f`` and what an environment raised. The end of the pipe ends the worker.
+seeds that follow it. The answer is ``k``, then the masks where there are some; or ``f`` and what an environment raised.
+The end of the pipe ends the worker.
 """
 
 import mmap
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -43,9 +44,6 @@ class Arrays(NamedTuple):
     actions: list[np.ndarray]
     reached: list[np.ndarray]  # the observation a step led to
     fresh: list[np.ndarray]  # after a reset, the first one; only rows that were reset are of now
-    reached_mask: list[np.ndarray]  # of no arrays where there are no masks
-    fresh_mask: list[np.ndarray]
-    given: list[np.ndarray]  # [2, N]: whether info had a mask, of the two above
     reward: list[np.ndarray]
     terminated: list[np.ndarray]
     truncated: list[np.ndarray]
@@ -72,6 +70,7 @@ class Share:
         self.numbers, self.form, self.arrays = numbers, form, arrays
         self.calls, self.place = arrays.calls[0][worker : worker + 1], arrays.place[0][worker : worker + 1]
         self.what = "step"  # what is being called
+        self.masks: list[tuple[int, bool, bool, Any]] = []  # (environment, fresh, whether info had one, the mask)
         self.envs: list[Any] = []
         for i in numbers:
             self.begin(i)
@@ -106,16 +105,11 @@ class Share:
                 self.write(i, True, *env.reset())
 
     def write(self, i: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
-        """Store an observation and its mask in row ``i``; ``fresh``: it opens an episode."""
+        """Store an observation in row ``i``, keep its mask; ``fresh``: it opens an episode."""
         arrays = self.arrays
         put(self.form.observations, obs, arrays.fresh if fresh else arrays.reached, i)
         if self.form.masked:
-            mask, masks = info.get(MASK), arrays.fresh_mask if fresh else arrays.reached_mask
-            arrays.given[0][int(fresh), i] = mask is not None
-            if mask is None:
-                masks[0][i] = 1
-            else:
-                put(0, np.concatenate([np.ravel(x) for x in mask_leaves(mask)]).astype(np.int8), masks, i)
+            self.masks.append((i, fresh, MASK in info, info.get(MASK)))
 
     def close(self) -> None:
         """Close every environment."""
@@ -138,22 +132,11 @@ def put(tree: Any, value: Any, arrays: list[np.ndarray], i: int) -> None:
     if isinstance(tree, int):
         row = arrays[tree][i, ...]
         if np.shape(value) != row.shape:  # else NumPy would stretch it
-            raise ValueError(f"an observation or mask of shape {np.shape(value)}, where {row.shape} belongs")
+            raise ValueError(f"an observation of shape {np.shape(value)}, where {row.shape} belongs")
         np.copyto(row, value, casting="same_kind")
         return
     for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
         put(part, value[key], arrays, i)
-
-
-def mask_leaves(mask: Any) -> Iterator[Any]:
-    """The leaves of a mask of whatever nesting, keys in order."""
-    if isinstance(mask, dict):
-        mask = [mask[key] for key in sorted(mask)]
-    if not isinstance(mask, (list, tuple)):
-        yield mask
-        return
-    for part in mask:
-        yield from mask_leaves(part)
 
 
 def serve(commands: int, answers: int, memory: int) -> None:
@@ -173,6 +156,9 @@ def serve(commands: int, answers: int, memory: int) -> None:
             else:
                 share.reset(incoming.recv())
             os.write(answers, b"k")
+            if share.form.masked:  # of any form, so not in shared memory: these environments pay for pickling
+                outgoing.send(share.masks)
+                share.masks = []
     except (EOFError, BrokenPipeError):  # the parent is gone
         pass
     except Exception as error:

@@ -26,19 +26,15 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from proximax.envs import share
 from proximax.envs.share import Arrays, Form, Shape
-from proximax.errors import EnvironmentFault
-from proximax.masks import MASK, with_mask
+from proximax.errors import EnvironmentFault, UsageError
+from proximax.masks import MASK, choices, ravel_mask, with_mask
 from proximax.observations import store
 from proximax.spaces import flatten, leaves, nest
 from proximax.types import PyTree, Step
+from proximax.xla import usable_cores
 
 # No call of an environment (its constructor, reset or step) may take longer: a stuck one is an error, not a hang.
 STUCK_SECONDS = 60.0
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def pin(pids: Sequence[int]) -> None:
@@ -53,7 +49,7 @@ def pin(pids: Sequence[int]) -> None:
 
 
 class Workers:
-    """``num_envs`` copies of one environment as a ``HostEnv``. ``choices``: length of the mask in ``info``; 0: none.
+    """``num_envs`` copies of one environment as a ``HostEnv``. ``masked``: ``info`` has action masks.
 
     Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``STUCK_SECONDS``, and
     whatever pickling raises for a ``make`` that cannot be sent to another process.
@@ -65,19 +61,22 @@ class Workers:
         num_envs: int,
         space: spaces.Space[Any],
         action_space: spaces.Space[Any],
-        choices: int = 0,
+        masked: bool = False,
     ) -> None:
         self.num_envs = num_envs
-        self.observation_space = with_mask(space, choices) if choices else space
+        options = choices(action_space)
+        self.observation_space = with_mask(space, options) if masked else space
         self.action_space = action_space
         self.notes: list[str] = []
-        self._space, self._masked = space, choices > 0
+        self._space, self._masked = space, masked
+        # Of the observations that were reached, and of those that opened an episode; and whether info had them.
+        self._masks, self._given = np.ones((2, num_envs, options), np.int8), np.ones((2, num_envs), bool)
         self._all_valid: Any = np.ones(num_envs, bool)
         self._steps = 0
         self._workers: list[Worker] = []
         numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, usable_cores())]
         form = Form(space, action_space, nest(space, count()), nest(action_space, count()), self._masked)
-        shapes = layout(space, action_space, num_envs, choices, len(numbers))
+        shapes = layout(space, action_space, num_envs, len(numbers))
         jobs = [(CloudpickleWrapper(make), k, part, tuple(form), shapes) for k, part in enumerate(numbers)]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
         file = anonymous_file(sum(share.padded(*shape) for each in shapes for shape in each))
@@ -101,7 +100,7 @@ class Workers:
             worker.send(b"r", "reset", 0)
             worker.commands.send([int(seeds[i]) for i in worker.numbers])
         self._wait("reset")
-        return jax.tree.map(np.array, self._observed(1))
+        return jax.tree.map(np.array, self._observed(1, self._given[1]))
 
     def step(self, action: PyTree) -> Step:
         """One step of all environments, each worker's one after the other, the workers side by side."""
@@ -114,25 +113,30 @@ class Workers:
         self._steps += 1
         reward, terminated, truncated = self._outcome
         last: Any = terminated | truncated
-        obs = final_obs = self._observed(0)
+        obs = final_obs = self._observed(0, self._given[0] | last.all())  # no action follows where all have ended
         if last.any():
-            fresh = self._observed(1, last)
+            fresh = self._observed(1, self._given[1] & last)
             obs = jax.tree.map(lambda new, old: np.where(last.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, obs)
         return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
 
     def _wait(self, what: str) -> None:
         for worker in self._workers:
             worker.wait(what, self._steps)
+            for i, fresh, given, mask in worker.answers.recv() if self._masked else ():
+                self._given[int(fresh), i] = given
+                try:
+                    self._masks[int(fresh), i] = ravel_mask(self.action_space, mask, whose=f" of environment {i}")
+                except UsageError as error:
+                    raise EnvironmentFault(f"at step {self._steps} {error}") from error
 
-    def _observed(self, fresh: int, rows: Any = slice(None)) -> PyTree:
-        """The observations that were reached (0) or that opened an episode (1), with their masks; ``rows``: of now."""
-        arrays = self._arrays
-        tree = store(self._space, nest(self._space, iter(arrays.fresh if fresh else arrays.reached)))
+    def _observed(self, fresh: int, given: np.ndarray) -> PyTree:
+        """The observations that were reached (0) or that opened an episode (1), with their masks."""
+        tree = store(self._space, nest(self._space, iter(self._arrays.fresh if fresh else self._arrays.reached)))
         if not self._masked:
             return tree
-        if not arrays.given[0][fresh, rows].any():
+        if not given.any():
             raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
-        return {"obs": tree, MASK: (arrays.fresh_mask if fresh else arrays.reached_mask)[0]}
+        return {"obs": tree, MASK: self._masks[fresh]}
 
     def close(self) -> None:
         """End the workers: those that do not close their environments in time are killed."""
@@ -151,9 +155,10 @@ class Worker:
         self._calls, self._place = arrays.calls[0][k : k + 1], arrays.place[0][k : k + 1]
         theirs, mine = os.pipe()
         self.commands = Connection(mine, readable=False)
-        self._answer, reply = os.pipe()
+        ours, reply = os.pipe()
+        self.answers = Connection(ours, writable=False)
         self._ready = select.poll()
-        self._ready.register(self._answer, select.POLLIN)
+        self._ready.register(ours, select.POLLIN)
         passed = (theirs, reply, memory)
         line = [sys.executable, "-P", share.__file__, *map(str, passed)]  # -P: its folder holds no modules to import
         try:
@@ -185,12 +190,11 @@ class Worker:
                 raise EnvironmentFault(
                     f"environment {self._place[0]} is stuck in {what} at step {step}: no answer for {STUCK_SECONDS:g} s"
                 )
-        answer = os.read(self._answer, 1)
+        answer = os.read(self.answers.fileno(), 1)
         if not answer:
             raise self._dead(what, step)
         if answer == b"f":
-            with Connection(os.dup(self._answer), writable=False) as answers:
-                where, name, text, trace = answers.recv()
+            where, name, text, trace = self.answers.recv()
             fault = EnvironmentFault(f"environment {self._place[0]} raised in {where} at step {step}: {name}: {text}")
             fault.add_note(trace)
             raise fault
@@ -214,7 +218,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self._answer)
+        self.answers.close()
 
 
 def split(num_envs: int, parts: int) -> list[np.ndarray]:
@@ -222,18 +226,14 @@ def split(num_envs: int, parts: int) -> list[np.ndarray]:
     return np.array_split(np.arange(num_envs), min(parts, num_envs))
 
 
-def layout(
-    space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: int, choices: int, workers: int
-) -> list[list[Shape]]:
+def layout(space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: int, workers: int) -> list[list[Shape]]:
     """The shapes of ``Arrays``, in the environments' own dtypes."""
     row: list[Shape] = [("bool", (num_envs,))]
-    mask: list[Shape] = [("int8", (num_envs, choices))] if choices else []
     observations = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(space)]
     actions = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(action_space)]
-    given: list[Shape] = [("bool", (2, num_envs))]
     each: list[Shape] = [("int64", (workers,))]
     reward: list[Shape] = [("float64", (num_envs,))]
-    return [actions, observations, observations, mask, mask, given, reward, row, row, each, each]
+    return [actions, observations, observations, reward, row, row, each, each]
 
 
 def anonymous_file(size: int) -> int:

@@ -28,7 +28,7 @@ from proximax.spaces import flatten, leaves, nest
 
 def pool(make, num_envs):
     tried = try_out(make)
-    return Workers(make, num_envs, tried.observation_space, tried.action_space, tried.choices)
+    return Workers(make, num_envs, tried.observation_space, tried.action_space, tried.masked)
 
 
 @pytest.fixture(autouse=True)
@@ -345,7 +345,7 @@ class Forgets(Lawful):
 
 
 def test_masks_that_vanish_are_a_fault():
-    env = Workers(partial(Forgets, ACTIONS["discrete"], "info"), 2, Lawful.observation_space, ACTIONS["discrete"], 3)
+    env = Workers(partial(Forgets, ACTIONS["discrete"], "info"), 2, Lawful.observation_space, ACTIONS["discrete"], True)
     try:
         with pytest.raises(EnvironmentFault, match="has no 'action_mask', which the first reset's had"):
             history(env, 5, [1, 2])
