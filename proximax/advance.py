@@ -20,11 +20,12 @@ from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
 from proximax.keys import seed_key
 from proximax.policy import Policy
-from proximax.ppo import good, make_host_learner, make_learner, stack_seeds
+from proximax.ppo import good, make_host_learner, make_learner, over_seeds, stack_seeds
 from proximax.types import Metrics, TrainState
 from proximax.update import Algorithm
 
 MOST_UPDATES = 1024  # in a call
+SEEDS = PartitionSpec("seeds")  # the first axis is shared out among devices
 CALL_SECONDS = 0.25  # a call's length to aim for: progress is shown, and a run can be interrupted, that often
 # Seeds that one core works on at once; more do not fit its cache: 64 seeds of gymnax CartPole-v1 took 99 ms an update
 # with 32 at once, 78 ms with 8.
@@ -65,26 +66,29 @@ def advance_compiled(compiled: Callable[..., Any], state: TrainState, updates: i
 def compile_updates(
     step: Callable[[TrainState], tuple[TrainState, Metrics]], seeds: int
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
-    """(state, updates) -> (state, metrics ``[MOST_UPDATES, S, ...]``) in one program, seeds shared out among devices.
+    """(state, updates) -> (state, metrics ``[MOST_UPDATES, S, ...]``) in one program.
 
     The state is not donated: a call that is interrupted must leave the state before it.
     """
+    later = PartitionSpec(None, "seeds")
+    return xla.jit(share_out(partial(many, step), seeds, (SEEDS, PartitionSpec()), (SEEDS, later)))
+
+
+def share_out(function: Callable[..., Any], seeds: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
+    """``function`` of arrays ``[S, ...]``, each device working on its share of the seeds."""
     devices = jax.devices()[: math.gcd(seeds, len(jax.devices()))]
     if len(devices) == 1:
-        return xla.jit(partial(many, step))
+        return function
     mesh = Mesh(np.array(devices), ("seeds",))
-    first, second = PartitionSpec("seeds"), PartitionSpec(None, "seeds")
-    shared = jax.shard_map(
-        partial(many, step), mesh=mesh, in_specs=(first, None), out_specs=(first, second), check_vma=False
-    )
-    return xla.jit(shared)
+    return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
 
 
-def side_by_side(step: Callable[[TrainState], tuple[TrainState, Metrics]], state: TrainState) -> Any:
-    """One update of every seed: all at once, on CPU a few at a time."""
-    if jax.default_backend() != "cpu":
-        return jax.vmap(step)(state)
-    return jax.lax.map(step, state, batch_size=SEEDS_AT_ONCE)
+def side_by_side(function: Callable[..., Any], *arguments: Any) -> Any:
+    """``function`` of one seed, for all seeds ``[S, ...]`` of one device: at once, on CPU a few at a time."""
+    seeds = jax.tree.leaves(arguments)[0].shape[0]
+    if seeds > SEEDS_AT_ONCE and jax.default_backend() == "cpu":
+        return jax.lax.map(lambda each: function(*each), arguments, batch_size=SEEDS_AT_ONCE)
+    return over_seeds(function, seeds, (0,) * len(arguments))(*arguments)
 
 
 def many(

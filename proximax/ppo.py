@@ -74,8 +74,7 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
     """
     algorithm = find_algorithm(config.algo, own)
     names = [config.seed + i for i in range(config.seeds)]
-    act_seeds = xla.jit(jax.vmap(partial(act_at, policy), in_axes=(0, 0, 0, 0, 0, 0, None)))
-    learn_seeds = xla.jit(jax.vmap(partial(learn_host, algorithm, policy, config), in_axes=(0, 1)))
+    act_seeds, learn_seeds = acting(policy, config.seeds), learning(algorithm, policy, config)
     buffers: list[Transition] = []  # made at the first step, then overwritten by every rollout
 
     def init(keys: Sequence[Key]) -> TrainState:
@@ -101,6 +100,16 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
         return jax.block_until_ready(learned)._replace(rollout=rollout), metrics | episodes
 
     return Learner(init, step)
+
+
+def acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
+    """``act_at`` of all seeds, compiled."""
+    return xla.jit(over_seeds(partial(act_at, policy), seeds, (0, 0, 0, 0, 0, 0, None)))
+
+
+def learning(algorithm: Algorithm, policy: Policy, config: RunConfig) -> Callable[..., tuple[TrainState, Metrics]]:
+    """``learn_host`` of all seeds, compiled."""
+    return xla.jit(over_seeds(partial(learn_host, algorithm, policy, config), config.seeds, (0, 1)))
 
 
 def act_at(
@@ -209,3 +218,15 @@ def stack_seeds(states: Sequence[TrainState]) -> TrainState:
         return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
 
     return jax.tree.map(stack, *states)
+
+
+def over_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
+    if seeds > 1:
+        return jax.vmap(function, in_axes=axes)
+
+    def alone(*arguments: Any) -> Any:
+        taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
+        return jax.tree.map(lambda x: x[None], function(*taken))
+
+    return alone
