@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
+from proximax.envs.workers import usable_cores
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
 from proximax.xla import run_inline
 
@@ -127,8 +129,14 @@ def _make_envpool(name: str, num_envs: int) -> HostEnv:
         raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
     _check_known(name, envpool.list_all_envs(), "EnvPool")
 
+    # A core for each of its threads, where it has one for every core: as in ``workers.pin``. HalfCheetah, 8 environments
+    # on 2 cores: 18 k steps/s free, 20 k so. EnvPool counts the machine's cores, not those that this process may use.
+    offset = 0 if num_envs >= usable_cores() == os.cpu_count() else -1
+
     def make(seeds: Sequence[int]) -> VectorEnv[Any, Any, Any]:
-        return envpool.make(name, env_type="gymnasium", num_envs=num_envs, seed=list(seeds))
+        return envpool.make(
+            name, env_type="gymnasium", num_envs=num_envs, seed=list(seeds), thread_affinity_offset=offset
+        )
 
     return EnvPoolEnv(make, num_envs)
 
