@@ -129,7 +129,7 @@ def _make_envpool(name: str, num_envs: int) -> HostEnv:
         raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
     _check_known(name, envpool.list_all_envs(), "EnvPool")
 
-    # A core for each of its threads, where it has one for every core: as in ``workers.pin``. HalfCheetah, 8 environments
+    # A core for each of its threads, where it has one for every core, as in ``workers.pin``. HalfCheetah, 8 copies
     # on 2 cores: 18 k steps/s free, 20 k so. EnvPool counts the machine's cores, not those that this process may use.
     offset = 0 if num_envs >= usable_cores() == os.cpu_count() else -1
 
