@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from proximax import xla
 from proximax.config import RunConfig
@@ -45,7 +45,8 @@ def start_learner(
         return partial(advance_host, learner.step), learner.init(keys)
     one = make_learner(env, policy, config, own)
     compiled = compile_updates(partial(side_by_side, one.step), config.seeds)
-    return partial(advance_compiled, compiled), stack_seeds([one.init(key) for key in keys])
+    state = stack_seeds([one.init(key) for key in keys])
+    return partial(advance_compiled, compiled), jax.device_put(state, placement(config.seeds))
 
 
 def advance_host(
@@ -76,11 +77,16 @@ def compile_updates(
 
 def share_out(function: Callable[..., Any], seeds: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
     """``function`` of arrays ``[S, ...]``, each device working on its share of the seeds."""
-    devices = jax.devices()[: math.gcd(seeds, len(jax.devices()))]
-    if len(devices) == 1:
+    mesh = placement(seeds).mesh
+    if mesh.size == 1:
         return function
-    mesh = Mesh(np.array(devices), ("seeds",))
     return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+
+
+def placement(seeds: int) -> NamedSharding:
+    """Which devices have which seeds: as many devices as can share them equally."""
+    devices = jax.devices()[: math.gcd(seeds, len(jax.devices()))]
+    return NamedSharding(Mesh(np.array(devices), ("seeds",)), SEEDS)
 
 
 def side_by_side(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | compare | eval | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | presets``."""
 
 import dataclasses
 import os
@@ -6,128 +6,34 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from proximax.algorithms import ALGORITHMS
+from proximax.bench import Measured, bench
+from proximax.commands import Bench, Compare, Eval, Train, parse
 from proximax.compare import compare, table
-from proximax.config import AlgorithmName, Autoreset, PPOConfig, RunConfig
+from proximax.config import RunConfig
 from proximax.envs import env_name
 from proximax.errors import DependencyError, ProximaxError, UsageError
 from proximax.evaluate import evaluate
-from proximax.presets import PRESETS, find_preset, preset_settings
+from proximax.presets import PRESETS
 from proximax.result import Result, proximax_version
 from proximax.sinks import sparkline
 from proximax.statistics import Summary
 from proximax.train import run
 
-
-@dataclass(frozen=True)
-class Train:
-    """Train a policy and evaluate it. Settings come from ENV's preset, if there is one; flags override them."""
-
-    env: Annotated[str, tyro.conf.Positional]
-    """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
-    preset: str | None = None
-    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
-    algo: AlgorithmName = "clip"
-    """Which algorithm of the road from REINFORCE to PPO."""
-    steps: int = 1_000_000
-    """Environment steps of each seed."""
-    seeds: int = 1
-    """How many seeds train side by side."""
-    seed: int = 0
-    """The first seed; the others follow."""
-    num_envs: int = 8
-    """Environments of each seed."""
-    out: Path | None = None
-    """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
-    stop_at: float | None = None
-    """Stop as soon as the mean evaluation return of every seed reaches this."""
-    eval_episodes: int = 100
-    """Episodes of each seed in an evaluation."""
-    autoreset: Autoreset = "auto"
-    """Autoreset mode, for vector environments that do not state theirs."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute."""
-    quiet: bool = False
-    """Show no progress."""
-    debug: bool = False
-    """Show the traceback of an error."""
-    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Train several algorithms on ENV and draw them side by side. Settings of --ppo hold for all of them."""
-
-    env: Annotated[str, tyro.conf.Positional]
-    """As in `proximax train`."""
-    algos: str = "reinforce,surrogate,penalty,clip,trpo"
-    """Which algorithms, separated by commas."""
-    preset: str | None = None
-    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
-    steps: int | None = None
-    """Environment steps of each seed. Default: the preset's."""
-    seeds: int = 8
-    """How many seeds train side by side."""
-    seed: int = 0
-    """The first seed; the others follow."""
-    num_envs: int | None = None
-    """Environments of each seed. Default: the preset's."""
-    out: Path | None = None
-    """For runs, pictures and table; runs that it holds already are taken. Default: runs/ENV-compare-DATE-TIME."""
-    eval_episodes: int = 100
-    """Episodes of each seed in the final evaluation."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to compute."""
-    quiet: bool = False
-    """Show no progress."""
-    debug: bool = False
-    """Show the traceback of an error."""
-    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
-
-
-@dataclass(frozen=True)
-class Eval:
-    """Evaluate the policies of a run, all its seeds. Actions are the policy's likeliest ones unless --sample."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run directory."""
-    episodes: int = 100
-    """Episodes of each seed."""
-    seed: int = 0
-    """Of the environments, and of the actions with --sample."""
-    sample: bool = False
-    """Draw actions from the policy."""
-    allow_import: bool = False
-    """Let the run's config.json name a package to import (package:Env-v0)."""
-    debug: bool = False
-    """Show the traceback of an error."""
-
-
-@dataclass(frozen=True)
-class Presets:
-    """List what is tuned, the return to expect, and where the settings come from."""
-
-    debug: bool = False
-    """Show the traceback of an error."""
-
-
-Command: Any = (
-    Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
-    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
-    | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
-    | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
-)
+# What holds a run back, and what helps, by the part that takes longest.
+REMEDIES = {
+    "environment": "Most time goes to the environments. EnvPool's or a JAX version of them, or more cores, would help.",
+    "acting": "Most time goes to acting. More environments (--num-envs) or a smaller network would help.",
+    "learning": "Most time goes to learning. Larger minibatches, fewer epochs or a smaller network would help.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(arguments)
         if isinstance(command, Train):
             run_train(command)
+        elif isinstance(command, Bench):
+            run_bench(command)
         elif isinstance(command, Compare):
             run_compare(command, arguments)
         elif isinstance(command, Eval):
@@ -166,42 +74,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> Train | Compare | Eval | Presets:
-    """The command. ``train`` is parsed twice: its environment and preset decide the defaults, also those of --help."""
-    names = [a for a in arguments if a not in ("--help", "-h")]
-    if names[:1] != ["train"] or len(names) < 2:
-        return _tyro(Command, arguments)
-    if len(names) == len(arguments):
-        first = _tyro(Train, names[1:], "proximax train")
-        env, preset, algo = first.env, first.preset, str(first.algo)
-    else:  # help: the rest may be incomplete
-        env = next((a for a in names[1:2] if not a.startswith("-")), "")
-        preset = next((b for a, b in pairwise(names) if a == "--preset"), None)
-        algo = next((b for a, b in pairwise(names) if a == "--algo"), "clip")
-    return _tyro(Train, arguments[1:], "proximax train", train_defaults(env, preset, algo))
-
-
-def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = None) -> Any:
-    given = {} if default is None else {"default": default}
-    return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **given)
-
-
-def train_defaults(env: str, preset: str | None, algo: str) -> Train:
-    """``Train`` as preset and algorithm have it."""
-    name = find_preset(env_name(env), preset)
-    settings, ppo = preset_settings(name, algo)
-    return Train(env=env, ppo=ppo, **settings)
-
-
 def run_train(command: Train) -> None:
     """``proximax train``."""
     use_device(command.device)
-    names = {f.name for f in dataclasses.fields(RunConfig)}
-    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(Train) if f.name in names}
-    config = RunConfig(**{**values, "env": env_name(command.env)})
+    config = config_of(command)
     out = command.out or default_directory(config.env, config.algo)
-    result = run(config, out=out, quiet=command.quiet)
+    result = run(config, out=out, quiet=command.quiet, profile=command.profile)
     print(report(result))
+
+
+def config_of(command: Train | Bench) -> RunConfig:
+    """The settings of a run that a command holds."""
+    names = {f.name for f in dataclasses.fields(RunConfig)}
+    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(command) if f.name in names}
+    return RunConfig(**{**values, "env": env_name(command.env)})
+
+
+def run_bench(command: Bench) -> None:
+    """``proximax bench``."""
+    use_device(command.device)
+    if not 0 < command.seconds < float("inf"):
+        raise UsageError(f"--seconds {command.seconds}: must be positive")
+    Console().print(bench_table(measured := bench(config_of(command), seconds=command.seconds)))
+    print(bench_verdict(measured))
+
+
+def bench_table(measured: Measured) -> Table:
+    """Each part's time, speed and share of the whole."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("", "ms an update", "steps/s", "of the run"):
+        table.add_column(column, justify="right" if column else "left")
+    parts = {f"{name} alone": seconds for name, seconds in measured.parts.items()}
+    for name, seconds in (parts | {"the run": measured.whole}).items():
+        speed, share = measured.steps / seconds, seconds / measured.whole
+        table.add_row(name, f"{seconds * 1e3:,.3g}", f"{speed:,.0f}", f"{share:.0%}")
+    return table
+
+
+def bench_verdict(measured: Measured) -> str:
+    """What the machine could do, and what holds the run back."""
+    gflops = measured.operations / measured.parts["learning"] / 1e9
+    slowest = max(measured.parts, key=lambda name: measured.parts[name])
+    return (
+        f"learning reaches {gflops:,.0f} GFLOP/s, {measured.share:.0%} of a large matrix product's "
+        f"{measured.product / 1e9:,.0f}\n{REMEDIES[slowest]}"
+    )
 
 
 def run_compare(command: Compare, arguments: list[str]) -> None:

@@ -27,6 +27,7 @@ from proximax.presets import find_preset, preset_settings
 from proximax.recorder import Recorder, RunDirectory
 from proximax.result import Result
 from proximax.sinks import Callback
+from proximax.tracing import Tracer
 from proximax.types import TrainState
 from proximax.update import Algorithm
 
@@ -45,6 +46,7 @@ def train(
     network: Network | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    profile: bool = False,
     **overrides: Any,
 ) -> Result:
     """Train a policy on ``env`` and evaluate it.
@@ -55,13 +57,14 @@ def train(
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
     ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
+    ``profile``: write a trace of a second of training to ``out / "profile"``, for https://ui.perfetto.dev.
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``).
 
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
     """
     asked = {"algo": algo, "seeds": seeds, "seed": seed} | ({} if steps is None else {"steps": steps}) | overrides
     config, own = resolve(env, preset, asked)
-    return run(config, env, own=own, out=out, network=network, callbacks=callbacks, quiet=quiet)
+    return run(config, env, own=own, out=out, network=network, callbacks=callbacks, quiet=quiet, profile=profile)
 
 
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
@@ -99,6 +102,7 @@ def run(
     network: Network | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    profile: bool = False,
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
@@ -110,6 +114,8 @@ def run(
     if config.seeds > 1:
         xla.use_cpu_devices()
     env = config.env if env is None else env
+    if profile and out is None:
+        raise UsageError("profile: the trace goes into the run directory; name one with out")
     if config.stop_at is not None and not remakable(env):
         raise UsageError(
             "stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object"
@@ -130,7 +136,8 @@ def run(
         recorder = stack.enter_context(Recorder(config, directory, made, quiet, "own" if network else "built-in"))
         recorder.state = state
         stopper = stack.enter_context(closing(Stopper(config, env, policy)))
-        stopped_by = loop(config, advance, recorder, stopper, callbacks, began)
+        tracer = stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None)))
+        stopped_by = loop(config, advance, recorder, stopper, tracer, callbacks, began)
         trained_s = time.perf_counter() - began
         evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
         result = Result(
@@ -170,6 +177,7 @@ def loop(
     advance: Advance,
     recorder: Recorder,
     stopper: "Stopper",
+    tracer: Tracer,
     callbacks: Sequence[Callback],
     began: float,
 ) -> str:
@@ -179,6 +187,7 @@ def loop(
         # A callback may stop training after any update; an evaluation is of a certain one.
         updates = 1 if callbacks else pace.next(stopper.next_evaluation(update) - update)
         recorder.state, metrics = advance(recorder.state, updates)
+        tracer.after_call()
         before_s, done_s = done_s, time.perf_counter() - began
         made = metrics["finite"].shape[0]
         for i in range(made):

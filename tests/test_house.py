@@ -22,8 +22,11 @@ LAYERS = [
     {"rollout"},
     {"update", "algorithms"},
     {"ppo"},
-    {"agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "advance", "train", "pictures", "compare"},
-    {"cli", "__init__"},
+    {
+        *("agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "advance", "tracing", "train", "bench"),
+        *("pictures", "compare"),
+    },
+    {"commands", "cli", "__init__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]
 

@@ -16,9 +16,8 @@ from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
-from proximax.envs.workers import usable_cores
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
-from proximax.xla import run_inline
+from proximax.xla import run_inline, usable_cores
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
 EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv

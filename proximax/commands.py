@@ -1,0 +1,169 @@
+"""The commands of ``proximax`` and their flags."""
+
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from proximax.config import AlgorithmName, Autoreset, PPOConfig
+from proximax.envs import env_name
+from proximax.presets import find_preset, preset_settings
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a policy and evaluate it. Settings come from ENV's preset, if there is one; flags override them."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
+    preset: str | None = None
+    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
+    algo: AlgorithmName = "clip"
+    """Which algorithm of the road from REINFORCE to PPO."""
+    steps: int = 1_000_000
+    """Environment steps of each seed."""
+    seeds: int = 1
+    """How many seeds train side by side."""
+    seed: int = 0
+    """The first seed; the others follow."""
+    num_envs: int = 8
+    """Environments of each seed."""
+    out: Path | None = None
+    """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
+    stop_at: float | None = None
+    """Stop as soon as the mean evaluation return of every seed reaches this."""
+    eval_episodes: int = 100
+    """Episodes of each seed in an evaluation."""
+    autoreset: Autoreset = "auto"
+    """Autoreset mode, for vector environments that do not state theirs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    profile: bool = False
+    """Write a trace of a second of training to OUT/profile, which opens in https://ui.perfetto.dev"""
+    quiet: bool = False
+    """Show no progress."""
+    debug: bool = False
+    """Show the traceback of an error."""
+    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure what the time of `proximax train` with the same flags goes to, and this machine's ceilings."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """As in `proximax train`."""
+    preset: str | None = None
+    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
+    algo: AlgorithmName = "clip"
+    """Which algorithm of the road from REINFORCE to PPO."""
+    seeds: int = 1
+    """How many seeds train side by side."""
+    num_envs: int = 8
+    """Environments of each seed."""
+    seconds: float = 2.0
+    """How long to measure each part."""
+    autoreset: Autoreset = "auto"
+    """Autoreset mode, for vector environments that do not state theirs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    debug: bool = False
+    """Show the traceback of an error."""
+    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train several algorithms on ENV and draw them side by side. Settings of --ppo hold for all of them."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """As in `proximax train`."""
+    algos: str = "reinforce,surrogate,penalty,clip,trpo"
+    """Which algorithms, separated by commas."""
+    preset: str | None = None
+    """A name from `proximax presets`; by default the one tuned for ENV; "none" for the plain defaults."""
+    steps: int | None = None
+    """Environment steps of each seed. Default: the preset's."""
+    seeds: int = 8
+    """How many seeds train side by side."""
+    seed: int = 0
+    """The first seed; the others follow."""
+    num_envs: int | None = None
+    """Environments of each seed. Default: the preset's."""
+    out: Path | None = None
+    """For runs, pictures and table; runs that it holds already are taken. Default: runs/ENV-compare-DATE-TIME."""
+    eval_episodes: int = 100
+    """Episodes of each seed in the final evaluation."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    quiet: bool = False
+    """Show no progress."""
+    debug: bool = False
+    """Show the traceback of an error."""
+    ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Evaluate the policies of a run, all its seeds. Actions are the policy's likeliest ones unless --sample."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory."""
+    episodes: int = 100
+    """Episodes of each seed."""
+    seed: int = 0
+    """Of the environments, and of the actions with --sample."""
+    sample: bool = False
+    """Draw actions from the policy."""
+    allow_import: bool = False
+    """Let the run's config.json name a package to import (package:Env-v0)."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Presets:
+    """List what is tuned, the return to expect, and where the settings come from."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+Command: Any = (
+    Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[Bench, tyro.conf.subcommand("bench", prefix_name=False)]
+    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
+    | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
+)
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command. ``train`` and ``bench`` are parsed twice: environment and preset decide defaults, also of --help."""
+    names = [a for a in arguments if a not in ("--help", "-h")]
+    command = {"train": Train, "bench": Bench}.get(names[0]) if len(names) > 1 else None
+    if command is None:
+        return _tyro(Command, arguments)
+    prog = f"proximax {names[0]}"
+    if len(names) == len(arguments):
+        first = _tyro(command, names[1:], prog)
+        env, preset, algo = first.env, first.preset, str(first.algo)
+    else:  # help: the rest may be incomplete
+        env = next((a for a in names[1:2] if not a.startswith("-")), "")
+        preset = next((b for a, b in pairwise(names) if a == "--preset"), None)
+        algo = next((b for a, b in pairwise(names) if a == "--algo"), "clip")
+    return _tyro(command, arguments[1:], prog, defaults(command, env, preset, algo))
+
+
+def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = None) -> Any:
+    given = {} if default is None else {"default": default}
+    return tyro.cli(what, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **given)
+
+
+def defaults(command: Any, env: str, preset: str | None, algo: str) -> Any:
+    """``command`` as preset and algorithm have it."""
+    settings, ppo = preset_settings(find_preset(env_name(env), preset), algo)
+    names = {f.name for f in fields(command)}
+    return command(env=env, ppo=ppo, **{name: value for name, value in settings.items() if name in names})
