@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from proximax import xla
 from proximax.advance import MOST_UPDATES, SEEDS, Advance, Pace, share_out, side_by_side, start_learner
@@ -23,7 +24,7 @@ from proximax.envs import EnvLike, HostEnv, JaxEnv, make_env, remakable
 from proximax.policy import Policy, make_policy
 from proximax.ppo import acting, learn, learning
 from proximax.rollout import Acted, act, collect, unroll
-from proximax.types import Array, Metrics, PyTree, TrainState, Transition
+from proximax.types import Array, Key, Metrics, PyTree, Step, TrainState, Transition
 
 PRODUCT = 1024  # rows and columns of the matrix product that is the ceiling
 Calls = dict[str, Callable[[], Any]]  # environment, acting, learning: each part of an update alone
@@ -37,6 +38,8 @@ class Measured(NamedTuple):
     parts: dict[str, float]  # seconds of each part alone
     operations: int  # floating-point ones of the matrix products in learning, two for each multiply-add
     product: float  # floating-point operations per second of a large matrix product: the machine's ceiling
+    rollout_bytes: int  # of a rollout, all seeds together
+    learning_bytes: int  # what learning needs beside rollout and state while it runs
 
     @property
     def share(self) -> float:
@@ -47,9 +50,7 @@ class Measured(NamedTuple):
 def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -> Measured:
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
     config.check()
-    xla.use_compilation_cache()
-    if config.seeds > 1:
-        xla.use_cpu_devices()
+    xla.prepare(config.seeds)
     env = config.env if env is None else env
     made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
     try:
@@ -62,11 +63,23 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
             calls, transitions = host_parts(made, policy, config, state)
         parts = {name: seconds_of(call, seconds) for name, call in calls.items()}
         one = jax.tree.map(lambda x: x[0], (state, transitions))
-        operations = config.seeds * count_operations(jax.make_jaxpr(learner(policy, config))(*one).jaxpr)
+        traced = jax.make_jaxpr(learner(policy, config))(*one).jaxpr
+        needed, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
+        operations = config.seeds * count_operations(needed)
+        program: Any = calls["learning"]
+        memory = program.func.lower(*program.args).compile().memory_analysis()
     finally:
         if remakable(env) and not isinstance(made, JaxEnv):
             made.close()
-    return Measured(config.batch_size * config.seeds, whole, parts, operations, product_speed(seconds))
+    return Measured(
+        steps=config.batch_size * config.seeds,
+        whole=whole,
+        parts=parts,
+        operations=operations,
+        product=product_speed(seconds),
+        rollout_bytes=sum(x.nbytes for x in jax.tree.leaves(transitions)),
+        learning_bytes=memory.temp_size_in_bytes if memory else 0,
+    )
 
 
 def seconds_of(call: Callable[[], Any], seconds: float) -> float:
@@ -106,49 +119,60 @@ def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainStat
         for t in range(len(rollout.first)):
             env.step(jax.tree.map(lambda x, t=t: x[t].copy(), sent))
 
-    def acting_alone() -> Acted:
+    def act_only() -> Acted:
         for t in range(len(rollout.first)):
             acted = act_once(now.carry, jax.tree.map(lambda x, t=t: x[t], rollout.obs), rollout.first[t], t)
         return acted
 
-    def learn_once() -> Any:
-        return learn_seeds(state._replace(rollout=outside), rollout)
-
-    calls: Calls = {"environment": environment, "acting": acting_alone, "learning": learn_once}
+    learn_once = partial(learn_seeds, state._replace(rollout=outside), rollout)
+    calls: Calls = {"environment": environment, "acting": act_only, "learning": learn_once}
     return calls, jax.tree.map(lambda x: np.moveaxis(x, 0, 1), rollout)
 
 
 def jax_parts(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState) -> tuple[Calls, Transition]:
     """The parts of an update on JAX environments, and a rollout ``[S, T, N, ...]``."""
 
-    def keys(state: TrainState) -> Array:
-        return jax.random.split(state.key, config.ppo.num_steps)
-
-    def roll(state: TrainState) -> Transition:
-        return unroll(env, policy, state.params, state.obs_moments, state.rollout, keys(state))[1]
-
-    def environment(state: TrainState, rollout: Transition) -> Any:
-        def step(env_state: PyTree, row: Any) -> Any:
-            key, action = row
-            return jax.vmap(env.step)(jax.random.split(key, config.num_envs), env_state, policy.env_action(action))
-
-        return jax.lax.scan(step, state.rollout.env_state, (keys(state), rollout.action))
-
-    def acting_alone(state: TrainState, rollout: Transition) -> Any:
-        def step(carry: PyTree, row: Any) -> Any:
-            key, obs, first = row
-            acted = act(policy, state.params, state.obs_moments, carry, obs, first, key)
-            return acted.carry, (acted.sent, acted.log_prob)
-
-        return jax.lax.scan(step, state.rollout.carry, (keys(state), rollout.obs, rollout.first))
-
-    def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    def compiled(function: Callable[..., Any], *arguments: Any) -> "partial[Any]":
         inputs = (SEEDS,) * len(arguments)
         return partial(xla.jit(share_out(partial(side_by_side, function), config.seeds, inputs, SEEDS)), *arguments)
 
-    rollout = compiled(roll, state)()
-    functions = {"environment": environment, "acting": acting_alone, "learning": learner(policy, config)}
-    return {name: compiled(function, state, rollout) for name, function in functions.items()}, rollout
+    rollout = compiled(partial(roll, env, policy, config), state)()
+    calls: Calls = {
+        "environment": compiled(partial(environment_alone, env, policy), state, rollout),
+        "acting": compiled(partial(acting_alone, policy), state, rollout),
+        "learning": compiled(learner(policy, config), state, rollout),
+    }
+    return calls, rollout
+
+
+def roll(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState) -> Transition:
+    """The next rollout."""
+    keys = jax.random.split(state.key, config.ppo.num_steps)
+    return unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)[1]
+
+
+def environment_alone(env: JaxEnv, policy: Policy, state: TrainState, rollout: Transition) -> Any:
+    """The steps of a rollout, with its actions but without its policy."""
+
+    def step(env_state: PyTree, row: tuple[Key, PyTree]) -> tuple[PyTree, Step]:
+        key, action = row
+        keys = jax.random.split(key, rollout.reward.shape[1])
+        return jax.vmap(env.step)(keys, env_state, policy.env_action(action))
+
+    keys = jax.random.split(state.key, rollout.reward.shape[0])
+    return jax.lax.scan(step, state.rollout.env_state, (keys, rollout.action))
+
+
+def acting_alone(policy: Policy, state: TrainState, rollout: Transition) -> Any:
+    """The actions for the observations of a rollout, without its environments."""
+
+    def step(carry: PyTree, row: tuple[Key, PyTree, Array]) -> tuple[PyTree, tuple[PyTree, Array]]:
+        key, obs, first = row
+        acted = act(policy, state.params, state.obs_moments, carry, obs, first, key)
+        return acted.carry, (acted.sent, acted.log_prob)
+
+    keys = jax.random.split(state.key, rollout.reward.shape[0])
+    return jax.lax.scan(step, state.rollout.carry, (keys, rollout.obs, rollout.first))
 
 
 def learner(policy: Policy, config: RunConfig) -> Callable[[TrainState, Transition], tuple[TrainState, Metrics]]:

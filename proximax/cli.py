@@ -117,7 +117,9 @@ def bench_verdict(measured: Measured) -> str:
     slowest = max(measured.parts, key=lambda name: measured.parts[name])
     return (
         f"learning reaches {gflops:,.0f} GFLOP/s, {measured.share:.0%} of a large matrix product's "
-        f"{measured.product / 1e9:,.0f}\n{REMEDIES[slowest]}"
+        f"{measured.product / 1e9:,.0f}\n"
+        f"memory: a rollout {measured.rollout_bytes / 1e6:,.1f} MB, learning {measured.learning_bytes / 1e6:,.1f} MB "
+        f"beside it\n{REMEDIES[slowest]}"
     )
 
 

@@ -41,7 +41,7 @@ class Train:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
     profile: bool = False
-    """Write a trace of a second of training to OUT/profile, which opens in https://ui.perfetto.dev"""
+    """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     quiet: bool = False
     """Show no progress."""
     debug: bool = False

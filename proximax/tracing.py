@@ -7,12 +7,12 @@ import jax
 
 from proximax.xla import CPU_OPTIONS
 
-TRACE_SECONDS = 1.0
+TRACE_SECONDS = 0.2  # the profiler keeps a million events
 NAME_OPERATIONS = "xla_cpu_enable_xprof_traceme"  # without it a compiled program is one block; with it, it is slower
 
 
 class Tracer:
-    """Traces a second of training once everything is compiled; to ``folder / "trace.json.gz"``, nothing without one."""
+    """Traces some training once everything is compiled; to ``folder / "trace.json.gz"``, nothing without one."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder, self._began = folder, 0.0

@@ -57,7 +57,7 @@ def train(
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
     ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
-    ``profile``: write a trace of a second of training to ``out / "profile"``, for https://ui.perfetto.dev.
+    ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``).
 
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
@@ -110,9 +110,7 @@ def run(
     The rest is as in ``train``.
     """
     config.check()
-    xla.use_compilation_cache()
-    if config.seeds > 1:
-        xla.use_cpu_devices()
+    xla.prepare(config.seeds)
     env = config.env if env is None else env
     if profile and out is None:
         raise UsageError("profile: the trace goes into the run directory; name one with out")

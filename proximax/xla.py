@@ -26,8 +26,15 @@ def jit(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
     return jax.jit(function, compiler_options=CPU_OPTIONS, **settings)
 
 
+def prepare(seeds: int) -> None:
+    """What is to be settled before JAX computes anything, for a run of so many seeds."""
+    use_compilation_cache()
+    if seeds > 1:
+        use_cpu_devices()
+
+
 def use_cpu_devices() -> None:
-    """One CPU device per core, so that seeds can be shared out among them; too late once JAX has computed something."""
+    """One CPU device per core, so that seeds can be shared out among them; without effect once JAX has computed."""
     try:
         jax.config.update("jax_num_cpu_devices", usable_cores())
     except RuntimeError:
