@@ -19,15 +19,15 @@ def fisher_vector_product(
 ) -> Callable[[Vector], Vector]:
     """V -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.
 
-    ``kl(p)`` is that mean as a function of π's parameters p. Forward over reverse: one directional derivative of the
-    gradient of ``kl``, at about the cost of two gradients.
+    ``kl(p)`` is that mean as a function of π's parameters p. Reverse over reverse: F is symmetric, so F v = vᵀ F is the
+    gradient of ``kl`` pulled back along v; what does not depend on v is computed once for all products.
     Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C; Pearlmutter 1994, "Fast exact multiplication by the
     Hessian".
     """
-    gradient = jax.grad(kl)
+    _, pull_back = jax.vjp(jax.grad(kl), params)
 
     def product(v: Vector) -> Vector:
-        _, curvature = jax.jvp(gradient, (params,), (v,))
+        (curvature,) = pull_back(v)
         return curvature + damping * v
 
     return product
