@@ -30,7 +30,7 @@ class Agent:
     ) -> None:
         self.policy, self.params, self.obs_moments = policy, params, obs_moments
         self.observation_space, self.action_space = observation_space, action_space
-        self._mode, self._sample = (xla.jit(partial(choose, policy, sample)) for sample in (False, True))
+        self._mode, self._sample = (xla.jit(partial(choose, policy, sample), sooner=True) for sample in (False, True))
         self._rng = np.random.default_rng(0)
 
     def act(self, obs: Any, *, sample: bool = False, action_mask: Any = None) -> Any:

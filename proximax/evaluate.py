@@ -106,7 +106,7 @@ class Evaluator:
             compiled = xla.jit(partial(score_jax, env, policy, sample), static_argnums=3)
             self._run: Callable[..., Any] = partial(checked, compiled)
         else:
-            self._run = partial(score_host, env, policy, xla.jit(partial(choose, policy, sample)))
+            self._run = partial(score_host, env, policy, xla.jit(partial(choose, policy, sample), sooner=True))
 
     def __call__(
         self, params: Params, moments: PyTree, seed: int, episodes: int | None = None

@@ -22,7 +22,7 @@ from proximax.buffers import host_buffers
 from proximax.config import RunConfig
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
 from proximax.errors import UsageError
-from proximax.keys import host_key, split_on_host
+from proximax.keys import host_key, rolled, split_on_host
 from proximax.maths import init_moments, scale_reward
 from proximax.observations import init_obs_moments, update_obs_moments
 from proximax.policy import Policy, policy_parameters
@@ -49,7 +49,7 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
     and stack (``stack_seeds``) instead of vmapping it.
     """
     algorithm = find_algorithm(config.algo, own)
-    start_envs = xla.jit(partial(start, env, policy, num_envs=config.num_envs))
+    start_envs = xla.jit(partial(start, env, policy, num_envs=config.num_envs), sooner=True)
 
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)
@@ -104,12 +104,12 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
 
 def acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
     """``act_at`` of all seeds, compiled."""
-    return xla.jit(over_seeds(partial(act_at, policy), seeds, (0, 0, 0, 0, 0, 0, None)))
+    return xla.jit(over_seeds(partial(act_at, policy), seeds, (0, 0, 0, 0, 0, 0, None)), sooner=True)
 
 
 def learning(algorithm: Algorithm, policy: Policy, config: RunConfig) -> Callable[..., tuple[TrainState, Metrics]]:
     """``learn_host`` of all seeds, compiled."""
-    return xla.jit(over_seeds(partial(learn_host, algorithm, policy, config), config.seeds, (0, 1)))
+    return xla.jit(over_seeds(partial(learn_host, algorithm, policy, config), config.seeds, (0, 1)), sooner=True)
 
 
 def act_at(
@@ -130,8 +130,9 @@ def learn_host(
     algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition
 ) -> Any:
     """``learn`` after a rollout whose actions used ``fold_in(key, t)`` for t < T."""
-    key, key_update = jax.random.split(jax.random.fold_in(state.key, config.ppo.num_steps))
-    return learn(algorithm, policy, config, state._replace(key=key), transitions, key_update)
+    key, key_update = jax.random.split(jax.random.fold_in(rolled(state.key), config.ppo.num_steps))
+    state = state._replace(key=host_key(jax.random.key_data(key)))
+    return learn(algorithm, policy, config, state, transitions, key_update)
 
 
 def learn(

@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
+from proximax.keys import rolled
 from proximax.maths.distributions import Distribution
 from proximax.policy import Policy, policy_parameters
 from proximax.rollout import with_values
@@ -177,7 +178,7 @@ def epochs(
         return jax.lax.scan(step, progress, minibatches(len(batch.valid), task.config.minibatch_size, key))
 
     progress = Progress(params, opt_state, jnp.zeros((), bool))
-    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(key, task.config.epochs))
+    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(rolled(key), task.config.epochs))
     return progress.params, progress.opt_state, summarise(stats)
 
 

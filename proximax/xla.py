@@ -16,14 +16,17 @@ CPU_OPTIONS: dict[str, bool | int] = {
     "xla_cpu_prefer_vector_width": 512,
     "xla_cpu_enable_concurrency_optimized_scheduler": False,
 }
+# Of programs outside of whose loops the environments are: compiling CartPole-v1's takes 1.2 s so, 1.5 s otherwise, and
+# they run as fast. One that holds its environments loses 8 %.
+SOONER: dict[str, bool | int] = {"xla_backend_optimization_level": 2}
 CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
 
 
-def jit(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
-    """``jax.jit`` with the options above; its backend is the default one."""
+def jit(function: Callable[..., Any], sooner: bool = False, **settings: Any) -> Callable[..., Any]:
+    """``jax.jit`` with the options above, for the default backend; ``sooner``: compiled with less effort."""
     if jax.default_backend() != "cpu":
         return jax.jit(function, **settings)
-    return jax.jit(function, compiler_options=CPU_OPTIONS, **settings)
+    return jax.jit(function, compiler_options=CPU_OPTIONS | (SOONER if sooner else {}), **settings)
 
 
 def prepare(seeds: int) -> None:
