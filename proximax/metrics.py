@@ -13,7 +13,7 @@ METRICS: dict[str, str] = {
     "update": "Updates done, this one included.",
     "seed": "The seed this row belongs to.",
     "steps": "Environment steps of this seed so far; steps that were only a reset do not count.",
-    "time_s": "Wall-clock seconds since training started, compilation included.",
+    "time_s": "Wall-clock seconds since training started, compilation included; interpolated within a compiled call.",
     "episodes": "Episodes that ended in this rollout.",
     "episode_return": "Mean return of those episodes: raw rewards, actions sampled. null if none ended.",
     "episode_length": "Their mean length in steps. null if none ended.",
