@@ -106,9 +106,7 @@ def many(
     def more(loop: Loop) -> jax.Array:
         return (loop[0] < updates) & loop[3]
 
-    def body(
-        loop: tuple[jax.Array, TrainState, Metrics, jax.Array],
-    ) -> tuple[jax.Array, TrainState, Metrics, jax.Array]:
+    def body(loop: Loop) -> Loop:
         i, state, rows, _ = loop
         state, metrics = step(state)
         rows = jax.tree.map(lambda row, x: row.at[i].set(x), rows, metrics)
@@ -122,14 +120,11 @@ class Pace:
     """How many updates to ask for, so that a call takes about CALL_SECONDS; the first, which compiles, makes one."""
 
     def __init__(self) -> None:
-        self._updates, self._began = 1, time.perf_counter()
-        self._measured = False
+        self._asked, self._when = 0, 0.0
 
     def next(self, most: int) -> int:
         """At most ``most``, and at most four times as many as the last time."""
         now = time.perf_counter()
-        if self._measured:
-            ideal = self._updates * CALL_SECONDS / max(now - self._began, 1e-6)
-            self._updates = int(min(max(ideal, 1), 4 * self._updates, MOST_UPDATES))
-        self._measured, self._began = True, now
-        return max(min(self._updates, most), 1)
+        ideal = self._asked * CALL_SECONDS / max(now - self._when, 1e-6)
+        self._asked, self._when = max(int(min(ideal, 4 * self._asked, MOST_UPDATES, most)), 1), now
+        return self._asked

@@ -71,6 +71,7 @@ def evaluate(
     """
     if episodes < 1:
         raise UsageError(f"episodes = {episodes}: must be at least 1")
+    xla.use_compilation_cache()
     if isinstance(run, Agent):
         agents, autoreset = [run], DEFAULT_AUTORESET
         seeds: tuple[int, ...] = (0,)

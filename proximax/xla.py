@@ -94,7 +94,7 @@ def cache_folder() -> Path:
 
 
 def prune(folder: Path, most: int) -> None:
-    """Remove the files used longest ago until at most ``most`` bytes are left."""
+    """Remove the files written longest ago until at most ``most`` bytes are left."""
     files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.iterdir() if path.is_file())
     total = sum(size for _, size, _ in files)
     for _, size, path in files:

@@ -62,6 +62,9 @@ def rows() -> Iterator[Row]:
     million = "half_cheetah_million", "proximax, EnvPool"
     yield shorter("cheetah-million", "HalfCheetah-v5, 1 M steps by EnvPool", *million, "with_evaluation_s")
     yield Row("cheetah-million-return", "The same: final return", "half_cheetah_million", "return", million[1])
+    small = "half_cheetah_million", "proximax, EnvPool, 64 x 64"
+    yield shorter("cheetah-million-64", "The same, 64 x 64 network", *small, "with_evaluation_s")
+    yield Row("cheetah-million-64-return", "The same, 64 x 64: final return", small[0], "return", small[1])
     for key, what, make in (("", "", speed), ("-compile", ": compilation", shorter)):
         for envs in (4, 64):
             for peer in ("PureJaxRL", "Rejax"):
