@@ -283,6 +283,8 @@ def bars(axis: Any, part: list[Line]) -> None:
             note, end = digits(middle), max(middle, min(high, 10 * middle), 1.0)
             axis.barh(place, middle - 1, left=1, color=ORANGE if "missed" in line.met else BLUE, height=0.62)
             axis.plot([low, min(high, 10 * middle)], [place, place], color="black", linewidth=1)
+        if line.target is not None and end <= line.target <= 1.25 * end:
+            end = line.target  # the mark would run through the number
         axis.annotate(note, (end, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
         if line.target is not None:
             axis.plot([line.target] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2.4)
