@@ -94,7 +94,7 @@ def side_by_side(function: Callable[..., Any], *arguments: Any) -> Any:
     seeds = jax.tree.leaves(arguments)[0].shape[0]
     if seeds > SEEDS_AT_ONCE and jax.default_backend() == "cpu":
         return jax.lax.map(lambda each: function(*each), arguments, batch_size=SEEDS_AT_ONCE)
-    # Also for one seed: XLA's products with a leading axis of 1 are faster here (64 environments: 12.1 ms, 13.8 without).
+    # Also for one seed: XLA multiplies faster with a leading axis of 1 (64 environments: 12.1 ms instead of 13.8).
     return jax.vmap(function)(*arguments)
 
 
