@@ -153,6 +153,18 @@ def test_an_environment_that_ignores_its_seed_is_told_once(here, capsys):
     assert note in json.loads(Path("run/result.json").read_text())["notes"][0]
 
 
+def test_bench_says_what_holds_a_run_back(here, capsys):
+    small = ["--num-envs", "4", "--ppo.num-steps", "16", "--ppo.minibatch-size", "32", "--seconds", "0.05"]
+    assert main(["bench", "CartPole-v1", *small]) == 0
+    out = capsys.readouterr().out
+    for part in ("environment alone", "acting alone", "learning alone", "the run", "GFLOP/s", "memory: a rollout"):
+        assert part in out
+    assert "Most time goes to" in out
+    assert not list(here.glob("runs"))
+    assert main(["bench", "CartPole-v1", *small[:-1], "0"]) == 2
+    assert "--seconds 0.0: must be positive" in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback(here, capsys):
     assert main(["train", "bad_envs:Ctor-v0", "--debug"]) == 3
     assert "licence server down" in capsys.readouterr().err.split("Traceback")[1]

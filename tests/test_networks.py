@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from proximax.keys import host_key
-from proximax.networks import ACTIVATIONS, mlp, orthogonal
+from proximax.networks import ACTIVATIONS, affine, mlp, orthogonal
 
 OBS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
@@ -162,3 +162,14 @@ def test_branch_torsos_see_one_leaf_each_and_their_features_stand_side_by_side(s
         blind = {**params, part: {**params[part], "w": rest}}
         np.testing.assert_array_equal(network.apply(blind, NESTED)[other], network.apply(blind, changed)[other])
         assert np.abs(network.apply(params, NESTED)[other] - network.apply(params, changed)[other]).max() > 1e-5
+
+
+def test_a_dense_layer_has_the_gradient_that_jax_derives():
+    rng = np.random.default_rng(0)
+    x, w, b, g = (jax.numpy.asarray(rng.standard_normal(s), "float32") for s in ((7, 5), (5, 3), (3,), (7, 3)))
+    plain = lambda x, w, b: jax.numpy.sum(g * jax.numpy.tanh(x @ w + b[None]))  # noqa: E731
+    ours = lambda x, w, b: jax.numpy.sum(g * jax.numpy.tanh(affine(x, w, b)))  # noqa: E731
+    for mine, theirs in zip(jax.grad(ours, (0, 1, 2))(x, w, b), jax.grad(plain, (0, 1, 2))(x, w, b)):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    curvature = [jax.jit(jax.vjp(jax.grad(f, 1), x, w, b)[1])(w)[1] for f in (ours, plain)]
+    np.testing.assert_allclose(*curvature, rtol=1e-4, atol=1e-5)
