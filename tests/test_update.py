@@ -296,14 +296,14 @@ def test_every_switch_changes_the_update():
 
 
 def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_valid_rows():
-    ppo, policy, params, transitions = setup("continuous", minibatch_size=32, learning_rate=0.004)
+    ppo, policy, params, transitions = setup("continuous", minibatch_size=32, learning_rate=0.006)
     transitions = transitions._replace(valid=transitions.valid.at[5].set(0.0))
     after, _, metrics = one_update(ppo, transitions, policy, params)
     rows = transitions.obs.reshape(-1, 3)
     old, new = (policy.apply(p, (), rows, jnp.zeros(64, bool))[0] for p in (params, after))
     keep = np.asarray(transitions.valid).ravel() > 0
     assert float(metrics["kl"]) == pytest.approx(float(np.mean(old.kl(new)[keep])), rel=1e-4)
-    assert abs(np.mean(old.kl(new)[keep]) - np.mean(new.kl(old)[keep])) > 0.002  # the other direction is another number
+    assert abs(np.mean(old.kl(new)[keep]) - np.mean(new.kl(old)[keep])) > 0.01  # the other direction is another number
     ratio = np.exp(new.log_prob(transitions.action.reshape(64, 2)) - transitions.log_prob.ravel())[keep]
     np.testing.assert_allclose(RATIO_EDGES, np.arange(0.5, 1.5001, 0.05), rtol=1e-6)
     expected, _ = np.histogram(ratio, [-np.inf, *RATIO_EDGES, np.inf])

@@ -250,8 +250,9 @@ def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share(monkeypatch):
     env = pool(Slow, 6)
     monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
     try:
-        env.reset(range(6))
-        env.step(np.zeros(6, int))
+        before = env.reset(range(6))
+        after = env.step(np.zeros(6, int))
+        np.testing.assert_array_equal(after.final_obs[:, 1], before[:, 1] + 1)  # all six took their step
     finally:
         env.close()
 
