@@ -23,8 +23,8 @@ from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, make_env, remakable
 from proximax.policy import Policy, make_policy
 from proximax.ppo import acting, learn, learning
-from proximax.rollout import Acted, act, collect, unroll
-from proximax.types import Array, Key, Metrics, PyTree, Step, TrainState, Transition
+from proximax.rollout import act, collect, unroll
+from proximax.types import Acted, Array, Key, Metrics, PyTree, Step, TrainState, Transition
 
 PRODUCT = 1024  # rows and columns of the matrix product that is the ceiling
 Calls = dict[str, Callable[[], Any]]  # environment, acting, learning: each part of an update alone
@@ -52,7 +52,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     config.check()
     xla.prepare(config.seeds)
     env = config.env if env is None else env
-    made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo)
         advance, state = start_learner(made, policy, config)
@@ -108,7 +108,7 @@ def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainStat
     """The parts of an update on host environments, and a rollout ``[S, T, N, ...]``."""
     words, now = np.asarray(jax.random.key_data(state.key)), state.rollout
     act_once = partial(acting(policy, config.seeds), state.params, state.obs_moments, words)
-    buffers = host_buffers(config.ppo.num_steps, now, act_once(now.carry, now.obs, now.first, 0).action)
+    buffers = host_buffers(config.ppo.num_steps, now, act_once(now.carry, now.obs, now.first, (0, 0)).action)
     now, rollout, _ = collect(env, act_once, now, buffers)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollout.action)
     sent = jax.tree.map(lambda x: np.asarray(x).reshape(len(rollout.first), -1, *x.shape[1:]), policy.env_action(flat))
@@ -121,7 +121,7 @@ def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainStat
 
     def act_only() -> Acted:
         for t in range(len(rollout.first)):
-            acted = act_once(now.carry, jax.tree.map(lambda x, t=t: x[t], rollout.obs), rollout.first[t], t)
+            acted = act_once(now.carry, jax.tree.map(lambda x, t=t: x[t], rollout.obs), rollout.first[t], (t, 0))
         return acted
 
     learn_once = partial(learn_seeds, state._replace(rollout=outside), rollout)

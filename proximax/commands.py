@@ -30,6 +30,8 @@ class Train:
     """The first seed; the others follow."""
     num_envs: int = 8
     """Environments of each seed."""
+    turns: int = 1
+    """Groups of environments, one stepping while the policy acts for the next; for cores to spare."""
     out: Path | None = None
     """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
     stop_at: float | None = None
@@ -63,6 +65,8 @@ class Bench:
     """How many seeds train side by side."""
     num_envs: int = 8
     """Environments of each seed."""
+    turns: int = 1
+    """Groups of environments, one stepping while the policy acts for the next."""
     seconds: float = 2.0
     """How long to measure each part."""
     autoreset: Autoreset = "auto"

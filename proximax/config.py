@@ -169,6 +169,7 @@ _RUN_RANGES: dict[str, _Rule] = {
     "seeds": _COUNT,
     "seed": _Rule(0, 2**63, whole=True),
     "stop_at": _Rule(-math.inf, optional=True),
+    "turns": _COUNT,
     "eval_episodes": _COUNT,
 }
 
@@ -205,6 +206,9 @@ class RunConfig:
     """The first seed; the others follow: seed, seed + 1, ..."""
     num_envs: int = 8
     """N, environments of each seed."""
+    turns: int = 1
+    """Groups of each seed's environments: while one steps, the policy acts for the next. The same transitions, sooner
+    where the environments leave cores idle; divides num_envs."""
     stop_at: float | None = None
     """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100

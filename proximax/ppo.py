@@ -26,8 +26,9 @@ from proximax.keys import host_key, rolled, split_on_host
 from proximax.maths import init_moments, scale_reward
 from proximax.observations import init_obs_moments, update_obs_moments
 from proximax.policy import Policy, policy_parameters
-from proximax.rollout import Acted, act, collect, start, start_host, unroll, with_values
+from proximax.rollout import act, collect, start, start_host, unroll, with_values
 from proximax.types import (
+    Acted,
     Array,
     Key,
     Learner,
@@ -91,7 +92,7 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
         words = np.asarray(jax.random.key_data(state.key))  # a key itself would cost 10 us per call
         act_once = partial(act_seeds, state.params, state.obs_moments, words)
         if not buffers:
-            example = act_once(now.carry, now.obs, now.first, 0)
+            example = act_once(now.carry, now.obs, now.first, (0, 0))
             buffers.append(host_buffers(config.ppo.num_steps, now, example.action))
         rollout, transitions, episodes = collect(env, act_once, now, buffers[0])
         outside: Any = ()  # where acting stands is no part of the compiled program
@@ -120,10 +121,15 @@ def act_at(
     carry: PyTree,
     obs: PyTree,
     first: Array,
-    t: Array,
+    place: tuple[Array, Array],
 ) -> Acted:
-    """``rollout.act`` with the key of step ``t`` of this rollout, whose key has these ``words``."""
-    return act(policy, params, moments, carry, obs, first, jax.random.fold_in(host_key(words), t))
+    """``rollout.act`` at ``place`` (t, number of the first environment) of a rollout whose key has these ``words``.
+
+    An environment's key depends on its own number, and not on which others act at the same time.
+    """
+    t, begin = place
+    key, numbers = jax.random.fold_in(host_key(words), t), begin + jnp.arange(first.shape[0])
+    return act(policy, params, moments, carry, obs, first, jax.vmap(partial(jax.random.fold_in, key))(numbers))
 
 
 def learn_host(

@@ -3,36 +3,26 @@
 Both give the same ``Transition`` record, without values; ``with_values`` adds them in one batch.
 """
 
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.buffers import Episodes, check_rollout, count_episodes
+from proximax.buffers import Episodes, Turn, check_rollout, count_episodes, grouped, host_state
 from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.groups import groups_of
 from proximax.policy import Policy
-from proximax.types import Array, Key, Params, PyTree, RolloutState, Transition
-
-
-class Acted(NamedTuple):
-    """What the policy did in one step; arrays are ``[N, ...]``."""
-
-    action: PyTree  # as sampled
-    log_prob: jax.Array
-    sent: PyTree  # the environment's action
-    carry: PyTree
+from proximax.types import Acted, ActOnce, Array, Key, Params, PyTree, RolloutState, Transition
 
 
 def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
-    """Sample one action for each environment.
+    """Sample one action for each environment, with one key for all of them or a key for each.
 
     Only the actor runs: the compiler removes the value, which ``with_values`` finds for the whole rollout at once.
     """
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
-    action = dist.sample(key)
+    action = jax.vmap(lambda each, k: each.sample(k))(dist, key) if key.ndim else dist.sample(key)
     return Acted(action, dist.log_prob(action), policy.env_action(action), carry)
 
 
@@ -103,54 +93,31 @@ def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutS
     first, zeros = (np.full(shape, x) for x in (True, 0.0))
     obs = env.reset([seed for group in seeds for seed in group])
     carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
-    return host_state(grouped(obs, shape), first, carry, zeros, zeros.copy())
-
-
-def host_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:
-    """A ``RolloutState`` of NumPy arrays; the environments' own state is theirs."""
-    return RolloutState((), obs, first, carry, total, length)
-
-
-def grouped(tree: PyTree, shape: tuple[int, int]) -> PyTree:
-    """``[S * N, ...]`` -> ``[S, N, ...]``."""
-    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
+    return host_state(grouped(obs, shape[0]), first, carry, zeros, zeros.copy())
 
 
 def collect(
-    env: HostEnv, act_once: Callable[[PyTree, Any, Any, int], Acted], state: RolloutState, buffers: Any
+    env: HostEnv, act_once: ActOnce, state: RolloutState, buffers: Any
 ) -> tuple[RolloutState, Transition, Episodes]:
-    """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once(carry, obs, first, t)`` is the compiled ``act`` of all seeds.
+    """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once`` is the compiled ``act`` of all seeds.
 
-    One compiled call and one environment call per step. Whatever the environment hands out is copied into the buffers
-    at once, since it may be overwritten at its next step; everything else waits until the rollout is there.
+    One compiled call and one environment call per step and group. With several groups (``envs.Turns``) one acts while
+    the others step; the transitions are the same.
     """
-    obs, first, carry = jax.tree.map(joined, state.obs), joined(state.first), state.carry
-    rows = jax.tree.map(lambda x: x.reshape(len(x), -1, *x.shape[3:]), buffers)  # [T, S * N, ...], the same memory
-    rewards = np.empty(rows.reward.shape)  # float64, unlike the buffer: scores are exact
+    rewards = np.empty(buffers.reward.shape)  # float64, unlike the buffer: scores are exact
+    turns = [Turn(group, state, buffers, rewards) for group in groups_of(env)]
     for t in range(len(rewards)):
-        put(rows.obs, t, obs)
-        rows.first[t] = first
-        acted = act_once(carry, jax.tree.map(itemgetter(t), buffers.obs), buffers.first[t], t)
-        s = env.step(jax.tree.map(joined, acted.sent))
-        put(buffers.action, t, acted.action)
-        buffers.log_prob[t] = acted.log_prob
-        put(rows.final_obs, t, s.final_obs)
-        rewards[t], rows.valid[t], rows.terminated[t], rows.truncated[t] = s.reward, s.valid, s.terminated, s.truncated
-        obs, first, carry = s.obs, s.first, acted.carry
-    rows.reward[:] = rewards
+        for turn in turns:
+            if t > 0:
+                turn.receive(t - 1)
+            turn.act(act_once, t)
+    for turn in turns:
+        turn.receive(len(rewards) - 1)
+    buffers.reward[:] = rewards
     check_rollout(buffers)
     total, length = state.episode_return.copy(), state.episode_length.copy()
-    ended = count_episodes(rewards.reshape(buffers.reward.shape), buffers, total, length)
-    obs, first = jax.tree.map(lambda x: np.array(x).reshape(*total.shape, *x.shape[1:]), (obs, first))
+    ended = count_episodes(rewards, buffers, total, length)
+    seeds = len(total)
+    ends = [(*grouped((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
+    obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)
     return host_state(obs, first, carry, total, length), buffers, ended
-
-
-def joined(x: Any) -> Any:
-    """A copy ``[S * N, ...]`` of ``[S, N, ...]``, which an environment may write to."""
-    return np.array(x).reshape(-1, *x.shape[2:])
-
-
-def put(buffers: PyTree, t: int, values: PyTree) -> None:
-    """Copy ``values`` to row ``t`` of the buffers."""
-    for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
-        buffer[t] = value

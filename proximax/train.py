@@ -123,7 +123,7 @@ def run(
     with ExitStack() as stack:
         clock = stack.enter_context(CompileClock())
         try:
-            made = make_env(env, config.num_envs, groups=config.seeds, autoreset=config.autoreset)
+            made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
             if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
                 stack.callback(made.close)
             policy, advance, state, notes = prepare(made, config, network, own)

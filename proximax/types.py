@@ -96,6 +96,19 @@ class TrainState(NamedTuple):
     update: Array  # updates done so far: the schedules' position
 
 
+class Acted(NamedTuple):
+    """What the policy did in one step; arrays are ``[N, ...]``."""
+
+    action: PyTree  # as sampled
+    log_prob: jax.Array
+    sent: PyTree  # the environment's action
+    carry: PyTree
+
+
+# (carry, obs, first, (t, number of the first environment)) -> what the policy does; arrays are ``[S, n, ...]``
+ActOnce = Callable[[PyTree, Any, Any, tuple[int, int]], Acted]
+
+
 class Learner(NamedTuple):
     """An algorithm: a pair of functions. ``init`` takes one key, or for host environments those of all S seeds."""
 

@@ -39,7 +39,7 @@ def prepare(seeds: int) -> None:
 def use_cpu_devices() -> None:
     """One CPU device per core, so that seeds can be shared out among them; without effect once JAX has computed."""
     try:
-        jax.config.update("jax_num_cpu_devices", usable_cores())
+        jax.config.update("jax_num_cpu_devices", len(usable_cores()))
     except RuntimeError:
         return
 
@@ -54,9 +54,9 @@ def run_inline() -> None:
         jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def use_compilation_cache() -> None:

@@ -16,10 +16,10 @@ ROOT = Path(proximax.__file__).parent
 MODULES = {str(path.relative_to(ROOT.parent).with_suffix("")).replace("/", "."): path for path in ROOT.rglob("*.py")}
 # A module imports only from rows above its own, or from its own row's folder.
 LAYERS = [
-    {"errors", "types", "config", "keys", "xla", "buffers"},
+    {"errors", "types", "config", "keys", "xla"},
     {"maths", "presets", "statistics", "metrics"},
     {"spaces", "masks", "observations", "actions", "networks", "adapters", "policy", "envs"},
-    {"rollout"},
+    {"buffers", "rollout"},
     {"update", "algorithms"},
     {"ppo"},
     {

@@ -30,7 +30,8 @@ import proximax
 from proximax.buffers import host_buffers
 from proximax.config import PPOConfig
 from proximax.envs import env_seeds
-from proximax.envs.host import Groups, GymnasiumEnv, vectorise
+from proximax.envs.groups import Groups, vectorise
+from proximax.envs.host import GymnasiumEnv
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key
 from proximax.masks import (
@@ -187,8 +188,8 @@ def policies():
 def play(env, policy, acting, steps, seed=0):
     """A rollout ``[T, 1, N]`` of random actions."""
     state = start_host(env, policy, [env_seeds(seed, env.num_envs)])
-    one = lambda carry, obs, first, t: acting(carry, obs, first, key(1000 * seed + t))  # noqa: E731
-    buffers = host_buffers(steps, state, one(state.carry, state.obs, state.first, 0).action)
+    one = lambda carry, obs, first, place: acting(carry, obs, first, key(1000 * seed + place[0]))  # noqa: E731
+    buffers = host_buffers(steps, state, one(state.carry, state.obs, state.first, (0, 0)).action)
     return collect(env, one, state, buffers)[1]
 
 

@@ -9,7 +9,8 @@ from toys import Fixed, Script, host_learner, vector
 
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import env_seeds, make_env, probe
-from proximax.envs.host import Groups, GymnasiumEnv
+from proximax.envs.groups import Groups
+from proximax.envs.host import GymnasiumEnv
 from proximax.keys import seed_key, split_on_host
 from proximax.policy import make_policy
 from proximax.ppo import make_learner, stack_seeds

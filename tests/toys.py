@@ -11,13 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from proximax.buffers import host_buffers, host_state
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import JaxEnv, auto_reset
 from proximax.envs.host import GymnasiumEnv
 from proximax.keys import seed_key
 from proximax.policy import make_policy
 from proximax.ppo import make_host_learner
-from proximax.types import Step
+from proximax.rollout import collect
+from proximax.types import Acted, Step
 
 
 class Script(gymnasium.Env):
@@ -86,6 +88,19 @@ def host_learner(
     policy = make_policy(made.observation_space, made.action_space, ppo)
     learner = make_host_learner(made, policy, config)
     return learner, learner.init([seed_key(seed + i) for i in range(seeds)]), config
+
+
+def roll(env: Any, num_steps: int, state: Any = None, seeds: Any = None) -> tuple[Any, Any, Any]:
+    """``collect`` with action 0; returns (state, a copy of the buffers, episodes)."""
+    n = env.num_envs
+    if state is None:
+        obs = env.reset(seeds or list(range(n)))
+        state = host_state(obs[None], np.ones((1, n), bool), (), np.zeros((1, n)), np.zeros((1, n)))
+    zeros = np.zeros((1, n, *env.action_space.shape), env.action_space.dtype)
+    buffers = host_buffers(num_steps, state, zeros)
+    acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
+    state, filled, episodes = collect(env, lambda *_: acted, state, buffers)
+    return state, type(filled)(*(x if x is None else x.copy() for x in filled)), episodes
 
 
 def valid_rows(transitions: Any, env: int) -> list[tuple[Any, ...]]:

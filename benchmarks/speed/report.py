@@ -80,6 +80,10 @@ def rows() -> Iterator[Row]:
             f"seeds-{seeds}", what, "seeds", "run_s", f"proximax, {seeds}", over="proximax, 1", unit="s", less=True
         )
     yield speed("seeds-8-purejaxrl", "8 seeds, all their steps", "seeds", "proximax, 8", "PureJaxRL, 8")
+    for source in ("Gymnasium", "EnvPool"):
+        for envs in (8, 64):
+            what, name = f"HalfCheetah-v5 by {source}, {envs} environments: two turns", f"{source}, {envs} environments"
+            yield speed(f"turns-{source.lower()}-{envs}", what, "turns", f"{name}, in turns", f"{name}, at once")
     what = "Update's share of the speed of a [1024, 64] x [64, 64] product"
     yield Row("matmul-share", what, "matmul_share", "share_of_64", "proximax")
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from measure import RESULTS, arguments
 
 HERE = Path(__file__).parent
-CLAIMS = ("cartpole_solved", "half_cheetah", "half_cheetah_million", "gymnax_cartpole", "seeds", "matmul_share")
+CLAIMS = (
+    *("cartpole_solved", "half_cheetah", "half_cheetah_million", "gymnax_cartpole", "seeds", "matmul_share"),
+    "turns",
+)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ class HostEnv(Protocol):
     """``num_envs`` environments outside the compiled program, stepped together on NumPy arrays.
 
     Every autoreset mode comes out as the same ``Step``: ``final_obs`` before the reset, ``first`` where ``obs`` opens
-    an episode, ``valid`` 0 where the step was only a reset. ``step`` may reuse the arrays it returns at its next call.
+    an episode, ``valid`` 0 where the step was only a reset. Arrays that were returned may be reused at the next step.
     Observations and actions of nested spaces are trees (``dict``, ``tuple``) of arrays ``[num_envs, ...]``.
     """
 
@@ -40,9 +40,18 @@ class HostEnv(Protocol):
         """Start new episodes, environment ``i`` seeded with ``seeds[i]``; returns their observations."""
         ...
 
-    def step(self, action: PyTree) -> Step:
-        """Send one action to each environment."""
+    def send(self, action: PyTree) -> None:
+        """Send one action to each environment, which may begin to step at once."""
         ...
+
+    def receive(self) -> Step:
+        """Wait for what the actions sent last led to."""
+        ...
+
+    def step(self, action: PyTree) -> Step:
+        """Send one action to each environment and wait."""
+        self.send(action)
+        return self.receive()
 
     def close(self) -> None:
         """Free what the environments hold."""

@@ -3,26 +3,22 @@
 The only module where other people's ``done``-shaped APIs are taken apart.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium
 import jax
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv
-from proximax.envs.tryout import environment_fault, try_out
-from proximax.envs.workers import Workers
+from proximax.envs.tryout import environment_fault
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.masks import MASK, check_stackable, has_mask, ravel_masks, with_mask
 from proximax.observations import store
 from proximax.spaces import flatten, leaves, nest
 from proximax.types import PyTree, Step
-from proximax.xla import usable_cores
 
 MODES: dict[str, AutoresetMode] = {
     "next_step": AutoresetMode.NEXT_STEP,
@@ -34,7 +30,7 @@ MODES: dict[str, AutoresetMode] = {
 WORKER_SECONDS = 1.5e-4
 
 
-class GymnasiumEnv:
+class GymnasiumEnv(HostEnv):
     """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
 
     ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look. A mask in
@@ -53,6 +49,11 @@ class GymnasiumEnv:
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
+        self._pending: Any = None  # actions of environments that step in ``receive``
+        # A wrapper's ``step`` does something of its own, which the ``send`` of what it wraps would pass by.
+        self.steps_aside = not isinstance(env, VectorWrapper) and (
+            isinstance(env, AsyncVectorEnv) or (hasattr(env, "send") and hasattr(env, "recv"))
+        )
         self.notes: list[str] = []  # what the user should know about these environments
         look = (masked is None or masked) and not has_mask(self._space)
         mask = self._look_for_mask() if look else None
@@ -101,10 +102,27 @@ class GymnasiumEnv:
             raise EnvironmentFault(f"at step {self._steps} {error}") from error
         return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
 
-    def step(self, action: PyTree) -> Step:
-        """One step in any autoreset mode."""
+    def send(self, action: PyTree) -> None:
+        """Start a step, where the environments can step while this process does something else."""
+        self._pending = self._sent(action)
+        if not self.steps_aside:
+            return
+        env: Any = self.env
         try:
-            obs, reward, terminated, truncated, info = self.env.step(self._sent(action))
+            env.step_async(self._pending) if isinstance(env, AsyncVectorEnv) else env.send(self._pending)
+        except Exception as error:
+            raise environment_fault("step", error, self._steps) from error
+
+    def _outcome(self) -> Any:
+        env: Any = self.env
+        if not self.steps_aside:
+            return env.step(self._pending)
+        return env.step_wait() if isinstance(env, AsyncVectorEnv) else env.recv()
+
+    def receive(self) -> Step:
+        """The end of a step, in any autoreset mode."""
+        try:
+            obs, reward, terminated, truncated, info = self._outcome()
             self._steps += 1
             last = terminated | truncated
             # In same-step mode these are first observations already.
@@ -158,47 +176,15 @@ class GymnasiumEnv:
 class EnvPoolEnv(GymnasiumEnv):
     """EnvPool takes its seeds when it is made and ignores those of ``reset``: so ``reset`` makes it."""
 
-    def __init__(self, make: Callable[[Sequence[int]], VectorEnv[Any, Any, Any]], num_envs: int) -> None:
+    def __init__(self, make: Callable[..., VectorEnv[Any, Any, Any]], num_envs: int) -> None:
         self._make = make
-        super().__init__(make(range(num_envs)), masked=False)
+        super().__init__(make(seed=list(range(num_envs))), masked=False)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """A new pool with these seeds."""
         self.env.close()
-        self.env = self._make(seeds)
+        self.env = self._make(seed=list(seeds))
         return self._reset()
-
-
-class Groups:
-    """Several host environments side by side as one: for vector environments with one generator for all of theirs."""
-
-    def __init__(self, envs: Sequence[HostEnv]) -> None:
-        self.envs = list(envs)
-        self.num_envs = sum(env.num_envs for env in envs)
-        self.observation_space = envs[0].observation_space
-        self.action_space = envs[0].action_space
-        self.notes = envs[0].notes
-        self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
-
-    def reset(self, seeds: Sequence[int]) -> PyTree:
-        """Reset each group with its share of the seeds."""
-        parts = np.split(np.asarray(seeds), self._ends)
-        return _concatenate([env.reset([int(s) for s in part]) for env, part in zip(self.envs, parts)])
-
-    def step(self, action: PyTree) -> Step:
-        """Step each group with its share of the actions."""
-        arrays, structure = jax.tree.flatten(action)
-        shares = zip(*(np.split(x, self._ends) for x in arrays))
-        return _concatenate([env.step(jax.tree.unflatten(structure, part)) for env, part in zip(self.envs, shares)])
-
-    def close(self) -> None:
-        """Close every group."""
-        for env in self.envs:
-            env.close()
-
-
-def _concatenate(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
@@ -216,23 +202,3 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> Autorese
             f"Say which it is: --autoreset {'|'.join(MODES)}"
         )
     return MODES[wanted]
-
-
-def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int) -> HostEnv:
-    """``num_envs`` copies of one environment, stepped in this process or, where a step is not cheap, in several."""
-    tried = try_out(make)
-    notes = tried.notes
-    if num_envs * tried.seconds > WORKER_SECONDS and min(num_envs, usable_cores()) > 1 and os.name == "posix":
-        try:
-            workers = Workers(make, num_envs, tried.observation_space, tried.action_space, tried.masked)
-        except Exception as error:  # of pickling, of an import, of the constructor
-            notes.append(f"stepped in one process, since others could not make it: {type(error).__name__}: {error}")
-        else:
-            workers.notes = notes
-            return workers
-    # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
-    # reuses its observation buffer would have its final observation overwritten by the next episode's first.
-    vector = SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.DISABLED)
-    env = GymnasiumEnv(vector, masked=tried.masked)
-    env.notes = notes
-    return env

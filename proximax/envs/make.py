@@ -3,7 +3,7 @@
 import difflib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,8 @@ from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, vectorise
+from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
+from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
@@ -24,16 +25,25 @@ EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]]
 
 
 def make_env(
-    env: EnvLike, num_envs: int = 8, *, groups: int = 1, autoreset: Autoreset = "auto", wide: int | None = None
+    env: EnvLike,
+    num_envs: int = 8,
+    *,
+    groups: int = 1,
+    turns: int = 1,
+    autoreset: Autoreset = "auto",
+    wide: int | None = None,
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
     ``env`` is an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
     ``package:Env-v0`` imports ``package`` first), a Gymnasium ``VectorEnv`` (as it is: ``num_envs`` is its own), a
     callable that makes one Gymnasium environment, or a ``JaxEnv`` or ``HostEnv``. Host environments come as
-    ``groups x num_envs`` environments, where those of one group share nothing with another's. ``wide`` replaces
-    ``num_envs`` where the environment has its own vector version, whose copies cost next to nothing.
+    ``groups x num_envs`` environments, where those of one group share nothing with another's. ``turns``: every group's
+    environments in so many parts that step at different times (``envs.Turns``). ``wide`` replaces ``num_envs`` where
+    the environment has its own vector version, whose copies cost next to nothing.
     """
+    if turns > 1 and not isinstance(env, str) and not remakable(env):
+        raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
         return env
     if not (isinstance(env, str) and split_id(env)[0] in ("gymnax", "probe")):
@@ -43,16 +53,16 @@ def make_env(
     if isinstance(env, str):
         source, name = split_id(env)
         if source == "gymnasium":
-            return _make_gymnasium(name, num_envs, groups, autoreset, wide)
+            return _make_gymnasium(name, (num_envs, groups, turns), autoreset, wide)
         if source == "envpool":
-            return _make_envpool(name, num_envs * groups)
+            return _make_envpool(name, num_envs, groups, turns)
         if source == "gymnax":
             _check_known(name, gymnax_ids() or [name], "gymnax")
             return make_gymnax(name)
         _check_known(name, list(PROBES), "probe")
         return PROBES[name]()
     if callable(env):
-        return vectorise(env, num_envs * groups)
+        return vectorise(env, num_envs, groups, turns)
     return env
 
 
@@ -83,13 +93,16 @@ def imports_package(env: str) -> str | None:
     return name.partition(":")[0] if source == "gymnasium" and ":" in name else None
 
 
-def _make_gymnasium(name: str, num_envs: int, groups: int, autoreset: Autoreset, wide: int | None) -> HostEnv:
+def _make_gymnasium(name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None) -> HostEnv:
     spec = _find_spec(name)
+    num_envs, groups, turns = sizes
     try:
         if _has_own_vector_version(spec):
             made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
-            return made[0] if groups == 1 else Groups(made)
-        return vectorise(partial(gymnasium.make, spec), num_envs * groups)  # a partial of no code of ours, for workers
+            env = made[0] if groups == 1 else Groups(made)
+            env.notes = env.notes + [ASIDE] * (turns > 1)
+            return env
+        return vectorise(partial(gymnasium.make, spec), *sizes)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
 
@@ -121,23 +134,21 @@ def _has_own_vector_version(spec: Any) -> bool:
     return "autoreset_mode" in (getattr(cls, "metadata", None) or {})
 
 
-def _make_envpool(name: str, num_envs: int) -> HostEnv:
+def _make_envpool(name: str, num_envs: int, groups: int, turns: int) -> HostEnv:
     try:
         import envpool
     except ImportError as error:
         raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
     _check_known(name, envpool.list_all_envs(), "EnvPool")
 
-    # A core for each of its threads, where it has one for every core, as in ``workers.pin``. HalfCheetah, 8 copies
-    # on 2 cores: 18 k steps/s free, 20 k so. EnvPool counts the machine's cores, not those that this process may use.
-    offset = 0 if num_envs >= usable_cores() == os.cpu_count() else -1
+    def pool(size: int) -> HostEnv:
+        # A core for each of its threads, where it has one for every core, as in ``workers.pin``. HalfCheetah, 8 copies
+        # on 2 cores: 18 k steps/s free, 20 k so. EnvPool counts the machine's cores, not those this process may use.
+        offset = 0 if size >= len(usable_cores()) == os.cpu_count() else -1
+        make = partial(envpool.make, name, env_type="gymnasium", num_envs=size, thread_affinity_offset=offset)
+        return EnvPoolEnv(make, size)
 
-    def make(seeds: Sequence[int]) -> VectorEnv[Any, Any, Any]:
-        return envpool.make(
-            name, env_type="gymnasium", num_envs=num_envs, seed=list(seeds), thread_affinity_offset=offset
-        )
-
-    return EnvPoolEnv(make, num_envs)
+    return in_turns(pool, num_envs, groups, turns)
 
 
 def _check_known(name: str, known: list[str], source: str) -> None:

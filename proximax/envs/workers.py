@@ -25,6 +25,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from proximax.envs import share
+from proximax.envs.base import HostEnv
 from proximax.envs.share import Arrays, Form, Shape
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.masks import MASK, choices, ravel_mask, with_mask
@@ -42,14 +43,15 @@ def pin(pids: Sequence[int]) -> None:
 
     8 environments of 30 us a step on 2 cores that others use too: 312 us a step free, 168 us pinned.
     """
-    if sys.platform == "linux" and len(pids) == usable_cores():
-        for pid, core in zip(pids, sorted(os.sched_getaffinity(0))):
+    cores = usable_cores()
+    if sys.platform == "linux" and len(pids) == len(cores):
+        for pid, core in zip(pids, cores):
             with suppress(OSError):  # not allowed here, or it has ended already
                 os.sched_setaffinity(pid, {core})
 
 
-class Workers:
-    """``num_envs`` copies of one environment as a ``HostEnv``. ``masked``: ``info`` has action masks.
+class Workers(HostEnv):
+    """``num_envs`` copies of one environment, in a process for each core. ``masked``: ``info`` has action masks.
 
     Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``STUCK_SECONDS``, and
     whatever pickling raises for a ``make`` that cannot be sent to another process.
@@ -74,7 +76,7 @@ class Workers:
         self._all_valid: Any = np.ones(num_envs, bool)
         self._steps = 0
         self._workers: list[Worker] = []
-        numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, usable_cores())]
+        numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, len(usable_cores()))]
         form = Form(space, action_space, nest(space, count()), nest(action_space, count()), self._masked)
         shapes = layout(space, action_space, num_envs, len(numbers))
         jobs = [(CloudpickleWrapper(make), k, part, tuple(form), shapes) for k, part in enumerate(numbers)]
@@ -102,13 +104,15 @@ class Workers:
         self._wait("reset")
         return jax.tree.map(np.array, self._observed(1, self._given[1]))
 
-    def step(self, action: PyTree) -> Step:
-        """One step of all environments, each worker's one after the other, the workers side by side."""
-        arrays = self._arrays
-        for array, sent in zip(arrays.actions, flatten(self.action_space, action)):
+    def send(self, action: PyTree) -> None:
+        """Start a step of all environments, each worker's one after the other, the workers side by side."""
+        for array, sent in zip(self._arrays.actions, flatten(self.action_space, action)):
             array[...] = sent
         for worker in self._workers:
             worker.send(b"s", "step", self._steps)
+
+    def receive(self) -> Step:
+        """Wait for all workers."""
         self._wait("step")
         self._steps += 1
         reward, terminated, truncated = self._outcome

@@ -9,29 +9,17 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from toys import ACTIONS, NESTED_OBS, Fixed, Lawful, Script, at, places, valid_rows, vector, view
+from toys import ACTIONS, NESTED_OBS, Fixed, Lawful, Script, at, places, roll, valid_rows, vector, view
 
 from proximax.buffers import host_buffers
 from proximax.envs import env_seeds, make_env
-from proximax.envs.host import EnvPoolEnv, Groups, GymnasiumEnv, autoreset_mode, vectorise
+from proximax.envs.groups import Groups, vectorise
+from proximax.envs.host import EnvPoolEnv, GymnasiumEnv, autoreset_mode
 from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.rollout import Acted, collect, host_state
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
-
-
-def roll(env, num_steps, state=None, seeds=None):
-    """``collect`` with action 0; returns (state, a copy of the buffers, episodes)."""
-    n = env.num_envs
-    if state is None:
-        obs = env.reset(seeds or list(range(n)))
-        state = host_state(obs[None], np.ones((1, n), bool), (), np.zeros((1, n)), np.zeros((1, n)))
-    zeros = np.zeros((1, n, *env.action_space.shape), env.action_space.dtype)
-    buffers = host_buffers(num_steps, state, zeros)
-    acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
-    state, filled, episodes = collect(env, lambda *_: acted, state, buffers)
-    return state, type(filled)(*(x if x is None else x.copy() for x in filled)), episodes
 
 
 def test_trap_03_next_step_autoreset_row_is_no_transition():
@@ -212,20 +200,6 @@ def test_trap_34_environment_seeds_are_independent_and_do_not_overlap_between_ru
     assert len(set.union(*runs)) == 64 * 50
     assert env_seeds(7, 8) == env_seeds(7, 8)
     assert env_seeds(7, 4) == env_seeds(7, 8)[:4]
-
-
-def test_groups_share_nothing():
-    def make():
-        return GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
-
-    both = Groups([make(), make()])
-    _, together, _ = roll(both, 20, seeds=[1, 2, 3, 4])
-    for group, seeds in enumerate(([1, 2], [3, 4])):
-        _, alone, _ = roll(make(), 20, seeds=seeds)
-        for name in ("obs", "final_obs", "reward", "valid", "first"):
-            np.testing.assert_array_equal(
-                getattr(together, name)[:, :, 2 * group : 2 * group + 2], getattr(alone, name), err_msg=name
-            )
 
 
 def test_autoreset_mode_is_never_guessed():

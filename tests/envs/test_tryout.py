@@ -10,7 +10,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toys import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_list, as_tree, as_tuple, vector, view
 
-from proximax.envs.host import GymnasiumEnv, vectorise
+from proximax.envs.groups import vectorise
+from proximax.envs.host import GymnasiumEnv
 from proximax.envs.tryout import check_observation, environment_fault, failing_index, ignores_seed, try_out
 from proximax.errors import EnvironmentFault, UsageError
 

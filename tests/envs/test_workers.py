@@ -18,7 +18,8 @@ from toys import ACTIONS, Lawful, Script, as_array, as_tree, vector
 
 import proximax
 from proximax.envs import env_seeds, make_env, workers
-from proximax.envs.host import GymnasiumEnv, vectorise
+from proximax.envs.groups import vectorise
+from proximax.envs.host import GymnasiumEnv
 from proximax.envs.tryout import try_out
 from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault
@@ -34,7 +35,7 @@ def pool(make, num_envs):
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
     """The same shares whatever machine the tests run on."""
-    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(workers, "usable_cores", lambda: [0, 1])
 
 
 def random_actions(env, obs, rng):
@@ -162,8 +163,8 @@ gymnasium.register("Reports-v0", Reports)
 def test_trap_37_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_path, monkeypatch):
     (tmp_path / "reports.py").write_text(REPORTS)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", 0.0)
-    monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 2)
+    monkeypatch.setattr("proximax.envs.groups.WORKER_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.groups.usable_cores", lambda: [0, 1])
     env = make_env("reports:Reports-v0", 5)
     try:
         assert isinstance(env, Workers)
@@ -271,7 +272,7 @@ import numpy as np
 from toys import Script
 from proximax.envs import workers
 
-workers.usable_cores = lambda: 2
+workers.usable_cores = lambda: [0, 1]
 
 class Stays(Script):
     def step(self, action):
@@ -325,13 +326,13 @@ def test_environments_that_cannot_be_sent_are_stepped_here_with_a_note():
 
 def test_cheap_environments_are_stepped_in_this_process_and_others_in_workers(monkeypatch):
     for seconds, kind in ((0.0, Workers), (1.0, GymnasiumEnv)):
-        monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", seconds)
+        monkeypatch.setattr("proximax.envs.groups.WORKER_SECONDS", seconds)
         env = vectorise(Script, 2)
         assert type(env) is kind
         assert env.notes == []
         env.close()
-    monkeypatch.setattr("proximax.envs.host.WORKER_SECONDS", 0.0)
-    monkeypatch.setattr("proximax.envs.host.usable_cores", lambda: 1)
+    monkeypatch.setattr("proximax.envs.groups.WORKER_SECONDS", 0.0)
+    monkeypatch.setattr("proximax.envs.groups.usable_cores", lambda: [0])
     assert type(vectorise(Script, 2)) is GymnasiumEnv
 
 

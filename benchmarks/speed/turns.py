@@ -1,0 +1,28 @@
+"""Environments in two groups that take turns with the policy (``--turns 2``), against all of them at once.
+
+python benchmarks/speed/turns.py
+
+HalfCheetah-v5 with few and with many environments on each core. The transitions are the same, so less time is all there
+is to gain.
+"""
+
+from half_cheetah import SETTINGS
+from measure import Contestant, arguments, compare
+
+SIZES = {8: 256, 64: 32}  # environments: steps of each in a rollout
+
+
+def main() -> None:
+    options = arguments(__doc__, steps=122_880)
+    contestants = []
+    for source, env in (("Gymnasium", "HalfCheetah-v5"), ("EnvPool", "envpool:HalfCheetah-v5")):
+        for envs, steps in SIZES.items():
+            sizes = {"env": env, "num_envs": envs, "num_steps": steps, "steps": options.steps, "eval_episodes": 1}
+            for turns in (1, 2):
+                name = f"{source}, {envs} environments, {'in turns' if turns > 1 else 'at once'}"
+                contestants.append(Contestant(name, "run_proximax.py", SETTINGS | sizes | {"turns": turns}))
+    compare("turns", contestants, options)
+
+
+if __name__ == "__main__":
+    main()
