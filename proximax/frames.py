@@ -1,0 +1,93 @@
+"""Stacks of frames without copies: each frame of an environment is stored once, and an observation is where it lies.
+
+An observation ``[depth, height, width]`` holds the last ``depth`` frames, so from one step to the next all but one are
+the same. Outside the program ``FrameStore`` is filled; inside it ``Stacked`` is read.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.types import Array, PyTree
+
+
+class Stacked(NamedTuple):
+    """The observations of a rollout, in the place of an array ``[T, N, depth, ...]``."""
+
+    frames: Array  # [F, N, ...], in the order in which an environment showed them; F is T and some
+    newest: Array  # [T, N]: where the newest frame of an observation lies, after the depth - 1 others
+    final: Array  # [T, N]: the same of the observation that the step reached
+    ages: Array  # [depth]: depth - 1, ..., 0
+
+
+def is_stacked(x: Any) -> bool:
+    """Whether ``x`` stands for an array of stacks."""
+    return isinstance(x, Stacked)
+
+
+def stacks(x: Stacked, newest: Array, rows: Array) -> jax.Array:
+    """The observations ``[B, depth, ...]`` whose newest frames lie at ``newest`` ``[T, N]``, of ``rows`` t N + n."""
+    place = newest.reshape(-1)[rows][:, None] - x.ages[None]
+    return jnp.asarray(x.frames)[place, (rows % newest.shape[1])[:, None]]
+
+
+def rows_of(obs: PyTree, rows: Array) -> PyTree:
+    """Rows t N + n ``[B]`` of a rollout's observations ``[T, N, ...]``, as ``[B, ...]``."""
+
+    def leaf(x: Any) -> Any:
+        return stacks(x, x.newest, rows) if is_stacked(x) else x.reshape((-1, *x.shape[2:]))[rows]
+
+    return jax.tree.map(leaf, obs, is_leaf=is_stacked)
+
+
+def observations_at(obs: PyTree, t: int) -> PyTree:
+    """The observations ``[S, N, ...]`` of step ``t`` of a rollout ``[T, S, N, ...]`` outside the program."""
+
+    def leaf(x: Any) -> Any:
+        if not is_stacked(x):
+            return x[t]
+        seeds, envs = np.indices(x.newest.shape[1:])[..., None]
+        return np.asarray(x.frames)[x.newest[t][..., None] - np.asarray(x.ages)[:, 0], seeds, envs]
+
+    return jax.tree.map(leaf, obs, is_leaf=is_stacked)
+
+
+class FrameStore:
+    """Frames of S x N environments for rollouts of T steps, each written once. Grows where games are very short."""
+
+    def __init__(self, num_steps: int, obs: np.ndarray) -> None:
+        """``obs``: an example ``[S, N, depth, ...]``."""
+        seeds, envs, self.depth = obs.shape[:3]
+        size = self.depth + num_steps + self.depth * max(2, num_steps // 32)  # room for some resets
+        self.frames = np.zeros((size, seeds, envs, *obs.shape[3:]), obs.dtype)
+        self.newest, self.final = (np.zeros((num_steps, seeds, envs), np.int32) for _ in range(2))
+        self._at = np.zeros((seeds, envs), np.int32)  # where each environment's newest frame lies
+
+    def begin(self, columns: slice, obs: np.ndarray) -> None:
+        """The observations ``[S, n, depth, ...]`` with which a rollout begins."""
+        self.frames[: self.depth, :, columns] = np.moveaxis(obs, 2, 0)
+        self._at[:, columns] = self.newest[0, :, columns] = self.depth - 1
+
+    def add(self, t: int, columns: slice, reached: np.ndarray, obs: np.ndarray, fresh: np.ndarray) -> None:
+        """What step ``t`` reached, ``[S, n, depth, ...]``; ``obs`` opens a game where ``fresh`` ``[S, n]``."""
+        seeds, envs = np.indices(self._at.shape)[:, :, columns]
+        at = self._at[:, columns] + 1
+        if at.max() + self.depth >= len(self.frames):
+            self.frames = np.concatenate([self.frames, np.zeros_like(self.frames)])
+        self.frames[at, seeds, envs] = reached[:, :, -1]
+        self.final[t, :, columns] = at
+        for s, n in np.argwhere(fresh):
+            begin = at[s, n] + 1
+            self.frames[begin : begin + self.depth, s, envs[s, n]] = obs[s, n]
+            at[s, n] += self.depth
+        self._at[:, columns] = at
+        if t + 1 < len(self.newest):
+            self.newest[t + 1, :, columns] = at
+
+    def stacked(self) -> Stacked:
+        """The rollout's observations ``[T, S, N, ...]``, without a copy. Every array has the seeds as second axis."""
+        ages: Any = np.arange(self.depth - 1, -1, -1, dtype=np.int32)[:, None]
+        arrays: Any = self.frames, self.newest, self.final, np.repeat(ages, self.frames.shape[1], axis=1)
+        return Stacked(*arrays)
