@@ -11,7 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / ".peers"
 # What pip installs for each.
 PEERS = {
-    "sb3": ["stable-baselines3", "gymnasium[mujoco]"],
+    "sb3": ["stable-baselines3", "gymnasium[mujoco]", "ale-py", "opencv-python-headless"],
     "sbx": ["sbx-rl", "gymnasium[mujoco]"],
     # Rejax 0.1.3 unpacks five values of a gymnax step; gymnax 1 gives six. PureJaxRL's scripts run here too.
     "rejax": ["rejax==0.1.3", "gymnax<1"],

@@ -54,6 +54,23 @@ def rate(s: dict[str, Any], name: str) -> Any:
     return (lambda remaining: remaining * s[name]) if s["anneal"] in (name, "both") else s[name]
 
 
+def vector(s: dict[str, Any]) -> Any:
+    """The kind of vector environment."""
+    return VECTORS[s.get("vector", "dummy")]
+
+
+def atari(s: dict[str, Any]) -> Any:
+    """An Atari game as Stable-Baselines3's own presets have it: 84 x 84, four frames, no sticky actions."""
+    import ale_py
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import VecFrameStack
+
+    gymnasium.register_envs(ale_py)
+    raw = {"frameskip": 1, "repeat_action_probability": 0.0}  # the wrapper repeats and takes the maximum
+    made = make_atari_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=vector(s), env_kwargs=raw)
+    return VecFrameStack(made, 4)
+
+
 def run(algorithm: Any, *packages: str) -> None:
     """Train as SETTINGS say and report."""
     s = settings()
@@ -61,9 +78,10 @@ def run(algorithm: Any, *packages: str) -> None:
         import torch
 
         torch.set_num_threads(s["threads"])
-    env = make_vec_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=VECTORS[s.get("vector", "dummy")])
+    pixels = s["env"].startswith("ALE/")
+    env = atari(s) if pixels else make_vec_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=vector(s))
     model = algorithm(
-        "MlpPolicy",
+        "CnnPolicy" if pixels else "MlpPolicy",
         env,
         learning_rate=rate(s, "learning_rate"),
         n_steps=s["num_steps"],
@@ -73,7 +91,7 @@ def run(algorithm: Any, *packages: str) -> None:
         gae_lambda=s["lam"],
         clip_range=rate(s, "epsilon"),
         ent_coef=s["entropy_coef"],
-        policy_kwargs={"net_arch": s["hidden"]},
+        policy_kwargs={} if pixels else {"net_arch": s["hidden"]},
         seed=s["seed"],
         device="cpu",
     )
