@@ -15,6 +15,7 @@ from proximax.ppo import make_host_learner, make_learner
 from proximax.result import Result
 from proximax.train import run, train
 from proximax.update import Algorithm, Rates, Signals
+from proximax.video import Video, video
 
 __all__ = [
     "ALGORITHMS",
@@ -31,6 +32,7 @@ __all__ = [
     "Result",
     "RunConfig",
     "Signals",
+    "Video",
     "compare",
     "evaluate",
     "load",
@@ -42,4 +44,5 @@ __all__ = [
     "mlp",
     "run",
     "train",
+    "video",
 ]

@@ -20,7 +20,8 @@ from proximax.advance import MOST_UPDATES, SEEDS, Advance, Pace, share_out, side
 from proximax.algorithms import find_algorithm
 from proximax.buffers import host_buffers
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, HostEnv, JaxEnv, make_env, remakable
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, make_env, remakable
+from proximax.frames import observations_at
 from proximax.policy import Policy, make_policy
 from proximax.ppo import acting, learn, learning
 from proximax.rollout import act, collect, unroll
@@ -51,10 +52,10 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
     config.check()
     xla.prepare(config.seeds)
-    env = config.env if env is None else env
+    env = env_of(config, env)
     made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
     try:
-        policy = make_policy(made.observation_space, made.action_space, config.ppo)
+        policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
         advance, state = start_learner(made, policy, config)
         whole, state = whole_run(advance, state, seconds)
         if isinstance(made, JaxEnv):
@@ -108,12 +109,14 @@ def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainStat
     """The parts of an update on host environments, and a rollout ``[S, T, N, ...]``."""
     words, now = np.asarray(jax.random.key_data(state.key)), state.rollout
     act_once = partial(acting(policy, config.seeds), state.params, state.obs_moments, words)
-    buffers = host_buffers(config.ppo.num_steps, now, act_once(now.carry, now.obs, now.first, (0, 0)).action)
+    example = act_once(now.carry, now.obs, now.first, (0, 0)).action
+    buffers = host_buffers(config.ppo.num_steps, now, example, env.stacked)
     now, rollout, _ = collect(env, act_once, now, buffers)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollout.action)
     sent = jax.tree.map(lambda x: np.asarray(x).reshape(len(rollout.first), -1, *x.shape[1:]), policy.env_action(flat))
     learn_seeds = learning(find_algorithm(config.algo, None), policy, config)
     outside: Any = ()
+    seen = [observations_at(rollout.obs, t) for t in range(len(rollout.first))]
 
     def environment() -> None:
         for t in range(len(rollout.first)):
@@ -121,7 +124,7 @@ def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainStat
 
     def act_only() -> Acted:
         for t in range(len(rollout.first)):
-            acted = act_once(now.carry, jax.tree.map(lambda x, t=t: x[t], rollout.obs), rollout.first[t], (t, 0))
+            acted = act_once(now.carry, seen[t], rollout.first[t], (t, 0))
         return acted
 
     learn_once = partial(learn_seeds, state._replace(rollout=outside), rollout)

@@ -1,16 +1,26 @@
 """A rollout from outside the program: arrays made once, filled group by group, then checked and counted."""
 
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from proximax.envs.base import HostEnv
 from proximax.envs.groups import Group
 from proximax.errors import NumericalError
+from proximax.frames import FrameStore
+from proximax.policy import Policy
 from proximax.types import ActOnce, PyTree, RolloutState, Transition
 
 Episodes = dict[str, Any]  # of the episodes that ended in a rollout: how many, their summed return and length
+
+
+class Outcomes(NamedTuple):
+    """What counts for the score, ``[T, S, N]``: unlike what is learned from, exact and of whole episodes."""
+
+    reward: Any  # raw, in float64
+    ended: Any
 
 
 class Turn:
@@ -20,22 +30,29 @@ class Turn:
     everything else waits until the rollout is there.
     """
 
-    def __init__(self, group: Group, state: RolloutState, buffers: Any, rewards: np.ndarray) -> None:
+    def __init__(self, group: Group, state: RolloutState, buffers: Any, outcomes: Outcomes) -> None:
+        self.env, self.columns = group
         columns = (slice(None), group.columns)
-        self.env = group.env
-        self.begin = group.columns.start or 0  # the number of its first environment
         # Observations and ``first`` as the environment has them, [S * n, ...]; the carry is the policy's, [S, n, ...].
         self.obs, self.first = jax.tree.map(lambda x: joined(x[columns]), (state.obs, state.first))
         self.carry = jax.tree.map(lambda x: x[columns], state.carry)
+        self.frames: FrameStore | None = buffers.obs if isinstance(buffers.obs, FrameStore) else None
+        if self.frames is not None:
+            self.frames.begin(group.columns, state.obs[columns])
+            buffers = buffers._replace(obs=None)
         mine = (slice(None), *columns)
-        self.buffers = jax.tree.map(lambda x: x[mine], buffers)  # [T, S, n, ...], the same memory
-        self.rewards = rewards[mine]
+        self.buffers, self.outcomes = jax.tree.map(lambda x: x[mine], (buffers, outcomes))  # [T, S, n], the same memory
 
     def act(self, act_once: ActOnce, t: int) -> None:
         """Choose the actions of step ``t`` and send them."""
         rows = self.buffers
-        put((rows.obs, rows.first), t, (self.obs, self.first))
-        acted = act_once(self.carry, jax.tree.map(itemgetter(t), rows.obs), rows.first[t], (t, self.begin))
+        put(rows.first, t, self.first)
+        if self.frames is None:
+            put(rows.obs, t, self.obs)
+            obs = jax.tree.map(itemgetter(t), rows.obs)
+        else:
+            obs = grouped(self.obs, len(rows.first[t]))
+        acted = act_once(self.carry, obs, rows.first[t], (t, self.columns.start or 0))
         self.env.send(jax.tree.map(joined, acted.sent))
         put((rows.action, rows.log_prob), t, (acted.action, acted.log_prob))  # while the environments step
         self.carry = acted.carry
@@ -43,21 +60,30 @@ class Turn:
     def receive(self, t: int) -> None:
         """Wait for what step ``t`` led to."""
         rows, s = self.buffers, self.env.receive()
-        put(rows.final_obs, t, s.final_obs)
-        flags = rows.terminated, rows.truncated, rows.valid, self.rewards
-        put(flags, t, (s.terminated, s.truncated, s.valid, s.reward))
+        if self.frames is None:
+            put(rows.final_obs, t, s.final_obs)
+        else:
+            shape = rows.first.shape[1:]
+            fresh: Any = s.ended | (s.valid == 0)  # in next-step mode: where the step was a reset
+            reached, obs, fresh = (x.reshape(*shape, *x.shape[1:]) for x in (s.final_obs, s.obs, fresh))
+            self.frames.add(t, self.columns, reached, obs, fresh)
+        learned = rows.reward, rows.terminated, rows.truncated, rows.valid
+        put((learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended)))
         self.obs, self.first = s.obs, s.first
 
 
-def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transition:
-    """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``."""
+def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: bool = False) -> Transition:
+    """Uninitialised arrays for a rollout ``[T, S, N, ...]``; ``action`` is an example ``[S, N, ...]``.
+
+    ``stacked``: observations are an environment's last frames, for which ``obs`` is a ``FrameStore``.
+    """
 
     def empty(like: PyTree, dtype: type | None = None) -> Any:
         return jax.tree.map(lambda x: np.empty((num_steps, *x.shape), dtype or x.dtype), like)
 
     return Transition(
-        obs=empty(state.obs),
-        final_obs=empty(state.obs),
+        obs=FrameStore(num_steps, state.obs) if stacked else empty(state.obs),
+        final_obs=None if stacked else empty(state.obs),
         first=empty(state.first),
         action=empty(action),
         log_prob=empty(state.first, np.float32),
@@ -68,19 +94,25 @@ def host_buffers(num_steps: int, state: RolloutState, action: PyTree) -> Transit
     )
 
 
-def count_episodes(rewards: np.ndarray, rollout: Any, total: Any, length: Any) -> Episodes:
-    """The episodes of each seed that ended, ``[S]``, from ``rewards`` ``[T, S, N]`` in float64.
+def filled(buffers: Any) -> Transition:
+    """The rollout that the buffers hold, without a copy; refuses numbers that are not finite."""
+    rollout = buffers._replace(obs=buffers.obs.stacked()) if isinstance(buffers.obs, FrameStore) else buffers
+    check_rollout(rollout)
+    return rollout
+
+
+def count_episodes(outcomes: Outcomes, valid: Any, total: Any, length: Any) -> Episodes:
+    """The episodes of each seed that ended, ``[S]``, in a rollout with these rows ``valid`` ``[T, S, N]``.
 
     ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
     """
-    lasts = rollout.terminated | rollout.truncated
     ended: Episodes = {name: np.zeros(len(total)) for name in ("episodes", "return_sum", "length_sum")}
-    stops, begin = lasts.any(axis=(1, 2)), 0
-    stops[-1] = True
+    stops, begin = np.append(outcomes.ended.any(axis=(1, 2))[:-1], True), 0
     for t in np.flatnonzero(stops).tolist():
-        total += rewards[begin : t + 1].sum(axis=0)
-        length += rollout.valid[begin : t + 1].sum(axis=0)
-        last, begin = lasts[t], t + 1
+        total += outcomes.reward[begin : t + 1].sum(axis=0)
+        length += valid[begin : t + 1].sum(axis=0)
+        last: Any = outcomes.ended[t]
+        begin = t + 1
         for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
             ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
         total[last] = length[last] = 0.0
@@ -96,6 +128,15 @@ def check_rollout(rollout: Any) -> None:
                 what = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
                 place = f"environment {n} of seed number {seed}, step {t} of this rollout"
                 raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
+
+
+def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
+    """Reset S x N host environments, seed ``s``'s with ``seeds[s]``; arrays are ``[S, N, ...]``."""
+    shape = len(seeds), len(seeds[0])
+    first, zeros = (np.full(shape, x) for x in (True, 0.0))
+    obs = env.reset([seed for group in seeds for seed in group])
+    carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
+    return host_state(grouped(obs, shape[0]), first, carry, zeros, zeros.copy())
 
 
 def host_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:

@@ -47,12 +47,24 @@ def load(run_dir: str | Path, *, seed: int | None = None, network: Network | Non
     ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
     not what training saved.
     """
+    return load_agent(run_dir, seed, network)[0]
+
+
+def load_agent(
+    run_dir: str | Path, seed: int | None = None, network: Network | None = None
+) -> tuple[Agent, RunConfig, int]:
+    """As ``load``; with the run's config and the seed whose policy it is."""
     agents, config = load_agents(run_dir, network)
     if seed is None:
         seed = config.seed + _best(Path(run_dir) / "result.json")
     if not config.seed <= seed < config.seed + config.seeds:
         raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
-    return agents[seed - config.seed]
+    return agents[seed - config.seed], config, seed
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+    """The settings of a run."""
+    return from_json(_read_json(Path(run_dir) / "config.json"))
 
 
 def _best(result: Path) -> int:
@@ -67,7 +79,7 @@ def _best(result: Path) -> int:
 def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[list[Agent], RunConfig]:
     """The policies of all seeds of a run, and its config."""
     directory = Path(run_dir)
-    config = from_json(_read_json(directory / "config.json"))
+    config = load_config(directory)
     config.check()
     manifest = _read_json(directory / "checkpoints" / "policy.json")
     path = directory / "checkpoints" / "policy.safetensors"
@@ -77,9 +89,9 @@ def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[li
     # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
     most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
     observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
-    policy = make_policy(observation_space, action_space, config.ppo, network)
+    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     # The structure comes from the config, never from the file.
-    like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo.normalise_obs))
+    like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
     params, moments = _rebuild(like, tensors, config.seeds, path)
     return split_agents(policy, params, moments, observation_space, action_space), config
 

@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | bench | compare | eval | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | video | presets``."""
 
 import dataclasses
 import os
@@ -16,17 +16,21 @@ from rich.table import Table
 
 from proximax.algorithms import ALGORITHMS
 from proximax.bench import Measured, bench
-from proximax.commands import Bench, Compare, Eval, Train, parse
+from proximax.checkpoint import load_config
+from proximax.commands import Bench, Compare, Eval, Train, Video, parse
 from proximax.compare import compare, table
 from proximax.config import RunConfig
-from proximax.envs import env_name
+from proximax.envs import atari_id, env_name
 from proximax.errors import DependencyError, ProximaxError, UsageError
-from proximax.evaluate import evaluate
+from proximax.evaluate import check_import, evaluate
+from proximax.movies import number
+from proximax.preprocessing import AtariConfig
 from proximax.presets import PRESETS
 from proximax.result import Result, proximax_version
 from proximax.sinks import sparkline
 from proximax.statistics import Summary
 from proximax.train import run
+from proximax.video import video
 
 # What holds a run back, and what helps, by the part that takes longest.
 REMEDIES = {
@@ -53,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_compare(command, arguments)
         elif isinstance(command, Eval):
             run_eval(command)
+        elif isinstance(command, Video):
+            run_video(command)
         else:
             show_presets()
     except ProximaxError as error:
@@ -87,7 +93,13 @@ def config_of(command: Train | Bench) -> RunConfig:
     """The settings of a run that a command holds."""
     names = {f.name for f in dataclasses.fields(RunConfig)}
     values = {f.name: getattr(command, f.name) for f in dataclasses.fields(command) if f.name in names}
-    return RunConfig(**{**values, "env": env_name(command.env)})
+    name = env_name(command.env)
+    if not atari_id(name):
+        changed = [f.name for f in dataclasses.fields(AtariConfig) if getattr(command.atari, f.name) != f.default]
+        if changed:
+            raise UsageError(f"--atari.{changed[0].replace('_', '-')}: only for Atari games; {name} is not one")
+        values["atari"] = None
+    return RunConfig(**{**values, "env": name})
 
 
 def run_bench(command: Bench) -> None:
@@ -208,8 +220,9 @@ def score_line(summary: Summary, seeds: int, episodes: int) -> str:
 
 def run_eval(command: Eval) -> None:
     """``proximax eval``."""
+    sample = sample_of(command)
     result = evaluate(
-        command.run, command.episodes, seed=command.seed, sample=command.sample, allow_import=command.allow_import
+        command.run, command.episodes, seed=command.seed, sample=sample, allow_import=command.allow_import
     )
     seeds = result.returns.shape[0]
     print(score_line(result.summary, seeds, command.episodes))
@@ -217,6 +230,32 @@ def run_eval(command: Eval) -> None:
         print(f"  seed {seed}: mean {returns.mean():.1f}")
     low, median, high = np.percentile(result.returns, [0, 50, 100])
     print(f"episodes  lowest {low:.1f}, median {median:.1f}, highest {high:.1f}")
+
+
+def sample_of(command: Eval | Video) -> bool | None:
+    """Whether to draw actions; None: as the run's own evaluations do."""
+    if command.sample and command.likeliest:
+        raise UsageError("--sample and --likeliest: give one of them, or none")
+    return command.sample if command.sample or command.likeliest else None
+
+
+def run_video(command: Video) -> None:
+    """``proximax video``."""
+    if not command.allow_import:
+        check_import(load_config(command.run))
+    made = video(
+        command.run,
+        command.out,
+        episodes=command.episodes,
+        seed=command.seed,
+        sample=sample_of(command),
+        agent_seed=command.agent_seed,
+        seconds=command.seconds,
+    )
+    cut = [""] * (len(made.returns) - 1) + [", cut there: --seconds films more" if made.cut else ""]
+    for total, length, how in zip(made.returns, made.lengths, cut):
+        print(f"return {number(total)} in {length:,} steps{how}")
+    print(f"{made.path}: {made.frames / made.fps:.1f} s at {made.fps:.3g} frames per second")
 
 
 def show_presets() -> None:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from proximax.config import AlgorithmName, Autoreset, PPOConfig
-from proximax.envs import env_name
+from proximax.config import AlgorithmName, Autoreset, NetworkName, PPOConfig
+from proximax.envs import ale_id, atari_id, env_name
+from proximax.preprocessing import AtariConfig
 from proximax.presets import find_preset, preset_settings
 
 
@@ -38,6 +39,12 @@ class Train:
     """Stop as soon as the mean evaluation return of every seed reaches this."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
+    eval_sample: tyro.conf.FlagConversionOff[bool] = False
+    """Draw actions from the policy in evaluations, instead of taking its likeliest ones."""
+    video_every: int | None = None
+    """Film an episode after every so many steps, and at the end: OUT/videos/STEPS.mp4"""
+    network: NetworkName = "auto"
+    """mlp: a perceptron; the others are convolutional. auto: blocks for images, else mlp."""
     autoreset: Autoreset = "auto"
     """Autoreset mode, for vector environments that do not state theirs."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -48,6 +55,7 @@ class Train:
     """Show no progress."""
     debug: bool = False
     """Show the traceback of an error."""
+    atari: tyro.conf.FlagConversionOff[AtariConfig] = field(default_factory=AtariConfig)
     ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
 
 
@@ -69,12 +77,15 @@ class Bench:
     """Groups of environments, one stepping while the policy acts for the next."""
     seconds: float = 2.0
     """How long to measure each part."""
+    network: NetworkName = "auto"
+    """mlp: a perceptron; the others are convolutional. auto: blocks for images, else mlp."""
     autoreset: Autoreset = "auto"
     """Autoreset mode, for vector environments that do not state theirs."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
     debug: bool = False
     """Show the traceback of an error."""
+    atari: tyro.conf.FlagConversionOff[AtariConfig] = field(default_factory=AtariConfig)
     ppo: tyro.conf.FlagConversionOff[PPOConfig] = field(default_factory=PPOConfig)
 
 
@@ -111,7 +122,7 @@ class Compare:
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate the policies of a run, all its seeds. Actions are the policy's likeliest ones unless --sample."""
+    """Evaluate the policies of a run, all its seeds."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run directory."""
@@ -120,7 +131,35 @@ class Eval:
     seed: int = 0
     """Of the environments, and of the actions with --sample."""
     sample: bool = False
-    """Draw actions from the policy."""
+    """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
+    likeliest: bool = False
+    """Take the policy's likeliest actions."""
+    allow_import: bool = False
+    """Let the run's config.json name a package to import (package:Env-v0)."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """Film a policy of a run: an evaluation episode, with the return so far."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory."""
+    out: Path | None = None
+    """An .mp4 or .gif file. Default: RUN/videos/policy-SEED-episode-SEED.mp4"""
+    seed: int = 0
+    """Of the environment, and of the actions with --sample: the episode that `proximax eval --episodes 1` plays."""
+    episodes: int = 1
+    """How many episodes, one after the other."""
+    sample: bool = False
+    """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
+    likeliest: bool = False
+    """Take the policy's likeliest actions."""
+    agent_seed: int | None = None
+    """Which of the run's seeds; by default the one with the best final evaluation."""
+    seconds: float = 300.0
+    """End the video after so many seconds of play."""
     allow_import: bool = False
     """Let the run's config.json name a package to import (package:Env-v0)."""
     debug: bool = False
@@ -140,6 +179,7 @@ Command: Any = (
     | Annotated[Bench, tyro.conf.subcommand("bench", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
+    | Annotated[Video, tyro.conf.subcommand("video", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )
 
@@ -168,6 +208,7 @@ def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any 
 
 def defaults(command: Any, env: str, preset: str | None, algo: str) -> Any:
     """``command`` as preset and algorithm have it."""
-    settings, ppo = preset_settings(find_preset(env_name(env), preset), algo)
-    names = {f.name for f in fields(command)}
+    name = env_name(env)
+    settings, ppo = preset_settings(find_preset(ale_id(name), preset), algo)
+    names = {f.name for f in fields(command)} - (set() if atari_id(name) else {"atari"})
     return command(env=env, ppo=ppo, **{name: value for name, value in settings.items() if name in names})

@@ -1,11 +1,12 @@
 """Configuration: frozen records, one documented field per switch. The command line is made from them."""
 
-import difflib
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from proximax.errors import UsageError
+from proximax.preprocessing import AtariConfig, atari_from_json
+from proximax.ranges import COUNT, Rule, check_names, choice_fault, range_fault
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
 OWN = "own:"  # before the name of an algorithm that is not built in
@@ -14,6 +15,7 @@ Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
 Credit = Literal["total", "to-go", "gae"]
 KLControl = Literal["stop", "learning_rate", "beta"]
+NetworkName = Literal["auto", "mlp", "blocks", "nature", "impala", "lesson"]
 BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
 
 
@@ -69,10 +71,14 @@ class PPOConfig:
     """How: stop before a step once the minibatch's KL exceeds 1.5 target_kl, adapt the learning rate, or adapt β."""
     normalise_obs: bool = True
     """Observations by running mean and variance, clipped to ±10; never images nor discrete observations."""
+    normalise_pixels: bool = False
+    """Images by running mean and variance of each pixel, clipped to ±10. Source: rl_games, Atari settings."""
     scale_reward: bool = True
     """Rewards divided by the running standard deviation of the discounted return."""
     standardise_advantage: bool = True
     """Advantages (or returns) to mean 0 and standard deviation 1 within each minibatch; all equal: 0."""
+    standardise_environments: bool = False
+    """Advantages (or returns) of each time step to mean 0 and standard deviation 1 over the environments."""
     recompute_advantage: bool = False
     """Values and advantages anew before every epoch, by the current critic (surrogate, penalty, clip).
     Source: arXiv 2006.05990, section 3.5."""
@@ -95,67 +101,40 @@ class PPOConfig:
 
     def faults(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
-        found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        found = [range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
         found += [
             f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
             for f in fields(self)
             if f.type is bool and not isinstance(getattr(self, f.name), bool)
         ]
-        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(_COUNT.allows, self.hidden)):
+        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        found += [_choice_fault(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+        found += [choice_fault(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
         if self.credit == "gae" and not self.baseline:
             found.append("baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go")
         return [fault for fault in found if fault]
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A range: numbers from ``low`` to ``high``; ``open_low`` leaves ``low`` itself out."""
-
-    low: float
-    high: float = math.inf
-    open_low: bool = False
-    whole: bool = False
-    optional: bool = False
-
-    def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        low = "" if math.isinf(self.low) else f" > {self.low:g}" if self.open_low else f" >= {self.low:g}"
-        high = "" if math.isinf(self.high) else f" and <= {self.high:g}"
-        return f"{kind}{low}{high}" + (", or None" if self.optional else "")
-
-    def allows(self, value: Any) -> bool:
-        if value is None:
-            return self.optional
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return False
-        if self.whole and not isinstance(value, int):
-            return False
-        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
-
-
-_COUNT = _Rule(1, whole=True)
-_RANGES: dict[str, _Rule] = {
-    "num_steps": _Rule(1, whole=True),
-    "minibatch_size": _Rule(1, whole=True, optional=True),
-    "epochs": _Rule(1, whole=True),
-    "learning_rate": _Rule(0, open_low=True),
-    "gamma": _Rule(0, 1),
-    "lam": _Rule(0, 1),
-    "epsilon": _Rule(0, open_low=True),
-    "beta": _Rule(0, open_low=True),
-    "delta": _Rule(0, open_low=True),
-    "damping": _Rule(0),
-    "conjugate_gradient_steps": _Rule(1, whole=True),
-    "backtracks": _Rule(0, 60, whole=True),
-    "value_epsilon": _Rule(0, open_low=True, optional=True),
-    "value_coef": _Rule(0),
-    "entropy_coef": _Rule(0),
-    "max_grad_norm": _Rule(0, open_low=True, optional=True),
-    "target_kl": _Rule(0, open_low=True, optional=True),
-    "log_std_init": _Rule(-10, 2),
-    "adam_epsilon": _Rule(0, open_low=True),
+_RANGES: dict[str, Rule] = {
+    "num_steps": Rule(1, whole=True),
+    "minibatch_size": Rule(1, whole=True, optional=True),
+    "epochs": Rule(1, whole=True),
+    "learning_rate": Rule(0, open_low=True),
+    "gamma": Rule(0, 1),
+    "lam": Rule(0, 1),
+    "epsilon": Rule(0, open_low=True),
+    "beta": Rule(0, open_low=True),
+    "delta": Rule(0, open_low=True),
+    "damping": Rule(0),
+    "conjugate_gradient_steps": Rule(1, whole=True),
+    "backtracks": Rule(0, 60, whole=True),
+    "value_epsilon": Rule(0, open_low=True, optional=True),
+    "value_coef": Rule(0),
+    "entropy_coef": Rule(0),
+    "max_grad_norm": Rule(0, open_low=True, optional=True),
+    "target_kl": Rule(0, open_low=True, optional=True),
+    "log_std_init": Rule(-10, 2),
+    "adam_epsilon": Rule(0, open_low=True),
 }
 _CHOICES = {
     "anneal": Anneal,
@@ -164,23 +143,15 @@ _CHOICES = {
     "kl_control": KLControl,
     "box_distribution": BoxDistribution,
 }
-_RUN_RANGES: dict[str, _Rule] = {
-    "steps": _COUNT,
-    "seeds": _COUNT,
-    "seed": _Rule(0, 2**63, whole=True),
-    "stop_at": _Rule(-math.inf, optional=True),
-    "turns": _COUNT,
-    "eval_episodes": _COUNT,
+_RUN_RANGES: dict[str, Rule] = {
+    "steps": COUNT,
+    "seeds": COUNT,
+    "seed": Rule(0, 2**63, whole=True),
+    "stop_at": Rule(-math.inf, optional=True),
+    "turns": COUNT,
+    "eval_episodes": COUNT,
+    "video_every": Rule(1, whole=True, optional=True),
 }
-
-
-def _range_fault(name: str, value: Any, rule: _Rule) -> str:
-    return "" if rule.allows(value) else f"{name} = {value}: must be {rule}"
-
-
-def _choice_fault(name: str, value: Any, choices: Any) -> str:
-    known = get_args(choices)
-    return "" if value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
 
 
 def _nearest_divisors(batch: int, wanted: int) -> str:
@@ -213,8 +184,16 @@ class RunConfig:
     """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
+    eval_sample: bool = False
+    """Whether evaluations draw actions from the policy instead of taking its likeliest ones."""
+    video_every: int | None = None
+    """A video of an evaluation episode after every so many steps of a seed, and at the end; None: no videos."""
     autoreset: Autoreset = "auto"
     """Autoreset mode of the vector environment, where it does not say itself."""
+    network: NetworkName = "auto"
+    """mlp: a perceptron of ppo.hidden units; the others are convolutional. auto: blocks for images, else mlp."""
+    atari: AtariConfig | None = None
+    """How an Atari game is shown and played; None for other environments."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """How PPO learns."""
 
@@ -230,15 +209,21 @@ class RunConfig:
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
-        found = [_range_fault(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
+        found = [range_fault(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
         for name in ("env", "preset"):
             value = getattr(self, name)
             if not isinstance(value, str) and (name == "env" or value is not None):
                 found.append(f"{name} = {value!r}: must be text")
         if not (isinstance(self.algo, str) and self.algo.startswith(OWN)):
-            found.append(_choice_fault("algo", self.algo, AlgorithmName))
-        found.append(_choice_fault("autoreset", self.autoreset, Autoreset))
-        parts = [*self.ppo.faults(), _range_fault("num_envs", self.num_envs, _COUNT)]
+            found.append(choice_fault("algo", self.algo, AlgorithmName))
+        found.append(choice_fault("autoreset", self.autoreset, Autoreset))
+        found.append(choice_fault("network", self.network, NetworkName))
+        if not isinstance(self.eval_sample, bool):
+            found.append(f"eval_sample = {self.eval_sample!r}: must be True or False")
+        if self.atari is not None:
+            known = isinstance(self.atari, AtariConfig)
+            found += self.atari.faults() if known else [f"atari = {self.atari!r}: must be an AtariConfig or None"]
+        parts = [*self.ppo.faults(), range_fault("num_envs", self.num_envs, COUNT)]
         found += parts if any(parts) else self._algorithm_faults() + self._size_faults()
         if any(found):
             raise UsageError("; ".join(fault for fault in found if fault))
@@ -273,7 +258,7 @@ class RunConfig:
             found.append(
                 f"minibatch_size = {minibatch} does not divide the rollout of {rows} rows; nearest that do: {nearest}"
             )
-        if _COUNT.allows(self.steps) and self.steps < batch:
+        if COUNT.allows(self.steps) and self.steps < batch:
             found.append(
                 f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"
             )
@@ -293,14 +278,5 @@ def from_json(values: dict[str, Any]) -> RunConfig:
     check_names(values, RunConfig)
     if isinstance(ppo.get("hidden"), list):
         ppo = {**ppo, "hidden": tuple(ppo["hidden"])}
-    return RunConfig(**{**values, "ppo": PPOConfig(**ppo)})
-
-
-def check_names(values: dict[str, Any], *records: type) -> None:
-    """Refuse keys that no record has, with the closest name that exists."""
-    known = [f.name for record in records for f in fields(record)]
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"unknown setting {name!r}{hint}")
+    atari = atari_from_json(values.get("atari"))
+    return RunConfig(**{**values, "atari": atari, "ppo": PPOConfig(**ppo)})

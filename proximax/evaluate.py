@@ -12,8 +12,8 @@ import numpy as np
 from proximax import xla
 from proximax.agent import Agent
 from proximax.checkpoint import load_agents
-from proximax.config import Autoreset
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_seeds, imports_package, make_env, remakable
+from proximax.config import Autoreset, RunConfig
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key, seed_key
 from proximax.networks import Network
@@ -59,31 +59,29 @@ def evaluate(
     *,
     env: EnvLike | None = None,
     seed: int = 0,
-    sample: bool = False,
+    sample: bool | None = None,
     network: Network | None = None,
     allow_import: bool = True,
 ) -> Evaluation:
     """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
 
-    Deterministic actions (the distribution's mode) unless ``sample``. ``env`` replaces the run's own environment.
-    ``network`` is needed for a policy trained with one of your own. ``allow_import=False`` refuses to import a package
-    that only the run's ``config.json`` names.
+    Deterministic actions (the distribution's mode) unless ``sample``; None: as the run has it. ``env`` replaces the
+    run's own environment. ``network`` is needed for a policy trained with one of your own. ``allow_import=False``
+    refuses to import a package that only the run's ``config.json`` names.
     """
     if episodes < 1:
         raise UsageError(f"episodes = {episodes}: must be at least 1")
     xla.use_compilation_cache()
     if isinstance(run, Agent):
-        agents, autoreset = [run], DEFAULT_AUTORESET
+        agents, autoreset, sample = [run], DEFAULT_AUTORESET, bool(sample)
         seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network)
+        sample = config.eval_sample if sample is None else sample
         autoreset, seeds = config.autoreset, tuple(range(config.seed, config.seed + config.seeds))
-        env = config.env if env is None else env
-        if isinstance(env, str) and env == config.env and not allow_import and imports_package(env):
-            raise UsageError(
-                f"evaluating this run imports the package {imports_package(env)!r}, which its config.json names. "
-                "If you trust it: --allow-import"
-            )
+        env = env_of(config) if env is None else env
+        if not allow_import and env == config.env:
+            check_import(config)
     if env is None or (isinstance(env, str) and env.startswith("object:")):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
     score = make_evaluator(env, agents[0].policy, episodes, sample=sample, autoreset=autoreset)
@@ -94,6 +92,15 @@ def evaluate(
     finally:
         if remakable(env):
             score.close()
+
+
+def check_import(config: RunConfig) -> None:
+    """Refuse a run whose environment is in a package that only its ``config.json`` names."""
+    if imports_package(config.env):
+        raise UsageError(
+            f"evaluating this run imports the package {imports_package(config.env)!r}, which its config.json names. "
+            "If you trust it: --allow-import"
+        )
 
 
 class Evaluator:
@@ -167,10 +174,10 @@ def score_host(
         action, carry = act(params, moments, carry, obs, first, next(keys))
         s = env.step(jax.tree.map(np.array, action))
         obs, first = s.obs, s.first
-        ignored = (s.terminated | s.truncated) & ~first  # in next-step mode: the coming action, at an ended episode
-        total += s.reward
+        ignored = s.ended & ~first  # in next-step mode: the coming action, at an ended episode
+        total += s.raw_reward
         length += np.asarray(s.valid, bool)
-        for i in np.flatnonzero(s.terminated | s.truncated):
+        for i in np.flatnonzero(s.ended):
             if played[i] < quota[i]:
                 returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
                 played[i] += 1
@@ -225,8 +232,8 @@ def score_jax(
         key, key_act, key_env = jax.random.split(key, 3)
         action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
         env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
-        total, length = total + jnp.where(alive, s.reward, 0.0), length + alive
-        alive = alive & ~(s.terminated | s.truncated)
+        total, length = total + jnp.where(alive, s.raw_reward, 0.0), length + alive
+        alive = alive & ~s.ended
         stuck = stuck | (alive & find(s.obs))
         return key, env_state, s.obs, s.first, carry, alive & ~stuck, total, length, stuck
 

@@ -11,11 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from proximax.config import PPOConfig
+from proximax.frames import Stacked, is_stacked
 from proximax.masks import MASK, has_mask
-from proximax.maths.running import init_moments, normalise, update_moments
+from proximax.maths.running import EPSILON, init_moments, normalise, update_moments
 from proximax.spaces import Space, branches, check_leaves, flatten, leaves, nest
 from proximax.types import Array, Moments, PyTree
 
+# Added to a pixel's variance, so that little is made of a change where nothing else ever moves.
+PIXEL_VARIANCE = 1e-3
 OBS_CLIP = 10.0  # normalised observations are cut to ±10 (Huang et al. 2022, continuous-action detail 7)
 SUPPORTED = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -79,29 +83,44 @@ def example_input(space: Space) -> PyTree:
     return nest(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
 
 
-def init_obs_moments(space: Space, normalise_obs: bool) -> PyTree:
-    """Moments of nothing for the leaves that are normalised: Boxes other than images. None for the others."""
-    return _init_moments(space, MASK if has_mask(space) else None) if normalise_obs else None
+def init_obs_moments(space: Space, config: PPOConfig) -> PyTree:
+    """Moments of nothing for the leaves that are normalised: images, other Boxes, both or none. None for the others."""
+    return _init_moments(space, config, MASK if has_mask(space) else None)
 
 
-def _init_moments(space: Space, without: str | None = None) -> PyTree:
+def _init_moments(space: Space, config: PPOConfig, without: str | None = None) -> PyTree:
     parts = branches(space)
     if parts is None:
-        return init_moments(encoded_shape(space)) if isinstance(space, spaces.Box) and not is_image(space) else None
-    each = [None if key == without else _init_moments(part) for key, part in parts]
+        wanted = config.normalise_pixels if is_image(space) else config.normalise_obs and isinstance(space, spaces.Box)
+        return init_moments(encoded_shape(space)) if wanted else None
+    each = [None if key == without else _init_moments(part, config) for key, part in parts]
     if not jax.tree.leaves(each):
         return None
     return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
 
 
 def update_obs_moments(moments: PyTree, obs: PyTree, valid: Array) -> PyTree:
-    """Merge the rows ``[*rows]`` that count into the moments of each leaf."""
-    return jax.tree.map(
-        lambda m, x: None if m is None else update_moments(m, x, valid),
-        moments,
-        obs,
-        is_leaf=lambda x: x is None or isinstance(x, Moments),
-    )
+    """Merge the rows ``[*rows]`` that count into the moments of each leaf; bytes as numbers from 0 to 1."""
+
+    def leaf(m: Moments | None, x: Any) -> Moments | None:
+        if m is None:
+            return None
+        if is_stacked(x):
+            return update_stack_moments(m, x, valid)
+        return update_moments(m, jnp.asarray(x) / 255.0 if x.dtype == np.uint8 else x, valid)
+
+    return jax.tree.map(leaf, moments, obs, is_leaf=lambda x: x is None or isinstance(x, Moments))
+
+
+def update_stack_moments(m: Moments, x: Stacked, valid: Array) -> Moments:
+    """The moments ``[depth, height, width]`` with a rollout's frames, one age after the other."""
+    envs = jnp.arange(x.newest.shape[1])[None]
+
+    def one(age: Array, mean: Array, m2: Array) -> Moments:
+        return update_moments(Moments(m.count, mean, m2), jnp.asarray(x.frames)[x.newest - age, envs] / 255.0, valid)
+
+    each = jax.lax.map(lambda row: one(*row), (x.ages, m.mean, m.m2))
+    return each._replace(count=each.count[0])
 
 
 def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
@@ -131,5 +150,8 @@ def _encode_leaf(leaf: Space, moments: Moments | None, obs: Array) -> jax.Array:
         return jnp.concatenate(columns, axis=-1)
     x = jnp.asarray(obs, jnp.float32)
     if is_image(leaf):
-        return x / 255.0
-    return x if moments is None else jnp.clip(normalise(moments, x), -OBS_CLIP, OBS_CLIP)
+        x = x / 255.0
+    if moments is None:
+        return x
+    least = PIXEL_VARIANCE if is_image(leaf) else EPSILON
+    return jnp.clip(normalise(moments, x, least), -OBS_CLIP, OBS_CLIP)

@@ -17,13 +17,16 @@ from proximax.actions import (
     num_log_stds,
     num_outputs,
 )
-from proximax.config import PPOConfig
+from proximax.config import NetworkName, PPOConfig
+from proximax.convnets import blocks, images, impala, lesson, nature
 from proximax.errors import UsageError
 from proximax.masks import check_mask, has_mask, mask_of, nothing_allowed
 from proximax.maths.distributions import Distribution
 from proximax.networks import Network, mlp
-from proximax.observations import check_observation_space, encode_obs, example_input
+from proximax.observations import check_observation_space, encode_obs, example_input, is_image, seen_space
 from proximax.types import Array, Key, Params, PyTree
+
+PATCHES = 14  # along either axis of an image, that the first kernels of the network ``blocks`` are apart
 
 
 class Policy(NamedTuple):
@@ -47,11 +50,11 @@ def make_policy(
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
     config: PPOConfig,
-    network: Network | None = None,
+    network: Network | NetworkName = "auto",
 ) -> Policy:
     """The policy for these spaces (``proximax.actions``: which distribution each kind of action has).
 
-    Without ``network`` the built-in perceptron is used. An ``action_mask`` among the observations forbids actions.
+    ``network``: one of your own, or a built-in one's name. An ``action_mask`` among the observations forbids actions.
     Raises ``UsageError`` for spaces or a network that do not fit.
     """
     check_observation_space(observation_space)
@@ -59,7 +62,8 @@ def make_policy(
     check_box_distribution(action_space, config)
     check_mask(observation_space, action_space)
     outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
-    network = network or mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
+    if isinstance(network, str):
+        network = built_in(network, observation_space, outputs, config)
     masked = has_mask(observation_space)
 
     def init(key: Key) -> Params:
@@ -91,6 +95,21 @@ def make_policy(
         env_action=partial(env_action, action_space, config),
         stuck=stuck if masked else None,
     )
+
+
+def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
+    """The network called ``name`` for these observations."""
+    inside = seen_space(observation_space)
+    image = is_image(inside) and len(inside.shape or ()) >= 2
+    if name == "mlp" or (name == "auto" and not image):
+        return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
+    if not image:
+        raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
+    if name in ("auto", "blocks"):
+        _, rows, columns, _ = images(example_input(inside)).shape
+        return blocks(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
+    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": lesson}
+    return made[name](outputs)
 
 
 def choose(

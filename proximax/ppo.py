@@ -18,7 +18,7 @@ import numpy as np
 
 from proximax import xla
 from proximax.algorithms import adapted, find_algorithm
-from proximax.buffers import host_buffers
+from proximax.buffers import host_buffers, start_host
 from proximax.config import RunConfig
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
 from proximax.errors import UsageError
@@ -26,7 +26,7 @@ from proximax.keys import host_key, rolled, split_on_host
 from proximax.maths import init_moments, scale_reward
 from proximax.observations import init_obs_moments, update_obs_moments
 from proximax.policy import Policy, policy_parameters
-from proximax.rollout import act, collect, start, start_host, unroll, with_values
+from proximax.rollout import act, collect, start, unroll, with_values
 from proximax.types import (
     Acted,
     Array,
@@ -93,7 +93,7 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
         act_once = partial(act_seeds, state.params, state.obs_moments, words)
         if not buffers:
             example = act_once(now.carry, now.obs, now.first, (0, 0))
-            buffers.append(host_buffers(config.ppo.num_steps, now, example.action))
+            buffers.append(host_buffers(config.ppo.num_steps, now, example.action, env.stacked))
         rollout, transitions, episodes = collect(env, act_once, now, buffers[0])
         outside: Any = ()  # where acting stands is no part of the compiled program
         learned, metrics = learn_seeds(state._replace(rollout=outside), transitions)
@@ -196,7 +196,7 @@ def fresh_state(
 ) -> TrainState:
     """The state before the first update."""
     params = policy.init(key_params)
-    moments = init_obs_moments(env.observation_space, config.ppo.normalise_obs)
+    moments = init_obs_moments(env.observation_space, config.ppo)
     apart = algorithm.policy_step is not None
     if apart and all(policy_parameters(policy, params, moments, rollout.obs, rollout.first)):
         raise UsageError(

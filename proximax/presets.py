@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
+from proximax.preprocessing import AtariConfig
 
 
 class Preset(NamedTuple):
@@ -20,6 +22,7 @@ class Preset(NamedTuple):
     expected: str  # mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/presets.md
     source: str
     algos: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what other algorithms than clip set differently
+    run: Mapping[str, Any] = MappingProxyType({})  # further fields of ``RunConfig``
 
 
 # What an algorithm sets by itself, over the defaults and over a preset, which are those of clip.
@@ -31,6 +34,18 @@ ALGORITHM_SETTINGS: dict[str, dict[str, Any]] = {
 _ZOO = "RL Baselines3 Zoo"
 _MUJOCO = PPOConfig(recompute_advantage=True, log_std_init=-0.5)
 _MUJOCO_SOURCE = "Huang et al. 2022; advantages recomputed and log σ from -0.5 as Tianshou"
+
+_ATARI = PPOConfig(
+    num_steps=128,
+    minibatch_size=256,
+    epochs=4,
+    learning_rate=2.5e-4,
+    epsilon=0.1,
+    entropy_coef=0.01,
+    scale_reward=False,
+)
+# A game's likeliest actions may lead nowhere for ever, as where nobody presses fire: published scores are of draws.
+_GAMES = {"eval_sample": True, "eval_episodes": 30, "atari": AtariConfig()}
 
 PRESETS: dict[str, Preset] = {
     "cartpole": Preset(
@@ -114,6 +129,31 @@ PRESETS: dict[str, Preset] = {
         expected="55",
         source="PureJaxRL's MinAtar settings",
     ),
+    "atari": Preset(
+        env="gymnasium:ALE/*",
+        steps=10_000_000,
+        num_envs=8,
+        ppo=_ATARI,
+        expected="",
+        source="Huang et al. 2022, Atari details",
+        run=_GAMES,
+    ),
+    "pong": Preset(
+        env="gymnasium:ALE/Pong-v5",
+        steps=1_000_000,
+        num_envs=8,
+        ppo=dataclasses.replace(
+            _ATARI,
+            minibatch_size=64,
+            learning_rate=5e-4,
+            epsilon=0.2,
+            normalise_pixels=True,
+            recompute_advantage=True,
+        ),
+        expected="20",
+        source="own search: benchmarks/atari.md",
+        run=_GAMES | {"atari": AtariConfig(height=84, width=42, stack=2)},
+    ),
 }
 
 
@@ -122,12 +162,18 @@ def find_preset(env: str | None, name: str | None) -> str | None:
     if name == "none":
         return None
     if name is None:
-        return next((key for key, preset in PRESETS.items() if preset.env == env), None)
+        return preset_of(env)
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise UsageError(f"no preset {name!r}{hint} Presets: {', '.join(PRESETS)}, or none")
     return name
+
+
+def preset_of(env: str | None) -> str | None:
+    """The preset tuned for ``env``; an Atari game without one has that of all games."""
+    found = next((key for key, preset in PRESETS.items() if preset.env == env), None)
+    return "atari" if found is None and re.match("gymnasium:ALE/", env or "") else found
 
 
 def preset_settings(name: str | None, algo: str = "clip") -> tuple[dict[str, Any], PPOConfig]:
@@ -137,4 +183,4 @@ def preset_settings(name: str | None, algo: str = "clip") -> tuple[dict[str, Any
         return {}, dataclasses.replace(PPOConfig(), **own)
     preset = PRESETS[name]
     ppo = dataclasses.replace(preset.ppo, **own | preset.algos.get(algo, {}))
-    return {"preset": name, "steps": preset.steps, "num_envs": preset.num_envs}, ppo
+    return {"preset": name, "steps": preset.steps, "num_envs": preset.num_envs, **preset.run}, ppo

@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.buffers import Episodes, Turn, check_rollout, count_episodes, grouped, host_state
+from proximax.buffers import Episodes, Outcomes, Turn, count_episodes, filled, grouped, host_state
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.groups import groups_of
+from proximax.frames import Stacked, rows_of, stacks
 from proximax.policy import Policy
 from proximax.types import Acted, ActOnce, Array, Key, Params, PyTree, RolloutState, Transition
+
+IMAGES_AT_ONCE = 256
 
 
 def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
@@ -28,15 +31,54 @@ def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyT
 
 def with_values(policy: Policy, params: Params, moments: PyTree, rollout: Transition) -> Transition:
     """Fill π(. | s_t), V(s_t) and V(final_obs_t), ``[T, N]``, by the given parameters."""
-
-    def forward(obs: PyTree) -> tuple[PyTree, jax.Array]:
-        rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), obs)
-        dist, value, _ = policy.apply(params, (), policy.encode(moments, rows), rollout.first.reshape(-1))
-        return jax.tree.map(lambda x: x.reshape((*rollout.reward.shape, *x.shape[1:])), (dist, value))
-
-    dist, value = forward(rollout.obs)
-    _, next_value = forward(rollout.final_obs)
+    shape = rollout.reward.shape
+    rows = jnp.arange(shape[0] * shape[1])
+    dist, value = on_rows(policy, params, moments, rollout, rows)
+    if rollout.final_obs is None:
+        next_value = values_reached(policy, params, moments, rollout, value)
+    else:
+        _, next_value = on_rows(policy, params, moments, rollout._replace(obs=rollout.final_obs), rows)
+    dist, value, next_value = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), (dist, value, next_value))
     return rollout._replace(dist=dist, value=value, next_value=next_value)
+
+
+def on_rows(policy: Policy, params: Params, moments: PyTree, rollout: Transition, rows: Array) -> tuple[PyTree, Array]:
+    """(π(. | s), V(s)) of rows t N + n ``[B]``; of images a few hundred at a time, for memory and caches."""
+
+    def forward(rows: Array) -> tuple[PyTree, Array]:
+        obs, first = rows_of(rollout.obs, rows), rollout.first.reshape(-1)[rows]
+        dist, value, _ = policy.apply(params, (), policy.encode(moments, obs), first)
+        return dist, value
+
+    if rollout.final_obs is not None or len(rows) <= IMAGES_AT_ONCE:
+        return forward(rows)
+    chunk = next(size for size in range(IMAGES_AT_ONCE, 0, -1) if len(rows) % size == 0)
+    parts = jax.lax.map(forward, rows.reshape(-1, chunk))
+    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), parts)
+
+
+def values_reached(policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array) -> jax.Array:
+    """V(final_obs_t) of stacked frames ``[T * N]``, from V(s_t) ``[T * N]``.
+
+    It is V(s_{t+1}) but where an episode ended or the rollout was cut; those rows are valued a few at a time.
+    """
+    stacked: Stacked = rollout.obs
+    size, envs = value.shape[0], rollout.reward.shape[1]
+    others = (rollout.terminated | rollout.truncated).reshape(-1) | (jnp.arange(size) >= size - envs)
+    where = jnp.nonzero(others, size=size + envs, fill_value=size)[0]  # filled up for the last slice
+
+    def more(loop: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return where[loop[0]] < size
+
+    def some(loop: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        begin, values = loop
+        rows = jax.lax.dynamic_slice(where, (begin,), (envs,))
+        obs = stacks(stacked, stacked.final, jnp.minimum(rows, size - 1))
+        _, reached, _ = policy.apply(params, (), policy.encode(moments, obs), jnp.zeros(envs, bool))
+        return begin + envs, values.at[rows].set(reached, mode="drop")
+
+    following = jnp.concatenate([value[envs:], value[:envs]])
+    return jax.lax.while_loop(more, some, (jnp.zeros((), jnp.int32), following))[1]
 
 
 # ---------------------------------------------------------------- environments inside the program
@@ -70,8 +112,8 @@ def unroll(
             truncated=s.truncated,
             valid=s.valid,
         )
-        total, length = state.episode_return + s.reward, state.episode_length + s.valid
-        last = s.terminated | s.truncated
+        total, length = state.episode_return + s.raw_reward, state.episode_length + s.valid
+        last = s.ended
         episodes = {
             "episodes": jnp.sum(last),
             "return_sum": jnp.sum(jnp.where(last, total, 0.0)),
@@ -87,15 +129,6 @@ def unroll(
 # ---------------------------------------------------------------- environments outside the program
 
 
-def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
-    """Reset S x N host environments, seed ``s``'s with ``seeds[s]``; arrays are ``[S, N, ...]``."""
-    shape = len(seeds), len(seeds[0])
-    first, zeros = (np.full(shape, x) for x in (True, 0.0))
-    obs = env.reset([seed for group in seeds for seed in group])
-    carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
-    return host_state(grouped(obs, shape[0]), first, carry, zeros, zeros.copy())
-
-
 def collect(
     env: HostEnv, act_once: ActOnce, state: RolloutState, buffers: Any
 ) -> tuple[RolloutState, Transition, Episodes]:
@@ -104,20 +137,19 @@ def collect(
     One compiled call and one environment call per step and group. With several groups (``envs.Turns``) one acts while
     the others step; the transitions are the same.
     """
-    rewards = np.empty(buffers.reward.shape)  # float64, unlike the buffer: scores are exact
-    turns = [Turn(group, state, buffers, rewards) for group in groups_of(env)]
-    for t in range(len(rewards)):
+    outcomes = Outcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
+    turns = [Turn(group, state, buffers, outcomes) for group in groups_of(env)]
+    for t in range(len(buffers.reward)):
         for turn in turns:
             if t > 0:
                 turn.receive(t - 1)
             turn.act(act_once, t)
     for turn in turns:
-        turn.receive(len(rewards) - 1)
-    buffers.reward[:] = rewards
-    check_rollout(buffers)
+        turn.receive(len(buffers.reward) - 1)
+    rollout = filled(buffers)
     total, length = state.episode_return.copy(), state.episode_length.copy()
-    ended = count_episodes(rewards, buffers, total, length)
+    ended = count_episodes(outcomes, rollout.valid, total, length)
     seeds = len(total)
     ends = [(*grouped((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
     obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)
-    return host_state(obs, first, carry, total, length), buffers, ended
+    return host_state(obs, first, carry, total, length), rollout, ended

@@ -87,6 +87,8 @@ class Terminal:
         self._live = self._console.is_terminal
         self._shown = 0.0
         self._tenths = 0
+        if config.atari is not None:
+            print(f"proximax: frames: {config.atari}", file=sys.stderr)
         if self._live:
             self._bar = Progress(
                 SpinnerColumn(),

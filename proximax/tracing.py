@@ -39,3 +39,21 @@ class Tracer:
             written = next(self._folder.rglob("perfetto_trace.json.gz"))
             written.rename(self._folder / "trace.json.gz")
         self._folder = None
+
+
+class CompileClock:
+    """Counts the ``seconds`` that JAX spends tracing and compiling while it is entered."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            self.seconds += duration_secs
+
+    def __enter__(self) -> "CompileClock":
+        jax.monitoring.register_event_duration_secs_listener(self._add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._add)

@@ -15,21 +15,25 @@ import numpy as np
 from proximax import xla
 from proximax.advance import Advance, Pace, start_learner
 from proximax.agent import Agent, split_agents
-from proximax.config import OWN, AlgorithmName, PPOConfig, RunConfig, check_names
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_name, env_seeds, make_env, remakable
+from proximax.config import OWN, AlgorithmName, NetworkName, PPOConfig, RunConfig
+from proximax.envs import EnvLike, Game, HostEnv, JaxEnv, ale_id, atari_id, env_name, env_of, env_seeds
 from proximax.envs.host import EnvPoolEnv
+from proximax.envs.make import make_env, remakable
 from proximax.envs.tryout import ignores_seed
 from proximax.errors import EnvironmentFault, NumericalError, UsageError
 from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
 from proximax.networks import Network
 from proximax.policy import Policy, make_policy
+from proximax.preprocessing import AtariConfig
 from proximax.presets import find_preset, preset_settings
+from proximax.ranges import check_names
 from proximax.recorder import Recorder, RunDirectory
 from proximax.result import Result
 from proximax.sinks import Callback
-from proximax.tracing import Tracer
+from proximax.tracing import CompileClock, Tracer
 from proximax.types import TrainState
 from proximax.update import Algorithm
+from proximax.video import Reel
 
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
 
@@ -43,7 +47,7 @@ def train(
     seed: int = 0,
     preset: str | None = None,
     out: str | Path | None = None,
-    network: Network | None = None,
+    network: Network | NetworkName | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     profile: bool = False,
@@ -58,13 +62,18 @@ def train(
     ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
     ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
-    ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``).
+    ``network``: one of your own, or the name of a built-in one (``RunConfig.network``).
+    ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``),
+    for Atari games also of ``AtariConfig``.
 
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
     """
     asked = {"algo": algo, "seeds": seeds, "seed": seed} | ({} if steps is None else {"steps": steps}) | overrides
+    if isinstance(network, str):
+        asked["network"] = network
     config, own = resolve(env, preset, asked)
-    return run(config, env, own=own, out=out, network=network, callbacks=callbacks, quiet=quiet, profile=profile)
+    made = network if isinstance(network, Network) else None
+    return run(config, env, own=own, out=out, network=made, callbacks=callbacks, quiet=quiet, profile=profile)
 
 
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
@@ -72,17 +81,19 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
 
     And the algorithm, where ``overrides["algo"]`` is one of the user's own.
     """
-    check_names(overrides, RunConfig, PPOConfig)
+    check_names(overrides, RunConfig, PPOConfig, AtariConfig)
     name, algo = env_name(env), overrides.get("algo", "clip")
     if not isinstance(algo, (str, Algorithm)):
         raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
     own = algo if isinstance(algo, Algorithm) else None
     if own is not None:
         overrides = overrides | {"algo": OWN + own.name}
-    settings, ppo = preset_settings(find_preset(name, preset), overrides.get("algo", "clip"))
-    ppo_names = {f.name for f in fields(PPOConfig)}
+    settings, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
+    ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
-    run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names}
+    shown = {k: v for k, v in overrides.items() if k in atari_names}
+    run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
+    run_fields |= {"atari": atari_settings(env, name, run_fields.get("atari"), shown)}
     if isinstance(num_envs := getattr(env, "num_envs", None), int):
         total, seeds = num_envs, max(run_fields.get("seeds", 1), 1)  # fewer than one is for ``check`` to refuse
         if total % seeds:
@@ -91,6 +102,17 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
             )
         run_fields["num_envs"] = total // seeds
     return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), own
+
+
+def atari_settings(env: EnvLike, name: str, known: AtariConfig | None, overrides: dict[str, Any]) -> AtariConfig | None:
+    """How the game is shown, of what ``env``, the preset and the overrides say; None where it is not an Atari game."""
+    if isinstance(env, Game):
+        known = env.config
+    elif not (isinstance(env, str) and atari_id(name)):
+        if overrides:
+            raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {name} is not one")
+        return None
+    return replace(known or AtariConfig(), **overrides)
 
 
 def run(
@@ -111,13 +133,8 @@ def run(
     """
     config.check()
     xla.prepare(config.seeds)
-    env = config.env if env is None else env
-    if profile and out is None:
-        raise UsageError("profile: the trace goes into the run directory; name one with out")
-    if config.stop_at is not None and not remakable(env):
-        raise UsageError(
-            "stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, not this object"
-        )
+    env = env_of(config, env)
+    check_needs(config, env, out, profile)
     began = time.perf_counter()
     directory = RunDirectory(Path(out)) if out is not None else None
     with ExitStack() as stack:
@@ -127,6 +144,7 @@ def run(
             if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
                 stack.callback(made.close)
             policy, advance, state, notes = prepare(made, config, network, own)
+            reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
         except BaseException:
             if directory:
                 directory.discard()
@@ -135,8 +153,9 @@ def run(
         recorder.state = state
         stopper = stack.enter_context(closing(Stopper(config, env, policy)))
         tracer = stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None)))
-        stopped_by = loop(config, advance, recorder, stopper, tracer, callbacks, began)
+        stopped_by = loop(config, advance, recorder, stopper, tracer, reel, callbacks, began)
         trained_s = time.perf_counter() - began
+        reel.at_end(recorder.state, recorder.history.update)
         evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
         result = Result(
             config=config,
@@ -155,6 +174,15 @@ def run(
     return result
 
 
+def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool) -> None:
+    """Refuse what needs a run directory where there is none, or a second environment where none can be made."""
+    for name, asked in (("profile", profile), ("video_every", config.video_every is not None)):
+        if asked and out is None:
+            raise UsageError(f"{name}: its files go into the run directory; name one with out")
+    if config.stop_at is not None and not remakable(env):
+        raise UsageError("stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
+
+
 def prepare(
     env: JaxEnv | HostEnv, config: RunConfig, network: Network | None, own: Algorithm | None
 ) -> tuple[Policy, Advance, TrainState, list[str]]:
@@ -163,7 +191,7 @@ def prepare(
         raise UsageError(
             f"the environment has {env.num_envs} copies; num_envs x seeds = {config.num_envs} x {config.seeds}"
         )
-    policy = make_policy(env.observation_space, env.action_space, config.ppo, network)
+    policy = make_policy(env.observation_space, env.action_space, config.ppo, network or config.network)
     notes = environment_notes(env, config)
     for note in notes:
         print(f"proximax: note: {note}", file=sys.stderr)
@@ -176,6 +204,7 @@ def loop(
     recorder: Recorder,
     stopper: "Stopper",
     tracer: Tracer,
+    reel: Reel,
     callbacks: Sequence[Callback],
     began: float,
 ) -> str:
@@ -192,6 +221,7 @@ def loop(
             time_s = before_s + (i + 1) / made * (done_s - before_s)
             rows = recorder.write({name: x[i] for name, x in metrics.items()}, time_s)
             check_rows(rows, config.num_envs)
+        reel.after_update(recorder.state, recorder.history.update)
         if stopper.reached(recorder.state, recorder.history.update):
             return "stop_at"
         if sum(bool(callback(rows)) for callback in callbacks):  # every one is called
@@ -209,7 +239,9 @@ class Stopper:
         self.evaluation: Evaluation | None = None  # the full one that reached the goal
         self._config = config
         self._every = max(1, config.updates // STOP_CHECKS)
-        self._make = partial(make_evaluator, env, policy, config.eval_episodes, autoreset=config.autoreset)
+        self._make = partial(
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset
+        )
         self._evaluator: Evaluator | None = None
 
     def next_evaluation(self, update: int) -> int:
@@ -239,8 +271,8 @@ def final_evaluation(
 ) -> Evaluation:
     """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
     if not remakable(env):
-        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, sample=False), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, autoreset=config.autoreset)
+        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset)
     try:
         return evaluate_seeds(evaluator, state, config)
     finally:
@@ -286,21 +318,3 @@ def check_rows(rows: list[dict[str, Any]], num_envs: int) -> None:
                 f"loss, gradient or normaliser not finite: {place}. "
                 "Lower the learning rate, or look for huge rewards or observations"
             )
-
-
-class CompileClock:
-    """Counts the ``seconds`` that JAX spends tracing and compiling while it is entered."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def _add(self, event: str, duration_secs: float, **_: str | int) -> None:
-        if event.startswith("/jax/core/compile/"):
-            self.seconds += duration_secs
-
-    def __enter__(self) -> "CompileClock":
-        jax.monitoring.register_event_duration_secs_listener(self._add)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._add)

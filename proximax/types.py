@@ -41,6 +41,18 @@ class Step(NamedTuple):
     truncated: Array
     first: Array  # ``obs`` opens an episode
     valid: Array  # this step was a transition (see the module's docstring)
+    score: Array | None = None  # the raw reward, where ``reward`` is not
+    over: Array | None = None  # the game ended, where ``terminated`` also says that a life was lost
+
+    @property
+    def raw_reward(self) -> Array:
+        """What counts for an episode's return."""
+        return self.reward if self.score is None else self.score
+
+    @property
+    def ended(self) -> Array:
+        """What counts as an episode's end."""
+        return (self.terminated | self.truncated) if self.over is None else self.over
 
 
 class Transition(NamedTuple):
@@ -50,8 +62,8 @@ class Transition(NamedTuple):
     really reached, so a time limit in the middle of a rollout and the cut at its end are the same case.
     """
 
-    obs: PyTree
-    final_obs: PyTree
+    obs: PyTree  # a leaf may be ``frames.Stacked``, which holds ``final_obs`` too
+    final_obs: PyTree  # None beside a ``frames.Stacked``
     first: Array
     action: PyTree  # as sampled, before clipping to the action space
     log_prob: Array  # log π(action | obs) at the moment of acting

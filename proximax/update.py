@@ -16,10 +16,11 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
+from proximax.frames import rows_of
 from proximax.keys import rolled
 from proximax.maths.distributions import Distribution
 from proximax.policy import Policy, policy_parameters
-from proximax.rollout import with_values
+from proximax.rollout import on_rows, with_values
 from proximax.types import Key, Metrics, Params, PyTree, TrainState, Transition
 
 RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
@@ -46,10 +47,9 @@ Objective = Callable[[Signals, Rates], jax.Array]
 
 
 class Batch(NamedTuple):
-    """Rows of a rollout, ``[B, ...]``."""
+    """Rows of a rollout, ``[B, ...]``. Their observations stay in the rollout, at ``row`` t N + n."""
 
-    obs: PyTree
-    first: jax.Array
+    row: jax.Array
     action: PyTree
     log_prob: jax.Array
     dist: Distribution  # π_old(. | s)
@@ -160,7 +160,10 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
         target = maths.returns_to_go(r.reward, r.terminated, r.truncated, config.gamma, r.next_value)
         weight = target if config.credit == "to-go" else maths.total_returns(target, r.first)
         advantage = weight - r.value if config.baseline else weight
-    batch = Batch(r.obs, r.first, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
+    if config.standardise_environments:
+        advantage = jax.vmap(maths.standardise)(advantage, r.valid)
+    row = jnp.arange(r.reward.size).reshape(r.reward.shape)
+    batch = Batch(row, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
 
 
@@ -237,9 +240,7 @@ def critic_loss(params: jax.Array, task: Task, minibatch: Batch) -> tuple[jax.Ar
 
 def forward(params: jax.Array, task: Task, batch: Batch) -> tuple[Distribution, jax.Array]:
     """(π(. | s), V(s)) of the rows, by flat parameters."""
-    obs = task.policy.encode(task.moments, batch.obs)
-    dist, value, _ = task.policy.apply(task.unravel(params), (), obs, batch.first)
-    return dist, value
+    return on_rows(task.policy, task.unravel(params), task.moments, task.rollout, batch.row)
 
 
 def minus_objective(dist: Distribution, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
@@ -277,7 +278,8 @@ def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.A
 def keep_policy(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
     """``params``, with no gradient to those that the policy depends on."""
     tree = task.unravel(params)
-    used = policy_parameters(task.policy, tree, task.moments, batch.obs, batch.first)
+    obs, first = rows_of(task.rollout.obs, batch.row), batch.valid > 0
+    used = policy_parameters(task.policy, tree, task.moments, obs, first)
     leaves = [jax.lax.stop_gradient(leaf) if use else leaf for leaf, use in zip(jax.tree.leaves(tree), used)]
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]
 

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
+from toys import quick_compiler
 
 from proximax import PPOConfig, RunConfig
 from proximax.bench import bench, count_operations
+from proximax.preprocessing import AtariConfig
 
 SMALL = PPOConfig(num_steps=16, minibatch_size=32, epochs=2, hidden=(8, 8))
 
@@ -33,6 +35,16 @@ def test_all_parts_are_measured_and_operations_counted(env, seeds):
     assert 0 < measured.share < 1.5
     # 2 observations of 4 floats, an action, 3 more floats and 3 flags, 2 logits and 2 values after the rollout.
     assert measured.rollout_bytes == 64 * seeds * (2 * 16 + 4 + 3 * 4 + 3)
+
+
+def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
+    pytest.importorskip("ale_py")
+    shown = AtariConfig(height=8, width=10, frame_cap=60)
+    config = RunConfig("ALE/Pong-v5", num_envs=4, turns=2, network="mlp", atari=shown, ppo=SMALL)
+    with quick_compiler():
+        measured = bench(config, seconds=0.02)
+    # Frames once, with room for two games' beginnings; where they lie, an action, 3 floats and 3 flags; ages.
+    assert measured.rollout_bytes == 4 * (16 + 4 + 2 * 4) * 80 + 64 * (2 * 4 + 4 + 3 * 4 + 3) + 4 * 4
 
 
 def test_a_users_own_environment_object_stays_open():

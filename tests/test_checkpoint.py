@@ -43,7 +43,7 @@ def filled(observation_space, action_space, config):
         moments = Moments(np.full(3, 50.0), rng.standard_normal(shape), 50 * rng.uniform(1, 9, shape))
         return Moments(*(x.astype(np.float32) for x in moments))
 
-    fresh = init_obs_moments(observation_space, config.normalise_obs)
+    fresh = init_obs_moments(observation_space, config)
     return policy, params, jax.tree.map(learned, fresh, is_leaf=lambda x: isinstance(x, Moments))
 
 

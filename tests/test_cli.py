@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toys import quick_compiler
 
 from proximax.cli import default_directory, main, mean_curve
 
@@ -134,6 +135,25 @@ def test_train_then_eval_as_a_user_would(here, capsys):
     assert "already holds a run" in capsys.readouterr().err
     assert main(["eval", "nowhere"]) == 4
     assert "nowhere/config.json is missing" in capsys.readouterr().err.replace("\\", "/")
+
+
+def test_a_game_is_trained_and_evaluated_as_a_user_would(here, capsys):
+    """Evaluations are of whole games, cut here at 15 steps, and draw actions as the preset of all games says."""
+    pytest.importorskip("ale_py")
+    size = ["--atari.height", "10", "--atari.width", "10", "--atari.frame-cap", "60", "--ppo.num-steps", "128"]
+    size += ["--num-envs", "4", "--ppo.minibatch-size", "512", "--ppo.epochs", "1", "--network", "mlp", "--turns", "2"]
+    with quick_compiler():
+        command = ["train", "ALE/Pong-v5", "--steps", "2048", *size, "--eval-episodes", "2", "--out", "run", "--quiet"]
+        assert main(command) == 0
+        assert "ALE/Pong-v5, clip, 1 seed: 2,048 steps" in capsys.readouterr().out
+        config = json.loads(Path("run/config.json").read_text())
+        assert (config["preset"], config["eval_sample"], config["env"]) == ("pong", True, "gymnasium:ALE/Pong-v5")
+        assert (config["atari"]["height"], config["atari"]["frame_cap"], config["atari"]["stack"]) == (10, 60, 2)
+        for how in ([], ["--likeliest"], ["--sample"]):
+            assert main(["eval", "run", "--episodes", "2", *how]) == 0
+            assert "over 2 evaluation episodes" in capsys.readouterr().out
+    assert main(["eval", "run", "--sample", "--likeliest"]) == 2
+    assert "--sample and --likeliest: give one of them" in capsys.readouterr().err
 
 
 def test_eval_does_not_import_what_only_a_config_names(here, capsys):

@@ -5,8 +5,9 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from proximax.config import PPOConfig, RunConfig, check_names, from_json
+from proximax.config import PPOConfig, RunConfig, from_json
 from proximax.errors import ProximaxError, UsageError
+from proximax.ranges import check_names
 
 PPO_FIELDS = {f.name for f in fields(PPOConfig)}
 

@@ -16,15 +16,26 @@ ROOT = Path(proximax.__file__).parent
 MODULES = {str(path.relative_to(ROOT.parent).with_suffix("")).replace("/", "."): path for path in ROOT.rglob("*.py")}
 # A module imports only from rows above its own, or from its own row's folder.
 LAYERS = [
-    {"errors", "types", "config", "keys", "xla"},
-    {"maths", "presets", "statistics", "metrics"},
-    {"spaces", "masks", "observations", "actions", "networks", "adapters", "policy", "envs"},
+    {"errors", "types", "ranges", "preprocessing", "config", "keys", "xla"},
+    {"maths", "presets", "statistics", "metrics", "frames"},
+    {
+        "spaces",
+        "masks",
+        "observations",
+        "actions",
+        "networks",
+        "convolutions",
+        "convnets",
+        "adapters",
+        "policy",
+        "envs",
+    },
     {"buffers", "rollout"},
     {"update", "algorithms"},
     {"ppo"},
     {
         *("agent", "checkpoint", "evaluate", "sinks", "recorder", "result", "advance", "tracing", "train", "bench"),
-        *("pictures", "compare"),
+        *("pictures", "compare", "movies", "video"),
     },
     {"commands", "cli", "__init__"},
 ]

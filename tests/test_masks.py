@@ -27,7 +27,7 @@ from toys import (
 )
 
 import proximax
-from proximax.buffers import host_buffers
+from proximax.buffers import host_buffers, start_host
 from proximax.config import PPOConfig
 from proximax.envs import env_seeds
 from proximax.envs.groups import Groups, vectorise
@@ -47,7 +47,7 @@ from proximax.masks import (
 )
 from proximax.maths.distributions import MultiCategorical
 from proximax.policy import make_policy
-from proximax.rollout import act, collect, start_host, unroll
+from proximax.rollout import act, collect, unroll
 from proximax.rollout import start as start_jax
 
 NEXT_STEP, SAME_STEP, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED

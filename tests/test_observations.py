@@ -8,6 +8,7 @@ import pytest
 from gymnasium import spaces
 from toys import NESTED_OBS, view
 
+from proximax.config import PPOConfig
 from proximax.errors import UsageError
 from proximax.maths import update_moments
 from proximax.observations import (
@@ -57,7 +58,7 @@ def test_trap_32_discrete_observations_honour_start():
 def test_trap_32_images_are_stored_as_bytes_and_scaled_once():
     space = spaces.Box(0, 255, (2, 2, 1), np.uint8)
     assert obs_dtype(space) == np.uint8
-    assert init_obs_moments(space, True) is None  # never normalised
+    assert init_obs_moments(space, PPOConfig()) is None  # never normalised
     image = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2, 1)
     for encode in (partial(encode_obs, space, None), jax.jit(partial(encode_obs, space, None))):
         seen = encode(image)
@@ -83,7 +84,7 @@ def test_multi_binary_observations_are_zeros_and_ones_in_their_own_shape():
     assert obs_dtype(space) == np.int8
     assert encoded_shape(space) == (2, 2)
     same(encode_obs(space, None, store(space, bits)), bits.astype(np.float32))
-    assert init_obs_moments(space, True) is None
+    assert init_obs_moments(space, PPOConfig()) is None
 
 
 @pytest.mark.parametrize(
@@ -110,11 +111,11 @@ def test_observations_are_normalised_and_cut_to_ten():
     space = spaces.Box(-INF, INF, (2,), np.float64)
     seen = encode_obs(space, moments([1, -3], [4, 0.25]), np.array([[3, -3.5], [-1, -3], [1e6, -1e6]], np.float32))
     np.testing.assert_allclose(seen, [[1, -1], [-1, 0], [10, -10]], atol=1e-6)
-    nothing = init_obs_moments(space, True)
+    nothing = init_obs_moments(space, PPOConfig())
     assert nothing.count == 0
     np.testing.assert_allclose(encode_obs(space, nothing, np.array([[3.0, -4.0]], np.float32)), [[3, -4]])
-    assert init_obs_moments(space, False) is None
-    assert init_obs_moments(spaces.Discrete(3), True) is None
+    assert init_obs_moments(space, PPOConfig(normalise_obs=False)) is None
+    assert init_obs_moments(spaces.Discrete(3), PPOConfig()) is None
 
 
 # ---------------------------------------------------------------- nested
@@ -140,14 +141,15 @@ def test_trap_32_every_leaf_of_a_nested_observation_is_encoded_by_its_own_rule()
 
 
 def test_only_boxes_that_are_no_images_have_moments():
-    found = init_obs_moments(NESTED_OBS, True)
+    found = init_obs_moments(NESTED_OBS, PPOConfig())
     assert jax.tree.leaves([found["bits"], found["dial"], found["eye"]]) == []
     assert found["script"].count == 0
     assert found["script"].mean.shape == (3,)
-    assert init_obs_moments(NESTED_OBS, False) is None
-    assert init_obs_moments(spaces.Dict(a=spaces.Tuple((IMAGE, spaces.Discrete(2)))), True) is None  # nothing to do
+    assert init_obs_moments(NESTED_OBS, PPOConfig(normalise_obs=False)) is None
+    without = spaces.Dict(a=spaces.Tuple((IMAGE, spaces.Discrete(2))))
+    assert init_obs_moments(without, PPOConfig()) is None  # nothing to do
     bytes_that_count = spaces.Box(0, 9, (2,), np.int16)
-    assert init_obs_moments(spaces.Tuple((IMAGE, bytes_that_count)), True)[1].mean.shape == (2,)
+    assert init_obs_moments(spaces.Tuple((IMAGE, bytes_that_count)), PPOConfig())[1].mean.shape == (2,)
 
 
 def test_moments_of_each_leaf_see_the_valid_rows_only():
@@ -156,7 +158,7 @@ def test_moments_of_each_leaf_see_the_valid_rows_only():
     obs = {"a": rng.normal(size=(3, 2, 2)), "b": (rng.integers(0, 255, (3, 2, 2, 2, 1)), rng.normal(size=(3, 2)))}
     obs = jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == float else x.astype(np.uint8), obs)
     obs["a"][valid == 0], obs["b"][1][valid == 0] = 1e30, 1e30  # a row that does not count
-    found = learn(init_obs_moments(space, True), obs, valid)
+    found = learn(init_obs_moments(space, PPOConfig()), obs, valid)
     assert found["b"][0] is None
     for one, x in ((found["a"], obs["a"]), (found["b"][1], obs["b"][1])):
         kept = x[valid > 0]
@@ -176,14 +178,14 @@ def test_trap_15_the_mask_is_neither_seen_nor_normalised():
     obs = {"action_mask": np.array([[1, 0, 1]], np.int8), "x": np.array([[2.0, -4.0]], np.float32), "y": np.array([1])}
     assert list(seen_space(MASKED).spaces) == ["x", "y"]
     assert list(encode_obs(MASKED, None, obs)) == list(example_input(MASKED)) == ["x", "y"]
-    fresh = init_obs_moments(MASKED, True)
+    fresh = init_obs_moments(MASKED, PPOConfig())
     assert (fresh["action_mask"], fresh["y"]) == (None, None)
     learned = learn(fresh, obs, np.ones(1, np.float32))
     assert (learned["action_mask"], learned["x"].count) == (None, 1)
     other = {**obs, "action_mask": np.array([[0, 1, 0]], np.int8)}
     same(encode_obs(MASKED, learned, other), encode_obs(MASKED, learned, obs))
     floats = spaces.Dict(action_mask=spaces.Box(0.0, 1.0, (3,)), x=BOX)  # a mask in a Box is no number either
-    assert init_obs_moments(floats, True)["action_mask"] is None
+    assert init_obs_moments(floats, PPOConfig())["action_mask"] is None
     assert encode_obs(floats, None, {**obs, "x": obs["x"]}).shape == (1, 2)
 
 
@@ -226,7 +228,7 @@ INNER = spaces.Dict(action_mask=spaces.Box(0.0, 1.0, (3,)), z=BOX)
 def test_an_action_mask_further_down_is_an_ordinary_entry(space):
     ones = lambda space: nest(space, iter([np.ones((1, *leaf.shape), np.float32) for leaf in leaves(space)]))  # noqa: E731
     obs, example = ones(space), example_input(space)
-    fresh = init_obs_moments(space, True)
+    fresh = init_obs_moments(space, PPOConfig())
     learned = learn(fresh, obs, np.ones(1, np.float32))
     for found in (encode_obs(space, None, obs), encode_obs(space, learned, obs)):
         assert jax.tree.structure(found) == jax.tree.structure(example)
@@ -302,7 +304,7 @@ def test_supported_observation_spaces_pass(space):
 
 def test_trap_12_many_updates_of_one_leaf_are_those_of_the_leaf_alone():
     space, rng = spaces.Tuple((BOX, spaces.Discrete(2))), np.random.default_rng(1)
-    nested, alone = init_obs_moments(space, True), init_obs_moments(BOX, True)
+    nested, alone = init_obs_moments(space, PPOConfig()), init_obs_moments(BOX, PPOConfig())
     learn_alone = jax.jit(update_moments)
     for _ in range(3):
         rows, valid = rng.normal(5, 2, (7, 2)).astype(np.float32), np.ones(7, np.float32)
@@ -310,3 +312,19 @@ def test_trap_12_many_updates_of_one_leaf_are_those_of_the_leaf_alone():
         alone = learn_alone(alone, rows, valid)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), nested[0], alone)
     assert nested[1] is None
+
+
+def test_trap_32_pixels_are_scaled_once_and_normalised_only_when_asked():
+    rng = np.random.default_rng(0)
+    bytes_seen = rng.integers(0, 256, (5, 3, 2, 4, 6), np.uint8)
+    bytes_seen[..., 0, 0] = 7  # a pixel that never changes
+    space, valid = spaces.Box(0, 255, (2, 4, 6), np.uint8), jax.numpy.ones((5, 3))
+    rows = bytes_seen.reshape(15, 2, 4, 6)
+    assert init_obs_moments(space, PPOConfig()) is None
+    np.testing.assert_array_equal(encode_obs(space, None, np.full((1, 2, 4, 6), 255, np.uint8)), 1.0)
+    moments = update_obs_moments(init_obs_moments(space, PPOConfig(normalise_pixels=True)), bytes_seen, valid)
+    mean, spread = (rows / 255.0).mean(axis=0), (rows / 255.0).var(axis=0)
+    expected = np.clip((rows / 255.0 - mean) / np.sqrt(spread + 1e-3), -10, 10)
+    found = np.asarray(encode_obs(space, moments, rows))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found[..., 0, 0], 0.0, atol=1e-4)

@@ -118,6 +118,28 @@ def test_a_network_of_ones_own_that_fits_is_taken():
     np.testing.assert_array_equal(value, np.zeros(6))
 
 
+def first_kernel(shape, name):
+    space = spaces.Box(0, 255, shape, np.uint8)
+    params = make_policy(space, spaces.Discrete(4), PPOConfig(), name).init(KEY)["network"]
+    if "stages" in params:
+        return params["stages"][0]["first"]["w"].shape
+    return params["convolutions"][0]["w"].shape if "convolutions" in params else None
+
+
+def test_images_get_the_network_that_is_named():
+    assert first_kernel((4, 84, 84), "nature") == (8, 8, 4, 32)
+    assert first_kernel((4, 84, 84), "impala") == (3, 3, 4, 16)
+    assert first_kernel((2, 80, 80), "lesson") == (6, 6, 2, 4)
+    assert first_kernel((4, 84, 84), "mlp") is None
+    for shape, kernel in (((4, 84, 84), (12, 12, 4, 16)), ((2, 84, 42), (12, 6, 2, 16)), ((3, 50, 60), (6, 8, 3, 16))):
+        assert first_kernel(shape, "blocks") == kernel
+        assert first_kernel(shape, "auto") == kernel
+    assert "actor" in make_policy(OBS, BOX, PPOConfig(), "auto").init(KEY)["network"]
+    for name in ("blocks", "nature", "impala", "lesson"):
+        with pytest.raises(UsageError, match=f"network = {name} sees images"):
+            make_policy(OBS, BOX, PPOConfig(), name)
+
+
 def test_outputs_of_the_wrong_shape_are_refused_in_words():
     wrong_policy = make_policy(OBS, spaces.Discrete(4), PPOConfig(), own(3))
     with pytest.raises(UsageError, match=r"policy output has shape \(1, 3\); the action space Discrete\(4\) needs \(1"):

@@ -1,13 +1,18 @@
 """The presets: each is valid, and found by its environment and by its name."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from proximax.algorithms import ALGORITHMS
+from proximax.commands import parse
 from proximax.config import PPOConfig, RunConfig
+from proximax.envs import ale_id, env_name
 from proximax.errors import UsageError
+from proximax.preprocessing import AtariConfig
 from proximax.presets import ALGORITHM_SETTINGS, PRESETS, find_preset, preset_settings
+from proximax.train import resolve
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -19,15 +24,17 @@ def test_every_preset_is_valid_and_says_what_to_expect_and_where_it_is_from(name
     assert (config.preset, config.steps, config.num_envs) == (name, preset.steps, preset.num_envs)
     assert config.ppo == preset.ppo
     assert config.updates >= 1
-    assert re.fullmatch(r"(gymnasium|envpool|gymnax):[\w-]+", preset.env)
-    assert re.fullmatch(r"-?\d+", preset.expected)
+    assert re.fullmatch(r"(gymnasium|envpool|gymnax):(ALE/)?[\w*-]+", preset.env)
+    of_all_games = name == "atari"  # published settings, not trained here
+    assert re.fullmatch("" if of_all_games else r"-?\d+", preset.expected)
     assert preset.source
     assert re.fullmatch(r"[a-z0-9-]+", name)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_found_by_its_environment_and_by_its_name(name):
-    assert find_preset(PRESETS[name].env, None) == name
+    first = next(other for other in PRESETS if PRESETS[other].env == PRESETS[name].env)
+    assert find_preset(PRESETS[name].env, None) == first
     assert find_preset("gymnasium:Other-v0", name) == name  # asked for by name, on any environment
 
 
@@ -58,6 +65,59 @@ def test_a_preset_may_set_more_for_one_algorithm_which_wins(monkeypatch):
     assert (a2c.learning_rate, a2c.minibatch_size, a2c.epochs) == (0.5, 128, 1)
     assert a2c.gamma == preset.ppo.gamma
     assert preset_settings("cartpole", "clip")[1] == preset.ppo
+
+
+@pytest.mark.parametrize(
+    ("env", "preset"),
+    [
+        ("ALE/Pong-v5", "pong"),
+        ("gymnasium:ALE/Pong-v5", "pong"),
+        ("ALE/Breakout-v5", "atari"),
+        ("ALE/NoSuchGame-v5", "atari"),
+        ("envpool:Pong-v5", "pong"),
+        ("envpool:MsPacman-v5", "atari"),
+        ("envpool:HalfCheetah-v5", None),
+        ("PongNoFrameskip-v4", None),
+    ],
+)
+def test_an_atari_game_has_its_own_preset_or_that_of_all_whoever_plays_it(env, preset):
+    if env.startswith("envpool:"):
+        pytest.importorskip("envpool")
+    assert find_preset(ale_id(env_name(env)), None) == preset
+    config, _ = resolve(env, None, {})
+    assert config.preset == preset
+    command = parse(["train", env])  # the command line agrees with the API
+    if preset:
+        assert (config.atari, config.ppo, config.eval_sample) == (command.atari, command.ppo, command.eval_sample)
+        assert config.atari == PRESETS[preset].run["atari"]
+        assert (config.num_envs, config.steps) == (command.num_envs, command.steps)
+        assert config.eval_sample
+    else:
+        assert config.atari is None
+
+
+def test_what_a_user_sets_of_a_game_wins_over_its_preset():
+    config, _ = resolve("ALE/Pong-v5", None, {"stack": 3, "sticky_actions": 0.25, "eval_sample": False})
+    assert (config.atari.stack, config.atari.sticky_actions, config.eval_sample) == (3, 0.25, False)
+    assert config.atari.height == PRESETS["pong"].run["atari"].height
+    flags = [
+        "--atari.stack",
+        "3",
+        "--atari.sticky-actions",
+        "0.25",
+        "--eval-sample",
+        "False",
+        "--atari.actions",
+        "2",
+        "3",
+    ]
+    command = parse(["train", "ALE/Pong-v5", *flags])
+    assert command.atari == replace(config.atari, actions=(2, 3))
+    assert not command.eval_sample
+    assert parse(["train", "CartPole-v1", "--eval-sample", "True"]).eval_sample
+    assert resolve("ALE/Pong-v5", "none", {})[0].atari == AtariConfig()
+    assert resolve("CartPole-v1", "pong", {})[0].atari is None
+    assert parse(["train", "CartPole-v1", "--preset", "pong"]).atari == AtariConfig()
 
 
 def test_no_preset():

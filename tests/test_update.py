@@ -146,6 +146,17 @@ def test_trap_11_value_targets_are_unnormalised_advantage_plus_the_rollouts_valu
     assert abs(float(jnp.std(batch.advantage)) - 1.0) > 0.05  # not standardised
 
 
+def test_weights_are_standardised_over_the_environments_of_a_time_step():
+    ppo, _, _, transitions = setup(standardise_environments=True, credit="to-go", baseline=False)
+    valid = jnp.ones((16, 4)).at[3, 1].set(0.0)
+    weight = np.asarray(make_batch(ppo, transitions._replace(valid=valid)).advantage).reshape(16, 4)
+    plain = np.asarray(make_batch(setup(credit="to-go", baseline=False)[0], transitions).advantage).reshape(16, 4)
+    for t in range(16):
+        counted = np.asarray(valid[t]) > 0
+        x = plain[t, counted].astype(np.float64)
+        np.testing.assert_allclose(weight[t, counted], (x - x.mean()) / x.std(), rtol=1e-3, atol=1e-4)
+
+
 def test_trap_14_with_no_advantage_an_entropy_bonus_raises_entropy():
     for kind in ACTIONS:
         ppo, policy, params, transitions = setup(

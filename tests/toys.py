@@ -1,6 +1,6 @@
 """Small environments with known answers, and short ways to make a learner, for the tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from proximax.buffers import host_buffers, host_state
 from proximax.config import PPOConfig, RunConfig
-from proximax.envs import JaxEnv, auto_reset
+from proximax.envs import HostEnv, JaxEnv, auto_reset
 from proximax.envs.host import GymnasiumEnv
 from proximax.keys import seed_key
 from proximax.policy import make_policy
@@ -77,7 +77,13 @@ def vector(make: Callable[[], gymnasium.Env], num_envs: int, mode: AutoresetMode
 
 
 def host_learner(
-    env: Any, ppo: PPOConfig, steps: int | None = None, seeds: int = 1, seed: int = 0, algo: str = "clip"
+    env: Any,
+    ppo: PPOConfig,
+    steps: int | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    algo: str = "clip",
+    network: Any = "auto",
 ) -> Any:
     """(learner, state, config) on a ``VectorEnv`` of seeds x num_envs environments, or a ``HostEnv``."""
     made = GymnasiumEnv(env) if isinstance(env, VectorEnv) else env
@@ -85,7 +91,7 @@ def host_learner(
     config = RunConfig(
         "test", algo=algo, steps=steps or ppo.num_steps * num_envs, seeds=seeds, seed=seed, num_envs=num_envs, ppo=ppo
     )
-    policy = make_policy(made.observation_space, made.action_space, ppo)
+    policy = make_policy(made.observation_space, made.action_space, ppo, network)
     learner = make_host_learner(made, policy, config)
     return learner, learner.init([seed_key(seed + i) for i in range(seeds)]), config
 
@@ -109,6 +115,78 @@ def valid_rows(transitions: Any, env: int) -> list[tuple[Any, ...]]:
     keep = transitions.valid[:, 0, env] > 0
     columns = [getattr(transitions, name)[keep, 0, env] for name in names]
     return [tuple(np.asarray(x).tolist() for x in row) for row in zip(*columns)]
+
+
+class Screens(HostEnv):
+    """Stacks of ``depth`` noisy 4 x 3 frames, whatever the actions; games of drawn lengths, which end or are cut; and a
+    life lost now and then. ``next_step``: a game that ended takes a step to begin anew, else none.
+    """
+
+    stacked = True
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, num_envs: int, next_step: bool, depth: int = 3, lengths: tuple[int, int] = (1, 9)) -> None:
+        self.num_envs, self.next_step, self.lengths, self.notes = num_envs, next_step, lengths, []
+        self.observation_space = spaces.Box(0, 255, (depth, 4, 3), np.uint8)
+
+    def _begin(self, i: int) -> None:
+        self.obs[i] = 0  # what there was before a game
+        self.obs[i, -1] = self.rngs[i].integers(0, 256, (4, 3))
+        self.left[i] = self.rngs[i].integers(*self.lengths, endpoint=True)
+
+    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+        self.rngs = [np.random.default_rng(seed) for seed in seeds]
+        self.obs = np.zeros((self.num_envs, *self.observation_space.shape), np.uint8)
+        self.left, self.over = np.zeros(self.num_envs, int), np.zeros(self.num_envs, bool)
+        for i in range(self.num_envs):
+            self._begin(i)
+        return self.obs.copy()
+
+    def send(self, action: Any) -> None:
+        pass
+
+    def receive(self) -> Step:
+        valid, n = ~self.over, self.num_envs
+        reward, terminated, truncated, lost = np.zeros(n), *np.zeros((3, n), bool)
+        for i in range(n):
+            if not valid[i]:
+                self._begin(i)
+                continue
+            self.obs[i] = np.roll(self.obs[i], -1, axis=0)
+            self.obs[i, -1] = self.rngs[i].integers(0, 256, (4, 3))
+            self.left[i] -= 1
+            draw = self.rngs[i].random(2)
+            reward[i], lost[i] = draw[0], draw[1] < 0.1
+            terminated[i], truncated[i] = self.left[i] == 0 and draw[0] < 0.6, self.left[i] == 0 and draw[0] > 0.4
+        over, final_obs = terminated | truncated, self.obs.copy()
+        self.over = over if self.next_step else np.zeros(n, bool)
+        for i in np.flatnonzero(over & ~self.over):
+            self._begin(i)
+        first = (~valid if self.next_step else over) | lost
+        return Step(self.obs.copy(), final_obs, reward, terminated | lost, truncated, first, valid, reward, over)
+
+
+def collected(
+    env: Any, seeds: Any, actions: Any, stacked: bool, rollouts: int = 1
+) -> list[tuple[Any, dict[str, Any], Any]]:
+    """(rollout, episodes, state after it) of each of ``rollouts`` through the same buffers, copied; scripted actions
+    ``[T]`` or ``[T, S, N]`` and ``seeds`` ``[S, N]``. Closes ``env``.
+    """
+    shape, found = np.shape(seeds), []
+    obs = env.reset(np.ravel(seeds).tolist())
+    state = host_state(obs.reshape(*shape, *obs.shape[1:]), np.ones(shape, bool), (), np.zeros(shape), np.zeros(shape))
+
+    def act(carry: Any, obs: Any, first: Any, place: tuple[int, int]) -> Acted:
+        columns = slice(place[1], place[1] + first.shape[1])
+        taken = np.broadcast_to(actions[place[0]], shape)[:, columns]
+        return Acted(taken, np.zeros(taken.shape, np.float32), taken, ())
+
+    buffers = host_buffers(len(actions), state, np.zeros(shape, np.int64), stacked)
+    for _ in range(rollouts):
+        state, rollout, episodes = collect(env, act, state, buffers)
+        found.append(jax.tree.map(np.array, (rollout, episodes, state)))
+    env.close()
+    return found
 
 
 # ---------------------------------------------------------------- any kind of action and observation, and masks

@@ -35,6 +35,7 @@ class HostEnv(Protocol):
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
     notes: list[str]  # what the user should know about them
+    stacked: bool = False  # an observation is the last frames ``[depth, ...]``: each is stored once
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """Start new episodes, environment ``i`` seeded with ``seeds[i]``; returns their observations."""

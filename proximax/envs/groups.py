@@ -38,7 +38,7 @@ class Groups(HostEnv):
         self.num_envs = sum(env.num_envs for env in envs)
         self.observation_space = envs[0].observation_space
         self.action_space = envs[0].action_space
-        self.notes = envs[0].notes
+        self.notes, self.stacked = envs[0].notes, envs[0].stacked
         self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
 
     def reset(self, seeds: Sequence[int]) -> PyTree:

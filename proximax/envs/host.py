@@ -49,6 +49,7 @@ class GymnasiumEnv(HostEnv):
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps = 0
+        self.info: dict[str, Any] = {}  # of the last step or reset
         self._pending: Any = None  # actions of environments that step in ``receive``
         # A wrapper's ``step`` does something of its own, which the ``send`` of what it wraps would pass by.
         self.steps_aside = not isinstance(env, VectorWrapper) and (
@@ -82,6 +83,7 @@ class GymnasiumEnv(HostEnv):
     def _reset(self, **how: Any) -> PyTree:
         try:
             obs, info = self.env.reset(**how)
+            self.info = info
             self._last[:] = False
             return jax.tree.map(np.array, self._observed(obs, info))
         except EnvironmentFault:
@@ -124,6 +126,7 @@ class GymnasiumEnv(HostEnv):
         try:
             obs, reward, terminated, truncated, info = self._outcome()
             self._steps += 1
+            self.info = info
             last = terminated | truncated
             # In same-step mode these are first observations already.
             obs = self._observed(obs, info, bool(last.all()) and self.mode is not AutoresetMode.SAME_STEP)

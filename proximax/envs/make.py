@@ -11,7 +11,8 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
-from proximax.config import Autoreset
+from proximax.config import Autoreset, RunConfig
+from proximax.envs.atari import Game, atari_id, make_atari
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
 from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
@@ -21,7 +22,7 @@ from proximax.errors import DependencyError, EnvironmentFault, UsageError
 from proximax.xla import run_inline, usable_cores
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
-EnvLike = str | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
+EnvLike = str | Game | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
 
 
 def make_env(
@@ -36,13 +37,14 @@ def make_env(
     """An environment proximax can train on.
 
     ``env`` is an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
-    ``package:Env-v0`` imports ``package`` first), a Gymnasium ``VectorEnv`` (as it is: ``num_envs`` is its own), a
-    callable that makes one Gymnasium environment, or a ``JaxEnv`` or ``HostEnv``. Host environments come as
-    ``groups x num_envs`` environments, where those of one group share nothing with another's. ``turns``: every group's
-    environments in so many parts that step at different times (``envs.Turns``). ``wide`` replaces ``num_envs`` where
-    the environment has its own vector version, whose copies cost next to nothing.
+    ``package:Env-v0`` imports ``package`` first), an Atari ``Game`` with its preprocessing, a Gymnasium ``VectorEnv``
+    (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
+    ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
+    with another's. ``turns``: every group's environments in so many parts that step at different times
+    (``envs.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose copies cost
+    next to nothing.
     """
-    if turns > 1 and not isinstance(env, str) and not remakable(env):
+    if turns > 1 and not remakable(env):
         raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
         return env
@@ -50,6 +52,8 @@ def make_env(
         run_inline()
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
+    if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
+        return make_atari(env if isinstance(env, Game) else Game(env), num_envs, groups, turns)
     if isinstance(env, str):
         source, name = split_id(env)
         if source == "gymnasium":
@@ -74,17 +78,24 @@ def split_id(env: str) -> tuple[str, str]:
 
 def remakable(env: EnvLike) -> bool:
     """Whether a second, independent environment can be made from what the user gave."""
-    return isinstance(env, (str, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
+    return isinstance(env, (str, Game, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
 
 
 def env_name(env: EnvLike) -> str:
     """What a run's files call this environment: ``source:id`` for ids, a description for objects."""
-    if isinstance(env, str):
-        return ":".join(split_id(env))
+    if isinstance(env, (str, Game)):
+        return ":".join(split_id(env if isinstance(env, str) else env.id))
     spec = getattr(env, "spec", None)
     if isinstance(env, VectorEnv) and spec is not None:
         return f"object:{spec.id}"
     return f"object:{getattr(env, '__name__', type(env).__name__)}"
+
+
+def env_of(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
+    """What a run is trained on: ``env`` where it is an object, else what ``config`` names."""
+    if env is not None and not isinstance(env, (str, Game)):
+        return env
+    return config.env if config.atari is None else Game(config.env, config.atari)
 
 
 def imports_package(env: str) -> str | None:
@@ -94,7 +105,7 @@ def imports_package(env: str) -> str | None:
 
 
 def _make_gymnasium(name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None) -> HostEnv:
-    spec = _find_spec(name)
+    spec = find_spec(name)
     num_envs, groups, turns = sizes
     try:
         if _has_own_vector_version(spec):
@@ -107,7 +118,8 @@ def _make_gymnasium(name: str, sizes: tuple[int, int, int], autoreset: Autoreset
         raise missing_dependency(name, error) from error
 
 
-def _find_spec(name: str) -> Any:
+def find_spec(name: str) -> Any:
+    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
     package, colon, rest = name.rpartition(":")
     if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
         raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
@@ -169,7 +181,7 @@ def unknown_id(name: str, known: list[str], source: str) -> UsageError:
 
 def missing_dependency(name: str, error: BaseException) -> DependencyError:
     """The install line for what an environment could not import."""
-    text = str(error).lower()
-    extra = next((extra for extra in ("mujoco", "box2d") if extra in text), None)
+    text, extras = str(error).lower(), {"mujoco": "mujoco", "box2d": "box2d", "pygame": "video"}
+    extra = next((extra for word, extra in extras.items() if word in text), None)
     line = f'pip install "proximax[{extra}]"' if extra else f"its message: {error}"
     return DependencyError(f"{name} needs a package that is not installed: {line}")

@@ -64,10 +64,10 @@ def update_moments(m: Moments, batch: Float[Array, "..."], weight: Float[Array, 
     return merge_moments(m, batch_moments(batch, m.mean.shape, weight))
 
 
-def normalise(m: Moments, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """(x - mean) / sqrt(variance + 1e-8), for ``x`` ``[..., *m.mean.shape]``."""
+def normalise(m: Moments, x: Float[Array, "..."], least: float = EPSILON) -> Float[Array, "..."]:
+    """(x - mean) / sqrt(variance + least), for ``x`` ``[..., *m.mean.shape]``."""
     lead = (1,) * (x.ndim - m.mean.ndim)
-    mean, std = m.mean, jnp.sqrt(variance(m) + EPSILON)
+    mean, std = m.mean, jnp.sqrt(variance(m) + least)
     return (x - mean.reshape(lead + mean.shape)) / std.reshape(lead + std.shape)
 
 
