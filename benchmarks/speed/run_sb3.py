@@ -61,13 +61,12 @@ def vector(s: dict[str, Any]) -> Any:
 
 def atari(s: dict[str, Any]) -> Any:
     """An Atari game as Stable-Baselines3's own presets have it: 84 x 84, four frames, no sticky actions."""
-    import ale_py
     from stable_baselines3.common.env_util import make_atari_env
     from stable_baselines3.common.vec_env import VecFrameStack
 
-    gymnasium.register_envs(ale_py)
+    game = f"ale_py:{s['env']}"  # imports ale_py, which registers its games, also in another process
     raw = {"frameskip": 1, "repeat_action_probability": 0.0}  # the wrapper repeats and takes the maximum
-    made = make_atari_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=vector(s), env_kwargs=raw)
+    made = make_atari_env(game, s["num_envs"], seed=s["seed"], vec_env_cls=vector(s), env_kwargs=raw)
     return VecFrameStack(made, 4)
 
 
