@@ -1,4 +1,7 @@
-"""Tuned settings, each trained to its end at least once: ``benchmarks/presets.md`` holds what they reached."""
+"""Tuned settings, each trained to its end at least once: ``presets.md`` and ``atari.md`` in ``benchmarks``.
+
+Only ``atari``, for games without a preset of their own, is as published and was not trained here.
+"""
 
 import dataclasses
 import difflib

@@ -261,7 +261,7 @@ def page(results: dict[str, Any], found: list[Line]) -> str:
 
 def picture(found: list[Line], path: Path) -> None:
     """Horizontal bars: how many times as fast as the peers, and below, what should be small."""
-    faster = [line for line in found if line.row.peers and line.ratios]
+    faster = [line for line in found if line.row.peers and line.ratios and line.row.file != "turns"]
     small = [line for line in found if line.row.over or line.row.unit == "times"]
     panels = {
         "how many times as fast as the peer: more is better": faster,
