@@ -66,7 +66,7 @@ def output_and_gradients(stride, padding, x, w, b, g, form=_convolve):
     return y, *backward(g)
 
 
-def close(ours, theirs, tolerance=1e-5):
+def assert_close(ours, theirs, tolerance=1e-5):
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * max(1.0, np.abs(other).max()))
 
@@ -77,8 +77,8 @@ def test_values_and_gradients_are_those_of_loops_and_of_xla(case, padding):
     given, stride = arrays(*case, padding)
     forms = [partial(output_and_gradients, stride, padding, form=form) for form in (_convolve, _ordinary)]
     ours, theirs = jax.jit(lambda *given: [form(*given) for form in forms])(*given)
-    close(ours, by_loops(stride, padding, *given), 3e-6)
-    close(ours, theirs)
+    assert_close(ours, by_loops(stride, padding, *given), 3e-6)
+    assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
@@ -93,7 +93,7 @@ def test_in_float64_the_form_for_cpu_is_exact(case, padding):
                 *_in_chunks_backward(stride, padding, *given),
             )
         )(*wide)
-        close(ours, by_loops(stride, padding, *given), 1e-12)
+        assert_close(ours, by_loops(stride, padding, *given), 1e-12)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 11])
@@ -103,7 +103,7 @@ def test_chunks_do_not_show(batch, monkeypatch):
         given, stride = arrays(*case, "VALID", batch)
         assert _chunk(stride, "VALID", *given[:2]) in (2, 4)
         ours = jax.jit(partial(output_and_gradients, stride, "VALID"))(*given)
-        close(ours, by_loops(stride, "VALID", *given))
+        assert_close(ours, by_loops(stride, "VALID", *given))
 
 
 def test_chunks_are_powers_of_two_that_fit_the_cache():
@@ -120,14 +120,16 @@ def test_eager_jit_and_vmap_agree(case):
     given, stride = arrays(*case, "VALID", 6)
     eager = output_and_gradients(stride, "VALID", *given)
     np.testing.assert_array_equal(convolve(*given[:3], stride), eager[0])
-    close(jax.jit(partial(output_and_gradients, stride, "VALID"))(*given), eager)
+    assert_close(jax.jit(partial(output_and_gradients, stride, "VALID"))(*given), eager)
     x, w, b, g = given
     seeds = (np.stack([x, 2 * x]), np.stack([w, -w]), np.stack([b, b]), np.stack([g, g]))
     both = jax.jit(jax.vmap(partial(output_and_gradients, stride, "VALID")))(*seeds)
     for i in range(2):
-        close([a[i] for a in both], jax.jit(partial(output_and_gradients, stride, "VALID"))(*[a[i] for a in seeds]))
+        assert_close(
+            [a[i] for a in both], jax.jit(partial(output_and_gradients, stride, "VALID"))(*[a[i] for a in seeds])
+        )
     shared = jax.vmap(partial(output_and_gradients, stride, "VALID"), (None, 0, 0, None))(x, *seeds[1:3], g)
-    close([a[0] for a in shared], eager)
+    assert_close([a[0] for a in shared], eager)
 
 
 def test_a_gradient_of_a_gradient():
@@ -217,7 +219,7 @@ def test_the_form_for_cpu_and_the_ordinary_one_are_one_network(name, monkeypatch
         lambda x, w, b, stride=1, padding="VALID": _ordinary(np.broadcast_to(stride, 2), padding, x, w, b),
     )
     theirs = jax.jit(jax.value_and_grad(lambda params: loss(params)))(params)
-    close(jax.tree.leaves(ours), jax.tree.leaves(theirs), 2e-4)
+    assert_close(jax.tree.leaves(ours), jax.tree.leaves(theirs), 2e-4)
 
 
 def test_gains_are_sqrt2_001_and_1_and_biases_zero():
