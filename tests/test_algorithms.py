@@ -20,7 +20,7 @@ from test_update import ACTIONS, one_update, rollout, setup, state_of
 import proximax
 from proximax import ALGORITHMS, Algorithm, maths
 from proximax.config import PPOConfig, RunConfig, from_json
-from proximax.envs import probe
+from proximax.envs import HostEnv, probe
 from proximax.errors import UsageError
 from proximax.keys import seed_key
 from proximax.policy import make_policy
@@ -442,7 +442,7 @@ def test_an_update_is_the_same_eager_compiled_and_for_two_seeds_at_once(algo):
 # ---------------------------------------------------------------- learning, inside the program and outside it
 
 
-class Matching:
+class Matching(HostEnv):
     """``probe.matching`` outside the program: observation ±1, pays 1 for the action that agrees, else -1."""
 
     observation_space, action_space, notes = probe.OBS, spaces.Discrete(2), ()
@@ -458,8 +458,11 @@ class Matching:
         self.obs = self.coins()
         return self.obs
 
-    def step(self, action):
-        paid, before = np.where((action > 0) == (self.obs[:, 0] > 0), 1.0, -1.0), self.obs
+    def send(self, action):
+        self.action = action
+
+    def receive(self):
+        paid, before = np.where((self.action > 0) == (self.obs[:, 0] > 0), 1.0, -1.0), self.obs
         self.obs, ends = self.coins(), np.ones(self.num_envs, bool)
         return Step(self.obs, before, paid, ends, ~ends, ends, ends)
 
