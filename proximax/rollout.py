@@ -16,7 +16,7 @@ from proximax.frames import Stacked, rows_of, stacks
 from proximax.policy import Policy
 from proximax.types import Acted, ActOnce, Array, Key, Params, PyTree, RolloutState, Transition
 
-IMAGES_AT_ONCE = 256
+IMAGES_AT_ONCE = 256  # 1,024 rows of Pong, network blocks: 11 ms with 32 to 256 at once, 25 ms with all
 
 
 def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
@@ -134,8 +134,8 @@ def collect(
 ) -> tuple[RolloutState, Transition, Episodes]:
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once`` is the compiled ``act`` of all seeds.
 
-    One compiled call and one environment call per step and group. With several groups (``envs.Turns``) one acts while
-    the others step; the transitions are the same.
+    One compiled call and one environment call per step and group. With several (``envs.groups.Turns``) the policy acts
+    for one while the others step; the transitions are the same.
     """
     outcomes = Outcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
     turns = [Turn(group, state, buffers, outcomes) for group in groups_of(env)]

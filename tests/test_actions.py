@@ -328,7 +328,8 @@ def test_trap_32_actions_reach_the_environment_in_its_own_types():
     dist = distribution(Wide.space, GAUSSIAN, rows=3)
     for i in range(20):
         drawn = dist.sample(host_key(np.array([0, i], np.uint32)))
-        env.step(jax.tree.map(np.array, env_action(Wide.space, GAUSSIAN, drawn)))
+        step = env.step(jax.tree.map(np.array, env_action(Wide.space, GAUSSIAN, drawn)))
+        assert step.valid.all()
 
 
 # ---------------------------------------------------------------- what is refused

@@ -112,7 +112,7 @@ def assert_trees(check, a, b, **tolerance):
 
 
 same = functools.partial(assert_trees, np.testing.assert_array_equal)
-close = functools.partial(assert_trees, np.testing.assert_allclose)
+assert_close = functools.partial(assert_trees, np.testing.assert_allclose)
 
 
 # ---------------------------------------------------------------- one update, any algorithm
@@ -150,7 +150,7 @@ def test_trap_03_rows_that_are_no_transition_change_nothing(algo):
     ends = transitions._replace(valid=valid, truncated=transitions.truncated.at[2].set(True).at[8, 1].set(True))
     clean = one_update(ppo, ends, policy, params, algo=algo)
     dirty = one_update(ppo, ends._replace(**junk), policy, params, algo=algo)
-    close(clean, dirty, rtol=1e-4, atol=1e-5)
+    assert_close(clean, dirty, rtol=1e-4, atol=1e-5)
     assert clean[2]["steps"] == 64 - 5
     one = one_update(ppo, transitions, policy, params, algo=algo)  # and they would have changed something
     assert np.abs(split(one[0])[0] - split(clean[0])[0]).max() > 1e-5
@@ -324,7 +324,7 @@ def test_the_larger_the_penalty_the_smaller_the_kl_and_without_it_is_the_surroga
     assert kls[-1] < 0.01 * kls[0]
     ppo, policy, params, transitions = made("surrogate", epochs=6)
     unguarded, *_ = one_update(ppo, transitions, policy, params, algo="surrogate")
-    close(first, unguarded, rtol=1e-3, atol=1e-4)
+    assert_close(first, unguarded, rtol=1e-3, atol=1e-4)
 
 
 SIMPLE = Algorithm("simple", lambda s, rates: maths.simple_clip_objective(s.log_ratio, s.advantage, rates.epsilon))
@@ -335,7 +335,7 @@ def test_clip_and_its_simple_form_are_the_same_update():
     clip, _, metrics = one_update(ppo, transitions, policy, params, algo="clip")
     simple, *_ = one_update(ppo, transitions, policy, params, algo=SIMPLE)
     assert metrics["clip_fraction"] > 0.1  # the clip was at work
-    close(clip, simple, rtol=1e-4, atol=1e-5)
+    assert_close(clip, simple, rtol=1e-4, atol=1e-5)
     unguarded, *_ = one_update(ppo, transitions, policy, params, algo="surrogate")
     assert np.abs(split(clip)[0] - split(unguarded)[0]).max() > 1e-3
 
@@ -434,9 +434,9 @@ def test_an_update_is_the_same_eager_compiled_and_for_two_seeds_at_once(algo):
         rates = annealed(ppo, state, 10)
         return update(ALGORITHMS[algo], policy, ppo, state, transitions, rates, jax.random.key(1))[::2]
 
-    close(learn(states[0], rollouts[0]), single[0], rtol=1e-3, atol=1e-5)
+    assert_close(learn(states[0], rollouts[0]), single[0], rtol=1e-3, atol=1e-5)
     stack = lambda *trees: jax.tree.map(lambda *x: jnp.stack([jnp.asarray(y) for y in x]), *trees)  # noqa: E731
-    close(jax.jit(jax.vmap(learn))(stack(*states), stack(*rollouts)), stack(*single), rtol=1e-3, atol=1e-5)
+    assert_close(jax.jit(jax.vmap(learn))(stack(*states), stack(*rollouts)), stack(*single), rtol=1e-3, atol=1e-5)
 
 
 # ---------------------------------------------------------------- learning, inside the program and outside it

@@ -41,8 +41,8 @@ def make_env(
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``turns``: every group's environments in so many parts that step at different times
-    (``envs.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose copies cost
-    next to nothing.
+    (``envs.groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
+    copies cost next to nothing.
     """
     if turns > 1 and not remakable(env):
         raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")

@@ -94,7 +94,7 @@ def tables(logits, sizes):
     return every, np.prod(each, axis=0)
 
 
-def all_close(tree, expected):
+def assert_all_close(tree, expected):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), tree, expected)
 
 
@@ -105,11 +105,11 @@ def test_eager_jit_and_vmap_agree_on_everything(make, action):
 
     p, q = make()
     eager = everything(p, q, action)
-    all_close(jax.jit(everything)(p, q, action), eager)
-    all_close(jax.jit(jax.vmap(everything))(p, q, action), eager)  # row by row
+    assert_all_close(jax.jit(everything)(p, q, action), eager)
+    assert_all_close(jax.jit(jax.vmap(everything))(p, q, action), eager)  # row by row
     if make is not joints:  # the draws of a joint are those of its parts
         keys = jax.random.split(jax.random.key(0), 2)
-        all_close(jax.jit(jax.vmap(p.sample))(keys)[1], p.sample(keys[1]))
+        assert_all_close(jax.jit(jax.vmap(p.sample))(keys)[1], p.sample(keys[1]))
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_joint_is_the_sum_of_its_parts():
     np.testing.assert_allclose(p.log_prob(action), np.sum(each, axis=0), rtol=1e-6)
     np.testing.assert_allclose(p.entropy(), np.sum([part.entropy() for part in p.parts], axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(p.kl(q), np.sum([a.kl(b) for a, b in zip(p.parts, q.parts)], axis=0), rtol=1e-6)
-    all_close(p.mode(), tuple(part.mode() for part in p.parts))
+    assert_all_close(p.mode(), tuple(part.mode() for part in p.parts))
     for wrong in (lambda: p.log_prob(action[:2]), lambda: p.kl(Joint(q.parts[:2]))):
         with pytest.raises(ValueError, match="argument"):  # of zip: one part too few is not a sum of fewer
             wrong()
