@@ -32,7 +32,7 @@ SCORE = """
 import json, sys
 from dataclasses import replace
 import proximax
-from proximax.checkpoint import load_agents
+from proximax.loading import load_agents
 from proximax.envs import Game
 _, config = load_agents(sys.argv[1])
 scores = {}

@@ -4,7 +4,7 @@ import jax
 
 from proximax import PPOConfig, RunConfig, make_env, make_learner, make_policy
 from proximax.keys import seed_key
-from proximax.ppo import stack_seeds
+from proximax.seeds import stack_seeds
 
 
 def main(updates: int = 60, seeds: int = 4) -> None:

@@ -3,12 +3,12 @@
 from proximax import maths
 from proximax.agent import Agent
 from proximax.algorithms import ALGORITHMS
-from proximax.checkpoint import load
 from proximax.compare import compare
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError
 from proximax.evaluate import Evaluation, evaluate
+from proximax.loading import load
 from proximax.networks import Network, mlp
 from proximax.policy import Policy, make_policy
 from proximax.ppo import make_host_learner, make_learner

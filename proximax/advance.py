@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
 from proximax.keys import seed_key
 from proximax.policy import Policy
-from proximax.ppo import good, make_host_learner, make_learner, stack_seeds
+from proximax.ppo import good, make_host_learner, make_learner
+from proximax.seeds import stack_seeds
 from proximax.types import Metrics, TrainState
 from proximax.update import Algorithm
 
@@ -35,18 +36,26 @@ Loop = tuple[jax.Array, TrainState, Metrics, jax.Array]  # updates made, their s
 Advance = Callable[[TrainState, int], tuple[TrainState, Metrics]]
 
 
-def start_learner(
-    env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None
-) -> tuple[Advance, TrainState]:
-    """The learner of all seeds, and its first state ``[S, ...]``."""
+class Started(NamedTuple):
+    """The learner of all seeds."""
+
+    advance: Advance
+    state: TrainState  # the first one, ``[S, ...]``
+    rollout: Callable[[TrainState], Any]  # what the update after a state learns from, ``[T, S, N, ...]``
+
+
+def start_learner(env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None) -> Started:
+    """The learner of all seeds, and its first state."""
     keys = [seed_key(config.seed + i) for i in range(config.seeds)]
     if not isinstance(env, JaxEnv):
         learner = make_host_learner(env, policy, config, own)
-        return partial(advance_host, learner.step), learner.init(keys)
+        return Started(partial(advance_host, learner.step), learner.init(keys), learner.rollout)
     one = make_learner(env, policy, config, own)
     compiled = compile_updates(partial(side_by_side, one.step), config.seeds)
     state = stack_seeds([one.init(key) for key in keys])
-    return partial(advance_compiled, compiled), jax.device_put(state, placement(config.seeds))
+    # Looked at only after a fault: the learner itself never lets a rollout out of its program.
+    again = xla.jit(jax.vmap(one.rollout, out_axes=1))
+    return Started(partial(advance_compiled, compiled), jax.device_put(state, placement(config.seeds)), again)
 
 
 def advance_host(

@@ -56,7 +56,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
-        advance, state = start_learner(made, policy, config)
+        advance, state, _ = start_learner(made, policy, config)
         whole, state = whole_run(advance, state, seconds)
         if isinstance(made, JaxEnv):
             calls, transitions = jax_parts(made, policy, config, state)

@@ -1,265 +1,278 @@
-"""Trained policies on disk: safetensors and JSON, written whole or not at all.
+"""Checkpoints: everything that decides the future of a run, in safetensors and JSON, written whole or not at all.
 
-No pickle on any path; every file is checked before it is used.
+    RUN/checkpoints/step-000000102400/policy.safetensors    parameters and observation normaliser
+                                      state.safetensors     the rest of the ``TrainState``, environments, counters
+                                      manifest.json         what they are, and the checksum of each
+
+The structure of what is read comes from the config, never from the file. No pickle on any path.
 """
 
 import hashlib
-import json
-import math
-import os
-from collections.abc import Sequence
+import re
+import shutil
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from gymnasium import spaces
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_tensors
 
-from proximax.agent import Agent, split_agents
-from proximax.config import RunConfig, from_json
-from proximax.errors import CheckpointError, StorageError
-from proximax.networks import Network
-from proximax.observations import init_obs_moments
-from proximax.policy import make_policy
-from proximax.types import Params, PyTree
+from proximax.errors import CheckpointError
+from proximax.files import json_bytes, read_json, sha256, sync_folder, write_through
+from proximax.keys import host_key
+from proximax.plain import from_plain, to_plain
+from proximax.types import PyTree, TrainState
+from proximax.version import proximax_version
 
-FORMAT = 1
-MOST_ELEMENTS = 2**26  # of a space that is read
-_BAD_SPACE = (
-    KeyError,
-    IndexError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    AssertionError,
-    RecursionError,
-)
+FORMAT = 2
+POLICY, STATE, MANIFEST = "policy.safetensors", "state.safetensors", "manifest.json"
+NAME = re.compile(r"step-\d{12}")
+TEMPORARY, REPLACED, DAMAGED = ".new-", ".old-", "damaged-"
+_NEEDED = {
+    "format": int,
+    "version": str,
+    "update": int,
+    "steps": int,
+    "network": str,
+    "observation_space": dict,
+    "action_space": dict,
+    "config": dict,
+    "files": dict,
+    "progress": dict,
+    "sha256": str,
+}
 
 
-def load(run_dir: str | Path, *, seed: int | None = None, network: Network | None = None) -> Agent:
-    """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
+class LaterVersion(CheckpointError):
+    """A checkpoint that a later version has made: it is not damaged, and an older one is no replacement for it."""
 
-    ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
-    not what training saved.
+
+class Snapshot(NamedTuple):
+    """A run between two updates. Nobody writes to its arrays any more."""
+
+    state: TrainState  # [S, ...]
+    environment: PyTree | None  # ``HostEnv.get_state``; None: could not be had, or is part of ``state``
+    progress: dict[str, Any]  # what else goes on with a run: counters, logs, the best evaluation
+    update: int
+    steps: int  # of each seed, as the config counts them
+    evaluation: float | None  # the mean return of the evaluation of these very policies, if there was one
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on disk, of which the manifest was read."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) -> Path:
+    """Write ``folder/step-STEPS``; ``header``: what the manifest says of the run. Raises ``OSError``, and then nothing
+    has changed.
     """
-    return load_agent(run_dir, seed, network)[0]
-
-
-def load_agent(
-    run_dir: str | Path, seed: int | None = None, network: Network | None = None
-) -> tuple[Agent, RunConfig, int]:
-    """As ``load``; with the run's config and the seed whose policy it is."""
-    agents, config = load_agents(run_dir, network)
-    if seed is None:
-        seed = config.seed + _best(Path(run_dir) / "result.json")
-    if not config.seed <= seed < config.seed + config.seeds:
-        raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
-    return agents[seed - config.seed], config, seed
-
-
-def load_config(run_dir: str | Path) -> RunConfig:
-    """The settings of a run."""
-    return from_json(_read_json(Path(run_dir) / "config.json"))
-
-
-def _best(result: Path) -> int:
-    """Which seed has the best final evaluation; the first one for a run that was cut short."""
-    returns = _read_json(result).get("returns", []) if result.exists() else []
-    try:
-        return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{result} cannot be read: returns = {returns!r}") from error
-
-
-def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[list[Agent], RunConfig]:
-    """The policies of all seeds of a run, and its config."""
-    directory = Path(run_dir)
-    config = load_config(directory)
-    config.check()
-    manifest = _read_json(directory / "checkpoints" / "policy.json")
-    path = directory / "checkpoints" / "policy.safetensors"
-    tensors = _read_tensors(path, manifest)
-    if manifest["network"] != "built-in" and network is None:
-        raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
-    # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
-    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
-    observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
-    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
-    # The structure comes from the config, never from the file.
-    like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
-    params, moments = _rebuild(like, tensors, config.seeds, path)
-    return split_agents(policy, params, moments, observation_space, action_space), config
-
-
-def save_agents(
-    directory: Path,
-    params: Params,
-    obs_moments: PyTree,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
-    network: str,
-) -> None:
-    """Write the policies of all seeds (leading axis S) to ``directory/checkpoints``."""
-    data = save_tensors({name: np.ascontiguousarray(x) for name, x in _named((params, obs_moments)).items()})
+    policy, rest = tensors_of(snapshot.state)
+    progress, environment = (to_plain(getattr(snapshot, name), name, rest) for name in ("progress", "environment"))
+    data = {POLICY: save_tensors(policy), STATE: save_tensors(rest)}
     manifest = {
         "format": FORMAT,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "network": network,
-        "observation_space": describe_space(observation_space),
-        "action_space": describe_space(action_space),
+        "version": proximax_version(),
+        "update": snapshot.update,
+        "steps": snapshot.steps,
+        "evaluation": snapshot.evaluation,
+        **header,
+        "files": {name: {"bytes": len(x), "sha256": sha256(x)} for name, x in data.items()},
+        "progress": progress,
+        "environment": environment,
     }
+    data[MANIFEST] = json_bytes(manifest | {"sha256": sha256(json_bytes(manifest))})
+    path = folder / f"step-{snapshot.steps:012d}"
+    temporary, replaced = (folder / f"{prefix}{path.name}" for prefix in (TEMPORARY, REPLACED))
     try:
-        (directory / "checkpoints").mkdir(exist_ok=True)
-        write_atomically(directory / "checkpoints" / "policy.safetensors", data)
-        write_json(directory / "checkpoints" / "policy.json", manifest)
-    except OSError as error:
-        raise StorageError(f"could not save the policy in {directory}: {error}") from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or the one that was there before, also if the machine stops in between."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, content in data.items():
+            write_through(temporary / name, content)
+        sync_folder(temporary)
+        if path.exists():  # saved at this very step before; ``tidy`` puts it back if this process ends here
+            path.rename(replaced)
+        temporary.rename(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        tidy(folder)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return path
 
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Strict JSON (no NaN), atomically."""
-    write_atomically(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+def tidy(folder: Path) -> None:
+    """Clear away what a process that was killed while saving left behind."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{REPLACED}*"):
+        place = path.with_name(path.name.removeprefix(REPLACED))
+        if place.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.rename(place)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not the directory of a finished run") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object")
-    return values
+def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(the policies' arrays, all others), each under its path in ``TrainState``."""
+    named, policy = named_leaves(state), {}
+    for name in [name for name in named if name.startswith((".params", ".obs_moments"))]:
+        policy[name] = named.pop(name)
+    return policy, named
 
 
-def _read_tensors(path: Path, manifest: dict[str, Any]) -> dict[str, np.ndarray]:
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {manifest.get('format')!r}; this version reads {FORMAT}")
-    missing = {"sha256", "network", "observation_space", "action_space"} - set(manifest)
-    if missing:
-        raise CheckpointError(f"{path.with_suffix('.json')} lacks {', '.join(sorted(missing))}")
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
-            raise CheckpointError(f"{path} is damaged: its sha256 is not the one in policy.json")
-        return load_tensors(data)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _named(tree: PyTree) -> dict[str, np.ndarray]:
+def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
+    """Every array of a tree under its path; of random keys the words."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): np.asarray(_words(leaf), order="C") for path, leaf in leaves}
 
 
-def _rebuild(like: PyTree, tensors: dict[str, np.ndarray], seeds: int, path: Path) -> PyTree:
-    """The tree ``like`` with the file's arrays, each ``[S, ...]``, finite, and none left over."""
-    named = _named(like)
-    if set(named) != set(tensors):
-        odd = sorted(set(named) ^ set(tensors))
-        raise CheckpointError(f"{path} does not fit this network: {', '.join(odd[:4])} only on one side")
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is made of random keys."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
+    """The tree ``like`` with the file's arrays: of the same shapes and dtypes, finite, none missing. Takes them out of
+    ``tensors``.
+    """
+    named = named_leaves(like)
+    if missing := [name for name in named if name not in tensors]:
+        raise CheckpointError(f"{where} does not fit this run: {', '.join(missing[:4])} not in it")
+    found = {name: tensors.pop(name) for name in named}
     for name, leaf in named.items():
-        if tensors[name].shape != (seeds, *leaf.shape):
-            raise CheckpointError(
-                f"{path}: {name} is {tensors[name].shape}, the config makes it {(seeds, *leaf.shape)}"
-            )
-        if tensors[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype):
-            raise CheckpointError(f"{path}: {name} holds {tensors[name].dtype}, the network makes it {leaf.dtype}")
-        if not np.isfinite(tensors[name]).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
-    return jax.tree.unflatten(jax.tree.structure(like), [tensors[name] for name in named])
+        if found[name].shape != leaf.shape:
+            raise CheckpointError(f"{where}: {name} is {found[name].shape}, the config makes it {leaf.shape}")
+        if found[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and found[name].dtype != leaf.dtype:
+            raise CheckpointError(f"{where}: {name} holds {found[name].dtype}, the run makes it {leaf.dtype}")
+        if found[name].dtype.kind == "f" and not name.startswith(".rollout") and not np.isfinite(found[name]).all():
+            raise CheckpointError(f"{where}: {name} holds values that are not finite")
+    leaves, structure = jax.tree.flatten(like)
+    each = zip(leaves, found.values(), strict=True)
+    return jax.tree.unflatten(structure, [host_key(x) if is_key(leaf) else x for leaf, x in each])
 
 
-def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A space as plain JSON values."""
-    if isinstance(space, spaces.Dict):
-        return {"kind": "Dict", "spaces": {key: describe_space(part) for key, part in space.spaces.items()}}
-    if isinstance(space, spaces.Tuple):
-        return {"kind": "Tuple", "spaces": [describe_space(part) for part in space.spaces]}
-    if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start), "dtype": str(space.dtype)}
-    if isinstance(space, spaces.MultiDiscrete):
-        numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
-        return {"kind": "MultiDiscrete", **numbers, "dtype": str(space.dtype)}
-    if isinstance(space, spaces.MultiBinary):  # MultiBinary(3) and MultiBinary([3]) are not equal
-        return {"kind": "MultiBinary", "shape": space.n if isinstance(space.n, int) else list(space.n)}
-    assert isinstance(space, spaces.Box)
-    bounds = {side: _plain(getattr(space, side)) for side in ("low", "high")}
-    return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
+def nothing_left(tensors: dict[str, np.ndarray], where: Path) -> None:
+    """Refuse arrays that nothing has asked for."""
+    if tensors:
+        raise CheckpointError(f"{where} does not fit this run: it also holds {', '.join(sorted(tensors)[:4])}")
 
 
-def _plain(bound: np.ndarray) -> list[str] | str:
-    """Bounds as text, since JSON has no infinity; one value where all are equal."""
-    exact = bound if np.issubdtype(bound.dtype, np.integer) else np.asarray(bound, np.float64)
-    flat: Sequence[str] = [repr(x) for x in exact.ravel().tolist()]
-    return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
+def read_manifest(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``, its manifest checked; its tensors are checked as they are read."""
+    manifest = read_json(path / MANIFEST, f"{path} is no checkpoint")
+    check_format(path, manifest)
+    for key, kind in _NEEDED.items():
+        if not isinstance(manifest.get(key), kind):
+            raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it is of the wrong kind")
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    if sha256(json_bytes(rest)) != manifest["sha256"]:
+        raise CheckpointError(f"{path / MANIFEST} is damaged: its sha256 is not the one it states")
+    return Checkpoint(path, manifest)
 
 
-def make_space(values: dict[str, Any], most: int = MOST_ELEMENTS) -> spaces.Space[Any]:
-    """The space that ``describe_space`` described, if it has at most ``most`` elements."""
+def check_format(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse what this version does not know."""
+    found = manifest.get("format")
+    if found == FORMAT:
+        return
+    by = f", made by proximax {manifest.get('version')}" if isinstance(manifest.get("version"), str) else ""
+    text = f"{path / MANIFEST} has format {found!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
+    if isinstance(found, int) and found > FORMAT:
+        raise LaterVersion(f"{text}: pip install --upgrade proximax")
+    raise CheckpointError(text)
+
+
+def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
+    """The arrays of one of its files, if size and checksum are those of the manifest."""
+    path, stated = checkpoint.path / name, checkpoint.manifest["files"].get(name)
+    if not isinstance(stated, dict):
+        raise CheckpointError(f"{checkpoint.path / MANIFEST} says nothing of {name}")
     try:
-        elements = _elements(values)
-        if elements > most:
-            raise CheckpointError(f"policy.json describes a space of {elements:.4g} elements; at most {most} are read")
-        return _make_space(values)
-    except _BAD_SPACE as error:
-        raise CheckpointError(f"policy.json describes no space proximax knows: {error}") from error
+        if path.stat().st_size != stated.get("bytes"):
+            raise CheckpointError(
+                f"{path} is damaged: {path.stat().st_size:,} bytes, {stated.get('bytes')} were written"
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != stated.get("sha256"):
+            raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
+        with safe_open(path, framework="numpy") as tensors:
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def _elements(values: dict[str, Any]) -> int:
-    """How many numbers a value of a described space has, and options its choices; makes nothing of that size."""
-    kind = values["kind"]
-    if kind in ("Dict", "Tuple"):
-        return sum(_elements(part) for part in (values["spaces"].values() if kind == "Dict" else values["spaces"]))
-    if kind == "MultiDiscrete":
-        return sum(abs(int(n)) for n in np.array(values["nvec"], object).ravel())
-    shape = values["shape"]
-    return math.prod(abs(int(n)) for n in (shape if isinstance(shape, list) else [shape]))
+def progress_of(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> tuple[dict[str, Any], PyTree | None]:
+    """(progress, state of the environments); takes their arrays out of ``tensors``."""
+    manifest = checkpoint.manifest
+    return from_plain(manifest["progress"], tensors), from_plain(manifest.get("environment"), tensors)
 
 
-def _make_space(values: dict[str, Any]) -> spaces.Space[Any]:
-    kind, integers = values["kind"], values.get("dtype", "int64")  # older files do not say which of Discrete kinds
-    if kind == "Dict":
-        return spaces.Dict({key: _make_space(part) for key, part in values["spaces"].items()})
-    if kind == "Tuple":
-        return spaces.Tuple([_make_space(part) for part in values["spaces"]])
-    if kind == "Discrete":
-        return spaces.Discrete(values["shape"][0], start=values["start"], dtype=integers)
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(np.array(values["nvec"]), start=np.array(values["start"]), dtype=integers)
-    if kind == "MultiBinary":
-        return spaces.MultiBinary(values["shape"])
-    dtype = np.dtype(values["dtype"])
-    number = int if np.issubdtype(dtype, np.integer) else float  # an int64 does not fit a float
-    low, high = (
-        np.broadcast_to(np.array(number(values[side]), dtype), values["shape"])
-        if isinstance(values[side], str)
-        else np.array([number(x) for x in values[side]], dtype).reshape(values["shape"])
-        for side in ("low", "high")
-    )
-    return spaces.Box(low, high, dtype=dtype.type)
+def checkpoint_names(folder: Path) -> list[str]:
+    """The checkpoints in a folder, newest first. Links are none."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    return sorted((path.name for path in found if path.is_dir() and not path.is_symlink()), reverse=True)
+
+
+def find_checkpoint(
+    run_dir: Path, which: str = "last", read: tuple[str, ...] = (POLICY,), set_aside: bool = False
+) -> tuple[Checkpoint, dict[str, np.ndarray]]:
+    """(checkpoint, the arrays of its files ``read``): the newest that is whole, the best by evaluation, or one by name.
+
+    A damaged one is passed over for the one before, loudly, and renamed if ``set_aside``. Raises ``CheckpointError`` if
+    none is whole, or the newest was made by a later version.
+    """
+    folder, faults = run_dir / "checkpoints", dict[Path, CheckpointError]()
+    for checkpoint in candidates(folder, which, faults):
+        try:
+            tensors: dict[str, np.ndarray] = {}
+            for name in read:
+                tensors |= read_tensors(checkpoint, name)
+        except CheckpointError as error:
+            faults[checkpoint.path] = error
+            continue
+        for path, fault in faults.items():
+            print(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead", file=sys.stderr)
+            if set_aside:
+                path.rename(path.with_name(DAMAGED + path.name))
+        return checkpoint, tensors
+    raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
+
+
+def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> list[Checkpoint]:
+    """The checkpoints to try, in order; those without a good manifest go to ``faults``."""
+    names = checkpoint_names(folder)
+    if not names:
+        raise CheckpointError(f"{folder.parent} holds no checkpoint: it is no run, or one cut short before its first")
+    if which not in ("last", "best") and which not in names:
+        raise CheckpointError(f"{folder.parent} has no checkpoint {which!r}; it has {', '.join(names)}, last, best")
+    good: list[Checkpoint] = []
+    for name in names if which in ("last", "best") else [which]:
+        try:
+            good.append(read_manifest(folder / name))
+        except LaterVersion:
+            raise
+        except CheckpointError as error:
+            faults[folder / name] = error
+    if which == "best":
+        good.sort(key=lambda each: (score_of(each), each.manifest["update"]), reverse=True)
+    return good
+
+
+def score_of(checkpoint: Checkpoint) -> float:
+    """The mean return of the evaluation made at it; the lowest number where there was none."""
+    value = checkpoint.manifest.get("evaluation")
+    return float(value) if isinstance(value, (int, float)) else float("-inf")

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,22 @@ from rich.table import Table
 
 from proximax.algorithms import ALGORITHMS
 from proximax.bench import Measured, bench
-from proximax.checkpoint import load_config
 from proximax.commands import Bench, Compare, Eval, Train, Video, parse
 from proximax.compare import compare, table
 from proximax.config import RunConfig
 from proximax.envs import atari_id, env_name
-from proximax.errors import DependencyError, ProximaxError, UsageError
+from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
 from proximax.evaluate import check_import, evaluate
+from proximax.loading import load_config
 from proximax.movies import number
 from proximax.preprocessing import AtariConfig
 from proximax.presets import PRESETS
-from proximax.result import Result, proximax_version
+from proximax.recorder import Resume
+from proximax.result import Result
 from proximax.sinks import sparkline
 from proximax.statistics import Summary
 from proximax.train import run
+from proximax.version import proximax_version
 from proximax.video import video
 
 # What holds a run back, and what helps, by the part that takes longest.
@@ -64,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ProximaxError as error:
         if debug:
             traceback.print_exc()
-        print(f"proximax: error[E{error.code}]: {error}", file=sys.stderr)
+        kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
+        print(f"proximax: {kind}{error}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
         print("proximax: interrupted", file=sys.stderr)
@@ -84,8 +88,19 @@ def run_train(command: Train) -> None:
     """``proximax train``."""
     use_device(command.device)
     config = config_of(command)
+    if command.resume == "auto" and command.out is None:
+        raise UsageError("--resume auto: name the run directory with --out")
+    if command.resume not in (None, "auto"):
+        config = replace(config, preset=load_config(command.resume).preset)
+        if not command.allow_import:
+            check_import(config)
     out = command.out or default_directory(config.env, config.algo)
-    result = run(config, out=out, quiet=command.quiet, profile=command.profile)
+    resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
+    try:
+        result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
+    except Interrupted:
+        print(f"saved in {out}\nnext: proximax train --resume {out}", file=sys.stderr)
+        raise
     print(report(result))
 
 
@@ -222,7 +237,12 @@ def run_eval(command: Eval) -> None:
     """``proximax eval``."""
     sample = sample_of(command)
     result = evaluate(
-        command.run, command.episodes, seed=command.seed, sample=sample, allow_import=command.allow_import
+        command.run,
+        command.episodes,
+        seed=command.seed,
+        sample=sample,
+        checkpoint=command.checkpoint,
+        allow_import=command.allow_import,
     )
     seeds = result.returns.shape[0]
     print(score_line(result.summary, seeds, command.episodes))
@@ -250,6 +270,7 @@ def run_video(command: Video) -> None:
         seed=command.seed,
         sample=sample_of(command),
         agent_seed=command.agent_seed,
+        checkpoint=command.checkpoint,
         seconds=command.seconds,
     )
     cut = [""] * (len(made.returns) - 1) + [", cut there: --seconds films more" if made.cut else ""]

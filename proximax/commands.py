@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from proximax.config import AlgorithmName, Autoreset, NetworkName, PPOConfig
+from proximax.config import OWN, AlgorithmName, Autoreset, NetworkName, PPOConfig, RunConfig
 from proximax.envs import ale_id, atari_id, env_name
+from proximax.errors import UsageError
+from proximax.loading import load_config
 from proximax.preprocessing import AtariConfig
 from proximax.presets import find_preset, preset_settings
 
@@ -35,6 +37,14 @@ class Train:
     """Groups of environments, one stepping while the policy acts for the next; for cores to spare."""
     out: Path | None = None
     """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
+    resume: str | None = None
+    """Go on with this run directory from its last checkpoint; "auto": with --out, or start there if it holds none."""
+    checkpoint_every: str = "60s"
+    """How often to save the whole run: 60s (seconds), 100000 (steps of each seed), or end."""
+    checkpoints_kept: int = 3
+    """The newest so many checkpoints are kept, and the best by evaluation."""
+    eval_every: int | None = None
+    """Evaluate after every so many steps: OUT/evaluations.jsonl, and the best checkpoint is kept."""
     stop_at: float | None = None
     """Stop as soon as the mean evaluation return of every seed reaches this."""
     eval_episodes: int = 100
@@ -53,6 +63,8 @@ class Train:
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     quiet: bool = False
     """Show no progress."""
+    allow_import: bool = False
+    """With --resume: let the run's config.json name a package to import (package:Env-v0)."""
     debug: bool = False
     """Show the traceback of an error."""
     atari: tyro.conf.FlagConversionOff[AtariConfig] = field(default_factory=AtariConfig)
@@ -130,6 +142,8 @@ class Eval:
     """Episodes of each seed."""
     seed: int = 0
     """Of the environments, and of the actions with --sample."""
+    checkpoint: str = "last"
+    """Which: last, best (by the evaluations of --eval-every and --stop-at), or a name in RUN/checkpoints."""
     sample: bool = False
     """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
     likeliest: bool = False
@@ -156,6 +170,8 @@ class Video:
     """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
     likeliest: bool = False
     """Take the policy's likeliest actions."""
+    checkpoint: str = "last"
+    """Which: last, best (by the evaluations of --eval-every and --stop-at), or a name in RUN/checkpoints."""
     agent_seed: int | None = None
     """Which of the run's seeds; by default the one with the best final evaluation."""
     seconds: float = 300.0
@@ -186,6 +202,8 @@ Command: Any = (
 
 def parse(arguments: list[str]) -> Any:
     """The command. ``train`` and ``bench`` are parsed twice: environment and preset decide defaults, also of --help."""
+    if arguments[:1] == ["train"] and (run := resumed_run(arguments)) is not None:
+        return _tyro(Train, arguments[1:], "proximax train", resumed(run))
     names = [a for a in arguments if a not in ("--help", "-h")]
     command = {"train": Train, "bench": Bench}.get(names[0]) if len(names) > 1 else None
     if command is None:
@@ -199,6 +217,24 @@ def parse(arguments: list[str]) -> Any:
         preset = next((b for a, b in pairwise(names) if a == "--preset"), None)
         algo = next((b for a, b in pairwise(names) if a == "--algo"), "clip")
     return _tyro(command, arguments[1:], prog, defaults(command, env, preset, algo))
+
+
+def resumed_run(arguments: list[str]) -> str | None:
+    """The run directory of ``--resume RUN``, if there is one."""
+    given = [a.partition("=")[2] for a in arguments if a.startswith("--resume=")]
+    given += [b for a, b in pairwise(arguments) if a == "--resume"]
+    return given[0] if given and given[0] != "auto" else None
+
+
+def resumed(run: str) -> Train:
+    """The command as the run's config has it: flags change single settings, where they may."""
+    config = load_config(run)
+    if config.algo.startswith(OWN) or config.env.startswith("object:"):
+        what = config.env if config.env.startswith("object:") else config.algo
+        raise UsageError(f"{run} has {what}, which only Python knows: proximax.train(..., out={run!r}, resume=True)")
+    names = {f.name for f in fields(Train)} & {f.name for f in fields(RunConfig)}
+    values = {name: getattr(config, name) for name in names} | {"out": Path(run), "resume": run}
+    return Train(**values | ({} if config.atari else {"atari": AtariConfig()}))
 
 
 def _tyro(what: Any, arguments: list[str], prog: str = "proximax", default: Any = None) -> Any:

@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from proximax.checkpoint import write_json
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, env_name
 from proximax.errors import NumericalError, StorageError, UsageError
 from proximax.evaluate import evaluate
+from proximax.files import write_json
 from proximax.pictures import draw_returns, draw_updates, need_matplotlib
-from proximax.result import finite_or_none, proximax_version
+from proximax.resolve import resolve
+from proximax.result import finite_or_none
 from proximax.statistics import summarise_returns
-from proximax.train import resolve, run
+from proximax.train import run
 from proximax.update import Algorithm
+from proximax.version import proximax_version
 
 POINTS = 100  # of each curve that is kept
 

@@ -1,6 +1,7 @@
 """Configuration: frozen records, one documented field per switch. The command line is made from them."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from proximax.preprocessing import AtariConfig, atari_from_json
 from proximax.ranges import COUNT, Rule, check_names, choice_fault, range_fault
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
+EVERY = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
 OWN = "own:"  # before the name of an algorithm that is not built in
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
@@ -150,6 +152,8 @@ _RUN_RANGES: dict[str, Rule] = {
     "stop_at": Rule(-math.inf, optional=True),
     "turns": COUNT,
     "eval_episodes": COUNT,
+    "eval_every": Rule(1, whole=True, optional=True),
+    "checkpoints_kept": COUNT,
     "video_every": Rule(1, whole=True, optional=True),
 }
 
@@ -180,6 +184,13 @@ class RunConfig:
     turns: int = 1
     """Groups of each seed's environments: while one steps, the policy acts for the next. The same transitions, sooner
     where the environments leave cores idle; divides num_envs."""
+    checkpoint_every: str = "60s"
+    """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000"), or only at the
+    "end"."""
+    checkpoints_kept: int = 3
+    """The newest so many checkpoints are kept, and the best by evaluation."""
+    eval_every: int | None = None
+    """Evaluate after every so many steps of a seed, for evaluations.jsonl and the best checkpoint; None: at the end."""
     stop_at: float | None = None
     """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100
@@ -216,6 +227,8 @@ class RunConfig:
                 found.append(f"{name} = {value!r}: must be text")
         if not (isinstance(self.algo, str) and self.algo.startswith(OWN)):
             found.append(choice_fault("algo", self.algo, AlgorithmName))
+        if not isinstance(self.checkpoint_every, str) or not re.fullmatch(EVERY, self.checkpoint_every):
+            found.append(f"checkpoint_every = {self.checkpoint_every!r}: write 60s (seconds), 100000 (steps), or end")
         found.append(choice_fault("autoreset", self.autoreset, Autoreset))
         found.append(choice_fault("network", self.network, NetworkName))
         if not isinstance(self.eval_sample, bool):
@@ -267,6 +280,13 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """As plain values for ``config.json``."""
         return asdict(self)
+
+
+def seconds_or_steps(every: str) -> tuple[float | None, int | None]:
+    """(seconds, steps) of ``RunConfig.checkpoint_every``: one of them, or none."""
+    if every == "end":
+        return None, None
+    return (float(every[:-1]), None) if every.endswith("s") else (None, int(every))
 
 
 def from_json(values: dict[str, Any]) -> RunConfig:

@@ -1,5 +1,6 @@
 """Faults a user can meet: one message that says what, where and what to do, and an exit code."""
 
+import signal
 from typing import ClassVar
 
 
@@ -22,13 +23,13 @@ class EnvironmentFault(ProximaxError, RuntimeError):
 
 
 class CheckpointError(ProximaxError, RuntimeError):
-    """A saved policy is missing, damaged, or belongs to something else."""
+    """A checkpoint is missing, damaged, or belongs to something else."""
 
     code = 4
 
 
 class StorageError(ProximaxError, RuntimeError):
-    """The run directory cannot be written or already holds a run."""
+    """The run directory cannot be written, is in use, or already holds a run."""
 
     code = 5
 
@@ -43,3 +44,11 @@ class NumericalError(ProximaxError, ArithmeticError):
     """An observation, a reward or the loss is not finite."""
 
     code = 7
+
+
+class Interrupted(ProximaxError, KeyboardInterrupt):
+    """SIGINT or SIGTERM came while training: the run was saved and ended between two updates."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.code = 128 + number  # type: ignore[misc]  # of this one signal

@@ -11,11 +11,11 @@ import numpy as np
 
 from proximax import xla
 from proximax.agent import Agent
-from proximax.checkpoint import load_agents
 from proximax.config import Autoreset, RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key, seed_key
+from proximax.loading import load_agents
 from proximax.networks import Network
 from proximax.policy import Policy, choose
 from proximax.statistics import Summary, summarise_returns
@@ -61,12 +61,14 @@ def evaluate(
     seed: int = 0,
     sample: bool | None = None,
     network: Network | None = None,
+    checkpoint: str = "last",
     allow_import: bool = True,
 ) -> Evaluation:
     """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
 
     Deterministic actions (the distribution's mode) unless ``sample``; None: as the run has it. ``env`` replaces the
-    run's own environment. ``network`` is needed for a policy trained with one of your own. ``allow_import=False``
+    run's own environment. ``checkpoint`` is as in ``load``. ``network`` is
+    needed for a policy trained with one of your own. ``allow_import=False``
     refuses to import a package that only the run's ``config.json`` names.
     """
     if episodes < 1:
@@ -76,7 +78,7 @@ def evaluate(
         agents, autoreset, sample = [run], DEFAULT_AUTORESET, bool(sample)
         seeds: tuple[int, ...] = (0,)
     else:
-        agents, config = load_agents(run, network)
+        agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_sample if sample is None else sample
         autoreset, seeds = config.autoreset, tuple(range(config.seed, config.seed + config.seeds))
         env = env_of(config) if env is None else env

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from proximax.errors import CheckpointError
 from proximax.types import Metrics
 
 # The rows of metrics.jsonl; docs/metrics.md is made from this table.
@@ -68,6 +69,25 @@ class History:
             row["recent_return"] = _number(float(recent[i]))
             rows.append(row | {name: _plain(x[i]) for name, x in lists.items()})
         return rows
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        recent = np.array(self._recent).reshape(-1, 2, len(self.seeds))
+        return {"update": self.update, "steps": self.steps.copy(), "recent": recent, "sums": self._sums.copy()}
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Go on from what ``to_tree`` gave."""
+        shapes = {
+            "steps": self.steps.shape,
+            "sums": self._sums.shape,
+            "recent": (len(tree["recent"]), 2, len(self.seeds)),
+        }
+        for name, shape in shapes.items():
+            if tree[name].shape != shape:
+                raise CheckpointError(f"the checkpoint's history has {name} of shape {tree[name].shape}, not {shape}")
+        self.update, self.steps, self._sums = int(tree["update"]), tree["steps"].astype(np.int64), tree["sums"]
+        self._recent = deque((sums, counts) for sums, counts in tree["recent"])
+        self._counts = tree["recent"][:, 1].sum(axis=0)
 
     def _remember(self, sums: np.ndarray, counts: np.ndarray) -> None:
         if not counts.any():

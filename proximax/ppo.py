@@ -27,6 +27,7 @@ from proximax.maths import init_moments, scale_reward
 from proximax.observations import init_obs_moments, update_obs_moments
 from proximax.policy import Policy, policy_parameters
 from proximax.rollout import act, collect, start, unroll, with_values
+from proximax.seeds import over_seeds, stack_seeds
 from proximax.types import (
     Acted,
     Array,
@@ -56,15 +57,18 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
         key, key_params, key_env = split_on_host(key, 3)
         return fresh_state(algorithm, env, policy, config, key, key_params, start_envs(key_env))
 
-    def step(state: TrainState) -> tuple[TrainState, Metrics]:
+    def roll(state: TrainState) -> tuple[TrainState, Transition, Metrics, Key]:
         key, key_act, key_update = jax.random.split(state.key, 3)
         keys = jax.random.split(key_act, config.ppo.num_steps)
         rollout, transitions, episodes = unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)
-        state = state._replace(key=key, rollout=rollout)
+        return state._replace(key=key, rollout=rollout), transitions, episodes, key_update
+
+    def step(state: TrainState) -> tuple[TrainState, Metrics]:
+        state, transitions, episodes, key_update = roll(state)
         state, metrics = learn(algorithm, policy, config, state, transitions, key_update)
         return state, metrics | episodes
 
-    return Learner(init, step)
+    return Learner(init, step, lambda state: roll(state)[1])
 
 
 def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None) -> Learner:
@@ -100,7 +104,7 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
         # The buffers are lent to the program without a copy: wait before the next rollout overwrites them.
         return jax.block_until_ready(learned)._replace(rollout=rollout), metrics | episodes
 
-    return Learner(init, step)
+    return Learner(init, step, lambda _: buffers[0] if buffers else None)
 
 
 def acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
@@ -214,26 +218,3 @@ def fresh_state(
         key=key,
         update=jnp.zeros((), jnp.int32),
     )
-
-
-def stack_seeds(states: Sequence[TrainState]) -> TrainState:
-    """One state with a leading axis S for ``vmap``."""
-
-    def stack(*leaves: Any) -> Any:
-        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-            return host_key(np.stack([np.asarray(jax.random.key_data(x)) for x in leaves]))
-        return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
-
-    return jax.tree.map(stack, *states)
-
-
-def over_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
-    """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
-    if seeds > 1:
-        return jax.vmap(function, in_axes=axes)
-
-    def alone(*arguments: Any) -> Any:
-        taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
-        return jax.tree.map(lambda x: x[None], function(*taken))
-
-    return alone

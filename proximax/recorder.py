@@ -1,27 +1,40 @@
-"""What a run leaves behind: its directory, rows of metrics, the policies, the result, or the traceback of a fault."""
+"""What a run leaves behind: its directory, rows of metrics, the result, the traceback of a fault."""
 
+import os
+import re
 import shutil
-import traceback
+import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from proximax.checkpoint import save_agents, write_json
+from proximax.checkpoint import checkpoint_names
 from proximax.config import RunConfig
-from proximax.envs import HostEnv, JaxEnv
-from proximax.errors import StorageError
+from proximax.errors import CheckpointError, ProximaxError, StorageError, UsageError
+from proximax.evaluate import Evaluation
+from proximax.files import write_json
 from proximax.metrics import History
+from proximax.result import finite_or_none
 from proximax.sinks import JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
 from proximax.types import Metrics
 
+Resume = bool | Literal["auto"]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a run directory: harmless in paths, pages and tables
+METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+
 
 class RunDirectory:
-    """A new, writable directory; found not to be so before anything else is done."""
+    """A writable directory that no other process uses: new, or of a run to go on with. Found out before all else.
 
-    def __init__(self, path: Path) -> None:
-        if (path / "config.json").exists():
-            raise StorageError(f"{path} already holds a run: choose another --out, or move it away")
+    ``resume``: True: it must hold a checkpoint; "auto": a run without one starts from the beginning; False: it must
+    hold no run.
+    """
+
+    def __init__(self, path: Path, resume: Resume = False) -> None:
+        check_name(path)
         missing = [p for p in (path, *path.parents) if not p.exists()]
-        self.path, self._made = path, missing[-1] if missing else None
+        self.path, self._made, self._lock = path, missing[-1] if missing else None, -1
+        if resume is True and not (path / "config.json").exists():
+            raise CheckpointError(f"{path} holds no run to resume; with --resume auto it would start one")
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / ".probe").touch()
@@ -29,29 +42,98 @@ class RunDirectory:
         except OSError as error:
             self.discard()
             raise StorageError(f"cannot write to {path}: {error.strerror}. Choose another --out") from error
+        try:
+            self._lock = lock(path / ".lock")
+            self.continues = self._find(resume)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _find(self, resume: Resume) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        if not resume and (self.path / "config.json").exists():
+            text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
+            raise StorageError(text)
+        saved = bool(checkpoint_names(self.path / "checkpoints"))
+        if resume is True and not saved:
+            raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
+        return saved and bool(resume)
 
     def discard(self) -> None:
         """Remove what the constructor made."""
+        self.close()
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 
+    def close(self) -> None:
+        """Let other processes use the directory."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that some file system, page or table would take for something else."""
+    name = path.absolute().name
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"--out {str(path)!r}: the run's name {name!r} must be of A-Z, a-z, 0-9, '.', '_' and '-', begin with a "
+            "letter or a digit, and have at most 100 characters"
+        )
+
+
+def lock(path: Path) -> int:
+    """An open file that is locked as long as this process lives; refuses one that another process has locked."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # not on this system
+        return file
+    except OSError as error:
+        holder = os.read(file, 200).decode(errors="replace").strip()
+        os.close(file)
+        raise StorageError(f"{path.parent} is in use by another process ({holder}): choose another --out") from error
+    os.truncate(file, 0)
+    os.pwrite(file, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+    return file
+
 
 class Recorder:
-    """What a run leaves behind: rows for the sinks, and in its directory the config, the policies, the result."""
+    """What a run leaves behind: rows for the sinks, and in its directory the config, the evaluations, the result.
+
+    ``saved``: what a checkpoint has of an earlier part of the run (``to_tree``); rows written after it are dropped.
+    """
 
     def __init__(
-        self, config: RunConfig, directory: RunDirectory | None, env: JaxEnv | HostEnv, quiet: bool, network: str
+        self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: dict[str, Any] | None = None
     ) -> None:
         self.rows: list[dict[str, Any]] = []
         self.history = History(config.seed, config.seeds)
-        self.state: Any = None  # the latest good one
-        self._config, self._directory, self._env, self._network = config, directory, env, network
-        self._sinks: list[Sink] = [] if quiet else [Terminal(config)]
+        self._config, self._directory = config, directory
+        self._sinks: list[Sink] = []
+        self._evaluations: JsonLines | None = None
+        if saved is not None:
+            self.history.restore(saved["history"])
         if directory:
-            write_json(directory.path / "config.json", config.to_json())
-            self._sinks.append(JsonLines(directory.path / "metrics.jsonl"))
+            path, sizes = directory.path, (saved or {}).get("sizes", {})
+            (path / "result.json").unlink(missing_ok=True)
+            write_json(path / "config.json", config.to_json())
+            self._metrics = JsonLines(path / METRICS, sizes.get(METRICS, 0))
+            if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
+                self._evaluations = JsonLines(path / EVALUATIONS, sizes.get(EVALUATIONS, 0))
+            self._sinks.append(self._metrics)
+            self.rows = self._metrics.read()
             if tensorboard_installed():
-                self._sinks.append(TensorBoard(directory.path / "tensorboard", config))
+                self._sinks.append(TensorBoard(path / "tensorboard", config, int(self.history.steps.max())))
+        if not quiet:
+            self._sinks.append(Terminal(config, self.history.update))
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""
+        logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
+        return {"history": self.history.to_tree(), "sizes": {log.path.name: log.size for log in logs}}
 
     def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """Send one update's rows everywhere."""
@@ -61,21 +143,36 @@ class Recorder:
             sink.write(rows)
         return rows
 
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """A row for each seed in ``evaluations.jsonl``."""
+        if self._evaluations is None:
+            return
+        each = zip(evaluation.seeds, self.history.steps.tolist(), evaluation.returns)
+        self._evaluations.write(
+            [
+                {
+                    "update": self.history.update,
+                    "seed": seed,
+                    "steps": steps,
+                    "return_mean": finite_or_none(returns.mean()),
+                    "episodes": len(returns),
+                }
+                for seed, steps, returns in each
+            ]
+        )
+
     def finish(self, result: dict[str, Any]) -> None:
         """Write ``result.json``."""
         if self._directory:
             write_json(self._directory.path / "result.json", result)
 
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Save the policies, also after a fault; then the fault's traceback."""
-        for sink in self._sinks:
-            sink.close()
-        if self._directory:
-            path, state = self._directory.path, self.state
-            spaces = self._env.observation_space, self._env.action_space
-            save_agents(path, state.params, state.obs_moments, *spaces, self._network)
-            if kind is not None:
-                (path / "error.log").write_text(traceback.format_exc())
+    def close(self) -> None:
+        """Close the files and the screen."""
+        faults: list[ProximaxError] = []
+        for sink in [*self._sinks, *([self._evaluations] if self._evaluations else [])]:
+            try:
+                sink.close()
+            except ProximaxError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from proximax.agent import Agent
 from proximax.config import RunConfig
 from proximax.evaluate import Evaluation
 from proximax.statistics import Summary
+from proximax.version import proximax_version
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,3 @@ class Result:
 def finite_or_none(x: float) -> float | None:
     """For JSON, which has no NaN."""
     return float(x) if math.isfinite(x) else None
-
-
-def proximax_version() -> str:
-    """The installed version."""
-    try:
-        return version("proximax")
-    except PackageNotFoundError:
-        return "unknown"

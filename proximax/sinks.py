@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from proximax.config import RunConfig
+from proximax.errors import StorageError
 
 Rows = list[dict[str, Any]]
 # Called with the rows of each update; a true result ends training after it.
@@ -29,29 +30,61 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """``metrics.jsonl``: a JSON object per row, on disk as soon as it is known."""
+    """A JSON object per row, on disk as soon as it is known; ``size`` bytes of an older file are kept.
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", buffering=1)
+    What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
+    """
+
+    def __init__(self, path: Path, size: int = 0) -> None:
+        self.path, self.size = path, size
+        self._file = path.open("ab", buffering=0)
+        found = path.stat().st_size
+        if found < size:
+            raise StorageError(f"{path} has {found:,} bytes, the checkpoint knows of {size:,}: put the whole file back")
+        self._file.truncate(size)
+        self._waiting, self._warned = b"", False
+
+    def read(self) -> Rows:
+        """The rows that are in the file."""
+        try:
+            return [json.loads(line) for line in self.path.read_bytes().splitlines()]
+        except ValueError as error:
+            raise StorageError(f"{self.path} was changed since it was written: {error}") from error
 
     def write(self, rows: Rows) -> None:
         """Append the rows."""
-        self._file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+        self._waiting += b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+        try:
+            rest = self._waiting
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self.size, self._waiting = self.size + len(self._waiting), b""
+        except OSError as error:
+            self._file.truncate(self.size)
+            if not self._warned:
+                text = f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room"
+                print(text, file=sys.stderr, flush=True)
+            self._warned = True
 
     def close(self) -> None:
         """Close the file."""
+        self.write([])
         self._file.close()
+        if self._waiting:
+            raise StorageError(f"{self.path} lacks its last {len(self._waiting):,} bytes: the disk did not take them")
 
 
 class TensorBoard:
     """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond."""
 
-    def __init__(self, directory: Path, config: RunConfig) -> None:
+    def __init__(self, directory: Path, config: RunConfig, steps: int = 0) -> None:
         from tensorboardX import SummaryWriter
 
         seeds = range(config.seed, config.seed + config.seeds)
         self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
-        self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}")) for seed in seeds}
+        # What a run that was cut short has written beyond the checkpoint it goes on from, TensorBoard leaves out.
+        purge = {"purge_step": steps + 1} if steps else {}
+        self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}"), **purge) for seed in seeds}
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""
@@ -80,13 +113,13 @@ def tensorboard_installed() -> bool:
 class Terminal:
     """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, update: int = 0) -> None:
         self._config = config
-        self._began = time.perf_counter()
+        self._began, self._resumed = time.perf_counter(), update * config.batch_size
         self._console = Console(stderr=True)
         self._live = self._console.is_terminal
         self._shown = 0.0
-        self._tenths = 0
+        self._tenths = update * 10 // config.updates
         if config.atari is not None:
             print(f"proximax: frames: {config.atari}", file=sys.stderr)
         if self._live:
@@ -109,7 +142,8 @@ class Terminal:
         steps = max(row["steps"] for row in rows)
         scores = [row["recent_return"] for row in rows if row["recent_return"] is not None]
         score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
-        speed = f"{sum(row['steps'] for row in rows) / max(now - self._began, 1e-9):,.0f}"
+        made = sum(row["steps"] - self._resumed for row in rows)
+        speed = f"{made / max(now - self._began, 1e-9):,.0f}"
         if self._live and now - self._shown > 0.1:
             self._shown = now
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)

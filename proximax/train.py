@@ -1,41 +1,35 @@
-"""The impure shell around the learner: environments, disk, screen, time, when to stop."""
+"""The impure shell around the learner: environments, disk, screen, signals, time, when to stop."""
 
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from proximax import xla
-from proximax.advance import Advance, Pace, start_learner
-from proximax.agent import Agent, split_agents
-from proximax.config import OWN, AlgorithmName, NetworkName, PPOConfig, RunConfig
-from proximax.envs import EnvLike, Game, HostEnv, JaxEnv, ale_id, atari_id, env_name, env_of, env_seeds
+from proximax.advance import start_learner
+from proximax.config import AlgorithmName, NetworkName, RunConfig
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds
 from proximax.envs.host import EnvPoolEnv
 from proximax.envs.make import make_env, remakable
 from proximax.envs.tryout import ignores_seed
-from proximax.errors import EnvironmentFault, NumericalError, UsageError
-from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
+from proximax.errors import UsageError
+from proximax.interrupts import Interrupts
 from proximax.networks import Network
-from proximax.policy import Policy, make_policy
-from proximax.preprocessing import AtariConfig
-from proximax.presets import find_preset, preset_settings
-from proximax.ranges import check_names
-from proximax.recorder import Recorder, RunDirectory
+from proximax.policy import make_policy
+from proximax.recorder import Recorder, Resume, RunDirectory
+from proximax.resolve import resolve
 from proximax.result import Result
+from proximax.resume import check_same, find_state, restore
+from proximax.saver import Saver
+from proximax.scoring import Scorer, final_evaluation
+from proximax.session import Prepared, Session
 from proximax.sinks import Callback
+from proximax.space_json import describe_space
 from proximax.tracing import CompileClock, Tracer
-from proximax.types import TrainState
 from proximax.update import Algorithm
 from proximax.video import Reel
-
-STOP_CHECKS = 40  # evaluations over a run with ``stop_at``
 
 
 def train(
@@ -51,6 +45,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     profile: bool = False,
+    resume: Resume = False,
     **overrides: Any,
 ) -> Result:
     """Train a policy on ``env`` and evaluate it.
@@ -59,7 +54,8 @@ def train(
     ``VectorEnv`` (of ``seeds`` x ``num_envs`` environments), a callable that makes one environment, or a ``JaxEnv``.
     ``algo``: a name of ``proximax.ALGORITHMS``, or an ``Algorithm`` of your own.
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
-    ``out``: directory for config.json, metrics.jsonl, result.json and the policies; None writes nothing.
+    ``out``: directory for config.json, metrics.jsonl, result.json and checkpoints; None writes nothing.
+    ``resume``: go on with the run in ``out`` from its last checkpoint; "auto": or start it, where there is none.
     ``callbacks``: each is called with the rows of every update (``proximax.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: one of your own, or the name of a built-in one (``RunConfig.network``).
@@ -73,46 +69,17 @@ def train(
         asked["network"] = network
     config, own = resolve(env, preset, asked)
     made = network if isinstance(network, Network) else None
-    return run(config, env, own=own, out=out, network=made, callbacks=callbacks, quiet=quiet, profile=profile)
-
-
-def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
-    """The complete configuration: defaults, then what preset and algorithm set, then the overrides.
-
-    And the algorithm, where ``overrides["algo"]`` is one of the user's own.
-    """
-    check_names(overrides, RunConfig, PPOConfig, AtariConfig)
-    name, algo = env_name(env), overrides.get("algo", "clip")
-    if not isinstance(algo, (str, Algorithm)):
-        raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
-    own = algo if isinstance(algo, Algorithm) else None
-    if own is not None:
-        overrides = overrides | {"algo": OWN + own.name}
-    settings, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
-    ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
-    ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
-    shown = {k: v for k, v in overrides.items() if k in atari_names}
-    run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
-    run_fields |= {"atari": atari_settings(env, name, run_fields.get("atari"), shown)}
-    if isinstance(num_envs := getattr(env, "num_envs", None), int):
-        total, seeds = num_envs, max(run_fields.get("seeds", 1), 1)  # fewer than one is for ``check`` to refuse
-        if total % seeds:
-            raise UsageError(
-                f"the vector environment has {total} environments, which {seeds} seeds cannot share equally"
-            )
-        run_fields["num_envs"] = total // seeds
-    return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), own
-
-
-def atari_settings(env: EnvLike, name: str, known: AtariConfig | None, overrides: dict[str, Any]) -> AtariConfig | None:
-    """How the game is shown, of what ``env``, the preset and the overrides say; None where it is not an Atari game."""
-    if isinstance(env, Game):
-        known = env.config
-    elif not (isinstance(env, str) and atari_id(name)):
-        if overrides:
-            raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {name} is not one")
-        return None
-    return replace(known or AtariConfig(), **overrides)
+    return run(
+        config,
+        env,
+        own=own,
+        out=out,
+        network=made,
+        callbacks=callbacks,
+        quiet=quiet,
+        profile=profile,
+        resume=resume,
+    )
 
 
 def run(
@@ -125,173 +92,87 @@ def run(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     profile: bool = False,
+    resume: Resume = False,
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
     ``env`` stands in for a ``config.env`` that was an object, ``own`` for a ``config.algo`` that is not built in.
-    The rest is as in ``train``.
+    The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
     config.check()
-    xla.prepare(config.seeds)
-    env = env_of(config, env)
-    check_needs(config, env, out, profile)
-    began = time.perf_counter()
-    directory = RunDirectory(Path(out)) if out is not None else None
+    began, env = time.perf_counter(), env_of(config, env)
+    check_needs(config, env, out, profile, resume)
     with ExitStack() as stack:
+        directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
         clock = stack.enter_context(CompileClock())
         try:
-            made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
-            if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
-                stack.callback(made.close)
-            policy, advance, state, notes = prepare(made, config, network, own)
-            reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
+            prepared = prepare(stack, config, env, directory, network, own)
         except BaseException:
-            if directory:
+            if directory and not directory.continues:
                 directory.discard()
             raise
-        recorder = stack.enter_context(Recorder(config, directory, made, quiet, "own" if network else "built-in"))
-        recorder.state = state
-        stopper = stack.enter_context(closing(Stopper(config, env, policy)))
-        tracer = stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None)))
-        stopped_by = loop(config, advance, recorder, stopper, tracer, reel, callbacks, began)
-        trained_s = time.perf_counter() - began
-        reel.at_end(recorder.state, recorder.history.update)
-        evaluation = stopper.evaluation or final_evaluation(config, env, made, policy, recorder.state)
-        result = Result(
+        session = Session(
             config=config,
-            agents=agents_of(recorder.state, policy, made),
-            evaluation=evaluation,
-            history=recorder.rows,
-            steps=int(recorder.history.steps.max()),
-            wall_s=time.perf_counter() - began,
-            compile_s=clock.seconds,
-            steps_per_s=float(recorder.history.steps.sum()) / trained_s,
-            stopped_by=stopped_by,
-            notes=notes,
-            directory=directory.path if directory else None,
+            prepared=prepared,
+            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),
+            saver=Saver(config, directory.path / "checkpoints" if directory else None, prepared.header),
+            scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
+            interrupts=stack.enter_context(Interrupts()),
+            tracer=stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None))),
+            clock=clock,
+            callbacks=callbacks,
+            began=began,
         )
-        recorder.finish(result.to_json())
-    return result
+        with session:
+            stopped_by = session.loop()
+            made, policy = prepared.env, prepared.policy
+            evaluation = session.scorer.final or final_evaluation(config, env, made, policy, session.state)
+            return session.end(evaluation, stopped_by)
 
 
-def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool) -> None:
+def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
     """Refuse what needs a run directory where there is none, or a second environment where none can be made."""
-    for name, asked in (("profile", profile), ("video_every", config.video_every is not None)):
+    for name, asked in (("profile", profile), ("video_every", config.video_every is not None), ("resume", resume)):
         if asked and out is None:
-            raise UsageError(f"{name}: its files go into the run directory; name one with out")
-    if config.stop_at is not None and not remakable(env):
-        raise UsageError("stop_at evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
+            raise UsageError(f"{name}: its files are in the run directory; name one with out")
+    for name in ("stop_at", "eval_every"):
+        if getattr(config, name) is not None and not remakable(env):
+            raise UsageError(f"{name} evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
 
 
 def prepare(
-    env: JaxEnv | HostEnv, config: RunConfig, network: Network | None, own: Algorithm | None
-) -> tuple[Policy, Advance, TrainState, list[str]]:
-    """Everything that can refuse before anything is left behind: (policy, learner, its first state, notes)."""
-    if not isinstance(env, JaxEnv) and env.num_envs != config.num_envs * config.seeds:
+    stack: ExitStack,
+    config: RunConfig,
+    env: EnvLike,
+    directory: RunDirectory | None,
+    network: Network | None,
+    own: Algorithm | None,
+) -> Prepared:
+    """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
+    xla.prepare(config.seeds)
+    found = find_state(directory.path, config) if directory and directory.continues else None
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
+    if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
+        stack.callback(made.close)
+    if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:
         raise UsageError(
-            f"the environment has {env.num_envs} copies; num_envs x seeds = {config.num_envs} x {config.seeds}"
+            f"the environment has {made.num_envs} copies; num_envs x seeds = {config.num_envs} x {config.seeds}"
         )
-    policy = make_policy(env.observation_space, env.action_space, config.ppo, network or config.network)
-    notes = environment_notes(env, config)
+    header = {"network": "own" if network else "built-in", "config": config.to_json()}
+    header |= {name: describe_space(getattr(made, name)) for name in ("observation_space", "action_space")}
+    if found:
+        check_same(found, header)
+    policy = make_policy(made.observation_space, made.action_space, config.ppo, network or config.network)
+    notes = environment_notes(made, config)
+    started = start_learner(made, policy, config, own)
+    progress: dict[str, Any] = {}
+    if found:
+        state, how = restore(found, made, policy, config, started.state)
+        started, notes, progress = started._replace(state=state), [*notes, how], found.progress
+    reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
     for note in notes:
         print(f"proximax: note: {note}", file=sys.stderr)
-    return policy, *start_learner(env, policy, config, own), notes
-
-
-def loop(
-    config: RunConfig,
-    advance: Advance,
-    recorder: Recorder,
-    stopper: "Stopper",
-    tracer: Tracer,
-    reel: Reel,
-    callbacks: Sequence[Callback],
-    began: float,
-) -> str:
-    """All updates, or as many as it takes. Returns what stopped it."""
-    pace, done_s = Pace(), time.perf_counter() - began
-    while (update := recorder.history.update) < config.updates:
-        # A callback may stop training after any update; an evaluation is of a certain one.
-        updates = 1 if callbacks else pace.next(stopper.next_evaluation(update) - update)
-        recorder.state, metrics = advance(recorder.state, updates)
-        tracer.after_call()
-        before_s, done_s = done_s, time.perf_counter() - began
-        made = metrics["finite"].shape[0]
-        for i in range(made):
-            time_s = before_s + (i + 1) / made * (done_s - before_s)
-            rows = recorder.write({name: x[i] for name, x in metrics.items()}, time_s)
-            check_rows(rows, config.num_envs)
-        reel.after_update(recorder.state, recorder.history.update)
-        if stopper.reached(recorder.state, recorder.history.update):
-            return "stop_at"
-        if sum(bool(callback(rows)) for callback in callbacks):  # every one is called
-            return "callback"
-    return "steps"
-
-
-class Stopper:
-    """Early stopping on ``stop_at``, by evaluation: a deterministic policy is often far ahead of the training returns.
-
-    Forty times in a run a few episodes are played; if they reach the goal, a full evaluation on fresh starts decides.
-    """
-
-    def __init__(self, config: RunConfig, env: EnvLike, policy: Policy) -> None:
-        self.evaluation: Evaluation | None = None  # the full one that reached the goal
-        self._config = config
-        self._every = max(1, config.updates // STOP_CHECKS)
-        self._make = partial(
-            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset
-        )
-        self._evaluator: Evaluator | None = None
-
-    def next_evaluation(self, update: int) -> int:
-        """The first update after ``update`` at which to evaluate; without a goal the last of the run."""
-        last = self._config.updates
-        return last if self._config.stop_at is None else min(update - update % self._every + self._every, last)
-
-    def reached(self, state: TrainState, update: int) -> bool:
-        """Whether the mean evaluation return of every seed has reached ``stop_at``."""
-        goal = self._config.stop_at
-        if goal is None or (update % self._every and update < self._config.updates):
-            return False
-        self._evaluator = self._evaluator or self._make()
-        if evaluate_seeds(self._evaluator, state, self._config, update, self._evaluator.copies).worst >= goal:
-            evaluation = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)
-            self.evaluation = evaluation if evaluation.worst >= goal else None
-        return self.evaluation is not None
-
-    def close(self) -> None:
-        """Close the evaluation's environments."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-
-
-def final_evaluation(
-    config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
-) -> Evaluation:
-    """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
-    if not remakable(env):
-        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset)
-    try:
-        return evaluate_seeds(evaluator, state, config)
-    finally:
-        evaluator.close()
-
-
-def agents_of(state: TrainState, policy: Policy, env: JaxEnv | HostEnv) -> list[Agent]:
-    """The policies of all seeds."""
-    return split_agents(policy, state.params, state.obs_moments, env.observation_space, env.action_space)
-
-
-def evaluate_seeds(
-    evaluator: Evaluator, state: TrainState, config: RunConfig, salt: int = 0, episodes: int | None = None
-) -> Evaluation:
-    """Every seed's policy; another ``salt``, other starts."""
-    arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
-    policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
-    seeds = tuple(range(config.seed, config.seed + config.seeds))
-    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)
+    return Prepared(made, policy, started, notes, header, progress, reel, directory.path if directory else None)
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
@@ -301,20 +182,3 @@ def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
     if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
         return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
     return env.notes
-
-
-def check_rows(rows: list[dict[str, Any]], num_envs: int) -> None:
-    """Raise for an update that was not finite (no step was taken from there on), or that met a mask of nothing."""
-    for row in rows:
-        place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
-        if (stuck := int(row.get("stuck_row", -1))) >= 0:
-            step, env = divmod(stuck, num_envs)
-            raise EnvironmentFault(
-                f"the action mask of environment {env} allowed nothing at step {step} of the rollout of {place}. "
-                "Allow one action at least, or end the episode there"
-            )
-        if row["finite"] != 1:
-            raise NumericalError(
-                f"loss, gradient or normaliser not finite: {place}. "
-                "Lower the learning rate, or look for huge rewards or observations"
-            )

@@ -122,7 +122,10 @@ ActOnce = Callable[[PyTree, Any, Any, tuple[int, int]], Acted]
 
 
 class Learner(NamedTuple):
-    """An algorithm: a pair of functions. ``init`` takes one key, or for host environments those of all S seeds."""
+    """An algorithm: pure functions. ``init`` takes one key, or for host environments those of all S seeds."""
 
     init: Callable[[Any], TrainState]
     step: Callable[[TrainState], tuple[TrainState, Metrics]]
+    rollout: Callable[
+        [TrainState], Any
+    ]  # what ``step`` learns from at a state; of host environments, the last there was

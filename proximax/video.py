@@ -13,11 +13,11 @@ import numpy as np
 
 from proximax import xla
 from proximax.agent import Agent
-from proximax.checkpoint import load_agent
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, env_name, env_of, env_seeds, pictured
 from proximax.errors import ProximaxError, UsageError
 from proximax.evaluate import EVALUATION_SEED, check_masks, sampling_keys
+from proximax.loading import load_agent
 from proximax.movies import Canvas, need_encoder, write_film
 from proximax.policy import Policy, choose
 from proximax.types import Params, PyTree, TrainState
@@ -46,12 +46,14 @@ def video(
     seed: int = 0,
     sample: bool | None = None,
     agent_seed: int | None = None,
+    checkpoint: str = "last",
     seconds: float = MOST_SECONDS,
 ) -> Video:
     """Film a run's policy, or an ``Agent`` on ``env``, as ``evaluate`` with the same ``seed`` lets it play.
 
     ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``. ``agent_seed``: which of the run's
-    policies; by default the one with the best final evaluation. ``seconds`` of play are filmed at most. ``env`` and
+    policies; by default the one with the best final evaluation. ``checkpoint`` is as in ``load``.
+    ``seconds`` of play are filmed at most. ``env`` and
     ``sample`` are as in ``evaluate``. A policy with a network of your own is to be loaded first. Atari games are shown
     at 60 frames a second, with those that the policy skips; a GIF has one for each step. Needs the ``video`` extra.
     """
@@ -62,7 +64,7 @@ def video(
             raise UsageError("the video of an Agent needs env and out")
         agent, sample = run, bool(sample)
     else:
-        agent, config, agent_seed = load_agent(run, agent_seed)
+        agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
         env = env_of(config) if env is None else env
         sample = config.eval_sample if sample is None else sample
         out = Path(run) / "videos" / f"policy-{agent_seed}-episode-{seed}.mp4" if out is None else out

@@ -13,7 +13,8 @@ from proximax.envs.groups import Groups
 from proximax.envs.host import GymnasiumEnv
 from proximax.keys import seed_key, split_on_host
 from proximax.policy import make_policy
-from proximax.ppo import make_learner, stack_seeds
+from proximax.ppo import make_learner
+from proximax.seeds import stack_seeds
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 

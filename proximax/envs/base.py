@@ -54,6 +54,14 @@ class HostEnv(Protocol):
         self.send(action)
         return self.receive()
 
+    def get_state(self) -> PyTree | None:
+        """Everything that decides the environments' future."""
+        return None
+
+    def set_state(self, state: PyTree) -> None:
+        """Go on from there."""
+        raise NotImplementedError(type(self).__name__)
+
     def close(self) -> None:
         """Free what the environments hold."""
         ...
@@ -64,7 +72,7 @@ def auto_reset(last: Array, fresh: PyTree, reached: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jax.numpy.where(last, a, b), fresh, reached)
 
 
-def env_seeds(seed: int, num_envs: int) -> list[int]:
+def env_seeds(seed: int | Sequence[int], num_envs: int) -> list[int]:
     """Independent seeds for the environments of one run; seed + i would overlap between runs (SB3#2268)."""
     children = np.random.SeedSequence(seed).spawn(num_envs)
     return [int(child.generate_state(1)[0] >> 1) for child in children]  # 31 bits: EnvPool takes a C int

@@ -9,7 +9,8 @@ from proximax.config import PPOConfig, RunConfig
 from proximax.envs import probe
 from proximax.keys import seed_key
 from proximax.policy import make_policy
-from proximax.ppo import make_learner, stack_seeds
+from proximax.ppo import make_learner
+from proximax.seeds import stack_seeds
 
 GAMMA = 0.9
 PPO = PPOConfig(

@@ -1,0 +1,84 @@
+"""Files that are whole or not there, and JSON that is exactly JSON."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from proximax.errors import CheckpointError
+
+MOST_BYTES = 2**26  # of a JSON file that is read
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The whole file or the one that was there before, also if the machine stops in between."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write_through(temporary, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in this folder."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def json_bytes(values: dict[str, Any]) -> bytes:
+    """Strict JSON (no NaN), for people to read."""
+    return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Strict JSON, atomically."""
+    write_atomically(path, json_bytes(values))
+
+
+def read_json(path: Path, missing: str) -> dict[str, Any]:
+    """The object in a JSON file, which nobody has to trust; ``missing``: what it means that the file is not there."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read")
+        values = json.loads(path.read_bytes(), object_pairs_hook=_once, parse_constant=_no_constant)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {missing}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return values
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; readers differ in which of two equal keys they take."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return values
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def sha256(data: bytes) -> str:
+    """The checksum that tells a damaged file. It does not tell who made it."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM while training: the first asks to stop, a second one ends everything at once."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from proximax.envs.workers import kill_all
+from proximax.errors import Interrupted
+
+# Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is given up.
+PATIENCE_SECONDS = 15.0
+
+
+class Interrupts:
+    """While it is entered, a first SIGINT or SIGTERM is noted, and ``check`` raises it between two updates.
+
+    Python runs signal handlers only between two instructions of the main thread, which may be seconds deep in a
+    compiled program: so a thread of its own reads the signals. Outside the main thread none can be caught.
+    """
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+        self._taken = False  # by ``check``
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._ours, self._theirs = socket.socketpair()
+        self._theirs.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, _leave_it)
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._before:
+            return
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._theirs.close()  # ends the thread
+
+    def _watch(self) -> None:
+        """Read a byte for each signal, until the other end is closed."""
+        while byte := self._ours.recv(1):
+            if byte[0] not in self._before:
+                continue
+            if self.caught is not None:
+                end(byte[0])
+            self.caught = byte[0]
+            name = signal.Signals(byte[0]).name
+            print(f"\nproximax: {name}: stopping after this update; once more: at once", file=sys.stderr, flush=True)
+            if byte[0] == signal.SIGTERM:
+                threading.Thread(target=self._wait, daemon=True).start()
+        self._ours.close()
+
+    def _wait(self) -> None:
+        """End the process if the update does not come to its end."""
+        time.sleep(PATIENCE_SECONDS)
+        if not self._taken:
+            print("proximax: the update takes too long: the last checkpoint stands", file=sys.stderr, flush=True)
+            end(signal.SIGTERM)
+
+    def check(self) -> None:
+        """Raise ``Interrupted`` if there was a signal."""
+        if self.caught is not None:
+            self._taken = True
+            raise Interrupted(self.caught)
+
+
+def _leave_it(*_: object) -> None:
+    """The handler: what is to be done, the thread does."""
+
+
+def end(number: int) -> None:
+    """End this process and its environments' now."""
+    kill_all()
+    os._exit(128 + number)

@@ -1,0 +1,86 @@
+"""The trained policies of a run directory."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from proximax.agent import Agent, split_agents
+from proximax.checkpoint import POLICY, find_checkpoint, nothing_left, rebuild
+from proximax.config import RunConfig, from_json
+from proximax.errors import CheckpointError
+from proximax.files import read_json
+from proximax.networks import Network
+from proximax.observations import init_obs_moments
+from proximax.policy import make_policy
+from proximax.space_json import MOST_ELEMENTS, make_space
+from proximax.types import Params, PyTree
+
+
+class Policies(NamedTuple):
+    """The part of a ``TrainState`` that acts."""
+
+    params: Params  # [S, ...]
+    obs_moments: PyTree
+
+
+def load(
+    run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: Network | None = None
+) -> Agent:
+    """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
+
+    ``checkpoint``: "last", "best" by the evaluations made while training, or a name (``step-000000102400``).
+    ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
+    not what training saved.
+    """
+    return load_agent(run_dir, seed, network, checkpoint)[0]
+
+
+def load_agent(
+    run_dir: str | Path, seed: int | None = None, network: Network | None = None, checkpoint: str = "last"
+) -> tuple[Agent, RunConfig, int]:
+    """As ``load``; with the run's config and the seed whose policy it is."""
+    agents, config = load_agents(run_dir, network, checkpoint)
+    if seed is None:
+        seed = config.seed + _best(Path(run_dir) / "result.json")
+    if not config.seed <= seed < config.seed + config.seeds:
+        raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
+    return agents[seed - config.seed], config, seed
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+    """The settings of a run."""
+    config = from_json(read_json(Path(run_dir) / "config.json", f"{run_dir} is no run directory"))
+    config.check()
+    return config
+
+
+def _best(result: Path) -> int:
+    """Which seed has the best final evaluation; the first one for a run that was cut short."""
+    returns = read_json(result, "").get("returns", []) if result.exists() else []
+    try:
+        return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{result} cannot be read: returns = {returns!r}") from error
+
+
+def load_agents(
+    run_dir: str | Path, network: Network | None = None, checkpoint: str = "last"
+) -> tuple[list[Agent], RunConfig]:
+    """The policies of all seeds of a run, and its config."""
+    directory = Path(run_dir)
+    config = load_config(directory)
+    found, tensors = find_checkpoint(directory, checkpoint)
+    manifest, where = found.manifest, found.path / POLICY
+    if manifest["network"] != "built-in" and network is None:
+        raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
+    # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
+    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
+    observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
+    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
+    one = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
+    like = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (config.seeds, *np.shape(x))), one)
+    params, moments = rebuild(like, tensors, where)
+    nothing_left(tensors, where)
+    return split_agents(policy, params, moments, observation_space, action_space), config

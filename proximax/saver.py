@@ -1,0 +1,147 @@
+"""When a run is saved, beside the training: a thread writes, a few checkpoints are kept."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from proximax.checkpoint import (
+    TEMPORARY,
+    Checkpoint,
+    Snapshot,
+    checkpoint_names,
+    is_key,
+    read_manifest,
+    save_checkpoint,
+    score_of,
+    tidy,
+)
+from proximax.config import RunConfig, seconds_or_steps
+from proximax.errors import CheckpointError, StorageError
+from proximax.types import PyTree
+
+RETRY_SECONDS = 30.0  # after a save that failed
+
+
+class Saver:
+    """Saves snapshots of a run; without a directory it does nothing.
+
+    ``header``: what every manifest says of the run.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path | None, header: dict[str, Any]) -> None:
+        self._config, self._folder, self._header = config, folder, header
+        self._seconds, self._steps = seconds_or_steps(config.checkpoint_every)
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None  # of the last save
+        self._next_s = time.monotonic() + (self._seconds or 0.0)
+        self._saved = 0  # the update of the last snapshot taken
+        self._best = float("-inf")
+        if folder is not None:
+            folder.mkdir(exist_ok=True)
+            tidy(folder)
+            self._best = max((score_of(found) for found in kept(folder)), default=self._best)
+
+    def next_update(self, update: int) -> int:
+        """The first update after ``update`` that must be saved: an update of its own call."""
+        last = self._config.updates
+        if self._steps is None:
+            return last
+        every = max(1, round(self._steps / self._config.batch_size))
+        return min(update - update % every + every, last)
+
+    def due(self, update: int, evaluation: float | None) -> bool:
+        """Whether the run is to be saved now, after ``update``, with this evaluation."""
+        if self._folder is None or update <= self._saved:
+            return False
+        if evaluation is not None and evaluation > self._best:
+            return True
+        if self._error is not None and time.monotonic() >= self._next_s:
+            return True
+        if self._steps is not None:
+            return update >= self.next_update(self._saved)
+        return self._seconds is not None and time.monotonic() >= self._next_s
+
+    def save(self, snapshot: Snapshot, wait: bool = False) -> None:
+        """Begin to save. While a save is under way another one is left out, unless ``wait``."""
+        if self._folder is None or (not wait and self._busy()):
+            return
+        self._join()
+        self._saved = snapshot.update
+        self._thread = threading.Thread(target=self._write, args=(snapshot,))
+        self._thread.start()
+        if wait:
+            self._join()
+
+    def close(self) -> None:
+        """Wait; raise ``StorageError`` if the last save failed."""
+        self._join()
+        if self._error is not None:
+            raise StorageError(f"the last checkpoint could not be saved in {self._folder}: {self._error}") from None
+
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write(self, snapshot: Snapshot) -> None:
+        assert self._folder is not None
+        try:
+            for log in self._folder.parent.glob("*.jsonl"):  # first: the checkpoint knows their length
+                sync_file(log)
+            save_checkpoint(self._folder, self._header, snapshot)
+            self._error = None
+            self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
+            self._next_s = time.monotonic() + (self._seconds or 0.0)
+            thin_out(self._folder, self._config.checkpoints_kept)
+        except Exception as error:  # of the disk, or of a state that cannot be saved
+            self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
+            what = f"could not save at {snapshot.steps:,} steps: {error}"
+            print(f"proximax: warning: {what}. Training goes on, and will try again", file=sys.stderr, flush=True)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the disk has what was written to a file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def kept(folder: Path) -> list[Checkpoint]:
+    """The checkpoints in ``folder`` with a good manifest, newest first."""
+    found: list[Checkpoint] = []
+    for name in checkpoint_names(folder):
+        try:
+            found.append(read_manifest(folder / name))
+        except CheckpointError:
+            continue
+    return found
+
+
+def thin_out(folder: Path, newest: int) -> None:
+    """Remove all but the ``newest`` and the best by evaluation."""
+    found = kept(folder)
+    best = max(found, key=lambda each: (score_of(each), each.manifest["update"]), default=None)
+    for each in found[newest:]:
+        if each is not best:
+            away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one
+            each.path.rename(away)
+            shutil.rmtree(away)
+
+
+def frozen(tree: PyTree) -> PyTree:
+    """``tree`` on the host, in arrays that nobody writes to."""
+
+    def leaf(x: Any) -> Any:
+        if is_key(x):
+            return x
+        return np.asarray(x) if isinstance(x, jax.Array) else np.array(x)
+
+    return jax.tree.map(leaf, tree)

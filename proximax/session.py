@@ -1,0 +1,210 @@
+"""A run under way: its updates one call after the other, and what is saved of it, whatever ends it."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from proximax import faults
+from proximax.advance import Pace, Started
+from proximax.agent import split_agents
+from proximax.checkpoint import Snapshot
+from proximax.config import RunConfig
+from proximax.envs import HostEnv, JaxEnv
+from proximax.errors import DependencyError, Interrupted, NumericalError
+from proximax.evaluate import Evaluation
+from proximax.interrupts import Interrupts
+from proximax.policy import Policy
+from proximax.ppo import good
+from proximax.recorder import Recorder
+from proximax.result import Result
+from proximax.saver import Saver, frozen
+from proximax.scoring import Scorer
+from proximax.sinks import Callback
+from proximax.tracing import CompileClock, Tracer
+from proximax.types import Metrics, TrainState
+from proximax.video import Reel
+
+
+class Prepared(NamedTuple):
+    """What a run is made of, before anything is left behind."""
+
+    env: JaxEnv | HostEnv
+    policy: Policy
+    started: Started
+    notes: list[str]  # what the user should know
+    header: dict[str, Any]  # of every checkpoint
+    progress: dict[str, Any]  # of the checkpoint it goes on from; empty for a new run
+    reel: Reel
+    directory: Path | None
+
+
+@dataclass
+class Session:
+    """What a run works with, and where it stands. ``with`` saves it at the end, also after a fault."""
+
+    config: RunConfig
+    prepared: Prepared
+    recorder: Recorder
+    saver: Saver
+    scorer: Scorer
+    interrupts: Interrupts
+    tracer: Tracer
+    clock: CompileClock
+    callbacks: Sequence[Callback]
+    began: float  # when, by ``time.perf_counter``
+
+    def __post_init__(self) -> None:
+        self.state = self.prepared.started.state
+        self.ahead = False  # host environments are past ``state``
+        self.trained_s = 0.0  # when the last update had been made
+        self.suspect: Any = None  # the rollout of an update that went wrong
+        progress = self.prepared.progress
+        self.began -= progress.get("time_s", 0.0)
+        self.clock.seconds += progress.get("compile_s", 0.0)
+        self.scorer.update = progress.get("evaluated", 0)
+
+    @property
+    def update(self) -> int:
+        """Updates made so far."""
+        return self.recorder.history.update
+
+    def loop(self) -> str:
+        """All updates, or as many as it takes. Returns what stopped it."""
+        pace = Pace()
+        while True:
+            reached = self.evaluate()
+            self.save_if_due()
+            self.trained_s = self.seconds()
+            if reached:
+                return "stop_at"
+            self.interrupts.check()
+            if self.update >= self.config.updates:
+                return "steps"
+            # A callback may stop training after any update; an evaluation and some saves are of a certain one.
+            ends = self.scorer.next_update(self.update), self.saver.next_update(self.update)
+            rows = self.advance(1 if self.callbacks else pace.next(min(ends) - self.update))
+            self.prepared.reel.after_update(self.state, self.update)
+            if sum(bool(callback(rows)) for callback in self.callbacks):  # every one is called
+                self.trained_s = self.seconds()
+                return "callback"
+
+    def evaluate(self) -> bool:
+        """Evaluate if it is time for it; whether the goal is reached."""
+        before = self.scorer.update
+        reached = self.scorer.score(self.state, self.update)
+        if self.scorer.latest is not None and self.scorer.update > before:
+            self.recorder.write_evaluation(self.scorer.latest)
+        return reached
+
+    def advance(self, updates: int) -> list[dict[str, Any]]:
+        """So many updates in one call; the rows of the last one."""
+        before, began_s, rows = self.state, self.seconds(), list[dict[str, Any]]()
+        self.ahead = not isinstance(self.prepared.env, JaxEnv)
+        self.state, metrics = self.call(before, updates)
+        self.tracer.after_call()
+        ended_s, made = self.seconds(), metrics["finite"].shape[0]
+        for i in range(made):
+            each = {name: x[i] for name, x in metrics.items()}
+            time_s = began_s + (i + 1) / made * (ended_s - began_s)
+            if not np.all(good(each)):
+                # The state before the update that went wrong: to save, and to see again what it saw.
+                self.state = self.call(before, i)[0] if i else before
+                self.fail(each, time_s)
+            rows = self.recorder.write(each, time_s)
+        self.ahead = False
+        return rows
+
+    def call(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
+        """The learner's own work."""
+        try:
+            return self.prepared.started.advance(state, updates)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise DependencyError(
+                f"out of memory: {str(error).splitlines()[0]}. Fewer environments, shorter rollouts, smaller "
+                "minibatches or a smaller network need less; JAX itself takes 75 % of a GPU "
+                "(XLA_PYTHON_CLIENT_MEM_FRACTION, XLA_PYTHON_CLIENT_PREALLOCATE=false)"
+            ) from error
+
+    def fail(self, metrics: Metrics, time_s: float) -> None:
+        """Save, write the row of the update that went wrong, and raise what it was."""
+        self.suspect = self.prepared.started.rollout(self.state)
+        self.saver.save(self.snapshot(), wait=True)
+        fault = faults.bad_row(self.recorder.write(metrics, time_s), self.config.num_envs)
+        raise faults.blamed(fault, self.suspect)
+
+    def seconds(self) -> float:
+        """Since the run began, without the time between its parts."""
+        return time.perf_counter() - self.began
+
+    def save_if_due(self) -> None:
+        """Begin to save, if it is time for it."""
+        if self.saver.due(self.update, self.score()):
+            self.saver.save(self.snapshot())
+
+    def score(self) -> float | None:
+        """The mean return of the evaluation of the present policies, if there was one."""
+        latest = self.scorer.latest
+        return latest.mean if latest is not None and self.scorer.update == self.update else None
+
+    def snapshot(self) -> Snapshot:
+        """The run as it is now; without the state of environments that went on since."""
+        env, steps = self.prepared.env, self.update * self.config.batch_size
+        host = None if isinstance(env, JaxEnv) or self.ahead else env.get_state()
+        progress = {
+            "recorder": self.recorder.to_tree(),
+            "time_s": self.seconds(),
+            "compile_s": self.clock.seconds,
+            "evaluated": self.scorer.update,
+        }
+        return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
+
+    def end(self, evaluation: Evaluation, stopped_by: str) -> Result:
+        """What it reached, on disk too."""
+        prepared, history = self.prepared, self.recorder.history
+        spaces = prepared.env.observation_space, prepared.env.action_space
+        result = Result(
+            config=self.config,
+            agents=split_agents(prepared.policy, self.state.params, self.state.obs_moments, *spaces),
+            evaluation=evaluation,
+            history=self.recorder.rows,
+            steps=int(history.steps.max()),
+            wall_s=self.seconds(),
+            compile_s=self.clock.seconds,
+            steps_per_s=float(history.steps.sum()) / self.trained_s,
+            stopped_by=stopped_by,
+            notes=prepared.notes,
+            directory=prepared.directory,
+        )
+        self.saver.save(self.snapshot()._replace(evaluation=evaluation.mean), wait=True)
+        self.recorder.finish(result.to_json())
+        return result
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Save after a fault or a signal; then see that all is on disk."""
+        with ExitStack() as stack:  # each of these, whatever becomes of the others
+            stack.callback(self.recorder.close)
+            if error is None:
+                self.saver.close()
+            else:
+                self.keep(error)
+
+    def keep(self, error: BaseException) -> None:
+        """What is saved after a fault or a signal. What cannot be saved is told, and ``error`` raised all the same."""
+        if self.suspect is None:
+            self.saver.save(self.snapshot(), wait=True)
+            if isinstance(error, NumericalError):
+                self.suspect = self.prepared.started.rollout(self.state)
+        if self.prepared.directory and not isinstance(error, Interrupted):
+            faults.keep(self.prepared.directory, error, self.suspect, self.update * self.config.batch_size)

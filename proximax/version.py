@@ -1,0 +1,11 @@
+"""Which proximax this is."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def proximax_version() -> str:
+    """The installed version."""
+    try:
+        return version("proximax")
+    except PackageNotFoundError:
+        return "unknown"
