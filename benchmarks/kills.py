@@ -1,0 +1,140 @@
+"""Runs that are killed (``kill -9``) again and again, against the same runs left alone.
+
+python benchmarks/kills.py            # 4 runs, 50 kills each; half an hour on 2 cores
+python benchmarks/kills.py --kills 5
+
+Each run saves all the time (``--checkpoint-every 0.01s``), so that many kills come in the middle of a save. At the end
+its checkpoint must be that of the undisturbed run byte for byte, and its rows the same but for the time. After each
+kill no process of the run may be left. Writes results/kills.json and kills.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = {
+    "gymnax:CartPole-v1": ["--steps", "20000000", "--seeds", "3", "--algo", "penalty"],
+    "CartPole-v1": ["--steps", "600000"],
+    "HalfCheetah-v5": ["--steps", "500000", "--eval-every", "200000"],
+    "ALE/Pong-v5": ["--steps", "130000"],
+}
+MARK = "PROXIMAX_KILLS"  # in the environment of every process of a run
+ORPHAN_SECONDS = 5.0
+LIFE_SECONDS = 1.5  # at most, after the first new row
+
+
+def command(env: str, out: Path, arguments: list[str]) -> list[str]:
+    """The command line of a run that starts or goes on."""
+    how = ["--out", str(out), "--resume", "auto", "--checkpoint-every", "0.01s", "--eval-episodes", "2", "--quiet"]
+    return [sys.executable, "-m", "proximax.cli", "train", env, *arguments, *how]
+
+
+def left(mark: str) -> list[int]:
+    """The processes that carry this mark."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and f"{MARK}={mark}\0".encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
+
+
+def kill_one(line: list[str], out: Path, rng: random.Random) -> dict[str, Any]:
+    """Start, wait for a new row and a little longer, kill. What was seen."""
+    mark, rows = str(rng.random()), out / "metrics.jsonl"
+    before, began = rows.stat().st_size if rows.exists() else 0, time.monotonic()
+    process = subprocess.Popen(line, env={**os.environ, MARK: mark}, stderr=subprocess.PIPE, text=True)
+    cut = None  # what resuming cuts off
+    while process.poll() is None:
+        size = rows.stat().st_size if rows.exists() else 0
+        cut = size if cut is None and size < before else cut
+        if size > (before if cut is None else cut):
+            break
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, LIFE_SECONDS))
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate()[1]
+    time.sleep(ORPHAN_SECONDS)
+    return {
+        "exit": process.returncode,
+        "seconds": round(time.monotonic() - began, 1),
+        "mid_save": any((out / "checkpoints").glob(".new-*")) or any((out / "checkpoints").glob(".old-*")),
+        "orphans": len(left(mark)),
+        "passed_over": said.count("Using step-"),
+    }
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two runs ended in the same state with the same rows."""
+
+    def state(run: Path) -> list[bytes]:
+        last = sorted((run / "checkpoints").glob("step-*"))[-1]
+        return [last.name.encode(), *((last / f"{name}.safetensors").read_bytes() for name in ("policy", "state"))]
+
+    def rows(run: Path) -> list[dict[str, Any]]:
+        read = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+        return [{name: x for name, x in row.items() if name != "time_s"} for row in read]
+
+    return state(one) == state(other) and rows(one) == rows(other)
+
+
+def main() -> None:
+    """All runs, then the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--runs", nargs="*", default=list(RUNS))
+    arguments = parser.parse_args()
+    rng, results = random.Random(0), {}
+    for env in arguments.runs:
+        with tempfile.TemporaryDirectory() as folder:
+            alone, killed = Path(folder) / "alone", Path(folder) / "killed"
+            subprocess.run(command(env, alone, RUNS[env]), check=True, stdout=subprocess.DEVNULL)
+            line = command(env, killed, RUNS[env])
+            kills = [kill_one(line, killed, rng) for _ in range(arguments.kills)]
+            ended = json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
+            subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+            results[env] = {
+                "arguments": RUNS[env],
+                "kills": sum(kill["exit"] == -signal.SIGKILL for kill in kills),
+                "mid_save": sum(kill["mid_save"] for kill in kills),
+                "orphans": sum(kill["orphans"] for kill in kills),
+                "passed_over": sum(kill["passed_over"] for kill in kills),
+                "steps_at_last_kill": ended,
+                "identical": same(alone, killed),
+            }
+            print(env, results[env], flush=True)
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    page(results, machine, f"python benchmarks/kills.py --kills {arguments.kills}")
+
+
+def page(results: dict[str, Any], machine: str, line: str) -> None:
+    """results/kills.json and kills.md."""
+    (RESULTS / "kills.json").write_text(json.dumps(results, indent=1) + "\n")
+    text = [
+        "# Runs killed again and again",
+        "",
+        f"`{line}`, {machine}. Made by `benchmarks/kills.py`, whose first lines say what is done.",
+        "",
+        "| run | kills | in the middle of a save | checkpoints found damaged | processes left after 5 s | the same end |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for env, each in results.items():
+        cells = [each["kills"], each["mid_save"], each["passed_over"], each["orphans"]]
+        text.append(f"| {env} {' '.join(each['arguments'])} | {' | '.join(map(str, cells))} | {each['identical']} |")
+    (RESULTS.parent / "kills.md").write_text("\n".join([*text, ""]))
+
+
+if __name__ == "__main__":
+    main()
