@@ -36,6 +36,7 @@ from proximax.types import PyTree
 SUPPORTED = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 # log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
 LOG_STD_RANGE = (-10.0, 2.0)
+AT_BOUND = 0.999  # of the way from a bounded action's centre to its bounds: there, for ``saturated``
 
 
 def check_action_space(space: Space) -> None:
@@ -180,6 +181,23 @@ def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.A
     mapped = jnp.where(bounded, unit * half + centre, action)
     # This clip catches the rounding of the mapping and holds one-sided bounds.
     return jnp.clip(mapped, floor, ceiling).reshape(shaped.shape)
+
+
+def has_bounds(space: Space) -> bool:
+    """Whether a number of an action is mapped to finite bounds."""
+    return any(isinstance(leaf, spaces.Box) and action_bounds(leaf)[0].any() for leaf in leaves(space))
+
+
+def saturated(space: Space, config: PPOConfig, action: PyTree) -> jax.Array:
+    """The share ``[B]`` of the bounded numbers of sampled actions that the environment gets at a bound."""
+    parts = action if isinstance(space, (spaces.Dict, spaces.Tuple)) else (action,)
+    found: list[jax.Array] = []
+    for leaf, part in zip(leaves(space), parts):
+        if isinstance(leaf, spaces.Box):
+            bounded, centre, half, _, _ = (x.reshape(1, -1) for x in action_bounds(leaf))
+            unit = (_leaf_env_action(leaf, config, part).reshape(len(part), -1) - centre) / half
+            found.append((jnp.abs(unit) > AT_BOUND)[:, bounded[0]])
+    return jnp.mean(jnp.concatenate(found, axis=-1).astype(jnp.float32), axis=-1)
 
 
 def action_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

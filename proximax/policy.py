@@ -14,8 +14,10 @@ from proximax.actions import (
     check_action_space,
     check_box_distribution,
     env_action,
+    has_bounds,
     num_log_stds,
     num_outputs,
+    saturated,
 )
 from proximax.config import NetworkName, PPOConfig
 from proximax.convnets import blocks, images, impala, lesson, nature
@@ -44,6 +46,8 @@ class Policy(NamedTuple):
     stuck: (
         Callable[[PyTree], jax.Array] | None
     )  # obs [B, ...], not encoded -> [B]: its mask allows nothing; None: no masks
+    # action [B, ...] as sampled -> [B]: share of its bounded numbers that reach a bound; None: there are none
+    saturated: Callable[[PyTree], jax.Array] | None = None
 
 
 def make_policy(
@@ -94,6 +98,7 @@ def make_policy(
         encode=encode,
         env_action=partial(env_action, action_space, config),
         stuck=stuck if masked else None,
+        saturated=partial(saturated, action_space, config) if has_bounds(action_space) else None,
     )
 
 

@@ -20,6 +20,7 @@ from proximax import xla
 from proximax.algorithms import adapted, find_algorithm
 from proximax.buffers import host_buffers, start_host
 from proximax.config import RunConfig
+from proximax.diagnostics import diagnose
 from proximax.envs.base import HostEnv, JaxEnv, env_seeds
 from proximax.errors import UsageError
 from proximax.keys import host_key, rolled, split_on_host
@@ -161,8 +162,7 @@ def learn(
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
-    if policy.stuck is not None:
-        metrics["stuck_row"] = first_row(policy.stuck, transitions)
+    metrics |= diagnose(policy, transitions)
     beta, learning_rate = adapted(ppo, state.beta, state.learning_rate, metrics)
     learned = state._replace(
         params=params,
@@ -180,13 +180,6 @@ def learn(
 def good(metrics: Metrics) -> Array:
     """Whether an update was finite and every row's mask allowed something."""
     return (metrics["finite"] == 1) & (metrics.get("stuck_row", -1) < 0)
-
-
-def first_row(stuck: Callable[[PyTree], Array], transitions: Transition) -> Array:
-    """T N + n of the first valid row at which the mask allows nothing; -1: none."""
-    rows = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), transitions.obs)
-    found = stuck(rows) & (transitions.valid.reshape(-1) > 0)
-    return jnp.where(jnp.any(found), jnp.argmax(found), -1)
 
 
 def fresh_state(

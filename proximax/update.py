@@ -308,9 +308,11 @@ def outcome(task: Task, params: jax.Array, batch: Batch) -> Metrics:
     residual = batch.target - batch.value
     spread = mean(jnp.square(batch.target - mean(batch.target, batch.valid)), batch.valid)
     unexplained = mean(jnp.square(residual - mean(residual, batch.valid)), batch.valid)
+    advantage_variance = mean(jnp.square(batch.advantage - mean(batch.advantage, batch.valid)), batch.valid)
     return {
         "kl": mean(batch.dist.kl(dist), batch.valid),
         "ratio_histogram": jnp.diff(counted),
         "explained_variance": 1.0 - unexplained / jnp.maximum(spread, 1e-8),
+        "advantage_std": jnp.sqrt(advantage_variance),
         "steps": total,
     }

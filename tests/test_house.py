@@ -31,7 +31,7 @@ LAYERS = [
         "space_json",
         "envs",
     },
-    {"buffers", "rollout"},
+    {"buffers", "rollout", "diagnostics"},
     {"update", "algorithms", "seeds"},
     {"ppo"},
     {

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from proximax.algorithms import ALGORITHMS
 from proximax.config import PPOConfig, RunConfig
-from proximax.envs.probe import constant
+from proximax.envs.probe import choice, constant
 from proximax.keys import seed_key
 from proximax.metrics import METRICS, RECENT_EPISODES, History
 from proximax.policy import make_policy
@@ -41,7 +41,7 @@ def logged(algo, env):
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_the_table_explains_exactly_what_a_learner_logs(algo):
-    missing = {"stuck_row"} | ({"step_share"} if algo != "trpo" else set())
+    missing = {"stuck_row", "action_std", "saturated_actions"} | ({"step_share"} if algo != "trpo" else set())
     if algo in ("reinforce", "npg", "trpo"):  # one step on the whole rollout: no KL before it
         missing |= {"kl_k1", "kl_k3", "clip_fraction"}
     assert set(logged(algo, constant())) == set(METRICS) - missing
@@ -61,7 +61,9 @@ def test_an_action_mask_adds_a_row_and_nothing_else_is_ever_logged():
 
     space = spaces.Dict({"obs": env.observation_space, "action_mask": spaces.MultiBinary(2)})
     row = logged("trpo", env._replace(reset=reset, step=step, observation_space=space))
-    assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} == set(METRICS)
+    of_boxes = {"action_std", "saturated_actions"}
+    assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} | of_boxes == set(METRICS)
+    assert of_boxes < set(logged("clip", choice(continuous=True)))
     assert all(text.endswith(".") for text in METRICS.values())
 
 

@@ -52,9 +52,10 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
     assert result["return_mean"] == pytest.approx(cartpole.evaluation.mean)
     low, high = result["return_ci95"]
     assert low <= result["return_iqm"] <= high
+    others = {"step_share", "stuck_row", "action_std", "saturated_actions"}  # of trpo, of masks, of Box actions
     rows = [json.loads(line, parse_constant=pytest.fail) for line in (cartpole.directory / "metrics.jsonl").open()]
     assert rows == cartpole.history
-    assert all(set(row) == set(METRICS) - {"step_share", "stuck_row"} for row in rows)  # of trpo, of masks
+    assert all(set(row) == set(METRICS) - others for row in rows)
     counts, steps = ([row[name] for row in rows if row["seed"] == 1] for name in ("ratio_histogram", "steps"))
     np.testing.assert_array_equal(np.cumsum(np.sum(counts, axis=1)), steps)  # every valid row is in the histogram
     assert [row["seed"] for row in rows[:4]] == [0, 1, 0, 1]
