@@ -1,4 +1,4 @@
-"""Check the documentation: links, Python blocks, docs/metrics.md (``--write`` makes it anew), public docstrings."""
+"""Check the documentation: links, Python blocks, pages made from tables (``--write`` makes them anew), docstrings."""
 
 import contextlib
 import inspect
@@ -14,10 +14,12 @@ from pathlib import Path
 import jax
 
 import proximax
+from proximax.doctor import CHECKS, SEVERITIES
 from proximax.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
+DOCTOR_PAGE = ROOT / "docs" / "doctor.md"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 METRICS_HEAD = """<!-- Made by docs/check.py --write from proximax.metrics.METRICS. -->
@@ -26,6 +28,23 @@ METRICS_HEAD = """<!-- Made by docs/check.py --write from proximax.metrics.METRI
 
 Each update writes one row per seed: to `metrics.jsonl`, to TensorBoard where it is installed, and to the callbacks.
 r is the ratio π(a|s) / π_old(a|s) and A the advantage, as in [ppo-clip.md](ppo-clip.md). Means are over valid rows.
+"""
+DOCTOR_HEAD = """<!-- Made by docs/check.py --write from proximax.doctor.CHECKS. -->
+
+# Doctor
+
+```console
+$ proximax doctor runs/NAME
+```
+
+reads `config.json` and `metrics.jsonl` of a run, finished or not, and says what is wrong with it: the evidence in
+numbers, the cause, and the flag to change. `proximax train` does the same as it goes, on stderr: the gravest finding
+in one line under the progress bar, and when it ends what was found last; without a terminal each finding once. The
+exit code is 0 also with findings, 4 for a directory that is no run.
+
+Thresholds stand in [checks.py](../proximax/checks.py), each with its reason and what healthy runs reach. A finding is
+a suspicion with a number, not a proof; a run without one may still learn too little. What the metrics mean:
+[metrics.md](metrics.md).
 """
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
@@ -37,13 +56,15 @@ def main() -> int:
     jax.config.update("jax_disable_most_optimizations", True)  # the blocks mostly compile
     if "--write" in sys.argv:
         METRICS_PAGE.write_text(metrics_page())
+        DOCTOR_PAGE.write_text(doctor_page())
     docs = sorted(ROOT.glob("docs/*.md"))
     pages = docs + [page for kind in ("README.md", "CHANGELOG.md", "benchmarks/*.md") for page in ROOT.glob(kind)]
     links = [(page, target) for page in pages for target in relative_links(page)]
     found = [fault for page, target in links if (fault := link_fault(page, target))]
     found += [fault for page in docs if (fault := block_fault(page))]
-    if METRICS_PAGE.read_text() != metrics_page():
-        found.append("docs/metrics.md is out of date: run docs/check.py --write")
+    for page, text in ((METRICS_PAGE, metrics_page()), (DOCTOR_PAGE, doctor_page())):
+        if not page.exists() or page.read_text() != text:
+            found.append(f"{page.relative_to(ROOT)} is out of date: run docs/check.py --write")
     found += docstring_faults()
     blocks, names = sum(len(python_blocks(page)) for page in docs), len(proximax.__all__ + proximax.maths.__all__)
     checked = f"docs: {len(pages)} pages, {len(links)} links, {blocks} code blocks, {names} public names: no fault"
@@ -55,6 +76,18 @@ def metrics_page() -> str:
     """The content of docs/metrics.md."""
     rows = ["| `{}` | {} |".format(name, meaning.replace("|", "\\|")) for name, meaning in METRICS.items()]
     return "\n".join([METRICS_HEAD, "| name | meaning |", "|---|---|", *rows, ""])
+
+
+def doctor_page() -> str:
+    """The content of docs/doctor.md."""
+    lines = [DOCTOR_HEAD]
+    for severity, meaning in SEVERITIES.items():
+        lines += [f"## {severity.capitalize()}s: {meaning}", ""]
+        for name, check in CHECKS.items():
+            cause, remedy = (re.sub(r"--ppo[.][a-z-]+", r"`\g<0>`", text) for text in (check.cause, check.remedy))
+            told = [f"**{name}.** {check.look.__doc__}", "", f"- Cause: {cause}", f"- Remedy: {remedy}", ""]
+            lines += told if check.severity == severity else []
+    return "\n".join(lines)
 
 
 def relative_links(page: Path) -> list[str]:

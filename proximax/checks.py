@@ -11,16 +11,18 @@ from proximax.config import RunConfig
 # Thresholds. What healthy runs of the presets reach, over all their updates, stands in brackets.
 RATIO_ERROR = 1e-3  # of the first ratio: rounding alone is 1e-5 in float32 and some 1e-4 with a GPU's TF32 (1e-6)
 KL_SPIKE = 0.5  # nats in one update, at which a choice of two has gone from even odds to 1:13 (0.05)
-KL_SPIKES = 0.02  # share of updates, and two at least: one jump may be an accident of the start
+KL_SPIKES = 0.02  # share of updates with such a KL, and two at least: one may be an accident of the start
+KL_JUMP = 2.0  # nats, of which even a single update is no accident
 CLIPPED_MOST = 0.6  # median share of rows outside the clip band, which then have no gradient (0.2)
 CLIPPED_LEAST = (
     1e-3  # with a KL below KL_LEAST in the same update: the policy hardly moves (0.01 and 1e-3 at the median)
 )
 KL_LEAST = 1e-5
-ENTROPY_LEFT = 0.05  # of the first entropy: 0.03 nats of ln 2 are odds of 1:200 (0.08, at a returned gain)
+KL_MOVED = 1e-2  # summed over the first updates: the policy went somewhere, and rests there
+ENTROPY_LEFT = 0.05  # of the largest entropy: 0.03 nats of ln 2 are odds of 1:200 (0.08, at a returned gain)
 STD_LEAST = 0.02  # of half an action's range: nothing new is tried (0.17)
 STD_MOST = 3.0  # of half an action's range, and as many times the first σ: nearly every action is at a bound (1.0)
-GAIN = 0.1  # of the first returns' size, that a policy which stopped exploring must have gained
+START, GAIN = 3, 0.1  # of the size of the first three returns, that a policy which stopped exploring must have gained
 VALUE_ERROR = 0.05  # of the usual value loss: below, targets hardly differ and their explained variance is noise
 LONG, LONG_UPDATES = 0.2, 20  # "for long": a fifth of the planned updates, and 20 at least
 MOSTLY = 0.9  # of the updates that are looked at
@@ -88,7 +90,7 @@ def kl_spikes(rows: Rows, config: RunConfig) -> str | None:
     # An infinite KL is null in the file; it is always logged.
     kl = np.where(np.isnan(rows["kl"]), np.inf, rows["kl"]) if "kl" in rows else column(rows, "kl")
     found = (kl > KL_SPIKE) & (column(rows, "finite") == 1)
-    if found.sum() < max(2.0, KL_SPIKES * len(kl)):
+    if not (found & (kl > KL_JUMP)).any() and found.sum() < max(2.0, KL_SPIKES * len(kl)):
         return None
     return (
         f"KL above {KL_SPIKE} {where(rows, found)}, up to {kl[found].max():.2g}; learning rate "
@@ -107,18 +109,19 @@ def too_much_clipped(rows: Rows, config: RunConfig) -> str | None:
 def hardly_moves(rows: Rows, config: RunConfig) -> str | None:
     """A policy that stays where it is from the start."""
     kl, share = column(rows, "kl"), column(rows, "clip_fraction")
-    # Annealed steps get small by themselves; and a policy without episodes left to learn from may rest.
+    # Only the first updates: annealed steps get small by themselves, and a policy that has learned may rest.
     found = (np.abs(kl) < KL_LEAST) & (share < CLIPPED_LEAST)
     begin = rows["update"] <= max(LONG * config.updates, LONG_UPDATES)
-    if begin.all() or not found[begin].mean() >= MOSTLY:
+    if begin.all() or not found[begin].mean() >= MOSTLY or np.nansum(kl[begin]) > KL_MOVED:
         return None
     return f"KL below {KL_LEAST:g} and nothing clipped {where(rows, found)}; learning rate {config.ppo.learning_rate:g}"
 
 
-def gained(rows: Rows, at: int) -> bool:
-    """Whether returns since row ``at`` are better than those up to it."""
+def gained(rows: Rows, since: int) -> bool:
+    """Whether returns after row ``since`` are better than those of the start."""
     returns = column(rows, "episode_return")
-    before, after = median(returns[: at + 1][:LONG_UPDATES]), median(returns[at + 1 :])
+    before = median(returns[np.isfinite(returns)][:START])
+    after = median(returns[since + 1 :])
     return bool(after > before + GAIN * abs(before))
 
 
@@ -126,12 +129,13 @@ def collapse(rows: Rows, config: RunConfig) -> str | None:
     """Entropy, or σ of a Gaussian, gone before anything was gained."""
     entropy, std = column(rows, "entropy"), column(rows, "action_std")
     gaussian = bool(np.isfinite(std).any())
-    low = std < STD_LEAST if gaussian else entropy < ENTROPY_LEFT * max(entropy[0], 0.0)
+    what, x = ("σ", std) if gaussian else ("entropy", entropy)
+    most = float(np.nanmax(x)) if np.isfinite(x).any() else np.nan
+    low = x < (STD_LEAST if gaussian else ENTROPY_LEFT * max(most, 0.0))
     since = int(np.argmax(low))
     if len(low) < since + 1 + SAME_UPDATES or not low[since:].mean() >= MOSTLY or gained(rows, since):
         return None
-    what, x = ("σ", std) if gaussian else ("entropy", entropy)
-    return f"{what} from {x[0]:.2g} to {x[-1]:.2g}, low since update {rows['update'][since]:.0f}; returns did not rise"
+    return f"{what} from {most:.2g} to {x[-1]:.2g}, low since update {rows['update'][since]:.0f}; returns did not rise"
 
 
 def std_blow_up(rows: Rows, config: RunConfig) -> str | None:

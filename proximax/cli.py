@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | bench | compare | eval | video | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | video | doctor | presets``."""
 
 import dataclasses
 import os
@@ -17,9 +17,10 @@ from rich.table import Table
 
 from proximax.algorithms import ALGORITHMS
 from proximax.bench import Measured, bench
-from proximax.commands import Bench, Compare, Eval, Train, Video, parse
+from proximax.commands import Bench, Compare, Doctor, Eval, Train, Video, parse
 from proximax.compare import compare, table
 from proximax.config import RunConfig
+from proximax.doctor import CHECKS, Diagnosis, diagnose_run
 from proximax.envs import atari_id, env_name
 from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
 from proximax.evaluate import check_import, evaluate
@@ -35,6 +36,7 @@ from proximax.train import run
 from proximax.version import proximax_version
 from proximax.video import video
 
+SEEDS_SHOWN = 4  # of a finding's evidence
 # What holds a run back, and what helps, by the part that takes longest.
 REMEDIES = {
     "environment": "Most time goes to the environments. EnvPool's or a JAX version of them, or more cores, would help.",
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_eval(command)
         elif isinstance(command, Video):
             run_video(command)
+        elif isinstance(command, Doctor):
+            print(doctor_report(diagnose_run(command.run)))
         else:
             show_presets()
     except ProximaxError as error:
@@ -277,6 +281,30 @@ def run_video(command: Video) -> None:
     for total, length, how in zip(made.returns, made.lengths, cut):
         print(f"return {number(total)} in {length:,} steps{how}")
     print(f"{made.path}: {made.frames / made.fps:.1f} s at {made.fps:.3g} frames per second")
+
+
+def doctor_report(diagnosis: Diagnosis) -> str:
+    """What is wrong with a run, each finding in a few lines, the gravest first."""
+    config, findings, fault = diagnosis.config, diagnosis.findings, diagnosis.fault
+    seeds = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
+    updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
+    lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
+    lines += [f"ended by  {printable(fault)}"] if fault else []
+    for name, check, evidence in findings:
+        lines += ["", f"{check.severity:9} {name}"]
+        lines += [f"  seen    seed {seed}: {text}" for seed, text in list(evidence.items())[:SEEDS_SHOWN]]
+        lines += [f"          and {len(evidence) - SEEDS_SHOWN} more seeds"] * (len(evidence) > SEEDS_SHOWN)
+        lines += [f"  cause   {check.cause}", f"  remedy  {check.remedy}"]
+    if not diagnosis.updates:
+        lines.append("no update was made: there is nothing to examine")
+    elif not findings:
+        lines.append(f"nothing wrong: {len(CHECKS)} checks found nothing")
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """A line from a file, which may hold anything, for a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 
 def show_presets() -> None:

@@ -183,6 +183,16 @@ class Video:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """Say what is wrong with a run, finished or not, the cause and the remedy. Exit code 0 also with findings."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+@dataclass(frozen=True)
 class Presets:
     """List what is tuned, the return to expect, and where the settings come from."""
 
@@ -196,6 +206,7 @@ Command: Any = (
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[Video, tyro.conf.subcommand("video", prefix_name=False)]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )
 

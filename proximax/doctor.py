@@ -87,8 +87,9 @@ CHECKS: dict[str, Check] = {
     "hardly-moves": Check(
         "warning",
         checks.hardly_moves,
-        "The policy hardly changes from the start: steps are too small.",
-        "Raise --ppo.learning-rate (3e-4) or --ppo.epochs, or take smaller --ppo.minibatch-size.",
+        "The policy hardly changes from the start: steps are too small, advantages say nothing, or huge value errors "
+        "take up the whole clipped gradient.",
+        "Mend what else is found first; then raise --ppo.learning-rate (3e-4) or --ppo.epochs.",
     ),
     "values": Check(
         "warning",
@@ -204,6 +205,7 @@ class Diagnosis(NamedTuple):
     updates: int
     findings: list[Finding]
     fault: str | None  # the last line of error.log
+    finished: bool
 
 
 def diagnose_run(run_dir: str | Path) -> Diagnosis:
@@ -215,7 +217,7 @@ def diagnose_run(run_dir: str | Path) -> Diagnosis:
     log = directory / "error.log"
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     fault = next((line.strip() for line in reversed(lines) if line.strip()), None)
-    return Diagnosis(config, updates, examine(seeds, config), fault)
+    return Diagnosis(config, updates, examine(seeds, config), fault, (directory / "result.json").exists())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

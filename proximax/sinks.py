@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from proximax.config import RunConfig
+from proximax.doctor import Finding, Watch
 from proximax.errors import StorageError
 
 Rows = list[dict[str, Any]]
@@ -111,7 +114,10 @@ def tensorboard_installed() -> bool:
 
 
 class Terminal:
-    """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run."""
+    """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run.
+
+    And what ``proximax.doctor`` finds: the gravest in a line under the bar, else each once, when it first appears.
+    """
 
     def __init__(self, config: RunConfig, update: int = 0) -> None:
         self._config = config
@@ -120,6 +126,8 @@ class Terminal:
         self._live = self._console.is_terminal
         self._shown = 0.0
         self._tenths = update * 10 // config.updates
+        self._watch = Watch(config)
+        self._told: set[str] = set()
         if config.atari is not None:
             print(f"proximax: frames: {config.atari}", file=sys.stderr)
         if self._live:
@@ -131,10 +139,10 @@ class Terminal:
                 TextColumn("{task.fields[speed]} steps/s"),
                 TimeRemainingColumn(),
                 console=self._console,
-                transient=True,
             )
             self._task = self._bar.add_task("", total=config.updates, steps="0", score="compiling", speed="0")
-            self._bar.start()
+            self._view = Live(self._bar, console=self._console, transient=True, refresh_per_second=10)
+            self._view.start()
 
     def write(self, rows: Rows) -> None:
         """Show the state of the run, at most ten times a second."""
@@ -151,11 +159,25 @@ class Terminal:
             self._tenths = update * 10 // self._config.updates
             line = f"{steps:>12,} steps   return {score}   {speed} steps/s"
             print(line, file=sys.stderr, flush=True)
+        if self._watch.see(rows):
+            self._tell(self._watch.findings)
+
+    def _tell(self, findings: list[Finding]) -> None:
+        if self._live:
+            worst = [Text(finding.line, "yellow", no_wrap=True, overflow="ellipsis") for finding in findings[:1]]
+            self._view.update(Group(self._bar, *worst))
+            return
+        for finding in findings:
+            if finding.name not in self._told:
+                self._told.add(finding.name)
+                print(f"proximax: doctor: {finding.line}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the bar; what was found last stays."""
         if self._live:
-            self._bar.stop()
+            self._view.stop()
+            for finding in self._watch.findings:
+                print(f"proximax: doctor: {finding.line}", file=sys.stderr)
 
 
 def sparkline(values: list[float], width: int = 40) -> str:

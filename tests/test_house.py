@@ -37,7 +37,7 @@ LAYERS = [
     {
         *("agent", "evaluate", "sinks", "recorder", "result", "advance", "tracing", "bench", "scoring"),
         *("checkpoint", "saver", "resume", "loading", "faults", "interrupts", "session", "resolve", "train"),
-        *("pictures", "compare", "movies", "video"),
+        *("pictures", "compare", "movies", "video", "checks", "doctor"),
     },
     {"commands", "cli", "__init__"},
 ]
