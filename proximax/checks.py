@@ -149,7 +149,9 @@ def values_explain_nothing(rows: Rows, config: RunConfig) -> str | None:
     """A critic worse than a constant, where there is something to explain."""
     explained, loss = column(rows, "explained_variance"), column(rows, "value_loss")
     usual = np.nanquantile(loss, 0.9) if np.isfinite(loss).any() else np.nan
-    held = for_long(rows, config, (explained < 0) & (loss > VALUE_ERROR * usual))
+    # Every critic begins like that.
+    old = rows["update"] > LONG_UPDATES
+    held = for_long(rows, config, old & (explained < 0) & (loss > VALUE_ERROR * usual))
     return f"explained variance below 0, median {median(explained):.2g}, {held}" if held else None
 
 

@@ -101,6 +101,39 @@ def test_with_a_terminal_the_bar_is_on_stderr_too(capsys, monkeypatch):
     assert "steps/s" in err
 
 
+@pytest.mark.usefixtures("no_terminal")
+def test_without_a_terminal_a_finding_is_said_once_when_it_first_appears(capsys):
+    sink = Terminal(CONFIG)
+    for update in range(1, CONFIG.updates + 1):
+        sink.write(rows(update, first_ratio_error=0.5 if update > 50 else 0.0))
+        if update == 50:
+            assert "doctor" not in capsys.readouterr().err
+    sink.close()
+    told = [line for line in capsys.readouterr().err.splitlines() if "doctor" in line]
+    assert len(told) == 1
+    assert told[0].startswith(
+        "proximax: doctor: error first-ratio: |r - 1| up to 0.5, in 5 of 55 updates, from 51 to 55"
+    )
+    assert "(seed 3 and 1 more)" in told[0]
+
+
+def test_with_a_terminal_the_gravest_finding_is_one_line_under_the_bar_and_all_stay_at_the_end(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    sink = Terminal(CONFIG)
+    for update in range(1, 11):
+        sink.write(rows(update, first_ratio_error=0.5, step_share=0.0))
+    capsys.readouterr()
+    sink._view.refresh()
+    shown = capsys.readouterr().err
+    assert shown.count("first-ratio") == 1
+    assert "…" in shown  # cut to the width
+    assert "line-search" not in shown  # less grave
+    sink.close()
+    told = [line for line in capsys.readouterr().err.splitlines() if "proximax: doctor: " in line]
+    assert ["first-ratio" in told[0], "line-search" in told[1], len(told)] == [True, True, 2]
+
+
 def test_sparklines_run_from_the_lowest_to_the_highest_value():
     assert sparkline([]) == ""
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == BARS
