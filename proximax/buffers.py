@@ -69,6 +69,9 @@ class Turn:
             self.frames.add(t, self.columns, reached, obs, fresh)
         learned = rows.reward, rows.terminated, rows.truncated, rows.valid
         put((learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended)))
+        if t > 0 and s.over is not None:
+            # Where an environment crashed, the episode is cut after the last step whose outcome is known.
+            rows.truncated[t - 1] |= (s.truncated & (np.asarray(s.valid) == 0)).reshape(rows.truncated[t - 1].shape)
         self.obs, self.first = s.obs, s.first
 
 
@@ -101,13 +104,14 @@ def filled(buffers: Any) -> Transition:
     return rollout
 
 
-def count_episodes(outcomes: Outcomes, valid: Any, total: Any, length: Any) -> Episodes:
+def count_episodes(outcomes: Outcomes, valid: Any, truncated: Any, total: Any, length: Any) -> Episodes:
     """The episodes of each seed that ended, ``[S]``, in a rollout with these rows ``valid`` ``[T, S, N]``.
 
-    ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
+    One that a crash cut, a row ``truncated`` and not valid, does not count: its return is not known. ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
     """
     ended: Episodes = {name: np.zeros(len(total)) for name in ("episodes", "return_sum", "length_sum")}
-    stops, begin = np.append(outcomes.ended.any(axis=(1, 2))[:-1], True), 0
+    over = outcomes.ended | (truncated & (valid == 0))
+    stops, begin = np.append(over.any(axis=(1, 2))[:-1], True), 0
     for t in np.flatnonzero(stops).tolist():
         total += outcomes.reward[begin : t + 1].sum(axis=0)
         length += valid[begin : t + 1].sum(axis=0)
@@ -115,7 +119,7 @@ def count_episodes(outcomes: Outcomes, valid: Any, total: Any, length: Any) -> E
         begin = t + 1
         for name, amount in (("episodes", 1.0), ("return_sum", total), ("length_sum", length)):
             ended[name] += np.where(last, amount, 0.0).sum(axis=-1)
-        total[last] = length[last] = 0.0
+        total[over[t]] = length[over[t]] = 0.0
     return ended
 
 

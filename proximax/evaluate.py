@@ -184,6 +184,8 @@ def score_host(
                 returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
                 played[i] += 1
             total[i] = length[i] = 0
+        cut = s.truncated & (s.valid == 0)  # an environment crashed: another episode is played instead
+        total[cut] = length[cut] = 0
     return returns, lengths
 
 

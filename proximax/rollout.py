@@ -148,7 +148,7 @@ def collect(
         turn.receive(len(buffers.reward) - 1)
     rollout = filled(buffers)
     total, length = state.episode_return.copy(), state.episode_length.copy()
-    ended = count_episodes(outcomes, rollout.valid, total, length)
+    ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
     seeds = len(total)
     ends = [(*grouped((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
     obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)

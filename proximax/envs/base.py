@@ -1,12 +1,15 @@
 """The two forms an environment takes: inside the compiled program (``JaxEnv``) or outside it (``HostEnv``)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 from gymnasium import spaces
 
+from proximax.envs.states import StateError, array, entries
+from proximax.errors import CheckpointError, EnvironmentFault
 from proximax.types import Array, Key, PyTree, Step
 
 
@@ -54,17 +57,67 @@ class HostEnv(Protocol):
         self.send(action)
         return self.receive()
 
+    @property
+    def restarts(self) -> int:
+        """How often an environment that crashed was made anew."""
+        return 0
+
     def get_state(self) -> PyTree | None:
-        """Everything that decides the environments' future."""
+        """Everything that decides the environments' future, copied; None where it cannot be had.
+
+        Dicts (with text as keys) and lists of NumPy arrays of numbers, None, bool, int, float and str.
+        """
         return None
 
     def set_state(self, state: PyTree) -> None:
-        """Go on from there."""
-        raise NotImplementedError(type(self).__name__)
+        """Go on where ``get_state`` of environments made in the same way was called, be it in another process.
+
+        The same actions then give the same steps, bit for bit. Raises ``CheckpointError`` for a state that does not
+        fit; some of the environments may have theirs by then, so ``reset`` before any other use.
+        """
+        raise CheckpointError(f"{type(self).__name__} has no state that could be put back: start new episodes")
 
     def close(self) -> None:
         """Free what the environments hold."""
         ...
+
+
+def host_state(steps: int, ended: np.ndarray, vector: list[Any], envs: list[Any]) -> dict[str, Any]:
+    """A state of ``num_envs`` environments: a form that does not depend on how they are shared among processes.
+
+    ``ended``: in next-step mode, whose next step is a reset. ``vector``: of what steps them. ``envs``: of each.
+    """
+    return {"steps": steps, "ended": np.array(ended), "vector": vector, "envs": envs}
+
+
+def read_host_state(state: PyTree, num_envs: int) -> tuple[int, np.ndarray, list[Any], list[Any]]:
+    """The parts of a ``host_state``; raises ``StateError`` for something else."""
+    parts = entries(state, ("steps", "ended", "vector", "envs"), "the state")
+    for name, kind in (("steps", int), ("vector", list), ("envs", list)):
+        if type(parts[name]) is not kind:
+            raise StateError(f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}")
+    ended = array(parts["ended"], (num_envs,), ("bool",), "ended")
+    return parts["steps"], ended, parts["vector"], parts["envs"]
+
+
+@contextmanager
+def saving() -> Iterator[None]:
+    """What is wrong with a state that an environment gives is the environment's fault."""
+    try:
+        yield
+    except StateError as error:
+        raise EnvironmentFault(f"the environment's state cannot be saved: {error}") from error
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """What is wrong with a state that was read is the file's fault."""
+    try:
+        yield
+    except StateError as error:
+        raise CheckpointError(
+            f"the saved state does not fit the environments: {error}. Make them as they were, or start new episodes"
+        ) from error
 
 
 def auto_reset(last: Array, fresh: PyTree, reached: PyTree) -> PyTree:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -9,10 +10,12 @@ import jax
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from proximax.envs.base import HostEnv
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring
 from proximax.envs.host import GymnasiumEnv
+from proximax.envs.restarts import Restarting, Restarts
+from proximax.envs.states import StateError, entries
 from proximax.envs.tryout import try_out
-from proximax.envs.workers import Workers
+from proximax.envs.workers import TIMEOUT_SECONDS, Workers
 from proximax.errors import UsageError
 from proximax.types import PyTree, Step
 from proximax.xla import usable_cores
@@ -57,6 +60,25 @@ class Groups(HostEnv):
         """The steps of all groups."""
         return _concatenate([env.receive() for env in self.envs])
 
+    @property
+    def restarts(self) -> int:
+        """Of all groups."""
+        return sum(env.restarts for env in self.envs)
+
+    def get_state(self) -> PyTree | None:
+        """Of every group."""
+        states = [env.get_state() for env in self.envs]
+        return None if None in states else {"groups": states}
+
+    def set_state(self, state: PyTree) -> None:
+        """Put each group's state back."""
+        with restoring():
+            states = entries(state, ("groups",), "the state")["groups"]
+            if not isinstance(states, list) or len(states) != len(self.envs):
+                raise StateError(f"it is not of {len(self.envs)} groups of environments")
+        for env, part in zip(self.envs, states):
+            env.set_state(part)
+
     def close(self) -> None:
         """Close every group."""
         for env in self.envs:
@@ -90,6 +112,24 @@ class Turns(Groups):
         """The steps of all groups."""
         return jax.tree.map(lambda x: x[self._place], super().receive())
 
+    def get_state(self) -> PyTree | None:
+        """Of every environment, in the order of the whole: the same state as one group has."""
+        states = [env.get_state() for env in self.envs]
+        if None in states:
+            return None
+        envs = [one for part in states for one in part["envs"]]
+        ended = np.concatenate([part["ended"] for part in states])
+        return host_state(states[0]["steps"], ended[self._place], [], [envs[int(i)] for i in self._place])
+
+    def set_state(self, state: PyTree) -> None:
+        """Put each group's share back."""
+        with restoring():
+            steps, ended, vector, envs = read_host_state(state, self.num_envs)
+            if vector or len(envs) != self.num_envs:
+                raise StateError(f"it is of {len(envs)} environments, not of {self.num_envs} that can take turns")
+        for env, numbers in zip(self.envs, np.split(self._order, self._ends)):
+            env.set_state(host_state(steps, ended[numbers], [], [envs[int(i)] for i in numbers]))
+
 
 def _concatenate(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
@@ -109,16 +149,23 @@ def in_turns(make: Callable[[int], HostEnv], num_envs: int, seeds: int, turns: i
     return Turns([make(num_envs * seeds // turns) for _ in range(turns)], seeds)
 
 
-def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int, seeds: int = 1, turns: int = 1) -> HostEnv:
+def vectorise(
+    make: Callable[[], gymnasium.Env[Any, Any]],
+    num_envs: int,
+    seeds: int = 1,
+    turns: int = 1,
+    restarts: Restarts | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+) -> HostEnv:
     """``num_envs`` copies of one environment for each seed, in this process or, where a step is not cheap, in several.
 
-    ``turns``: in so many groups, where there are several processes.
+    ``turns``: in so many groups, where there are several processes. ``restarts``: of environments that crash; in other
+    processes also of those that take more than ``timeout`` seconds for a step.
     """
     tried, total = try_out(make), num_envs * seeds
-    spaces = tried.observation_space, tried.action_space
 
     def aside(size: int) -> HostEnv:
-        return Workers(make, size, *spaces, tried.masked)
+        return Workers(make, size, tried, restarts, timeout)
 
     if total * tried.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
         try:
@@ -132,9 +179,12 @@ def vectorise(make: Callable[[], gymnasium.Env[Any, Any]], num_envs: int, seeds:
         else:
             workers.notes = tried.notes
             return workers
+    makes = [make] * total
+    if restarts is not None and restarts.most:
+        makes = [partial(Restarting, make, restarts, i) for i in range(total)]
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
-    vector = SyncVectorEnv([make] * total, autoreset_mode=AutoresetMode.DISABLED)
-    env = GymnasiumEnv(vector, masked=tried.masked)
+    vector = SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED)
+    env = GymnasiumEnv(vector, masked=tried.masked, restarts=restarts)
     env.notes = tried.notes + [ASIDE] * (turns > 1)
     return env

@@ -18,6 +18,8 @@ from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
 from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
+from proximax.envs.restarts import Restarts
+from proximax.envs.workers import TIMEOUT_SECONDS
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
 from proximax.xla import run_inline, usable_cores
 
@@ -33,6 +35,8 @@ def make_env(
     turns: int = 1,
     autoreset: Autoreset = "auto",
     wide: int | None = None,
+    env_restarts: int = 0,
+    env_timeout: float = TIMEOUT_SECONDS,
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
@@ -42,8 +46,9 @@ def make_env(
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``turns``: every group's environments in so many parts that step at different times
     (``envs.groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
-    copies cost next to nothing.
+    copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``.
     """
+    sizes, crashes = (num_envs, groups, turns), (Restarts(env_restarts), env_timeout)
     if turns > 1 and not remakable(env):
         raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
@@ -57,7 +62,7 @@ def make_env(
     if isinstance(env, str):
         source, name = split_id(env)
         if source == "gymnasium":
-            return _make_gymnasium(name, (num_envs, groups, turns), autoreset, wide)
+            return _make_gymnasium(name, sizes, autoreset, wide, crashes)
         if source == "envpool":
             return _make_envpool(name, num_envs, groups, turns)
         if source == "gymnax":
@@ -66,7 +71,7 @@ def make_env(
         _check_known(name, list(PROBES), "probe")
         return PROBES[name]()
     if callable(env):
-        return vectorise(env, num_envs, groups, turns)
+        return vectorise(env, *sizes, *crashes)
     return env
 
 
@@ -104,7 +109,9 @@ def imports_package(env: str) -> str | None:
     return name.partition(":")[0] if source == "gymnasium" and ":" in name else None
 
 
-def _make_gymnasium(name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None) -> HostEnv:
+def _make_gymnasium(
+    name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[Restarts, float]
+) -> HostEnv:
     spec = find_spec(name)
     num_envs, groups, turns = sizes
     try:
@@ -113,7 +120,7 @@ def _make_gymnasium(name: str, sizes: tuple[int, int, int], autoreset: Autoreset
             env = made[0] if groups == 1 else Groups(made)
             env.notes = env.notes + [ASIDE] * (turns > 1)
             return env
-        return vectorise(partial(gymnasium.make, spec), *sizes)  # a partial of no code of ours, for workers
+        return vectorise(partial(gymnasium.make, spec), *sizes, *crashes)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
 

@@ -127,12 +127,12 @@ def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
     return not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after))
 
 
-def environment_fault(what: str, error: BaseException, step: int) -> EnvironmentFault:
-    """The fault for an exception that an environment raised."""
+def environment_fault(what: str, error: BaseException, step: int, index: int | None = None) -> EnvironmentFault:
+    """The fault for an exception that an environment raised: number ``index``, or as the traceback shows."""
     text = str(error)
     if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
         return EnvironmentFault(OLD_API)
-    index = failing_index(error.__traceback__)
+    index = failing_index(error.__traceback__) if index is None else index
     where = f"environment {index}" if index is not None else "the environment"
     return EnvironmentFault(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
 

@@ -5,16 +5,14 @@ A step is one byte to each worker and one back; actions, observations, rewards a
 """
 
 import os
-import select
-import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import count
 from mmap import mmap
-from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -25,8 +23,13 @@ from gymnasium import spaces
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from proximax.envs import share
-from proximax.envs.base import HostEnv
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring, saving
+from proximax.envs.guard import GRACE_SECONDS
+from proximax.envs.restarts import Restarts, new_seed
 from proximax.envs.share import Arrays, Form, Shape
+from proximax.envs.states import StateError
+from proximax.envs.tryout import Tried
+from proximax.envs.worker import Worker
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.masks import MASK, choices, ravel_mask, with_mask
 from proximax.observations import store
@@ -35,7 +38,8 @@ from proximax.types import PyTree, Step
 from proximax.xla import usable_cores
 
 # No call of an environment (its constructor, reset or step) may take longer: a stuck one is an error, not a hang.
-STUCK_SECONDS = 60.0
+TIMEOUT_SECONDS = 300.0
+_ALL: "weakref.WeakSet[Workers]" = weakref.WeakSet()  # of this process, until they are closed
 
 
 def pin(pids: Sequence[int]) -> None:
@@ -51,56 +55,57 @@ def pin(pids: Sequence[int]) -> None:
 
 
 class Workers(HostEnv):
-    """``num_envs`` copies of one environment, in a process for each core. ``masked``: ``info`` has action masks.
+    """``num_envs`` copies of one environment, in a process for each core. ``tried``: what a first look at one found.
 
-    Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``STUCK_SECONDS``, and
-    whatever pickling raises for a ``make`` that cannot be sent to another process.
+    Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``timeout`` seconds, unless
+    ``restarts`` allows to make it anew; and whatever pickling raises for a ``make`` that cannot be sent.
     """
 
     def __init__(
         self,
         make: Callable[[], gymnasium.Env[Any, Any]],
         num_envs: int,
-        space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        masked: bool = False,
+        tried: Tried,
+        restarts: Restarts | None = None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        self.num_envs = num_envs
-        options = choices(action_space)
-        self.observation_space = with_mask(space, options) if masked else space
-        self.action_space = action_space
+        space, self.action_space = tried.observation_space, tried.action_space
+        self.num_envs, options = num_envs, choices(self.action_space)
+        self.observation_space = with_mask(space, options) if tried.masked else space
         self.notes: list[str] = []
-        self._space, self._masked = space, masked
+        self._restarts = 0
+        self._space, self._masked, self._budget = space, tried.masked, restarts or Restarts()
         # Of the observations that were reached, and of those that opened an episode; and whether info had them.
         self._masks, self._given = np.ones((2, num_envs, options), np.int8), np.ones((2, num_envs), bool)
         self._all_valid: Any = np.ones(num_envs, bool)
-        self._steps = 0
+        self._steps, self._seeds = 0, [0] * num_envs
         self._workers: list[Worker] = []
         numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, len(usable_cores()))]
-        form = Form(space, action_space, nest(space, count()), nest(action_space, count()), self._masked)
-        shapes = layout(space, action_space, num_envs, len(numbers))
+        form = Form(space, self.action_space, nest(space, count()), nest(self.action_space, count()), self._masked)
+        shapes = layout(space, self.action_space, num_envs, len(numbers))
         jobs = [(CloudpickleWrapper(make), k, part, tuple(form), shapes) for k, part in enumerate(numbers)]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
         file = anonymous_file(sum(share.padded(*shape) for each in shapes for shape in each))
+        self._memory: int | None = file  # a file, for workers to come
+        _ALL.add(self)
         try:
             self._arrays: Arrays = share.carve(mmap(file, 0), shapes)
-            self._outcome: list[Any] = [*self._arrays.reward, *self._arrays.terminated, *self._arrays.truncated]
+            self._outcome: list[Any] = [x[0] for x in self._arrays[3:7]]
             for k, (job, part) in enumerate(zip(pickled, numbers)):
-                self._workers.append(Worker(job, k, part, file, self._arrays))
+                self._workers.append(Worker(job, k, part, file, self._arrays, timeout))
+                self._workers[-1].start()
             pin([worker.pid for worker in self._workers])
             for worker in self._workers:
                 worker.wait("its constructor", 0)
         except BaseException:
             self.close()
             raise
-        finally:
-            os.close(file)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """New episodes, one seed for each environment."""
+        self._seeds = [int(seed) for seed in seeds]
         for worker in self._workers:
-            worker.send(b"r", "reset", 0)
-            worker.commands.send([int(seeds[i]) for i in worker.numbers])
+            worker.reset(self._seeds)
         self._wait("reset")
         return jax.tree.map(np.array, self._observed(1, self._given[1]))
 
@@ -109,29 +114,105 @@ class Workers(HostEnv):
         for array, sent in zip(self._arrays.actions, flatten(self.action_space, action)):
             array[...] = sent
         for worker in self._workers:
-            worker.send(b"s", "step", self._steps)
+            worker.send(b"s")
 
     def receive(self) -> Step:
         """Wait for all workers."""
         self._wait("step")
         self._steps += 1
-        reward, terminated, truncated = self._outcome
+        reward, terminated, truncated, cut = self._outcome
         last: Any = terminated | truncated
         obs = final_obs = self._observed(0, self._given[0] | last.all())  # no action follows where all have ended
         if last.any():
             fresh = self._observed(1, self._given[1] & last)
             obs = jax.tree.map(lambda new, old: np.where(last.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, obs)
-        return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
+        if not cut.any():
+            return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
+        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, over=last & ~cut)
 
     def _wait(self, what: str) -> None:
         for worker in self._workers:
-            worker.wait(what, self._steps)
+            lost = self._crashed(worker, what)
             for i, fresh, given, mask in worker.answers.recv() if self._masked else ():
                 self._given[int(fresh), i] = given
                 try:
                     self._masks[int(fresh), i] = ravel_mask(self.action_space, mask, whose=f" of environment {i}")
                 except UsageError as error:
                     raise EnvironmentFault(f"at step {self._steps} {error}") from error
+            if lost and what == "step":
+                self._cut(slice(worker.numbers[0], worker.numbers[-1] + 1))
+
+    def _crashed(self, worker: Worker, what: str) -> bool:
+        """Wait for a worker, making anew what crashes; whether that was all its environments."""
+        lost = False
+        while True:
+            try:
+                worker.wait(what, self._steps)
+                return lost
+            except EnvironmentFault as fault:
+                self._spend(fault)
+                if worker.alive:
+                    worker.renew(new_seed(self._seeds[worker.place], self._budget.used))
+                else:
+                    lost = True
+                    self._revive(worker)
+
+    def _revive(self, worker: Worker) -> None:
+        """Another process in the place of one that died or was stuck; its environments begin new episodes."""
+        while True:
+            worker.start()
+            pin([each.pid for each in self._workers])
+            try:
+                worker.wait("its constructor", self._steps)
+                break
+            except EnvironmentFault as fault:
+                self._spend(fault)
+        worker.reset([new_seed(seed, self._budget.used) for seed in self._seeds])
+
+    def _spend(self, fault: EnvironmentFault) -> None:
+        self._budget.spend(fault)
+        self._restarts += 1
+
+    def _cut(self, rows: slice) -> None:
+        """The step of these environments is no transition: it led to the start of other ones' episodes."""
+        for fresh, reached in zip(self._arrays.fresh, self._arrays.reached):
+            reached[rows] = fresh[rows]
+        self._masks[0, rows], self._given[0, rows] = self._masks[1, rows], self._given[1, rows]
+        for array, value in zip(self._outcome, (0.0, False, True, True)):
+            array[rows] = value
+
+    @property
+    def restarts(self) -> int:
+        """How often an environment, or a process with its share of them, was made anew."""
+        return self._restarts
+
+    def get_state(self) -> PyTree | None:
+        """Of every environment, in order."""
+        envs = self._exchange("get_state", b"g")
+        return None if None in envs else host_state(self._steps, np.zeros(self.num_envs, bool), [], envs)
+
+    def set_state(self, state: PyTree) -> None:
+        """Put each environment's state back, whichever worker has it now."""
+        with restoring():
+            self._steps, ended, vector, envs = read_host_state(state, self.num_envs)
+            if vector or len(envs) != self.num_envs or ended.any():
+                raise StateError("it is of a vector environment, not of single ones that are reset at their ends")
+            self._exchange("set_state", b"p", envs)
+
+    def _exchange(self, what: str, command: bytes, states: list[Any] | None = None) -> list[Any]:
+        """The states of all environments, or none after giving them theirs."""
+        for worker in self._workers:
+            worker.send(command)
+            if states is not None:
+                worker.tell([states[i] for i in worker.numbers])
+        for worker in self._workers:
+            worker.wait(what, self._steps)
+        answers = [worker.answers.recv() for worker in self._workers]  # every one, before what one says is raised
+        with saving() if states is None else nullcontext():
+            for fault, _ in answers:
+                if fault is not None:
+                    raise StateError(fault)
+        return [state for _, each in answers for state in each]
 
     def _observed(self, fresh: int, given: np.ndarray) -> PyTree:
         """The observations that were reached (0) or that opened an episode (1), with their masks."""
@@ -146,83 +227,24 @@ class Workers(HostEnv):
         """End the workers: those that do not close their environments in time are killed."""
         for worker in self._workers:
             worker.leave()
+        limit = time.monotonic() + GRACE_SECONDS
         for worker in self._workers:
-            worker.end()
+            worker.end(max(limit - time.monotonic(), 0.0))
         self._workers = []
+        if self._memory is not None:
+            os.close(self._memory)
+            self._memory = None
+
+    def kill(self) -> None:
+        """End the workers at once. Nothing can be done with them afterwards but ``close``."""
+        for worker in self._workers:
+            worker.kill()
 
 
-class Worker:
-    """One process, and the pipes to it."""
-
-    def __init__(self, job: bytes, k: int, numbers: range, memory: int, arrays: Arrays) -> None:
-        self.numbers = numbers
-        self._calls, self._place = arrays.calls[0][k : k + 1], arrays.place[0][k : k + 1]
-        theirs, mine = os.pipe()
-        self.commands = Connection(mine, readable=False)
-        ours, reply = os.pipe()
-        self.answers = Connection(ours, writable=False)
-        self._ready = select.poll()
-        self._ready.register(ours, select.POLLIN)
-        passed = (theirs, reply, memory)
-        line = [sys.executable, "-P", share.__file__, *map(str, passed)]  # -P: its folder holds no modules to import
-        try:
-            self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, pass_fds=passed)
-        finally:
-            os.close(theirs)
-            os.close(reply)
-        self.pid = self._process.pid
-        with suppress(BrokenPipeError):  # ``wait`` says what became of it
-            self.commands.send(sys.path)
-            self.commands.send_bytes(job)
-
-    def send(self, command: bytes, what: str, step: int) -> None:
-        """Send a command."""
-        try:
-            os.write(self.commands.fileno(), command)
-        except BrokenPipeError as error:
-            raise self._dead(what, step) from error
-
-    def wait(self, what: str, step: int) -> None:
-        """Wait for the answer."""
-        calls, since = 0, time.monotonic()
-        while not self._ready.poll(100 * STUCK_SECONDS):  # ms: a tenth of the limit
-            now = time.monotonic()
-            if calls != self._calls[0]:
-                calls, since = int(self._calls[0]), now
-            elif now - since > STUCK_SECONDS:
-                self._process.kill()
-                raise EnvironmentFault(
-                    f"environment {self._place[0]} is stuck in {what} at step {step}: no answer for {STUCK_SECONDS:g} s"
-                )
-        answer = os.read(self.answers.fileno(), 1)
-        if not answer:
-            raise self._dead(what, step)
-        if answer == b"f":
-            where, name, text, trace = self.answers.recv()
-            fault = EnvironmentFault(f"environment {self._place[0]} raised in {where} at step {step}: {name}: {text}")
-            fault.add_note(trace)
-            raise fault
-
-    def _dead(self, what: str, step: int) -> EnvironmentFault:
-        code = self._process.wait()
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        each = f"environments {self.numbers[0]} to {self.numbers[-1]}"
-        return EnvironmentFault(
-            f"the worker process of {each} died in {what} of environment {self._place[0]} at step {step}: {how}"
-        )
-
-    def leave(self) -> None:
-        """Ask it to end."""
-        self.commands.close()
-
-    def end(self) -> None:
-        """Wait until it has ended, at most a few seconds."""
-        try:
-            self._process.wait(share.GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self.answers.close()
+def kill_all() -> None:
+    """End all worker processes of this process at once, whatever they are doing."""
+    for workers in list(_ALL):
+        workers.kill()
 
 
 def split(num_envs: int, parts: int) -> list[np.ndarray]:
@@ -237,7 +259,7 @@ def layout(space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: 
     actions = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(action_space)]
     each: list[Shape] = [("int64", (workers,))]
     reward: list[Shape] = [("float64", (num_envs,))]
-    return [actions, observations, observations, reward, row, row, each, each]
+    return [actions, observations, observations, reward, row, row, row, each, each]
 
 
 def anonymous_file(size: int) -> int:

@@ -20,16 +20,16 @@ import proximax
 from proximax.envs import env_seeds, make_env, workers
 from proximax.envs.groups import vectorise
 from proximax.envs.host import GymnasiumEnv
-from proximax.envs.tryout import try_out
+from proximax.envs.restarts import Restarts
+from proximax.envs.tryout import Tried, try_out
 from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault
 from proximax.masks import MASK, allowed_action
 from proximax.spaces import flatten, leaves, nest
 
 
-def pool(make, num_envs):
-    tried = try_out(make)
-    return Workers(make, num_envs, tried.observation_space, tried.action_space, tried.masked)
+def pool(make, num_envs, restarts=0, timeout=60.0):
+    return Workers(make, num_envs, try_out(make), Restarts(restarts), timeout)
 
 
 @pytest.fixture(autouse=True)
@@ -211,15 +211,20 @@ class Breaks(Script):
     [
         ("raise", "environment 3 raised in step at step 2: ZeroDivisionError: oh no"),
         ("reset", "environment 3 raised in reset at step 0: ValueError: no level loaded"),
-        ("die", r"worker process of environments 3 to 4 died in step of environment 3 at step 2: signal 9"),
-        ("leave", r"worker process of environments 3 to 4 died in step of environment 3 at step 2: exit status 7"),
+        (
+            "die",
+            r"env worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 at step 2: signal 9",
+        ),
+        (
+            "leave",
+            r"env worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 at step 2: exit status 7",
+        ),
         ("hang", r"environment 3 is stuck in step at step 2: no answer for 0.5 s"),
         ("shape", r"environment 3 raised in step at step 2: ValueError: .* shape \(\), where \(3,\) belongs"),
     ],
 )
-def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text, monkeypatch):
-    env = pool(partial(Breaks, how), 5)
-    monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
+def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text):
+    env = pool(partial(Breaks, how), 5, timeout=0.5)
     pids = [worker.pid for worker in env._workers]
     before = time.perf_counter()
     with pytest.raises(EnvironmentFault, match=text):
@@ -247,9 +252,8 @@ class Slow(Script):
         return super().step(action)
 
 
-def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share(monkeypatch):
-    env = pool(Slow, 6)
-    monkeypatch.setattr(workers, "STUCK_SECONDS", 0.5)
+def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share():
+    env = pool(Slow, 6, timeout=0.5)
     try:
         before = env.reset(range(6))
         after = env.step(np.zeros(6, int))
@@ -271,6 +275,7 @@ import os, signal, threading
 import numpy as np
 from toys import Script
 from proximax.envs import workers
+from proximax.envs.tryout import Tried
 
 workers.usable_cores = lambda: [0, 1]
 
@@ -278,7 +283,8 @@ class Stays(Script):
     def step(self, action):
         threading.Event().wait()
 
-env = workers.Workers(Script if {stuck} == 0 else Stays, 4, Script.observation_space, Script.action_space)
+tried = Tried(0.0, False, [], Script.observation_space, Script.action_space)
+env = workers.Workers(Script if {stuck} == 0 else Stays, 4, tried)
 env.reset(range(4))
 print(*(worker.pid for worker in env._workers), flush=True)
 if {stuck}:
@@ -347,7 +353,11 @@ class Forgets(Lawful):
 
 
 def test_masks_that_vanish_are_a_fault():
-    env = Workers(partial(Forgets, ACTIONS["discrete"], "info"), 2, Lawful.observation_space, ACTIONS["discrete"], True)
+    env = Workers(
+        partial(Forgets, ACTIONS["discrete"], "info"),
+        2,
+        Tried(0.0, True, [], Lawful.observation_space, ACTIONS["discrete"]),
+    )
     try:
         with pytest.raises(EnvironmentFault, match="has no 'action_mask', which the first reset's had"):
             history(env, 5, [1, 2])
