@@ -53,7 +53,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     config.check()
     xla.prepare(config.seeds)
     env = env_of(config, env)
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **config.stepping)
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
         advance, state, _ = start_learner(made, policy, config)

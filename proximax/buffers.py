@@ -107,7 +107,8 @@ def filled(buffers: Any) -> Transition:
 def count_episodes(outcomes: Outcomes, valid: Any, truncated: Any, total: Any, length: Any) -> Episodes:
     """The episodes of each seed that ended, ``[S]``, in a rollout with these rows ``valid`` ``[T, S, N]``.
 
-    One that a crash cut, a row ``truncated`` and not valid, does not count: its return is not known. ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
+    One that a crash cut, a row ``truncated`` and not valid, does not count: its return is not known.
+    ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
     """
     ended: Episodes = {name: np.zeros(len(total)) for name in ("episodes", "return_sum", "length_sum")}
     over = outcomes.ended | (truncated & (valid == 0))

@@ -57,6 +57,10 @@ class Train:
     """mlp: a perceptron; the others are convolutional. auto: blocks for images, else mlp."""
     autoreset: Autoreset = "auto"
     """Autoreset mode, for vector environments that do not state theirs."""
+    env_restarts: int = 0
+    """How often an environment that crashes is made anew, instead of ending the run."""
+    env_timeout: float = 300.0
+    """Seconds that a call of an environment in a worker process may take; then it counts as crashed."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
     profile: bool = False

@@ -151,6 +151,8 @@ _RUN_RANGES: dict[str, Rule] = {
     "seed": Rule(0, 2**63, whole=True),
     "stop_at": Rule(-math.inf, optional=True),
     "turns": COUNT,
+    "env_restarts": Rule(0, whole=True),
+    "env_timeout": Rule(0, open_low=True),
     "eval_episodes": COUNT,
     "eval_every": Rule(1, whole=True, optional=True),
     "checkpoints_kept": COUNT,
@@ -201,6 +203,10 @@ class RunConfig:
     """A video of an evaluation episode after every so many steps of a seed, and at the end; None: no videos."""
     autoreset: Autoreset = "auto"
     """Autoreset mode of the vector environment, where it does not say itself."""
+    env_restarts: int = 0
+    """How often in the run an environment that crashes is made anew, instead of ending the run."""
+    env_timeout: float = 300.0
+    """Seconds that a call of an environment in a worker process may take; then it counts as crashed."""
     network: NetworkName = "auto"
     """mlp: a perceptron of ppo.hidden units; the others are convolutional. auto: blocks for images, else mlp."""
     atari: AtariConfig | None = None
@@ -217,6 +223,11 @@ class RunConfig:
     def updates(self) -> int:
         """Rollouts, and so updates, of the whole run."""
         return self.steps // self.batch_size
+
+    @property
+    def stepping(self) -> dict[str, Any]:
+        """How host environments are stepped, as ``make_env`` takes it."""
+        return {name: getattr(self, name) for name in ("autoreset", "env_restarts", "env_timeout")}
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""

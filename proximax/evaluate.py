@@ -11,7 +11,7 @@ import numpy as np
 
 from proximax import xla
 from proximax.agent import Agent
-from proximax.config import Autoreset, RunConfig
+from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key, seed_key
@@ -21,7 +21,6 @@ from proximax.policy import Policy, choose
 from proximax.statistics import Summary, summarise_returns
 from proximax.types import Key, Params, PyTree
 
-DEFAULT_AUTORESET: Autoreset = "auto"
 # Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
 EVALUATION_SEED = 1_000_003
 # An episode still running after this many steps is given up.
@@ -75,18 +74,19 @@ def evaluate(
         raise UsageError(f"episodes = {episodes}: must be at least 1")
     xla.use_compilation_cache()
     if isinstance(run, Agent):
-        agents, autoreset, sample = [run], DEFAULT_AUTORESET, bool(sample)
+        agents, sample = [run], bool(sample)
+        stepping: dict[str, Any] = {}
         seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_sample if sample is None else sample
-        autoreset, seeds = config.autoreset, tuple(range(config.seed, config.seed + config.seeds))
+        stepping, seeds = config.stepping, tuple(range(config.seed, config.seed + config.seeds))
         env = env_of(config) if env is None else env
         if not allow_import and env == config.env:
             check_import(config)
     if env is None or (isinstance(env, str) and env.startswith("object:")):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
-    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, autoreset=autoreset)
+    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **stepping)
     try:
         agents[0].check_spaces(score.env.observation_space, score.env.action_space)
         policies = [(agent.params, agent.obs_moments) for agent in agents]
@@ -143,11 +143,12 @@ class Evaluator:
             self.env.close()
 
 
-def make_evaluator(
-    env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, autoreset: Autoreset = "auto"
-) -> Evaluator:
-    """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is."""
-    made = make_env(env, min(episodes, HOST_COPIES), autoreset=autoreset, wide=episodes)
+def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **stepping: Any) -> Evaluator:
+    """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is.
+
+    ``stepping``: as ``make_env`` takes it (``RunConfig.stepping``).
+    """
+    made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **stepping)
     return Evaluator(made, policy, episodes, sample)
 
 

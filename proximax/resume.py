@@ -18,7 +18,7 @@ from proximax.types import PyTree, RewardScale, TrainState
 
 # What a run may be continued with: how long, how it is logged, saved and evaluated, not how it learns.
 MAY_CHANGE = (
-    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "preset"),
+    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "preset", "env_restarts", "env_timeout"),
     *("eval_every", "eval_episodes", "eval_sample", "stop_at"),
 )
 

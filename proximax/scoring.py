@@ -29,7 +29,7 @@ class Scorer:
         steps = config.eval_every
         self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
         self._make = partial(
-            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **config.stepping
         )
         self._evaluator: Evaluator | None = None
 
@@ -64,7 +64,7 @@ def final_evaluation(
     """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
     if not remakable(env):
         return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, autoreset=config.autoreset)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **config.stepping)
     try:
         return evaluate_seeds(evaluator, state, config)
     finally:

@@ -17,6 +17,7 @@ from proximax.agent import split_agents
 from proximax.checkpoint import Snapshot
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
+from proximax.envs.make import restart_notes
 from proximax.errors import DependencyError, Interrupted, NumericalError
 from proximax.evaluate import Evaluation
 from proximax.interrupts import Interrupts
@@ -181,7 +182,7 @@ class Session:
             compile_s=self.clock.seconds,
             steps_per_s=float(history.steps.sum()) / self.trained_s,
             stopped_by=stopped_by,
-            notes=prepared.notes,
+            notes=prepared.notes + restart_notes(prepared.env),
             directory=prepared.directory,
         )
         self.saver.save(self.snapshot()._replace(evaluation=evaluation.mean), wait=True)

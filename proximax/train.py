@@ -151,7 +151,7 @@ def prepare(
     """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
     xla.prepare(config.seeds)
     found = find_state(directory.path, config) if directory and directory.continues else None
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, autoreset=config.autoreset)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **config.stepping)
     if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
         stack.callback(made.close)
     if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:

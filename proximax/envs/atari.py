@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from proximax.envs.ale import AleEnv
 from proximax.envs.base import HostEnv
 from proximax.envs.groups import in_turns
 from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
@@ -76,6 +77,15 @@ class AtariEnv(HostEnv):
             reward=reward, score=s.reward, over=over, terminated=s.terminated | lost, first=s.first | lost
         )
 
+    def get_state(self) -> PyTree | None:
+        """Of the games, as ``AleEnv`` has it; EnvPool gives none. Lives are known again once games are played back."""
+        return self.env.get_state()
+
+    def set_state(self, state: PyTree) -> None:
+        """Put the games back."""
+        self.env.set_state(state)
+        self._lives[:] = self.env.info["lives"]
+
     def close(self) -> None:
         """End the emulators' threads."""
         self.env.close()
@@ -132,7 +142,7 @@ def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:
             reward_clipping=False,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
-        return AleEnv(made, masked=False)
+        return AleEnv(made)
 
     return vector
 
@@ -162,14 +172,6 @@ def rom_of(game: Game) -> str:
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise UsageError(f"ALE has no game {name!r}.{hint} There are {len(known)}")
     return known[name]
-
-
-class AleEnv(GymnasiumEnv):
-    """ALE's vector environment takes a seed for each game."""
-
-    def reset(self, seeds: Sequence[int]) -> PyTree:
-        """New games, each with its own seed."""
-        return self._reset(seed=np.asarray(seeds))
 
 
 class ColourPool(EnvPoolEnv):

@@ -114,7 +114,7 @@ class Turns(Groups):
 
     def get_state(self) -> PyTree | None:
         """Of every environment, in the order of the whole: the same state as one group has."""
-        states = [env.get_state() for env in self.envs]
+        states: list[Any] = [env.get_state() for env in self.envs]
         if None in states:
             return None
         envs = [one for part in states for one in part["envs"]]
@@ -163,6 +163,8 @@ def vectorise(
     processes also of those that take more than ``timeout`` seconds for a step.
     """
     tried, total = try_out(make), num_envs * seeds
+    restarts = restarts or Restarts()
+    restarts.heeded = True
 
     def aside(size: int) -> HostEnv:
         return Workers(make, size, tried, restarts, timeout)
@@ -180,7 +182,7 @@ def vectorise(
             workers.notes = tried.notes
             return workers
     makes = [make] * total
-    if restarts is not None and restarts.most:
+    if restarts.most:
         makes = [partial(Restarting, make, restarts, i) for i in range(total)]
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.

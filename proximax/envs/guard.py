@@ -1,7 +1,7 @@
 """Starts a worker process (``python guard.py SHARE COMMANDS ANSWERS MEMORY``) with a second, tiny one that ends it.
 
 That one waits until the parent's end of the commands' pipe is closed, gives the worker GRACE_SECONDS to close its
-environments, and kills it. No thread of the worker could do that: an environment that is stuck in C code stops them all.
+environments, and kills it. No thread of the worker could do that: an environment stuck in C code stops them all.
 """
 
 import os

@@ -18,7 +18,7 @@ from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
 from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
 from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
 from proximax.envs.probe import PROBES
-from proximax.envs.restarts import Restarts
+from proximax.envs.restarts import NOT_HERE, Restarts
 from proximax.envs.workers import TIMEOUT_SECONDS
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
 from proximax.xla import run_inline, usable_cores
@@ -48,7 +48,21 @@ def make_env(
     (``envs.groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
     copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``.
     """
-    sizes, crashes = (num_envs, groups, turns), (Restarts(env_restarts), env_timeout)
+    restarts = Restarts(env_restarts)
+    made = _make(env, (num_envs, groups, turns), autoreset, wide, (restarts, env_timeout))
+    if env_restarts and not restarts.heeded and not isinstance(made, JaxEnv):
+        made.notes = [*made.notes, NOT_HERE]
+    return made
+
+
+def _make(
+    env: EnvLike,
+    sizes: tuple[int, int, int],
+    autoreset: Autoreset,
+    wide: int | None,
+    crashes: tuple[Restarts, float],
+) -> JaxEnv | HostEnv:
+    turns = sizes[2]
     if turns > 1 and not remakable(env):
         raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
@@ -58,13 +72,13 @@ def make_env(
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
     if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
-        return make_atari(env if isinstance(env, Game) else Game(env), num_envs, groups, turns)
+        return make_atari(env if isinstance(env, Game) else Game(env), *sizes)
     if isinstance(env, str):
         source, name = split_id(env)
         if source == "gymnasium":
             return _make_gymnasium(name, sizes, autoreset, wide, crashes)
         if source == "envpool":
-            return _make_envpool(name, num_envs, groups, turns)
+            return _make_envpool(name, *sizes)
         if source == "gymnax":
             _check_known(name, gymnax_ids() or [name], "gymnax")
             return make_gymnax(name)
@@ -84,6 +98,12 @@ def split_id(env: str) -> tuple[str, str]:
 def remakable(env: EnvLike) -> bool:
     """Whether a second, independent environment can be made from what the user gave."""
     return isinstance(env, (str, Game, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
+
+
+def restart_notes(env: JaxEnv | HostEnv) -> list[str]:
+    """What a run's result says about environments that crashed."""
+    restarts = 0 if isinstance(env, JaxEnv) else env.restarts
+    return [f"env_restarts: {restarts} restarts of environments that crashed"] if restarts else []
 
 
 def env_name(env: EnvLike) -> str:

@@ -12,6 +12,7 @@ from proximax.envs.tryout import environment_fault
 from proximax.errors import EnvironmentFault
 
 RESTARTED = "proximax_restarted"  # in ``info``
+NOT_HERE = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
 
 
 class Restarts:
@@ -19,6 +20,7 @@ class Restarts:
 
     def __init__(self, most: int = 0) -> None:
         self.most, self.used = most, 0
+        self.heeded = False  # by the environments that were made
 
     def spend(self, fault: EnvironmentFault) -> None:
         """One more, said on stderr; raises ``fault`` once there were ``most``."""

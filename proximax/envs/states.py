@@ -155,7 +155,9 @@ def _part(layer: Any) -> dict[str, Any] | None:
         state = _called(f"{name}.get_state", layer.get_state)
         state = None if state is None else {"own": plain(state, f"{name}.get_state()")}
     elif name in KNOWN:
-        state = {key: _taken(field, getattr(layer, key)) for key, field in KNOWN[name].items()}
+        state = {
+            key: None if (now := getattr(layer, key)) is None else field.kind(now) for key, field in KNOWN[name].items()
+        }
     elif _is_mujoco(layer):
         state = _get_mujoco(layer)
     generator = None if isinstance(layer, (Wrapper, VectorWrapper)) or state is None else _generator(layer)
@@ -242,10 +244,6 @@ def _what(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, list) else repr(value)[:80]
 
 
-def _taken(field: Field, value: Any) -> Any:
-    return None if value is None else field.kind(value)
-
-
 def _checked(field: Field, value: Any, num_envs: int, what: str) -> Any:
     if value is None and field.optional:
         return None
@@ -318,5 +316,5 @@ def _set_mujoco(env: Any, state: dict[str, Any]) -> None:
     for name in LAST_SEEN:
         now = getattr(env.data, name)
         now[...] = array(seen[name], now.shape, ("float64",), f"{_name(env)}: data.{name}")
-    state = array(state["integration"], (size,), ("float64",), f"{_name(env)}: MuJoCo's state")
-    mujoco.mj_setState(env.model, env.data, state, whole)
+    physics = array(state["integration"], (size,), ("float64",), f"{_name(env)}: MuJoCo's state")
+    mujoco.mj_setState(env.model, env.data, physics, whole)

@@ -1,4 +1,4 @@
-"""One worker process as its parent sees it: how it is started, asked, waited for and ended (``share`` is its own side)."""
+"""One worker process as its parent sees it; ``share`` is its own side."""
 
 import os
 import select

@@ -217,7 +217,7 @@ class Breaks(Script):
         ),
         (
             "leave",
-            r"env worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 at step 2: exit status 7",
+            r"worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 at step 2: exit status 7",
         ),
         ("hang", r"environment 3 is stuck in step at step 2: no answer for 0.5 s"),
         ("shape", r"environment 3 raised in step at step 2: ValueError: .* shape \(\), where \(3,\) belongs"),
