@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from proximax import checks
-from proximax.checkpoint import load_config
 from proximax.config import RunConfig
 from proximax.errors import CheckpointError
+from proximax.loading import load_config
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[Severity, str] = {

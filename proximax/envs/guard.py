@@ -31,7 +31,8 @@ def watch(worker: int, commands: int) -> None:
 
 if __name__ == "__main__":
     share, descriptors = sys.argv[1], [int(word) for word in sys.argv[2:]]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # both may reach every process of a job; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     own = os.getpid()
     if os.fork() == 0:  # before any library has made threads
         for held in descriptors[1:]:  # else the parent would not see them closed when the worker ends

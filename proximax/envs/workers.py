@@ -271,7 +271,3 @@ def anonymous_file(size: int) -> int:
             file = os.dup(named.fileno())
     os.truncate(file, size)
     return file
-
-
-def kill_all() -> None:
-    """Kill."""
