@@ -30,7 +30,7 @@ class Check(NamedTuple):
     remedy: str
 
 
-# docs/doctor.md is made from this table.
+# The gravest first. docs/doctor.md is made from this table.
 CHECKS: dict[str, Check] = {
     "not-finite": Check(
         "error",
@@ -178,8 +178,7 @@ def examine(seeds: dict[int, checks.Rows], config: RunConfig) -> list[Finding]:
             each = {seed: check.look(rows, config) for seed, rows in seeds.items()}
             evidence = {seed: text for seed, text in each.items() if text}
             found += [Finding(name, check, evidence)] if evidence else []
-    order = list(SEVERITIES)
-    return sorted(found, key=lambda finding: order.index(finding.check.severity))
+    return found
 
 
 def columns(rows: Iterable[dict[str, Any]]) -> dict[int, checks.Rows]:

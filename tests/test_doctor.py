@@ -253,6 +253,7 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
     ("never-ends", {"recent_return": np.nan}, CONFIG, {"recent_return": np.nan}, replace(CONFIG, num_envs=64)),
     ("clipped", {"clip_fraction": 0.7}, CONFIG, {"clip_fraction": 0.7}, replace(CONFIG, algo="penalty")),
     ("hardly-moves", {"kl": 1e-7, "clip_fraction": 0.0}, CONFIG, {"kl": 1e-7}, CONFIG),
+    ("hardly-moves", {"kl": some(1e-7, 0.01, slice(0, 30)), "clip_fraction": 0.0}, CONFIG, {}, CONFIG),
     (
         "hardly-moves",
         {"kl": 1e-7, "clip_fraction": 0.0},
@@ -279,7 +280,7 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
         "learning-rate",
         {"learning_rate": 1e-6 * np.linspace(1.0, 0.01, 100)},
         ppo(anneal="both"),
-        {"learning_rate": 3e-4 * np.linspace(1.0, 0.01, 100) ** 2},
+        {"learning_rate": 4e-6 * np.linspace(1.0, 0.01, 100)},
         ppo(anneal="both"),
     ),
     ("saturation", {"saturated_actions": 0.99}, CONFIG, {"saturated_actions": 0.9}, CONFIG),
@@ -329,6 +330,8 @@ def test_remedies_name_flags_that_exist_and_every_check_explains_itself():
         assert check.look.__doc__.endswith(".")
         assert check.cause.endswith(".")
         assert check.remedy.endswith(".")
+    order = [list(SEVERITIES).index(check.severity) for check in CHECKS.values()]
+    assert order == sorted(order)
     read = set(re.findall(r'column\(\w+, "(\w+)"\)', inspect.getsource(checks)))
     assert read <= set(METRICS)
     assert inspect.signature(adapt_learning_rate).parameters["least"].default == checks.RATE_FLOOR
