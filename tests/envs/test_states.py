@@ -3,11 +3,13 @@
 import json
 import warnings
 from functools import partial
+from pathlib import Path
 
 import gymnasium
 import jax
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import ClipAction, RecordEpisodeStatistics, TimeLimit, TransformReward
 from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorStatistics
@@ -259,7 +261,7 @@ def unknown():
     }
 
 
-class OtherPole(gymnasium.envs.classic_control.CartPoleEnv):
+class OtherPole(CartPoleEnv):
     """May hold more than the class that it derives from."""
 
 
@@ -296,26 +298,26 @@ def test_known_wrappers_are_no_hindrance_and_the_state_is_a_copy():
     env = plain(lambda: RecordEpisodeStatistics(ClipAction(gymnasium.make("Pendulum-v1"))))
     env.reset([1, 2])
     state = env.get_state()
-    before = json.dumps(apart(state, kept := []))
+    kept, again = [], []
+    before = json.dumps(apart(state, kept))
     env.step(np.ones((2, 1), np.float32))
-    assert json.dumps(apart(state, again := [])) == before
+    assert json.dumps(apart(state, again)) == before
     for x, y in zip(kept, again, strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("kind", "value", "text"),
     [
-        ({"a": [1, {"b": object()}]}, r"\['a'\]\[1\]\['b'\] is a object: give"),
-        ({"a": (1, 2)}, r"\['a'\] is a tuple"),
-        ({1: 2}, "is a dict"),
-        ({"a": np.float32(1)}, r"\['a'\] is a float32"),
-        ({"a": np.array([None])}, r"\['a'\] is a ndarray"),
-        ({"a": {1, 2}}, r"\['a'\] is a set"),
+        (pool, {"a": [1, {"b": {1, 2}}]}, r"\['a'\]\[1\]\['b'\] is a set: give"),
+        (plain, {"a": [1, {"b": object()}]}, r"\['a'\]\[1\]\['b'\] is a object: give"),
+        (plain, {"a": (1, 2)}, r"\['a'\] is a tuple"),
+        (plain, {1: 2}, "is a dict"),
+        (plain, {"a": np.float32(1)}, r"\['a'\] is a float32"),
+        (plain, {"a": np.array([None])}, r"\['a'\] is a ndarray"),
     ],
 )
-@pytest.mark.parametrize("kind", [plain, pool])
-def test_a_state_that_is_not_plain_is_the_environments_fault_and_names_the_place(value, text, kind):
+def test_a_state_that_is_not_plain_is_the_environments_fault_and_names_the_place(kind, value, text):
     class Odd(Stateful):
         def get_state(self):
             return value
@@ -450,5 +452,5 @@ def test_every_known_class_is_still_there_and_has_these_attributes():
         module, _, qualname = name.partition(":")
         source = __import__(module, fromlist=[qualname])
         assert hasattr(source, qualname), name
-        text = open(source.__file__).read()
+        text = Path(source.__file__).read_text()
         assert all(f"self.{field}" in text for field in fields), name

@@ -13,14 +13,14 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
-from toys import ACTIONS, Lawful, Script, as_array, as_tree, vector
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from toys import ACTIONS, Fixed, Lawful, Script, as_array, as_tree, roll, vector
 
 import proximax
 from proximax.envs import env_seeds, make_env, workers
 from proximax.envs.groups import vectorise
 from proximax.envs.host import GymnasiumEnv
-from proximax.envs.restarts import Restarts
+from proximax.envs.restarts import Restarting, Restarts
 from proximax.envs.tryout import Tried, try_out
 from proximax.envs.workers import Workers
 from proximax.errors import EnvironmentFault
@@ -271,7 +271,7 @@ def alive(pid):
 
 
 ORPHANS = """
-import os, signal, threading
+import ctypes, os, signal, threading
 import numpy as np
 from toys import Script
 from proximax.envs import workers
@@ -281,6 +281,9 @@ workers.usable_cores = lambda: [0, 1]
 
 class Stays(Script):
     def step(self, action):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if {stuck} == 2:
+            ctypes.PyDLL(None).sleep(1000)  # in C code, and keeps Python's lock: no thread of the worker runs
         threading.Event().wait()
 
 tried = Tried(0.0, False, [], Script.observation_space, Script.action_space)
@@ -293,7 +296,7 @@ signal.pause()
 """
 
 
-@pytest.mark.parametrize("stuck", [0, 1])
+@pytest.mark.parametrize("stuck", [0, 1, 2])
 def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
     path = os.pathsep.join([os.path.dirname(os.path.dirname(proximax.__file__)), os.path.dirname(__file__) + "/.."])
     parent = subprocess.Popen(
@@ -308,10 +311,182 @@ def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    limit = time.perf_counter() + 12
+    limit = time.perf_counter() + 5  # what users are promised
     while any(alive(pid) for pid in pids) and time.perf_counter() < limit:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
+
+
+def test_trap_37_all_workers_can_be_ended_at_once():
+    both = [pool(Script, 4), pool(Script, 2)]
+    pids = [worker.pid for env in both for worker in env._workers]
+    workers.kill_all()
+    for env in both:
+        env.close()
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_the_environments_own_traceback_is_in_the_faults_notes():
+    env = pool(Breaks, 5)
+    with pytest.raises(EnvironmentFault) as caught:
+        history(env, 5, range(5))
+    env.close()
+    assert [note for note in caught.value.__notes__ if 'raise ZeroDivisionError("oh no")' in note]
+
+
+def aside(make, num_envs, most, timeout=60.0):
+    tried = Tried(0.0, False, [], Script.observation_space, Script.action_space)
+    return Workers(make, num_envs, tried, Restarts(most), timeout)
+
+
+def here(make, num_envs, most, timeout=60.0):
+    restarts = Restarts(most)
+    makes = [partial(Restarting, make, restarts, i) for i in range(num_envs)]
+    return GymnasiumEnv(SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED), masked=False, restarts=restarts)
+
+
+CRASHES = [(aside, "raise", {3}), (here, "raise", {3}), (aside, "shape", {3}), (aside, "die", {3, 4})]
+CRASHES += [(aside, "leave", {3, 4}), (aside, "hang", {3, 4})]
+
+
+@pytest.mark.parametrize(("kind", "how", "lost"), CRASHES)
+def test_an_environment_that_crashes_is_made_anew_and_its_episode_is_cut(kind, how, lost, capfd):
+    env, whole = kind(partial(Breaks, how), 5, 1, 0.5 if how == "hang" else 60.0), plain_breaks()
+    try:
+        mine, other = history(env, 60, range(5)), history(whole, 60, [0, 1, 2, 30, 4])
+        same = [i for i in range(5) if i not in lost]
+        assert_same(
+            *[
+                [jax.tree.map(lambda x: x[same], dict(s, over=0 * s["valid"])) for s in each[1:]]
+                for each in (mine, other)
+            ]
+        )
+        crash, following = mine[3], mine[4]
+        for i in lost:
+            assert (crash["valid"][i], crash["over"][i], crash["reward"][i]) == (0, 0, 0)
+            assert (crash["terminated"][i], crash["truncated"][i], crash["first"][i]) == (0, 1, 1)
+            assert crash["obs"][i, 1] == 0
+            assert following["obs"][i, 1] == 1  # it goes on from there
+            assert following["valid"][i]
+        assert env.restarts == 1
+        assert "Made anew: restart 1 of 1" in capfd.readouterr().err
+    finally:
+        env.close()
+
+
+def plain_breaks():
+    return GymnasiumEnv(vector(Breaks, 5, AutoresetMode.DISABLED))
+
+
+@pytest.mark.parametrize("kind", [aside, here])
+@pytest.mark.parametrize("how", ["raise", "reset"])
+def test_there_is_an_end_to_making_environments_anew(kind, how, capfd):
+    class Always(Breaks):
+        def reset(self, *, seed=None, options=None):
+            return super().reset(seed=3, options=options)
+
+    env = kind(partial(Always, how), 2, 4)
+    try:
+        with pytest.raises(EnvironmentFault, match=r"environment \d raised in (step|reset) at step \d+: (Zero|Value)"):
+            history(env, 60, range(2))
+        assert env.restarts == 4
+        assert capfd.readouterr().err.count("Made anew") == 4
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("kind", [aside, here])
+def test_a_crash_in_a_reset_leaves_the_episode_before_it_whole(kind):
+    class Once(Fixed):
+        resets = 0
+
+        def reset(self, *, seed=None, options=None):
+            self.resets += 1
+            if self.resets == 3 and seed is None:
+                raise OSError("gone")
+            return super().reset(seed=seed, options=options)
+
+    env = kind(Once, 2, 2)
+    try:
+        env.reset([1, 2])
+        steps = [jax.tree.map(np.array, env.step(np.zeros(2, int))._asdict()) for _ in range(8)]
+        assert all(s["valid"].all() for s in steps)
+        np.testing.assert_array_equal([s["first"] for s in steps], [[t % 3 == 2] * 2 for t in range(8)])
+        assert env.restarts == 2
+    finally:
+        env.close()
+
+
+class Fragile(Fixed):
+    """Every environment crashes once, at its fifth step: the second of its second episode."""
+
+    steps = 0
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 5 and self.fresh:
+            raise OSError("gone")
+        return super().step(action)
+
+    def reset(self, *, seed=None, options=None):
+        self.fresh = seed in (1, 2) if seed is not None else self.fresh
+        return super().reset(seed=seed, options=options)
+
+
+@pytest.mark.parametrize("kind", [aside, here])
+@pytest.mark.parametrize("split", [0, 4])
+def test_what_a_crash_cuts_is_neither_learned_from_nor_counted(kind, split):
+    env = kind(Fragile, 2, 2)
+    try:
+        state, parts = None, []
+        for steps in (split, 12 - split):
+            if steps:
+                state, rows, episodes = roll(env, steps, state, [1, 2])
+                parts.append((rows, episodes))
+        valid, truncated, last, first = (
+            np.concatenate([x(rows)[:, 0, 0] for rows, _ in parts])
+            for x in (
+                lambda r: r.valid,
+                lambda r: r.truncated,
+                lambda r: r.truncated | r.terminated,
+                lambda r: r.first,
+            )
+        )
+        np.testing.assert_array_equal(valid, [1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1])
+        # Row 3 is the last whose outcome is known: cut there as by the clock, unless the rollout ends there anyway.
+        assert truncated[3] == (split == 0)
+        np.testing.assert_array_equal(last[[0, 1, 2, 4, 5, 6, 7]], [0, 0, 1, 1, 0, 0, 1])
+        np.testing.assert_array_equal(first, [1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1])
+        count, total, length = (
+            sum(episodes[name][0] for _, episodes in parts) for name in ("episodes", "return_sum", "length_sum")
+        )
+        assert (count, total, length) == (2 * 3, 2 * 9, 2 * 9)  # of three steps each; no part of one
+        np.testing.assert_array_equal(state.episode_return, 1)
+    finally:
+        env.close()
+
+
+def test_training_and_evaluation_go_on_after_crashes():
+    class Now(Fixed):
+        def step(self, action):
+            if self.np_random.random() < 0.01:
+                raise OSError("gone")
+            return super().step(action)
+
+    settings = {"steps": 512, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "eval_episodes": 20, "quiet": True}
+    result = proximax.train(Now, env_restarts=100, **settings)
+    assert (result.evaluation.lengths == 3).all()
+    assert result.summary.mean == 3
+    assert [note for note in result.notes if note.startswith("env_restarts: ")]
+    with pytest.raises(EnvironmentFault, match="OSError: gone"):
+        proximax.train(Now, **settings)
+
+
+def test_environments_that_cannot_be_made_anew_say_so():
+    env = make_env("CartPole-v1", 2, env_restarts=3)
+    assert [note for note in env.notes if note.startswith("env_restarts")]
+    assert not make_env("Pendulum-v1", 2, env_restarts=3).notes
+    env.close()
 
 
 def test_environments_that_cannot_be_sent_are_stepped_here_with_a_note():
