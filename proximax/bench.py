@@ -21,6 +21,7 @@ from proximax.algorithms import find_algorithm
 from proximax.buffers import host_buffers
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, make_env, remakable
+from proximax.envs.make import stepping
 from proximax.frames import observations_at
 from proximax.policy import Policy, make_policy
 from proximax.ppo import acting, learn, learning
@@ -53,7 +54,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     config.check()
     xla.prepare(config.seeds)
     env = env_of(config, env)
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **config.stepping)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **stepping(config))
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
         advance, state, _ = start_learner(made, policy, config)

@@ -224,11 +224,6 @@ class RunConfig:
         """Rollouts, and so updates, of the whole run."""
         return self.steps // self.batch_size
 
-    @property
-    def stepping(self) -> dict[str, Any]:
-        """How host environments are stepped, as ``make_env`` takes it."""
-        return {name: getattr(self, name) for name in ("autoreset", "env_restarts", "env_timeout")}
-
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
         found = [range_fault(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]

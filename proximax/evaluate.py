@@ -13,6 +13,7 @@ from proximax import xla
 from proximax.agent import Agent
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable
+from proximax.envs.make import stepping
 from proximax.errors import EnvironmentFault, UsageError
 from proximax.keys import host_key, seed_key
 from proximax.loading import load_agents
@@ -75,18 +76,18 @@ def evaluate(
     xla.use_compilation_cache()
     if isinstance(run, Agent):
         agents, sample = [run], bool(sample)
-        stepping: dict[str, Any] = {}
+        how: dict[str, Any] = {}
         seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_sample if sample is None else sample
-        stepping, seeds = config.stepping, tuple(range(config.seed, config.seed + config.seeds))
+        how, seeds = stepping(config), tuple(range(config.seed, config.seed + config.seeds))
         env = env_of(config) if env is None else env
         if not allow_import and env == config.env:
             check_import(config)
     if env is None or (isinstance(env, str) and env.startswith("object:")):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
-    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **stepping)
+    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **how)
     try:
         agents[0].check_spaces(score.env.observation_space, score.env.action_space)
         policies = [(agent.params, agent.obs_moments) for agent in agents]
@@ -143,12 +144,12 @@ class Evaluator:
             self.env.close()
 
 
-def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **stepping: Any) -> Evaluator:
+def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **how: Any) -> Evaluator:
     """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is.
 
-    ``stepping``: as ``make_env`` takes it (``RunConfig.stepping``).
+    ``how``: they are stepped, as ``envs.make.stepping`` gives it.
     """
-    made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **stepping)
+    made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **how)
     return Evaluator(made, policy, episodes, sample)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, remakable
+from proximax.envs.make import stepping
 from proximax.evaluate import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
 from proximax.policy import Policy
 from proximax.types import TrainState
@@ -29,7 +30,7 @@ class Scorer:
         steps = config.eval_every
         self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
         self._make = partial(
-            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **config.stepping
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config)
         )
         self._evaluator: Evaluator | None = None
 
@@ -64,7 +65,7 @@ def final_evaluation(
     """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
     if not remakable(env):
         return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **config.stepping)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config))
     try:
         return evaluate_seeds(evaluator, state, config)
     finally:

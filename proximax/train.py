@@ -12,7 +12,7 @@ from proximax.advance import start_learner
 from proximax.config import AlgorithmName, NetworkName, RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds
 from proximax.envs.host import EnvPoolEnv
-from proximax.envs.make import make_env, remakable
+from proximax.envs.make import make_env, remakable, stepping
 from proximax.envs.tryout import ignores_seed
 from proximax.errors import UsageError
 from proximax.interrupts import Interrupts
@@ -151,7 +151,7 @@ def prepare(
     """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
     xla.prepare(config.seeds)
     found = find_state(directory.path, config) if directory and directory.continues else None
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **config.stepping)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **stepping(config))
     if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
         stack.callback(made.close)
     if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:

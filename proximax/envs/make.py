@@ -100,6 +100,15 @@ def remakable(env: EnvLike) -> bool:
     return isinstance(env, (str, Game, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
 
 
+def stepping(config: RunConfig) -> dict[str, Any]:
+    """How a run's host environments are stepped, as ``make_env`` takes it."""
+    return {
+        "autoreset": config.autoreset,
+        "env_restarts": config.env_restarts,
+        "env_timeout": config.env_timeout,
+    }
+
+
 def restart_notes(env: JaxEnv | HostEnv) -> list[str]:
     """What a run's result says about environments that crashed."""
     restarts = 0 if isinstance(env, JaxEnv) else env.restarts
