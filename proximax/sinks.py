@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,16 +75,20 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond."""
+    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond.
 
-    def __init__(self, directory: Path, config: RunConfig, steps: int = 0) -> None:
+    ``steps``: of each seed, in the checkpoint that a run goes on from; what had been written beyond is left out.
+    """
+
+    def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
         from tensorboardX import SummaryWriter
 
         seeds = range(config.seed, config.seed + config.seeds)
         self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
-        # What a run that was cut short has written beyond the checkpoint it goes on from, TensorBoard leaves out.
-        purge = {"purge_step": steps + 1} if steps else {}
-        self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}"), **purge) for seed in seeds}
+        first = [None] * config.seeds if steps is None else [each + 1 for each in steps]
+        self._writers = {
+            seed: SummaryWriter(str(directory / f"seed-{seed}"), purge_step=step) for seed, step in zip(seeds, first)
+        }
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""
