@@ -18,7 +18,7 @@ from proximax.envs import probe
 from proximax.errors import EnvironmentFault, NumericalError, StorageError, UsageError
 from proximax.metrics import METRICS
 from proximax.recorder import RunDirectory
-from proximax.train import resolve
+from proximax.resolve import resolve
 
 SMALL = {"steps": 1024, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 2, "quiet": True}
 QUICK = SMALL | {"eval_episodes": 4}
