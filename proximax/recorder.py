@@ -12,7 +12,7 @@ from proximax.checkpoint import checkpoint_names, tidy
 from proximax.config import RunConfig
 from proximax.errors import CheckpointError, ProximaxError, StorageError, UsageError
 from proximax.evaluate import Evaluation
-from proximax.files import write_json
+from proximax.files import storing, write_json
 from proximax.metrics import History
 from proximax.result import finite_or_none
 from proximax.sinks import JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
@@ -36,13 +36,14 @@ class RunDirectory:
         if resume is True and not (path / "config.json").exists():
             raise CheckpointError(f"{path} holds no run to resume; with --resume auto it would start one")
         try:
-            for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
-                self._make(folder)
-            (path / ".probe").touch()
-            (path / ".probe").unlink()
-        except OSError as error:
+            with storing(path):
+                for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
+                    self._make(folder)
+                (path / ".probe").touch()
+                (path / ".probe").unlink()
+        except StorageError:
             self.discard()
-            raise StorageError(f"cannot write to {path}: {error.strerror}. Choose another --out") from error
+            raise
         self._lock = lock(path / ".lock")
         try:
             self.continues = self._find(resume)
@@ -98,10 +99,8 @@ def check_name(path: Path) -> None:
 
 def lock(path: Path) -> int:
     """An open file that is locked as long as this process lives; refuses one that another process has locked."""
-    try:
+    with storing(path):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise StorageError(f"cannot open {path}: {error.strerror}. Choose another --out") from error
     try:
         import fcntl
 
@@ -134,24 +133,29 @@ class Recorder:
         if saved is not None:
             self.history.restore(saved["history"])
         if directory:
-            path, sizes = directory.path, (saved or {}).get("sizes", {})
-            (path / "result.json").unlink(missing_ok=True)
-            write_json(path / "config.json", config.to_json())
-            self._metrics = JsonLines(path / METRICS, sizes.get(METRICS, 0))
-            if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
-                self._evaluations = JsonLines(path / EVALUATIONS, sizes.get(EVALUATIONS, 0))
-            self._sinks.append(self._metrics)
-            self.rows = self._metrics.read()
-            if tensorboard_installed():
-                steps = None if saved is None else self.history.steps.tolist()
-                self._sinks.append(TensorBoard(path / "tensorboard", config, steps))
+            with storing(directory.path):
+                self._open(directory.path, saved)
         if not quiet:
             self._sinks.append(Terminal(config, self.history.update))
+
+    def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
+        """The files of the run directory."""
+        config, logs = self._config, (saved or {}).get("logs", {})
+        (path / "result.json").unlink(missing_ok=True)
+        write_json(path / "config.json", config.to_json())
+        self._metrics = JsonLines(path / METRICS, logs.get(METRICS))
+        if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
+            self._evaluations = JsonLines(path / EVALUATIONS, logs.get(EVALUATIONS))
+        self._sinks.append(self._metrics)
+        self.rows = self._metrics.read()
+        if tensorboard_installed():
+            steps = None if saved is None else self.history.steps.tolist()
+            self._sinks.append(TensorBoard(path / "tensorboard", config, steps))
 
     def to_tree(self) -> dict[str, Any]:
         """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""
         logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
-        return {"history": self.history.to_tree(), "sizes": {log.path.name: log.size for log in logs}}
+        return {"history": self.history.to_tree(), "logs": {log.path.name: log.to_tree() for log in logs}}
 
     def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """Send one update's rows everywhere."""
@@ -182,7 +186,8 @@ class Recorder:
     def finish(self, result: dict[str, Any]) -> None:
         """Write ``result.json``."""
         if self._directory:
-            write_json(self._directory.path / "result.json", result)
+            with storing(self._directory.path):
+                write_json(self._directory.path / "result.json", result)
 
     def close(self) -> None:
         """Close the files and the screen."""

@@ -26,6 +26,7 @@ from proximax.checkpoint import (
 )
 from proximax.config import RunConfig, seconds_or_steps
 from proximax.errors import CheckpointError, StorageError
+from proximax.files import storing
 from proximax.types import PyTree
 
 RETRY_SECONDS = 30.0  # after a save that failed
@@ -49,8 +50,9 @@ class Saver:
         self._whole = update  # of the last one that is on disk
         self._best = float("-inf")
         if folder is not None:
-            folder.mkdir(exist_ok=True)
-            tidy(folder)
+            with storing(folder):
+                folder.mkdir(exist_ok=True)
+                tidy(folder)
             self._best = max((score_of(found) for found in kept(folder)), default=self._best)
 
     def next_update(self, update: int) -> int:

@@ -30,19 +30,25 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """A JSON object per row, on disk as soon as it is known; ``size`` bytes of an older file are kept.
+    """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has (``to_tree``).
 
     What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
     """
 
-    def __init__(self, path: Path, size: int = 0) -> None:
-        self.path, self.size = path, size
+    def __init__(self, path: Path, saved: dict[str, Any] | None = None) -> None:
+        self.path, self.size = path, (saved["size"] if saved else 0)
         self._file = path.open("ab", buffering=0)
         found = path.stat().st_size
-        if found < size:
-            raise StorageError(f"{path} has {found:,} bytes, the checkpoint knows of {size:,}: put the whole file back")
-        self._file.truncate(size)
-        self._waiting, self._warned = b"", False
+        if found < self.size:
+            knows = f"the checkpoint knows of {self.size:,}"
+            raise StorageError(f"{path} has {found:,} bytes, {knows}: put the whole file back")
+        self._file.truncate(self.size)
+        self._waiting, self._warned = saved["waiting"].encode() if saved else b"", False
+        self.write([])
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it: how much is in the file, and what is not yet."""
+        return {"size": self.size, "waiting": self._waiting.decode()}
 
     def read(self) -> Rows:
         """The rows that are in the file."""

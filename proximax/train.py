@@ -114,13 +114,13 @@ def run(
         session = Session(
             config=config,
             prepared=prepared,
-            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),
             saver=Saver(
                 config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
             ),
             scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
             interrupts=stack.enter_context(Interrupts()),
             tracer=stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None))),
+            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
             clock=clock,
             callbacks=callbacks,
             began=began,
