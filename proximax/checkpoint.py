@@ -11,6 +11,7 @@ import hashlib
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,6 @@ from safetensors.numpy import save as save_tensors
 
 from proximax.errors import CheckpointError
 from proximax.files import json_bytes, read_json, sha256, sync_folder, write_through
-from proximax.keys import host_key
 from proximax.plain import from_plain, to_plain
 from proximax.types import PyTree, TrainState
 from proximax.version import proximax_version
@@ -69,8 +69,9 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) -> Path:
-    """Write ``folder/step-STEPS``; ``header``: what the manifest says of the run. Raises ``OSError``, and then nothing
-    has changed.
+    """Write ``folder/step-STEPS``; ``header``: what the manifest says of the run.
+
+    Raises ``OSError``, and then nothing has changed.
     """
     policy, rest = tensors_of(snapshot.state)
     progress, environment = (to_plain(getattr(snapshot, name), name, rest) for name in ("progress", "environment"))
@@ -95,7 +96,8 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
         for name, content in data.items():
             write_through(temporary / name, content)
         sync_folder(temporary)
-        if path.exists():  # saved at this very step before; ``tidy`` puts it back if this process ends here
+        if path.exists():  # saved at this very step before; if this process ends here, it is found under that name
+            shutil.rmtree(replaced, ignore_errors=True)
             path.rename(replaced)
         temporary.rename(path)
     except BaseException:
@@ -121,7 +123,7 @@ def tidy(folder: Path) -> None:
 
 def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(the policies' arrays, all others), each under its path in ``TrainState``."""
-    named, policy = named_leaves(state), {}
+    named, policy = {name: np.asarray(x, order="C") for name, x in named_leaves(state).items()}, {}
     for name in [name for name in named if name.startswith((".params", ".obs_moments"))]:
         policy[name] = named.pop(name)
     return policy, named
@@ -130,7 +132,7 @@ def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.n
 def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
     """Every array of a tree under its path; of random keys the words."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(_words(leaf), order="C") for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): np.asarray(_words(leaf)) for path, leaf in leaves}
 
 
 def _words(leaf: Any) -> Any:
@@ -143,8 +145,9 @@ def is_key(leaf: Any) -> bool:
 
 
 def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
-    """The tree ``like`` with the file's arrays: of the same shapes and dtypes, finite, none missing. Takes them out of
-    ``tensors``.
+    """The tree ``like`` with the file's arrays: of the same shapes and dtypes, finite, none missing.
+
+    Takes them out of ``tensors``.
     """
     named = named_leaves(like)
     if missing := [name for name in named if name not in tensors]:
@@ -159,7 +162,12 @@ def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree
             raise CheckpointError(f"{where}: {name} holds values that are not finite")
     leaves, structure = jax.tree.flatten(like)
     each = zip(leaves, found.values(), strict=True)
-    return jax.tree.unflatten(structure, [host_key(x) if is_key(leaf) else x for leaf, x in each])
+    return jax.tree.unflatten(structure, [_like(leaf, x) for leaf, x in each])
+
+
+def _like(leaf: Any, found: Any) -> Any:
+    """``found``; the random keys of which it is the words, if ``leaf`` is made of keys."""
+    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if is_key(leaf) else found
 
 
 def nothing_left(tensors: dict[str, np.ndarray], where: Path) -> None:
@@ -175,8 +183,11 @@ def read_manifest(path: Path) -> Checkpoint:
     for key, kind in _NEEDED.items():
         if not isinstance(manifest.get(key), kind):
             raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it is of the wrong kind")
-    rest = {key: value for key, value in manifest.items() if key != "sha256"}
-    if sha256(json_bytes(rest)) != manifest["sha256"]:
+    try:
+        stated = sha256(json_bytes({key: value for key, value in manifest.items() if key != "sha256"}))
+    except (ValueError, RecursionError) as error:  # what JSON can say, and no manifest does: 1e999, great depth
+        raise CheckpointError(f"{path / MANIFEST} cannot be read: {error}") from error
+    if stated != manifest["sha256"]:
         raise CheckpointError(f"{path / MANIFEST} is damaged: its sha256 is not the one it states")
     return Checkpoint(path, manifest)
 
@@ -208,7 +219,7 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
         if digest != stated.get("sha256"):
             raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
         with safe_open(path, framework="numpy") as tensors:
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
@@ -223,8 +234,15 @@ def checkpoint_names(folder: Path) -> list[str]:
     """The checkpoints in a folder, newest first. Links are none."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if NAME.fullmatch(path.name))
-    return sorted((path.name for path in found if path.is_dir() and not path.is_symlink()), reverse=True)
+    found = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    names = {path.name.removeprefix(REPLACED) for path in found}
+    return sorted((name for name in names if NAME.fullmatch(name)), reverse=True)
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """Where a checkpoint is: under its name, but in the moment that another of the same step takes its place."""
+    path = folder / name
+    return path if path.exists() else folder / f"{REPLACED}{name}"
 
 
 def find_checkpoint(
@@ -247,29 +265,44 @@ def find_checkpoint(
         for path, fault in faults.items():
             print(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead", file=sys.stderr)
             if set_aside:
-                path.rename(path.with_name(DAMAGED + path.name))
+                put_aside(path)
         return checkpoint, tensors
     raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
 
 
-def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> list[Checkpoint]:
-    """The checkpoints to try, in order; those without a good manifest go to ``faults``."""
+def put_aside(path: Path) -> None:
+    """Rename a damaged checkpoint, so that the next one saved at its step finds its place free."""
+    names = (f"{DAMAGED}{path.name}{again}" for again in ("", *(f".{i}" for i in range(2, 1000))))
+    path.rename(next(place for name in names if not (place := path.with_name(name)).exists()))
+
+
+def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:
+    """The checkpoints to try, in order, each read as it is asked for; those without a good manifest go to ``faults``.
+
+    For the best one all must be read.
+    """
     names = checkpoint_names(folder)
     if not names:
         raise CheckpointError(f"{folder.parent} holds no checkpoint: it is no run, or one cut short before its first")
     if which not in ("last", "best") and which not in names:
         raise CheckpointError(f"{folder.parent} has no checkpoint {which!r}; it has {', '.join(names)}, last, best")
-    good: list[Checkpoint] = []
-    for name in names if which in ("last", "best") else [which]:
+    good = _readable([place_of(folder, name) for name in (names if which in ("last", "best") else [which])], faults)
+    yield from sorted(good, key=rank, reverse=True) if which == "best" else good
+
+
+def _readable(paths: list[Path], faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:
+    for path in paths:
         try:
-            good.append(read_manifest(folder / name))
+            yield read_manifest(path)
         except LaterVersion:
             raise
         except CheckpointError as error:
-            faults[folder / name] = error
-    if which == "best":
-        good.sort(key=lambda each: (score_of(each), each.manifest["update"]), reverse=True)
-    return good
+            faults[path] = error
+
+
+def rank(checkpoint: Checkpoint) -> tuple[float, int]:
+    """By evaluation; the later one of equals."""
+    return score_of(checkpoint), checkpoint.manifest["update"]
 
 
 def score_of(checkpoint: Checkpoint) -> float:

@@ -16,8 +16,11 @@ from proximax.frames import FrameStore
 FOLDER = "fault"
 
 
-def bad_row(rows: list[dict[str, Any]], num_envs: int) -> Exception:
-    """The fault in the rows of an update that was not finite (it was undone), or that met a mask of nothing."""
+def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
+    """The fault in the rows of an update that was not finite (it was undone), or that met a mask of nothing.
+
+    ``rollout``: what the update learned from. What was not finite there was so before anything was computed from it.
+    """
     for row in rows:
         place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
         if (stuck := int(row.get("stuck_row", -1))) >= 0:
@@ -27,6 +30,11 @@ def bad_row(rows: list[dict[str, Any]], num_envs: int) -> Exception:
                 "Allow one action at least, or end the episode there"
             )
         if row["finite"] != 1:
+            try:
+                if rollout is not None and not isinstance(rollout.obs, FrameStore):  # bytes are finite
+                    check_rollout(rollout)
+            except NumericalError as error:
+                return NumericalError(f"{place}: {error}")
             return NumericalError(
                 f"loss, gradient or normaliser not finite: {place}. "
                 "Lower the learning rate, or look for huge rewards or observations"
@@ -34,20 +42,11 @@ def bad_row(rows: list[dict[str, Any]], num_envs: int) -> Exception:
     raise AssertionError("a row of an update that went wrong")
 
 
-def blamed(fault: Exception, rollout: Any) -> Exception:
-    """``fault``, or what was not finite in the rollout before anything was computed from it."""
-    try:
-        if isinstance(fault, NumericalError) and rollout is not None and not isinstance(rollout.obs, FrameStore):
-            check_rollout(rollout)
-    except NumericalError as error:
-        return error
-    return fault
-
-
 def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
     """``error.log``, ``fault/fault.json``, and ``fault/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
 
-    What the disk does not take is told.
+    Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk
+    does not take is told.
     """
     folder = directory / FOLDER
     try:
@@ -55,11 +54,14 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
         folder.mkdir(exist_ok=True)
         write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         if rollout is not None:
-            np.savez(folder / "rollout.npz", allow_pickle=False, **named_leaves(plain(rollout)._asdict()))
+            np.savez(folder / "rollout.npz", allow_pickle=False, **named(rollout))
     except OSError as fault:
         print(f"proximax: warning: what was met could not be kept in {folder}: {fault}", file=sys.stderr)
 
 
-def plain(rollout: Any) -> Any:
-    """The rollout in arrays alone."""
-    return rollout._replace(obs=rollout.obs.stacked()) if isinstance(rollout.obs, FrameStore) else rollout
+def named(rollout: Any) -> dict[str, np.ndarray]:
+    """The arrays of a rollout by name."""
+    if isinstance(rollout.obs, FrameStore):
+        rollout = rollout._replace(obs=rollout.obs.stacked())
+    fields = rollout._asdict().items()
+    return {f"{name}{path}": x for name, tree in fields for path, x in named_leaves(tree).items()}

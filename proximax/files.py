@@ -3,13 +3,23 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from proximax.errors import CheckpointError
+from proximax.errors import CheckpointError, StorageError
 
 MOST_BYTES = 2**26  # of a JSON file that is read
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """What the disk refuses is a ``StorageError`` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write to {path}: {error.strerror or error}. Choose another --out") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

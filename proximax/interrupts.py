@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from typing import Any
 
 from proximax.envs.workers import kill_all
@@ -24,26 +23,29 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.caught: int | None = None
-        self._taken = False  # by ``check``
+        self._heard = threading.Event()  # by ``check``, or the run has ended
         self._before: dict[int, Any] = {}
+        self._theirs: socket.socket | None = None
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._ours, self._theirs = socket.socketpair()
-        self._theirs.setblocking(False)
-        self._wakeup_before = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
+        self._ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._theirs, self._wakeup_before = theirs, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, _leave_it)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup or a shell's & has it
+                self._before[number] = signal.signal(number, _leave_it)
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._before:
+        self._heard.set()
+        if self._theirs is None:
             return
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
         self._theirs.close()  # ends the thread
 
     def _watch(self) -> None:
@@ -62,15 +64,14 @@ class Interrupts:
 
     def _wait(self) -> None:
         """End the process if the update does not come to its end."""
-        time.sleep(PATIENCE_SECONDS)
-        if not self._taken:
+        if not self._heard.wait(PATIENCE_SECONDS):
             print("proximax: the update takes too long: the last checkpoint stands", file=sys.stderr, flush=True)
             end(signal.SIGTERM)
 
     def check(self) -> None:
         """Raise ``Interrupted`` if there was a signal."""
         if self.caught is not None:
-            self._taken = True
+            self._heard.set()
             raise Interrupted(self.caught)
 
 

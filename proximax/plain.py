@@ -25,6 +25,8 @@ def to_plain(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(tree, (list, tuple)):
         return [to_plain(part, f"{name}[{i}]", arrays) for i, part in enumerate(tree)]
     if isinstance(tree, (np.ndarray, np.generic)) and tree.dtype.kind in KINDS:
+        while name in arrays:  # "a.b" of {"a.b": ...} and of {"a": {"b": ...}}
+            name += "'"
         arrays[name] = np.array(tree, order="C")
         return {ARRAY: name}
     if isinstance(tree, float) and not math.isfinite(tree):

@@ -4,14 +4,15 @@ import os
 import re
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from proximax.checkpoint import checkpoint_names
+from proximax.checkpoint import checkpoint_names, tidy
 from proximax.config import RunConfig
 from proximax.errors import CheckpointError, ProximaxError, StorageError, UsageError
 from proximax.evaluate import Evaluation
-from proximax.files import write_json
+from proximax.files import storing, write_json
 from proximax.metrics import History
 from proximax.result import finite_or_none
 from proximax.sinks import JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
@@ -31,39 +32,53 @@ class RunDirectory:
 
     def __init__(self, path: Path, resume: Resume = False) -> None:
         check_name(path)
-        missing = [p for p in (path, *path.parents) if not p.exists()]
-        self.path, self._made, self._lock = path, missing[-1] if missing else None, -1
+        self.path, self._made, self._lock = path, list[Path](), -1
         if resume is True and not (path / "config.json").exists():
             raise CheckpointError(f"{path} holds no run to resume; with --resume auto it would start one")
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / ".probe").touch()
-            (path / ".probe").unlink()
-        except OSError as error:
+            with storing(path):
+                for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
+                    self._make(folder)
+                (path / ".probe").touch()
+                (path / ".probe").unlink()
+        except StorageError:
             self.discard()
-            raise StorageError(f"cannot write to {path}: {error.strerror}. Choose another --out") from error
+            raise
+        self._lock = lock(path / ".lock")
         try:
-            self._lock = lock(path / ".lock")
             self.continues = self._find(resume)
         except BaseException:
             self.discard()
             raise
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder, and know that it is this process's own, unless another process made it just now."""
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return
+        self._made.append(folder)
 
     def _find(self, resume: Resume) -> bool:
         """Whether there is a checkpoint to go on from."""
         if not resume and (self.path / "config.json").exists():
             text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
             raise StorageError(text)
+        tidy(self.path / "checkpoints")
         saved = bool(checkpoint_names(self.path / "checkpoints"))
         if resume is True and not saved:
             raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
         return saved and bool(resume)
 
     def discard(self) -> None:
-        """Remove what the constructor made."""
+        """Remove what the constructor made; of the folders above the run's those that no other run has come to use."""
+        if self.path in self._made:
+            shutil.rmtree(self.path, ignore_errors=True)
         self.close()
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
+        with suppress(OSError):  # not empty
+            for folder in reversed(self._made):
+                if folder != self.path:
+                    folder.rmdir()
 
     def close(self) -> None:
         """Let other processes use the directory."""
@@ -84,17 +99,18 @@ def check_name(path: Path) -> None:
 
 def lock(path: Path) -> int:
     """An open file that is locked as long as this process lives; refuses one that another process has locked."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    with storing(path):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # not on this system
-        return file
-    except OSError as error:
+    except BlockingIOError as error:
         holder = os.read(file, 200).decode(errors="replace").strip()
         os.close(file)
         raise StorageError(f"{path.parent} is in use by another process ({holder}): choose another --out") from error
+    except (ImportError, OSError):  # not on this system, not on this file system
+        return file
     os.truncate(file, 0)
     os.pwrite(file, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
     return file
@@ -117,23 +133,29 @@ class Recorder:
         if saved is not None:
             self.history.restore(saved["history"])
         if directory:
-            path, sizes = directory.path, (saved or {}).get("sizes", {})
-            (path / "result.json").unlink(missing_ok=True)
-            write_json(path / "config.json", config.to_json())
-            self._metrics = JsonLines(path / METRICS, sizes.get(METRICS, 0))
-            if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
-                self._evaluations = JsonLines(path / EVALUATIONS, sizes.get(EVALUATIONS, 0))
-            self._sinks.append(self._metrics)
-            self.rows = self._metrics.read()
-            if tensorboard_installed():
-                self._sinks.append(TensorBoard(path / "tensorboard", config, int(self.history.steps.max())))
+            with storing(directory.path):
+                self._open(directory.path, saved)
         if not quiet:
             self._sinks.append(Terminal(config, self.history.update))
+
+    def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
+        """The files of the run directory."""
+        config, logs = self._config, (saved or {}).get("logs", {})
+        (path / "result.json").unlink(missing_ok=True)
+        write_json(path / "config.json", config.to_json())
+        self._metrics = JsonLines(path / METRICS, logs.get(METRICS))
+        if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
+            self._evaluations = JsonLines(path / EVALUATIONS, logs.get(EVALUATIONS))
+        self._sinks.append(self._metrics)
+        self.rows = self._metrics.read()
+        if tensorboard_installed():
+            steps = None if saved is None else self.history.steps.tolist()
+            self._sinks.append(TensorBoard(path / "tensorboard", config, steps))
 
     def to_tree(self) -> dict[str, Any]:
         """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""
         logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
-        return {"history": self.history.to_tree(), "sizes": {log.path.name: log.size for log in logs}}
+        return {"history": self.history.to_tree(), "logs": {log.path.name: log.to_tree() for log in logs}}
 
     def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """Send one update's rows everywhere."""
@@ -164,7 +186,8 @@ class Recorder:
     def finish(self, result: dict[str, Any]) -> None:
         """Write ``result.json``."""
         if self._directory:
-            write_json(self._directory.path / "result.json", result)
+            with storing(self._directory.path):
+                write_json(self._directory.path / "result.json", result)
 
     def close(self) -> None:
         """Close the files and the screen."""

@@ -1,6 +1,6 @@
 """Going on with a run from its last checkpoint: what may differ, what must not, and how its state is put back."""
 
-from dataclasses import asdict
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ def find_state(run_dir: Path, config: RunConfig) -> Found:
 
 def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
     """The fields that differ and must not, a text each."""
-    before, after = (flat(asdict(config)) for config in (saved, asked))
+    before, after = (flat(json.loads(json.dumps(config.to_json()))) for config in (saved, asked))  # tuples are lists
     return [
         f"{name} = {before.get(name)!r} there, {after.get(name)!r} asked for"
         for name in before | after

@@ -17,6 +17,8 @@ from proximax.checkpoint import (
     Snapshot,
     checkpoint_names,
     is_key,
+    place_of,
+    rank,
     read_manifest,
     save_checkpoint,
     score_of,
@@ -24,6 +26,7 @@ from proximax.checkpoint import (
 )
 from proximax.config import RunConfig, seconds_or_steps
 from proximax.errors import CheckpointError, StorageError
+from proximax.files import storing
 from proximax.types import PyTree
 
 RETRY_SECONDS = 30.0  # after a save that failed
@@ -32,20 +35,24 @@ RETRY_SECONDS = 30.0  # after a save that failed
 class Saver:
     """Saves snapshots of a run; without a directory it does nothing.
 
-    ``header``: what every manifest says of the run.
+    ``header``: what every manifest says of the run. ``update``: that of the checkpoint it goes on from, if any.
     """
 
-    def __init__(self, config: RunConfig, folder: Path | None, header: dict[str, Any]) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path | None, header: dict[str, Any], update: int | None = None
+    ) -> None:
         self._config, self._folder, self._header = config, folder, header
         self._seconds, self._steps = seconds_or_steps(config.checkpoint_every)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None  # of the last save
         self._next_s = time.monotonic() + (self._seconds or 0.0)
-        self._saved = 0  # the update of the last snapshot taken
+        self._saved = update or 0  # the update of the last snapshot taken
+        self._whole = update  # of the last one that is on disk
         self._best = float("-inf")
         if folder is not None:
-            folder.mkdir(exist_ok=True)
-            tidy(folder)
+            with storing(folder):
+                folder.mkdir(exist_ok=True)
+                tidy(folder)
             self._best = max((score_of(found) for found in kept(folder)), default=self._best)
 
     def next_update(self, update: int) -> int:
@@ -60,7 +67,7 @@ class Saver:
         """Whether the run is to be saved now, after ``update``, with this evaluation."""
         if self._folder is None or update <= self._saved:
             return False
-        if evaluation is not None and evaluation > self._best:
+        if self._is_best(evaluation):
             return True
         if self._error is not None and time.monotonic() >= self._next_s:
             return True
@@ -69,8 +76,8 @@ class Saver:
         return self._seconds is not None and time.monotonic() >= self._next_s
 
     def save(self, snapshot: Snapshot, wait: bool = False) -> None:
-        """Begin to save. While a save is under way another one is left out, unless ``wait``."""
-        if self._folder is None or (not wait and self._busy()):
+        """Begin to save. While a save is under way another one is left out, unless it is the best yet, or ``wait``."""
+        if self._folder is None or (not wait and self._busy() and not self._is_best(snapshot.evaluation)):
             return
         self._join()
         self._saved = snapshot.update
@@ -78,6 +85,17 @@ class Saver:
         self._thread.start()
         if wait:
             self._join()
+
+    def has(self, update: int) -> bool:
+        """Whether the run as it was after ``update`` is on disk, once the save under way has ended.
+
+        Where there is no directory nothing more can be saved either.
+        """
+        self._join()
+        return self._folder is None or self._whole == update
+
+    def _is_best(self, evaluation: float | None) -> bool:
+        return evaluation is not None and evaluation > self._best
 
     def close(self) -> None:
         """Wait; raise ``StorageError`` if the last save failed."""
@@ -98,7 +116,7 @@ class Saver:
             for log in self._folder.parent.glob("*.jsonl"):  # first: the checkpoint knows their length
                 sync_file(log)
             save_checkpoint(self._folder, self._header, snapshot)
-            self._error = None
+            self._error, self._whole = None, snapshot.update
             self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
             self._next_s = time.monotonic() + (self._seconds or 0.0)
             thin_out(self._folder, self._config.checkpoints_kept)
@@ -119,7 +137,7 @@ def kept(folder: Path) -> list[Checkpoint]:
     found: list[Checkpoint] = []
     for name in checkpoint_names(folder):
         try:
-            found.append(read_manifest(folder / name))
+            found.append(read_manifest(place_of(folder, name)))
         except CheckpointError:
             continue
     return found
@@ -128,7 +146,7 @@ def kept(folder: Path) -> list[Checkpoint]:
 def thin_out(folder: Path, newest: int) -> None:
     """Remove all but the ``newest`` and the best by evaluation."""
     found = kept(folder)
-    best = max(found, key=lambda each: (score_of(each), each.manifest["update"]), default=None)
+    best = max(found, key=rank, default=None)
     for each in found[newest:]:
         if each is not best:
             away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one

@@ -1,5 +1,6 @@
 """A run under way: its updates one call after the other, and what is saved of it, whatever ends it."""
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from proximax.interrupts import Interrupts
 from proximax.policy import Policy
 from proximax.ppo import good
 from proximax.recorder import Recorder
-from proximax.result import Result
+from proximax.result import Result, finite_or_none
 from proximax.saver import Saver, frozen
 from proximax.scoring import Scorer
 from proximax.sinks import Callback
@@ -42,6 +43,7 @@ class Prepared(NamedTuple):
     notes: list[str]  # what the user should know
     header: dict[str, Any]  # of every checkpoint
     progress: dict[str, Any]  # of the checkpoint it goes on from; empty for a new run
+    update: int | None  # of that checkpoint
     reel: Reel
     directory: Path | None
 
@@ -69,7 +71,9 @@ class Session:
         progress = self.prepared.progress
         self.began -= progress.get("time_s", 0.0)
         self.clock.seconds += progress.get("compile_s", 0.0)
-        self.scorer.update = progress.get("evaluated", 0)
+        self.logged = progress.get("evaluated", 0)  # the update of the last evaluation written
+        # One that reached the goal is made again: the run ends by it, unless it now has another goal.
+        self.scorer.update = self.logged - progress.get("reached", False)
 
     @property
     def update(self) -> int:
@@ -98,9 +102,9 @@ class Session:
 
     def evaluate(self) -> bool:
         """Evaluate if it is time for it; whether the goal is reached."""
-        before = self.scorer.update
         reached = self.scorer.score(self.state, self.update)
-        if self.scorer.latest is not None and self.scorer.update > before:
+        if self.scorer.latest is not None and self.scorer.update > self.logged:
+            self.logged = self.scorer.update
             self.recorder.write_evaluation(self.scorer.latest)
         return reached
 
@@ -138,9 +142,8 @@ class Session:
     def fail(self, metrics: Metrics, time_s: float) -> None:
         """Save, write the row of the update that went wrong, and raise what it was."""
         self.suspect = self.prepared.started.rollout(self.state)
-        self.saver.save(self.snapshot(), wait=True)
-        fault = faults.bad_row(self.recorder.write(metrics, time_s), self.config.num_envs)
-        raise faults.blamed(fault, self.suspect)
+        self.save_where_it_stands()
+        raise faults.of_update(self.recorder.write(metrics, time_s), self.config.num_envs, self.suspect)
 
     def seconds(self) -> float:
         """Since the run began, without the time between its parts."""
@@ -151,10 +154,15 @@ class Session:
         if self.saver.due(self.update, self.score()):
             self.saver.save(self.snapshot())
 
+    def save_where_it_stands(self) -> None:
+        """Save, unless it is on disk already: with the state, perhaps, of environments that have gone on since."""
+        if not self.saver.has(self.update):
+            self.saver.save(self.snapshot(), wait=True)
+
     def score(self) -> float | None:
         """The mean return of the evaluation of the present policies, if there was one."""
         latest = self.scorer.latest
-        return latest.mean if latest is not None and self.scorer.update == self.update else None
+        return finite_or_none(latest.mean) if latest is not None and self.scorer.update == self.update else None
 
     def snapshot(self) -> Snapshot:
         """The run as it is now; without the state of environments that went on since."""
@@ -164,12 +172,23 @@ class Session:
             "recorder": self.recorder.to_tree(),
             "time_s": self.seconds(),
             "compile_s": self.clock.seconds,
-            "evaluated": self.scorer.update,
+            "evaluated": self.logged,
+            "reached": self.scorer.final is not None,
         }
         return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
 
-    def end(self, evaluation: Evaluation, stopped_by: str) -> Result:
-        """What it reached, on disk too."""
+    def trained(self) -> Snapshot:
+        """Film and save after the last update.
+
+        Before the final evaluation, which may be long or fail, and may play in the training's own environments.
+        """
+        self.prepared.reel.at_end(self.state, self.update)
+        last = self.snapshot()
+        self.saver.save(last)
+        return last
+
+    def end(self, evaluation: Evaluation, stopped_by: str, last: Snapshot) -> Result:
+        """What it reached, on disk too; ``last`` is what ``trained`` gave."""
         prepared, history = self.prepared, self.recorder.history
         spaces = prepared.env.observation_space, prepared.env.action_space
         result = Result(
@@ -185,7 +204,7 @@ class Session:
             notes=prepared.notes + restart_notes(prepared.env),
             directory=prepared.directory,
         )
-        self.saver.save(self.snapshot()._replace(evaluation=evaluation.mean), wait=True)
+        self.saver.save(last._replace(evaluation=finite_or_none(evaluation.mean)), wait=True)
         self.recorder.finish(result.to_json())
         return result
 
@@ -203,9 +222,12 @@ class Session:
 
     def keep(self, error: BaseException) -> None:
         """What is saved after a fault or a signal. What cannot be saved is told, and ``error`` raised all the same."""
-        if self.suspect is None:
-            self.saver.save(self.snapshot(), wait=True)
-            if isinstance(error, NumericalError):
-                self.suspect = self.prepared.started.rollout(self.state)
+        try:
+            if self.suspect is None:
+                self.save_where_it_stands()
+                if isinstance(error, NumericalError):
+                    self.suspect = self.prepared.started.rollout(self.state)
+        except Exception as fault:  # environments or a device in no state to be asked
+            print(f"proximax: warning: could not save after {type(error).__name__}: {fault}", file=sys.stderr)
         if self.prepared.directory and not isinstance(error, Interrupted):
             faults.keep(self.prepared.directory, error, self.suspect, self.update * self.config.batch_size)

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,19 +33,25 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """A JSON object per row, on disk as soon as it is known; ``size`` bytes of an older file are kept.
+    """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has (``to_tree``).
 
     What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
     """
 
-    def __init__(self, path: Path, size: int = 0) -> None:
-        self.path, self.size = path, size
+    def __init__(self, path: Path, saved: dict[str, Any] | None = None) -> None:
+        self.path, self.size = path, (saved["size"] if saved else 0)
         self._file = path.open("ab", buffering=0)
         found = path.stat().st_size
-        if found < size:
-            raise StorageError(f"{path} has {found:,} bytes, the checkpoint knows of {size:,}: put the whole file back")
-        self._file.truncate(size)
-        self._waiting, self._warned = b"", False
+        if found < self.size:
+            knows = f"the checkpoint knows of {self.size:,}"
+            raise StorageError(f"{path} has {found:,} bytes, {knows}: put the whole file back")
+        self._file.truncate(self.size)
+        self._waiting, self._warned = saved["waiting"].encode() if saved else b"", False
+        self.write([])
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it: how much is in the file, and what is not yet."""
+        return {"size": self.size, "waiting": self._waiting.decode()}
 
     def read(self) -> Rows:
         """The rows that are in the file."""
@@ -78,16 +84,20 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond."""
+    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond.
 
-    def __init__(self, directory: Path, config: RunConfig, steps: int = 0) -> None:
+    ``steps``: of each seed, in the checkpoint that a run goes on from; what had been written beyond is left out.
+    """
+
+    def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
         from tensorboardX import SummaryWriter
 
         seeds = range(config.seed, config.seed + config.seeds)
         self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
-        # What a run that was cut short has written beyond the checkpoint it goes on from, TensorBoard leaves out.
-        purge = {"purge_step": steps + 1} if steps else {}
-        self._writers = {seed: SummaryWriter(str(directory / f"seed-{seed}"), **purge) for seed in seeds}
+        first = [None] * config.seeds if steps is None else [each + 1 for each in steps]
+        self._writers = {
+            seed: SummaryWriter(str(directory / f"seed-{seed}"), purge_step=step) for seed, step in zip(seeds, first)
+        }
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""

@@ -114,20 +114,25 @@ def run(
         session = Session(
             config=config,
             prepared=prepared,
-            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),
-            saver=Saver(config, directory.path / "checkpoints" if directory else None, prepared.header),
+            saver=Saver(
+                config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
+            ),
             scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
             interrupts=stack.enter_context(Interrupts()),
             tracer=stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None))),
+            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
             clock=clock,
             callbacks=callbacks,
             began=began,
         )
         with session:
             stopped_by = session.loop()
+            last = session.trained()
             made, policy = prepared.env, prepared.policy
             evaluation = session.scorer.final or final_evaluation(config, env, made, policy, session.state)
-            return session.end(evaluation, stopped_by)
+            result = session.end(evaluation, stopped_by, last)
+            session.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
+            return result
 
 
 def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
@@ -172,7 +177,17 @@ def prepare(
     reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
     for note in notes:
         print(f"proximax: note: {note}", file=sys.stderr)
-    return Prepared(made, policy, started, notes, header, progress, reel, directory.path if directory else None)
+    return Prepared(
+        env=made,
+        policy=policy,
+        started=started,
+        notes=notes,
+        header=header,
+        progress=progress,
+        update=found.manifest["update"] if found else None,
+        reel=reel,
+        directory=directory.path if directory else None,
+    )
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -19,7 +19,7 @@ PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 def started(seeds=1, env="probe:matching"):
     config = RunConfig(env, steps=16 * 2 * 40, num_envs=2, seeds=seeds, ppo=PPO)
     made = make_env(config.env, 2)
-    return start_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)
+    return start_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)[:2]
 
 
 def equal(a, b):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from test_checkpoint import BOX, OBS, ROWS, arrays, filled
+from saved import BOX, OBS, ROWS, arrays, filled
 from toys import ACTIONS, NESTED_OBS, all_options, at, picks, places, quick_compiler, view
 
 from proximax.agent import Agent, split_agents

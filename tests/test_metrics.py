@@ -11,6 +11,7 @@ from gymnasium import spaces
 from proximax.algorithms import ALGORITHMS
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs.probe import choice, constant
+from proximax.errors import CheckpointError
 from proximax.keys import seed_key
 from proximax.metrics import METRICS, RECENT_EPISODES, History
 from proximax.policy import make_policy
@@ -138,3 +139,24 @@ def test_the_recent_return_weighs_episodes_and_not_updates():
     add(history, 1, 100)
     (row,) = add(history, 9, 0)
     assert row["recent_return"] == 10.0
+
+
+def test_a_history_restored_goes_on_to_the_same_rows():
+    rng = np.random.default_rng(0)
+    updates = [(rng.integers(0, 40, 2), rng.normal(size=2) * 1e3, rng.integers(60, 64, 2)) for _ in range(30)]
+    whole, rows = History(4, 2), []
+    for episodes, sums, steps in updates:
+        rows.append(add(whole, episodes, sums * episodes, episodes * 3, steps))
+    for cut in (0, 1, 17):
+        first, again = History(4, 2), History(4, 2)
+        for episodes, sums, steps in updates[:cut]:
+            add(first, episodes, sums * episodes, episodes * 3, steps)
+        tree = first.to_tree()
+        kept = jax.tree.map(np.array, tree)
+        add(first, 9.0, 9.0)  # goes on without touching what was saved
+        jax.tree.map(np.testing.assert_array_equal, tree, kept)
+        again.restore(jax.tree.map(lambda x: x, tree))
+        for i, (episodes, sums, steps) in enumerate(updates[cut:]):
+            assert add(again, episodes, sums * episodes, episodes * 3, steps) == rows[cut + i]
+    with pytest.raises(CheckpointError, match=r"history has steps of shape \(2,\), not \(3,\)"):
+        History(4, 3).restore(tree)

@@ -12,7 +12,7 @@ from proximax.envs import ale_id, env_name
 from proximax.errors import UsageError
 from proximax.preprocessing import AtariConfig
 from proximax.presets import ALGORITHM_SETTINGS, PRESETS, find_preset, preset_settings
-from proximax.train import resolve
+from proximax.resolve import resolve
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -2,10 +2,13 @@
 
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 
 from proximax.config import PPOConfig, RunConfig
+from proximax.errors import StorageError
 from proximax.sinks import BARS, JsonLines, TensorBoard, Terminal, sparkline, tensorboard_installed
 
 CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfig(num_steps=8, minibatch_size=8))
@@ -146,3 +149,95 @@ def test_sparklines_run_from_the_lowest_to_the_highest_value():
     assert (long[0], long[-1]) == ("▁", "█")
     assert list(long) == sorted(long)
     assert len(sparkline([1.0, 2.0, 3.0], width=2)) == 2
+
+
+def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys):
+    """A disk that takes 100 bytes more, then none, then all."""
+    path = tmp_path / "metrics.jsonl"
+    sink = JsonLines(path)
+    sink.write(rows(1))
+    whole, real, room = path.read_bytes(), sink._file, [100]
+
+    class Full:
+        def write(self, data):
+            if room[0] <= 0:
+                raise OSError(28, "No space left on device")
+            taken = real.write(data[: room[0]])
+            room[0] -= taken
+            return taken
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    sink._file = Full()
+    for update in (2, 3):
+        sink.write(rows(update))
+        assert path.read_bytes() == whole
+    assert capsys.readouterr().err.count("No space left on device. Rows wait until there is room") == 1
+    saved = sink.to_tree()
+    room[0] = 10**6
+    sink.write(rows(4))
+    sink.close()
+    assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(2), *rows(3), *rows(4)]
+    again = JsonLines(path, saved)  # rows that waited when the checkpoint was made are in none of its files
+    assert again.read() == [*rows(1), *rows(2), *rows(3)]
+    again.close()
+
+
+def test_fault_24_rows_the_disk_never_takes_are_an_error_at_the_end(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    limited = f"""
+import resource, signal, sys
+sys.path[:0] = {[*map(str, sys.path)]!r}
+from pathlib import Path
+from proximax.errors import StorageError
+from proximax.sinks import JsonLines
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = JsonLines(Path({str(path)!r}))
+sink.write([{{"a": 1}}])
+resource.setrlimit(resource.RLIMIT_FSIZE, (12, 12))
+sink.write([{{"b": 2}}])
+try:
+    sink.close()
+except StorageError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, timeout=100)
+    assert ran.stdout.strip() == f"{path} lacks its last 9 bytes: the disk did not take them", ran.stderr
+    assert path.read_text() == '{"a": 1}\n'
+
+
+def test_of_a_log_only_what_the_checkpoint_knows_of_is_kept(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    sink = JsonLines(path)
+    sink.write(rows(1))
+    saved = sink.to_tree()
+    sink.write(rows(2))
+    sink.close()
+    again = JsonLines(path, saved)
+    again.write(rows(3))
+    again.close()
+    assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(3)]
+    path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(StorageError, match=r"has 10 bytes, the checkpoint knows of \d+: put the whole file back"):
+        JsonLines(path, saved)
+
+
+def test_tensorboard_leaves_out_what_a_resumed_run_makes_again_seed_by_seed(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    TensorBoard(tmp_path, CONFIG).close()
+    sink = TensorBoard(tmp_path, CONFIG, steps=[40, 37])
+    sink.write(rows(6))
+    sink.close()
+    for seed, step in (("seed-3", 41), ("seed-4", 38)):
+        starts = []
+        for path in (tmp_path / seed).glob("events.*"):
+            data = path.read_bytes()
+            while data:
+                (length,) = struct.unpack("<Q", data[:8])
+                event = Event.FromString(data[12 : 12 + length])
+                if event.HasField("session_log") and event.session_log.status == SessionLog.START:
+                    starts.append(event.step)
+                data = data[12 + length + 4 :]
+        assert starts == [step]

@@ -15,10 +15,8 @@ from toys import Script, vector
 import proximax
 from proximax.config import from_json
 from proximax.envs import probe
-from proximax.errors import EnvironmentFault, NumericalError, StorageError, UsageError
+from proximax.errors import EnvironmentFault, NumericalError, UsageError
 from proximax.metrics import METRICS
-from proximax.recorder import RunDirectory
-from proximax.train import resolve
 
 SMALL = {"steps": 1024, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 2, "quiet": True}
 QUICK = SMALL | {"eval_episodes": 4}
@@ -44,7 +42,9 @@ def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
 
 def test_the_run_directory_is_complete_and_strict_json(cartpole):
     files = {path.name for path in cartpole.directory.iterdir()}
-    assert files == {"config.json", "metrics.jsonl", "result.json", "checkpoints", "tensorboard"}
+    assert files == {
+        *("config.json", "metrics.jsonl", "evaluations.jsonl", "result.json", "checkpoints", "tensorboard", ".lock")
+    }
     result = json.loads((cartpole.directory / "result.json").read_text(), parse_constant=pytest.fail)
     wanted = "env algo seeds steps wall_s compile_s steps_per_s return_mean return_iqm return_ci95 stopped_by version"
     assert set(wanted.split()) <= set(result)
@@ -141,37 +141,6 @@ def test_callbacks_see_every_update_and_can_stop():
     assert seen == [1, 2, 3]
     assert result.stopped_by == "callback"
     assert result.steps == result.history[-1]["steps"] <= 3 * 128
-
-
-def test_settings_come_from_preset_then_overrides():
-    config, own = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
-    assert own is None
-    assert (config.preset, config.num_envs, config.ppo.epochs) == ("cartpole", 8, 20)
-    assert (config.ppo.learning_rate, config.seeds) == (0.5, 3)
-    plain, _ = resolve("CartPole-v1", "none", {})
-    assert (plain.preset, plain.ppo.epochs) == (None, 10)
-    other, _ = resolve("gymnax:CartPole-v1", "cartpole", {})
-    assert (other.env, other.ppo.epochs) == ("gymnax:CartPole-v1", 20)
-    with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
-        resolve("CartPole-v1", None, {"learning_rat": 0.5})
-
-
-def test_settings_come_from_preset_then_algorithm_then_overrides():
-    a2c, _ = resolve("CartPole-v1", None, {"algo": "a2c", "num_steps": 64})
-    assert (a2c.algo, a2c.preset, a2c.ppo.epochs, a2c.ppo.minibatch_size, a2c.ppo.num_steps) == (
-        "a2c",
-        "cartpole",
-        1,
-        None,
-        64,
-    )
-    assert a2c.check() is None
-    fixed, _ = resolve("CartPole-v1", "none", {"algo": "penalty", "target_kl": None})
-    assert (fixed.ppo.target_kl, fixed.ppo.kl_control) == (None, "beta")
-    mine = proximax.Algorithm("mine", lambda signals, rates: signals.advantage)
-    config, own = resolve("CartPole-v1", None, {"algo": mine})
-    assert (config.algo, own) == ("own:mine", mine)
-    assert config.ppo == resolve("CartPole-v1", None, {})[0].ppo
 
 
 class Fails(Script):
@@ -299,20 +268,9 @@ def test_bad_settings_leave_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "config.json").write_text("{}")
-    with pytest.raises(StorageError, match="already holds a run"):
-        proximax.train("CartPole-v1", out=tmp_path / "old", **QUICK)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write to"):
-        proximax.train("CartPole-v1", out=tmp_path / "file" / "run", **QUICK)
-    kept = RunDirectory(tmp_path / "old2" / "deep")
-    kept.discard()
-    assert not (tmp_path / "old2").exists()
-
-
 def test_stop_at_needs_an_environment_that_can_be_made_twice():
+    with pytest.raises(UsageError, match="eval_every evaluates on a second environment"):
+        proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), eval_every=128, **QUICK)
     with pytest.raises(UsageError, match="stop_at evaluates on a second environment"):
         proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), stop_at=1.0, **QUICK)
 

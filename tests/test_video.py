@@ -9,10 +9,12 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from saved import newest
 from toys import Fixed, quick_compiler
 
 import proximax
 from proximax import movies
+from proximax.checkpoint import POLICY
 from proximax.cli import main
 from proximax.envs import Game, env_seeds, pictured
 from proximax.errors import DependencyError, EnvironmentFault, ProximaxError, StorageError, UsageError
@@ -234,7 +236,7 @@ def test_a_game_of_envpool_is_shown_by_ale():
 def test_videos_change_nothing_in_training(tmp_path, capsys):
     for name, how in (("with", {"video_every": 50}), ("without", {})):
         proximax.train("CartPole-v1", steps=32 * 5, preset="none", out=tmp_path / name, **QUICK, **how)
-    policies = [(tmp_path / name / "checkpoints" / "policy.safetensors").read_bytes() for name in ("with", "without")]
+    policies = [newest(tmp_path / name, POLICY).read_bytes() for name in ("with", "without")]
     assert policies[0] == policies[1]
     rows = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()] for name in ("with", "without")]
     for each in rows[0] + rows[1]:
@@ -272,7 +274,7 @@ def test_what_cannot_be_filmed_is_refused_before_training(env, message, tmp_path
 
 
 def test_videos_of_a_training_run_need_a_place_and_a_number():
-    with pytest.raises(UsageError, match="video_every: its files go into the run directory"):
+    with pytest.raises(UsageError, match="video_every: its files are in the run directory"):
         proximax.train("CartPole-v1", steps=32, video_every=10, **QUICK)
     with pytest.raises(UsageError, match="video_every = 0"):
         proximax.train("CartPole-v1", steps=32, video_every=0, **QUICK)

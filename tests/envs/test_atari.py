@@ -23,7 +23,7 @@ from proximax.keys import seed_key
 from proximax.policy import make_policy
 from proximax.ppo import make_host_learner
 from proximax.preprocessing import AtariConfig
-from proximax.train import resolve
+from proximax.resolve import resolve
 
 ale_py = pytest.importorskip("ale_py")
 pytest.importorskip("envpool")

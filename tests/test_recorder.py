@@ -1,0 +1,131 @@
+"""The run directory, its lock, and what is written there. FAULTS.md 24, 25, 29, 39."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from saved import CONFIG, TINY
+
+import proximax
+from proximax.errors import StorageError, UsageError
+from proximax.evaluate import Evaluation
+from proximax.recorder import EVALUATIONS, METRICS, Recorder, RunDirectory
+
+
+def metrics(steps=32.0):
+    found = {"episodes": 1.0, "return_sum": 2.0, "length_sum": 3.0, "steps": steps, "finite": 1.0}
+    return {name: np.full(3, x) for name, x in found.items()}
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"already holds a run: .* go on with it: --resume") as caught:
+        proximax.train("probe:matching", out=tmp_path / "old", **TINY)
+    assert caught.value.code == 5
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write to"):
+        proximax.train("probe:matching", out=tmp_path / "file" / "run", **TINY)
+    kept = RunDirectory(tmp_path / "old2" / "deep")
+    kept.discard()
+    assert not (tmp_path / "old2").exists()
+
+
+def test_fault_29_two_processes_never_share_a_directory(tmp_path):
+    first = RunDirectory(tmp_path / "run")
+    with pytest.raises(StorageError, match=f"in use by another process .*{os.getpid()}") as caught:
+        RunDirectory(tmp_path / "run")
+    assert caught.value.code == 5
+    lock = "import sys, pathlib, proximax.recorder as r; r.RunDirectory(pathlib.Path(sys.argv[1]))"
+    other = subprocess.run([sys.executable, "-c", lock, tmp_path / "run"], capture_output=True, text=True, timeout=120)
+    assert "in use by another process" in other.stderr
+    assert (tmp_path / "run").exists()  # the one that was refused has removed nothing
+    first.close()
+    RunDirectory(tmp_path / "run").close()  # what a process that has ended held is free
+
+
+def test_fault_29_a_start_that_fails_removes_nothing_that_another_run_has_come_to_use(tmp_path):
+    failing = RunDirectory(tmp_path / "runs" / "a")
+    other = RunDirectory(tmp_path / "runs" / "b")
+    failing.discard()
+    assert not (tmp_path / "runs" / "a").exists()
+    assert (tmp_path / "runs" / "b" / ".lock").exists()
+    other.discard()
+    assert (tmp_path / "runs").exists()  # it was not this one's
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "a b", "<script>", "=cmd()", "-x", ".hidden", "a" * 101, "ü", "\x1b[31m", "a\n"]
+)
+def test_fault_39_a_name_that_something_would_take_for_something_else_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="the run's name"):
+        RunDirectory(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_39_a_lock_that_is_a_link_is_refused_and_what_it_names_untouched(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StorageError, match="cannot write to"):
+        RunDirectory(tmp_path / "run")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
+    config = replace(CONFIG, eval_every=10)
+    directory = RunDirectory(tmp_path / "run")
+    first = Recorder(config, directory, quiet=True)
+    for i in range(3):
+        first.write(metrics(), float(i))
+    evaluation = Evaluation(np.array([[1.0, 3.0], [np.nan, 2.0], [5.0, 5.0]]), np.ones((3, 2)), (5, 6, 7))
+    first.write_evaluation(evaluation)
+    saved = first.to_tree()
+    first.write(metrics(), 3.0)  # beyond the checkpoint
+    first.write_evaluation(evaluation)
+    first.finish({"it": "ended"})
+    first.close()
+    again = Recorder(config, directory, quiet=True, saved=saved)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert [row["update"] for row in again.rows] == np.repeat([1, 2, 3], 3).tolist()
+    again.write(metrics(), 9.0)
+    again.close()
+    found = rows(tmp_path / "run" / METRICS)
+    assert found == again.rows
+    assert [(row["update"], row["seed"], row["steps"]) for row in found[-3:]] == [(4, seed, 128) for seed in (5, 6, 7)]
+    assert rows(tmp_path / "run" / EVALUATIONS) == [
+        {"update": 3, "seed": seed, "steps": 96, "return_mean": mean, "episodes": 2}
+        for seed, mean in ((5, 2.0), (6, None), (7, 5.0))
+    ]
+
+
+def test_a_log_that_lost_rows_the_checkpoint_knows_of_is_refused(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    first = Recorder(CONFIG, directory, quiet=True)
+    first.write(metrics(), 0.0)
+    saved = first.to_tree()
+    first.close()
+    (tmp_path / "run" / METRICS).write_text("")
+    with pytest.raises(StorageError, match=r"has 0 bytes, the checkpoint knows of [\d,]+: put the whole file back"):
+        Recorder(CONFIG, directory, quiet=True, saved=saved)
+
+
+def test_fault_24_a_disk_that_refuses_the_first_file_or_the_result_is_a_storage_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    directory = RunDirectory(tmp_path / "run")
+    recorder = Recorder(CONFIG, directory, quiet=True)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"cannot write to .*run: No space left"):
+        recorder.finish({})
+    with pytest.raises(StorageError, match=r"cannot write to .*run: No space left"):
+        Recorder(CONFIG, directory, quiet=True)

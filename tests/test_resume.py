@@ -1,0 +1,198 @@
+"""Runs that go on exactly, and those that may not. TRAPS.md 35, 36; FAULTS.md 18, 19, 23."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from exact import CASES, Walk
+from saved import CONFIG, TINY, newest, rows_of
+from toys import quick_compiler
+
+import proximax
+from proximax.checkpoint import POLICY, STATE, find_checkpoint, named_leaves
+from proximax.config import PPOConfig
+from proximax.errors import CheckpointError
+from proximax.resume import MAY_CHANGE, Found, check_same, differences
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every case of ``exact``: the first three updates in one process, the rest in another."""
+    folder = tmp_path_factory.mktemp("runs")
+    script = Path(__file__).with_name("exact.py")
+    for stage in ("first", "second"):
+        command = [sys.executable, script, stage, folder]
+        ran = subprocess.run(
+            command, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, timeout=1800
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+    assert ran.stderr.count("resumed at 48 steps, exactly") == len(CASES)
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_trap_35_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
+    whole, parts = runs / case / "whole", runs / case / "parts"
+    for file in (POLICY, STATE):
+        assert newest(whole, file).read_bytes() == newest(parts, file).read_bytes(), file
+    assert newest(whole).name == newest(parts).name == "step-000000000096"
+    seeds = CASES[case][1].get("seeds", 1)
+    rows = rows_of(whole / "metrics.jsonl")
+    assert [row["update"] for row in rows] == np.repeat(range(1, 7), seeds).tolist()
+    assert rows == rows_of(parts / "metrics.jsonl")
+    times = [json.loads(line)["time_s"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
+    assert times == sorted(times)
+    assert (whole / "evaluations.jsonl").exists() == bool({"eval_every", "stop_at"} & set(CASES[case][1]))
+    if (whole / "evaluations.jsonl").exists():
+        found = rows_of(whole / "evaluations.jsonl")
+        assert found == rows_of(parts / "evaluations.jsonl")
+        every = {"seeds": [2, 4, 6], "gymnax": [1, 2, 3, 4, 5, 6]}[case]
+        assert [row["update"] for row in found] == np.repeat(every, seeds).tolist()
+    returns = [json.loads((run / "result.json").read_text())["returns"] for run in (whole, parts)]
+    assert returns[0] == returns[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    with quick_compiler():
+        yield
+
+
+HOST = {**TINY, "num_envs": 4, "seeds": 2, "steps": 4 * 32}
+
+
+def test_trap_35_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_so(tmp_path, capsys):
+    def two(rows):
+        return rows[0]["update"] == 2
+
+    proximax.train(Walk(8), out=tmp_path, callbacks=[two], **HOST)
+    before, logs = rows_of(tmp_path / "metrics.jsonl"), []
+    found, arrays = find_checkpoint(tmp_path, read=(POLICY, STATE))
+    assert found.manifest["environment"] is None
+    seen = []
+
+    class Looks(Walk):  # but by name the same environment
+        def send(self, action):
+            super().send(action)
+            if not seen:
+                seen.append(self.obs.copy())
+
+    Looks.__name__ = Looks.__qualname__ = "Walk"
+
+    def raises(rows):
+        logs.extend(rows)
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        proximax.train(Looks(8), out=tmp_path, resume=True, callbacks=[raises], **HOST)
+    assert "resumed at 64 steps; the state of the environments could not be had" in capsys.readouterr().err
+    assert rows_of(tmp_path / "metrics.jsonl")[:4] == before
+    assert [row["update"] for row in logs] == [3, 3]
+    assert [row["steps"] for row in logs] == [96, 96]
+    # Episodes counted after it began in it: none is longer than the eight steps of this rollout.
+    assert all(row["episode_length"] <= 8 for row in logs)
+    assert seen[0].shape == (8, 3)
+    assert not np.array_equal(arrays[".rollout.obs"].reshape(8, 3), seen[0])
+    assert np.unique(seen[0], axis=0).shape == (8, 3)  # each environment its own start
+
+
+def test_environments_that_start_afresh_have_nothing_of_the_episodes_cut(tmp_path, monkeypatch):
+    from proximax import train as train_module
+
+    given = []
+    real = train_module.__globals__["restore"]
+
+    def spy(*arguments):
+        given.append(real(*arguments)[0])
+        return given[-1], "resumed"
+
+    proximax.train(Walk(8), out=tmp_path, **HOST)
+    _, arrays = find_checkpoint(tmp_path, read=(POLICY, STATE))
+    monkeypatch.setitem(train_module.__globals__, "restore", spy)
+    proximax.train(Walk(8), out=tmp_path, resume=True, **HOST)
+    state = given[0]
+    assert state.rollout.first.all()
+    assert state.rollout.first.shape == (2, 4)
+    for zero in (state.rollout.episode_return, state.rollout.episode_length, state.reward_scale.discounted_return):
+        np.testing.assert_array_equal(zero, np.zeros((2, 4)))
+    assert np.abs(arrays[".reward_scale.discounted_return"]).min() > 0  # it was not 0 before
+    fresh = (".rollout", ".reward_scale.discounted_return")
+    kept = {name: x for name, x in named_leaves(state).items() if not name.startswith(fresh)}
+    assert {".key", ".update", ".beta", ".learning_rate", ".params['log_std']"} & set(kept) >= {".key", ".update"}
+    for name, x in kept.items():
+        np.testing.assert_array_equal(x, arrays[name], err_msg=name)
+    assert {name for name in arrays if name.startswith(".") and not name.startswith(fresh)} == set(kept)
+
+
+@pytest.mark.parametrize("name", MAY_CHANGE)
+def test_what_may_change_is_no_difference(name):
+    other = {"preset": "pong", "eval_sample": True, "checkpoint_every": "end", "stop_at": 3.5}.get(name, 7)
+    assert differences(CONFIG, replace(CONFIG, **{name: other})) == []
+
+
+def test_fault_19_every_other_setting_that_differs_is_named_with_both_values():
+    asked = replace(CONFIG, seeds=4, algo="penalty", ppo=PPOConfig(hidden=(8,), gamma=0.5))
+    assert differences(CONFIG, asked) == [
+        "algo = 'clip' there, 'penalty' asked for",
+        "seeds = 3 there, 4 asked for",
+        "ppo.gamma = 0.99 there, 0.5 asked for",
+        "ppo.hidden = [4] there, [8] asked for",
+    ]
+    assert differences(CONFIG, replace(CONFIG, ppo=PPOConfig(hidden=[4]))) == []  # a list is as good as a tuple
+
+
+def test_fault_18_another_environment_or_network_is_named_field_by_field():
+    box = {"kind": "Box", "shape": [4], "low": "-inf"}
+    spaces = {"observation_space": box, "action_space": {"kind": "Discrete", "shape": [2]}, "network": "built-in"}
+    found = Found(Path("run/checkpoints/step-000000000096"), spaces, {}, {}, None)
+    check_same(found, spaces)
+    other = spaces | {"observation_space": {**box, "shape": [8]}}
+    with pytest.raises(CheckpointError, match=r"its observation_space has shape: \[4\] there, \[8\] here"):
+        check_same(found, other)
+    with pytest.raises(CheckpointError, match=r"'built-in' there, 'own' here. Pass the network it was trained with"):
+        check_same(found, spaces | {"network": "own"})
+
+
+def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
+    run = tmp_path / "run"
+    settings = {**TINY, "steps": 16}
+    proximax.train("probe:matching", out=run, **settings)
+
+    def files():
+        return {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+
+    before = files()
+    for bad, message in (
+        ({"learning_rate": 0.5}, r"ppo\.learning_rate = 0\.0003 there, 0\.5 asked for.*Only these may change: steps"),
+        ({"env": "probe:observed"}, r"env = 'probe:matching' there"),
+        ({"network": proximax.mlp(2, (4,))}, "is of another network"),
+    ):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            proximax.train(**{"env": "probe:matching", "out": run, "resume": True, **settings, **bad})
+        assert caught.value.code == 4
+        assert files() == before
+    longer = proximax.train("probe:matching", out=run, resume=True, **settings | {"steps": 32})
+    assert longer.history[-1]["update"] == 2
+    with pytest.raises(CheckpointError, match=r"steps = 16, but .* has 32 already: give more"):
+        proximax.train("probe:matching", out=run, resume=True, **settings)
+    again = proximax.train("probe:matching", out=run, resume=True, **settings | {"steps": 32})  # nothing left to do
+    np.testing.assert_array_equal(again.evaluation.returns, longer.evaluation.returns)
+    assert [row["update"] for row in again.history] == [1, 2]
+    jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
+
+
+def test_fault_23_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
+    settings = {**TINY, "steps": 16}
+    with pytest.raises(CheckpointError, match="holds no run to resume; with --resume auto"):
+        proximax.train("probe:matching", out=tmp_path / "run", resume=True, **settings)
+    assert not (tmp_path / "run").exists()
+    result = proximax.train("probe:matching", out=tmp_path / "run", resume="auto", **settings)
+    assert result.history[-1]["update"] == 1
+    result = proximax.train("probe:matching", out=tmp_path / "run", resume="auto", **settings | {"steps": 32})
+    assert [row["update"] for row in result.history] == [1, 2]
