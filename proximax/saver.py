@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import threading
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from proximax.checkpoint import (
 )
 from proximax.config import RunConfig, seconds_or_steps
 from proximax.errors import CheckpointError, StorageError
+from proximax.say import say
 from proximax.types import PyTree
 
 RETRY_SECONDS = 30.0  # after a save that failed
@@ -105,7 +105,7 @@ class Saver:
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
             what = f"could not save at {snapshot.steps:,} steps: {error}"
-            print(f"proximax: warning: {what}. Training goes on, and will try again", file=sys.stderr, flush=True)
+            say(f"proximax: warning: {what}. Training goes on, and will try again")
 
 
 def sync_file(path: Path) -> None:
