@@ -69,8 +69,11 @@ class Saver:
         return self._seconds is not None and time.monotonic() >= self._next_s
 
     def save(self, snapshot: Snapshot, wait: bool = False) -> None:
-        """Begin to save. While a save is under way another one is left out, unless ``wait``."""
-        if self._folder is None or (not wait and self._busy()):
+        """Begin to save; ``wait`` until it is done. One of every so many seconds is left out while another is made.
+
+        One of every so many steps never is: the same run leaves the same checkpoints.
+        """
+        if self._folder is None or (not wait and self._steps is None and self._busy()):
             return
         self._join()
         self._saved = snapshot.update
