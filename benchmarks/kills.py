@@ -127,7 +127,7 @@ def page(results: dict[str, Any], machine: str, line: str) -> None:
         "",
         f"`{line}`, {machine}. Made by `benchmarks/kills.py`, whose first lines say what is done.",
         "",
-        "| run | kills | in the middle of a save | checkpoints found damaged | processes left after 5 s | the same end |",
+        "| run | kills | in the middle of a save | checkpoints damaged | processes left after 5 s | the same end |",
         "|---|--:|--:|--:|--:|---|",
     ]
     for env, each in results.items():

@@ -10,8 +10,8 @@ The structure of what is read comes from the config, never from the file. No pic
 import hashlib
 import re
 import shutil
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_tensors
 
 from proximax.errors import CheckpointError
-from proximax.files import json_bytes, read_json, sha256, sync_folder, write_through
+from proximax.files import MOST_BYTES, json_bytes, read_json, regular_size, sha256, sync_folder, write_through
 from proximax.plain import from_plain, to_plain
+from proximax.say import say
 from proximax.types import PyTree, TrainState
 from proximax.version import proximax_version
 
@@ -88,6 +89,8 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
         "environment": environment,
     }
     data[MANIFEST] = json_bytes(manifest | {"sha256": sha256(json_bytes(manifest))})
+    if (size := len(data[MANIFEST])) > MOST_BYTES:
+        raise CheckpointError(f"the run's plain values take {size:,} bytes, of which at most {MOST_BYTES:,} are read")
     path = folder / f"step-{snapshot.steps:012d}"
     temporary, replaced = (folder / f"{prefix}{path.name}" for prefix in (TEMPORARY, REPLACED))
     try:
@@ -145,23 +148,24 @@ def is_key(leaf: Any) -> bool:
 
 
 def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
-    """The tree ``like`` with the file's arrays: of the same shapes and dtypes, finite, none missing.
+    """The tree ``like``, of arrays or their shapes, with the file's arrays, which it takes out of ``tensors``.
 
-    Takes them out of ``tensors``.
+    They must be of the same shapes and dtypes, finite, and none missing.
     """
-    named = named_leaves(like)
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    # Not ``named_leaves``: of what a config asks for nothing is made before the file is known to hold as much.
+    named = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
     if missing := [name for name in named if name not in tensors]:
         raise CheckpointError(f"{where} does not fit this run: {', '.join(missing[:4])} not in it")
     found = {name: tensors.pop(name) for name in named}
-    for name, leaf in named.items():
+    for name, leaf in ((name, _words(leaf)) for name, leaf in named.items()):
         if found[name].shape != leaf.shape:
             raise CheckpointError(f"{where}: {name} is {found[name].shape}, the config makes it {leaf.shape}")
         if found[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and found[name].dtype != leaf.dtype:
             raise CheckpointError(f"{where}: {name} holds {found[name].dtype}, the run makes it {leaf.dtype}")
         if found[name].dtype.kind == "f" and not name.startswith(".rollout") and not np.isfinite(found[name]).all():
             raise CheckpointError(f"{where}: {name} holds values that are not finite")
-    leaves, structure = jax.tree.flatten(like)
-    each = zip(leaves, found.values(), strict=True)
+    each = zip(named.values(), found.values(), strict=True)
     return jax.tree.unflatten(structure, [_like(leaf, x) for leaf, x in each])
 
 
@@ -173,7 +177,9 @@ def _like(leaf: Any, found: Any) -> Any:
 def nothing_left(tensors: dict[str, np.ndarray], where: Path) -> None:
     """Refuse arrays that nothing has asked for."""
     if tensors:
-        raise CheckpointError(f"{where} does not fit this run: it also holds {', '.join(sorted(tensors)[:4])}")
+        raise CheckpointError(
+            f"{where} does not fit this run: it also holds {', '.join(map(repr, sorted(tensors)[:4]))}"
+        )
 
 
 def read_manifest(path: Path) -> Checkpoint:
@@ -197,7 +203,7 @@ def check_format(path: Path, manifest: dict[str, Any]) -> None:
     found = manifest.get("format")
     if found == FORMAT:
         return
-    by = f", made by proximax {manifest.get('version')}" if isinstance(manifest.get("version"), str) else ""
+    by = f", made by proximax {manifest.get('version')!r}" if isinstance(manifest.get("version"), str) else ""
     text = f"{path / MANIFEST} has format {found!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
     if isinstance(found, int) and found > FORMAT:
         raise LaterVersion(f"{text}: pip install --upgrade proximax")
@@ -210,17 +216,15 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
     if not isinstance(stated, dict):
         raise CheckpointError(f"{checkpoint.path / MANIFEST} says nothing of {name}")
     try:
-        if path.stat().st_size != stated.get("bytes"):
-            raise CheckpointError(
-                f"{path} is damaged: {path.stat().st_size:,} bytes, {stated.get('bytes')} were written"
-            )
+        if (size := regular_size(path)) != stated.get("bytes"):
+            raise CheckpointError(f"{path} is damaged: {size:,} bytes, {stated.get('bytes')!r} were written")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != stated.get("sha256"):
             raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
         with safe_open(path, framework="numpy") as tensors:
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118  # it is no dict
+    except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
@@ -263,7 +267,7 @@ def find_checkpoint(
             faults[checkpoint.path] = error
             continue
         for path, fault in faults.items():
-            print(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead", file=sys.stderr)
+            say(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead")
             if set_aside:
                 put_aside(path)
         return checkpoint, tensors
@@ -271,9 +275,10 @@ def find_checkpoint(
 
 
 def put_aside(path: Path) -> None:
-    """Rename a damaged checkpoint, so that the next one saved at its step finds its place free."""
-    names = (f"{DAMAGED}{path.name}{again}" for again in ("", *(f".{i}" for i in range(2, 1000))))
-    path.rename(next(place for name in names if not (place := path.with_name(name)).exists()))
+    """Rename a damaged checkpoint, so that it is not tried again; where that fails it is passed over again."""
+    places = (path.with_name(f"{DAMAGED}{path.name}{suffix}") for suffix in ("", *(f"-{i}" for i in range(1, 100))))
+    with suppress(OSError):
+        path.rename(next(place for place in places if not place.exists()))
 
 
 def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:

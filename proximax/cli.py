@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+import re
+import shlex
 import sys
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from proximax.preprocessing import AtariConfig
 from proximax.presets import PRESETS
 from proximax.recorder import Resume
 from proximax.result import Result
+from proximax.say import printable, say
 from proximax.sinks import sparkline
 from proximax.statistics import Summary
 from proximax.train import run
@@ -69,21 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             show_presets()
     except ProximaxError as error:
-        if debug:
-            traceback.print_exc()
         kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
-        print(f"proximax: {kind}{error}", file=sys.stderr)
+        say(f"{traceback.format_exc() if debug else ''}proximax: {kind}{error}")
         return error.code
     except KeyboardInterrupt:
-        print("proximax: interrupted", file=sys.stderr)
+        say("proximax: interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        if debug:
-            traceback.print_exc()
         hint = "" if debug else " The same command with --debug shows where."
-        print(f"proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}", file=sys.stderr)
+        trace = traceback.format_exc() if debug else ""
+        say(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
         return 1
     return 0
 
@@ -94,18 +93,16 @@ def run_train(command: Train) -> None:
     config = config_of(command)
     if command.resume == "auto" and command.out is None:
         raise UsageError("--resume auto: name the run directory with --out")
-    if command.resume not in (None, "auto"):
-        config = replace(config, preset=load_config(command.resume).preset)
-        if not command.allow_import:
-            check_import(config)
+    if command.resume not in (None, "auto") and not command.allow_import:
+        check_import(config)
     out = command.out or default_directory(config.env, config.algo)
     resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
     try:
         result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
     except Interrupted:
-        print(f"saved in {out}\nnext: proximax train --resume {out}", file=sys.stderr)
+        say(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
         raise
-    print(report(result))
+    print(printable(report(result)))
 
 
 def config_of(command: Train | Bench) -> RunConfig:
@@ -176,7 +173,7 @@ def run_compare(command: Compare, arguments: list[str]) -> None:
 
 def default_directory(env: str, algo: str) -> Path:
     """``runs/ENV-ALGO-DATE-TIME``, with only the characters every file system takes."""
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in env.removeprefix("gymnasium:"))
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", env.removeprefix("gymnasium:")).lstrip("._-")[:60] or "run"
     stem = Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
     return stem if not stem.exists() else next(path for path in taken if not path.exists())
@@ -300,11 +297,6 @@ def doctor_report(diagnosis: Diagnosis) -> str:
     elif not findings:
         lines.append(f"nothing wrong: {len(CHECKS)} checks found nothing")
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """A line from a file, which may hold anything, for a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
 
 
 def show_presets() -> None:

@@ -99,10 +99,10 @@ def evaluate(
 
 def check_import(config: RunConfig) -> None:
     """Refuse a run whose environment is in a package that only its ``config.json`` names."""
-    if imports_package(config.env):
+    if imports_package(config.env) and not config.env.startswith("object:"):
         raise UsageError(
-            f"evaluating this run imports the package {imports_package(config.env)!r}, which its config.json names. "
-            "If you trust it: --allow-import"
+            f"the environment of this run is in the package {imports_package(config.env)!r}, which its config.json "
+            "names, and importing that would run what it holds. If you trust it: --allow-import"
         )
 
 

@@ -1,19 +1,38 @@
 """What is kept of a fault: the rollout it was seen in and a description, so that it can be looked at and repeated."""
 
-import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from proximax.buffers import check_rollout
 from proximax.checkpoint import named_leaves
-from proximax.errors import EnvironmentFault, NumericalError
+from proximax.errors import DependencyError, EnvironmentFault, NumericalError, StorageError
 from proximax.files import write_json
 from proximax.frames import FrameStore
+from proximax.say import say
 
 FOLDER = "fault"
+
+
+@contextmanager
+def memory_named() -> Iterator[None]:
+    """Name what runs out of memory, JAX's or Python's, as such, and say what needs less."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        text = (str(error).splitlines() or ["no more to be had"])[0]
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in text:
+            raise
+        raise DependencyError(
+            f"out of memory: {text}. Fewer environments (--num-envs) or seeds, shorter rollouts (--ppo.num-steps), "
+            "smaller minibatches or a smaller network need less; JAX itself takes 75 % of a GPU "
+            "(XLA_PYTHON_CLIENT_MEM_FRACTION, XLA_PYTHON_CLIENT_PREALLOCATE=false)"
+        ) from error
 
 
 def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
@@ -55,8 +74,8 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
         write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         if rollout is not None:
             np.savez(folder / "rollout.npz", allow_pickle=False, **named(rollout))
-    except OSError as fault:
-        print(f"proximax: warning: what was met could not be kept in {folder}: {fault}", file=sys.stderr)
+    except (OSError, StorageError) as fault:
+        say(f"proximax: warning: what was met could not be kept in {folder}: {fault}")
 
 
 def named(rollout: Any) -> dict[str, np.ndarray]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
 
-MOST_BYTES = 2**26  # of a JSON file that is read
+MOST_BYTES, MOST_DEPTH = 2**24, 100  # of a JSON file that is read
 
 
 @contextmanager
@@ -57,23 +59,50 @@ def json_bytes(values: dict[str, Any]) -> bytes:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Strict JSON, atomically."""
-    write_atomically(path, json_bytes(values))
+    """Strict JSON, atomically. Raises ``StorageError``."""
+    try:
+        write_atomically(path, json_bytes(values))
+    except OSError as error:
+        raise StorageError(f"could not write {path}: {error.strerror}. Make room, or choose another place") from error
 
 
 def read_json(path: Path, missing: str) -> dict[str, Any]:
     """The object in a JSON file, which nobody has to trust; ``missing``: what it means that the file is not there."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read")
-        values = json.loads(path.read_bytes(), object_pairs_hook=_once, parse_constant=_no_constant)
+        if (size := regular_size(path)) > MOST_BYTES:
+            raise CheckpointError(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} are read")
+        text = path.read_bytes()
+        values = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: {missing}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} does not hold a JSON object")
+    check_depth(path, values)
     return values
+
+
+def regular_size(path: Path) -> int:
+    """The bytes of a file. A link may lead anywhere, and a pipe or a device may have no end: they are not read."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise CheckpointError(f"{path} is a symbolic link, which is not followed: put the file itself there")
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is not a file")
+    return status.st_size
+
+
+def check_depth(path: Path, values: Any) -> None:
+    """Refuse JSON so deep that a function that calls itself for each level would not come to its end."""
+    level = [values]
+    for _ in range(MOST_DEPTH):
+        level = [
+            part for x in level if isinstance(x, (dict, list)) for part in (x.values() if isinstance(x, dict) else x)
+        ]
+        if not level:
+            return
+    raise CheckpointError(f"{path} is nested more than {MOST_DEPTH} deep")
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -83,6 +112,13 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
     return values
+
+
+def _finite(text: str) -> float:
+    """A number; ``1e999`` would be read as infinity."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def _no_constant(text: str) -> Any:

@@ -3,12 +3,12 @@
 import os
 import signal
 import socket
-import sys
 import threading
 from typing import Any
 
 from proximax.envs.workers import kill_all
 from proximax.errors import Interrupted
+from proximax.say import say
 
 # Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is given up.
 PATIENCE_SECONDS = 15.0
@@ -23,6 +23,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.caught: int | None = None
+        self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
         self._heard = threading.Event()  # by ``check``, or the run has ended
         self._before: dict[int, Any] = {}
         self._theirs: socket.socket | None = None
@@ -57,7 +58,7 @@ class Interrupts:
                 end(byte[0])
             self.caught = byte[0]
             name = signal.Signals(byte[0]).name
-            print(f"\nproximax: {name}: stopping after this update; once more: at once", file=sys.stderr, flush=True)
+            say(f"\nproximax: {name}: stopping as soon as this is done; once more: at once")
             if byte[0] == signal.SIGTERM:
                 threading.Thread(target=self._wait, daemon=True).start()
         self._ours.close()
@@ -65,14 +66,26 @@ class Interrupts:
     def _wait(self) -> None:
         """End the process if the update does not come to its end."""
         if not self._heard.wait(PATIENCE_SECONDS):
-            print("proximax: the update takes too long: the last checkpoint stands", file=sys.stderr, flush=True)
+            say("proximax: this takes too long: the last checkpoint stands")
             end(signal.SIGTERM)
 
     def check(self) -> None:
         """Raise ``Interrupted`` if there was a signal."""
-        if self.caught is not None:
+        number = self._raised or self.caught
+        if number is not None:
             self._heard.set()
-            raise Interrupted(self.caught)
+            raise Interrupted(number)
+
+    def at_once(self) -> None:
+        """From now on a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
+        self.check()
+        for number in self._before:
+            signal.signal(number, self._raise)
+
+    def _raise(self, number: int, _: object) -> None:
+        self._raised = number
+        self._heard.set()
+        raise KeyboardInterrupt
 
 
 def _leave_it(*_: object) -> None:

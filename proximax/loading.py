@@ -1,19 +1,22 @@
 """The trained policies of a run directory."""
 
+import math
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from gymnasium import spaces
 
 from proximax.agent import Agent, split_agents
 from proximax.checkpoint import POLICY, find_checkpoint, nothing_left, rebuild
 from proximax.config import RunConfig, from_json
-from proximax.errors import CheckpointError
+from proximax.errors import CheckpointError, UsageError
 from proximax.files import read_json
 from proximax.networks import Network
-from proximax.observations import init_obs_moments
-from proximax.policy import make_policy
+from proximax.observations import example_input, init_obs_moments
+from proximax.policy import is_perceptron, make_policy
 from proximax.space_json import MOST_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
@@ -51,9 +54,23 @@ def load_agent(
 
 def load_config(run_dir: str | Path) -> RunConfig:
     """The settings of a run."""
-    config = from_json(read_json(Path(run_dir) / "config.json", f"{run_dir} is no run directory"))
-    config.check()
+    path = Path(run_dir) / "config.json"
+    values = read_json(path, f"{run_dir} is no run directory")
+    try:
+        config = from_json(values)
+        config.check()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     return config
+
+
+def check_size(observation_space: spaces.Space[Any], config: RunConfig, most: int, where: Path) -> None:
+    """Refuse layers that a file of ``most`` numbers cannot hold, before anything of their size is made."""
+    if is_perceptron(config.network, observation_space):
+        widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.ppo.hidden
+        least = sum(a * b for a, b in pairwise(widths))
+        if least > most:
+            raise CheckpointError(f"{where} does not fit: hidden = {config.ppo.hidden} has {least:,} weights or more")
 
 
 def _best(result: Path) -> int:
@@ -61,7 +78,7 @@ def _best(result: Path) -> int:
     returns = read_json(result, "").get("returns", []) if result.exists() else []
     try:
         return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{result} cannot be read: returns = {returns!r}") from error
 
 
@@ -79,8 +96,10 @@ def load_agents(
     most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
     observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
     policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
+    if network is None:
+        check_size(observation_space, config, most, where)
     one = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
-    like = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (config.seeds, *np.shape(x))), one)
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), one)
     params, moments = rebuild(like, tensors, where)
     nothing_left(tensors, where)
     return split_agents(policy, params, moments, observation_space, action_space), config

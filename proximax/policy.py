@@ -102,13 +102,21 @@ def make_policy(
     )
 
 
+def is_perceptron(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
+    """Whether the network called ``name`` has layers of ``config.hidden`` units, for these observations."""
+    return name == "mlp" or (name == "auto" and not _sees_image(seen_space(observation_space)))
+
+
+def _sees_image(inside: spaces.Space[Any]) -> bool:
+    return is_image(inside) and len(inside.shape or ()) >= 2
+
+
 def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
     """The network called ``name`` for these observations."""
     inside = seen_space(observation_space)
-    image = is_image(inside) and len(inside.shape or ()) >= 2
-    if name == "mlp" or (name == "auto" and not image):
+    if is_perceptron(name, observation_space):
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
-    if not image:
+    if not _sees_image(inside):
         raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
     if name in ("auto", "blocks"):
         _, rows, columns, _ = images(example_input(inside)).shape

@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from proximax.errors import UsageError
 
+LARGEST = 2**63  # integers beyond it would not even make a float
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -28,9 +30,9 @@ class Rule:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             return False
-        if self.whole and not isinstance(value, int):
+        if not abs(value) <= LARGEST if isinstance(value, int) else not math.isfinite(value):
             return False
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 

@@ -15,12 +15,16 @@ from proximax.evaluate import Evaluation
 from proximax.files import storing, write_json
 from proximax.metrics import History
 from proximax.result import finite_or_none
+from proximax.say import say
 from proximax.sinks import JsonLines, Sink, TensorBoard, Terminal, tensorboard_installed
 from proximax.types import Metrics
 
 Resume = bool | Literal["auto"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a run directory: harmless in paths, pages and tables
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+RECORDS = ("config.json", METRICS, EVALUATIONS, "result.json", "checkpoints")  # any of them makes it a run's directory
+FOLDERS = ("fault", "profile", "tensorboard", "videos")
+LOCK, PROBE = ".lock", ".probe"
 
 
 class RunDirectory:
@@ -34,17 +38,18 @@ class RunDirectory:
         check_name(path)
         self.path, self._made, self._lock = path, list[Path](), -1
         if resume is True and not (path / "config.json").exists():
-            raise CheckpointError(f"{path} holds no run to resume; with --resume auto it would start one")
+            raise CheckpointError(f"{path} holds no run to resume: there is no config.json")
+        check_links(path)
         try:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
                     self._make(folder)
-                (path / ".probe").touch()
-                (path / ".probe").unlink()
+                (path / PROBE).touch()
+                (path / PROBE).unlink()
         except StorageError:
             self.discard()
             raise
-        self._lock = lock(path / ".lock")
+        self._lock = lock(path / LOCK)
         try:
             self.continues = self._find(resume)
         except BaseException:
@@ -61,13 +66,15 @@ class RunDirectory:
 
     def _find(self, resume: Resume) -> bool:
         """Whether there is a checkpoint to go on from."""
-        if not resume and (self.path / "config.json").exists():
+        if not resume and any((self.path / name).exists() for name in RECORDS):
             text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
             raise StorageError(text)
         tidy(self.path / "checkpoints")
         saved = bool(checkpoint_names(self.path / "checkpoints"))
         if resume is True and not saved:
             raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
+        if resume == "auto" and not saved:
+            say(f"proximax: note: {self.path} holds no checkpoint: the run starts from the beginning")
         return saved and bool(resume)
 
     def discard(self) -> None:
@@ -87,10 +94,25 @@ class RunDirectory:
             self._lock = -1
 
 
+def check_links(path: Path) -> None:
+    """Refuse links among what a run writes: it would write, cut or remove what they lead to."""
+    for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
+        for where, folders, files in os.walk(path / name):
+            for each in (Path(where), *(Path(where, x) for x in (*folders, *files))):
+                refuse_link(each)
+        refuse_link(path / name)
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link."""
+    if path.is_symlink():
+        raise StorageError(f"{path} is a symbolic link, which is not followed: put the file or folder itself there")
+
+
 def check_name(path: Path) -> None:
     """Refuse a name that some file system, page or table would take for something else."""
     name = path.absolute().name
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or "\0" in str(path):
         raise UsageError(
             f"--out {str(path)!r}: the run's name {name!r} must be of A-Z, a-z, 0-9, '.', '_' and '-', begin with a "
             "letter or a digit, and have at most 100 characters"

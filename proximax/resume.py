@@ -9,18 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.buffers import start_host
-from proximax.checkpoint import POLICY, STATE, find_checkpoint, nothing_left, progress_of, rebuild
+from proximax.checkpoint import POLICY, STATE, Checkpoint, find_checkpoint, nothing_left, progress_of, rebuild
 from proximax.config import RunConfig, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
-from proximax.errors import CheckpointError
+from proximax.errors import CheckpointError, UsageError
+from proximax.metrics import History
 from proximax.policy import Policy
+from proximax.recorder import METRICS
 from proximax.types import PyTree, RewardScale, TrainState
+from proximax.version import proximax_version
 
 # What a run may be continued with: how long, how it is logged, saved and evaluated, not how it learns.
 MAY_CHANGE = (
-    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "preset", "env_restarts", "env_timeout"),
+    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "env_restarts", "env_timeout"),
     *("eval_every", "eval_episodes", "eval_sample", "stop_at"),
 )
+NO_LOG = {"size": 0, "waiting": ""}  # the form of what a checkpoint knows of a log
 
 
 class Found(NamedTuple):
@@ -36,7 +40,7 @@ class Found(NamedTuple):
 def find_state(run_dir: Path, config: RunConfig) -> Found:
     """The newest whole checkpoint of a run, if it can go on with ``config``. Damaged ones are set aside."""
     checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), set_aside=True)
-    different = differences(from_json(checkpoint.manifest["config"]), config)
+    different = differences(saved_config(checkpoint), config)
     if different:
         raise CheckpointError(
             f"{checkpoint.path} is of a run with other settings: {'; '.join(different)}. "
@@ -45,8 +49,56 @@ def find_state(run_dir: Path, config: RunConfig) -> Found:
     if checkpoint.manifest["update"] > config.updates:
         steps = checkpoint.manifest["steps"]
         raise CheckpointError(f"steps = {config.steps:,}, but {checkpoint.path} has {steps:,} already: give more")
+    if config.num_envs * config.seeds > sum(x.size for x in tensors.values()):  # before as many are made
+        raise CheckpointError(f"{checkpoint.path} holds less than a number for each of {config.num_envs} environments")
     progress, environment = progress_of(checkpoint, tensors)
+    check_progress(checkpoint, progress, config)
     return Found(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
+
+
+def saved_config(checkpoint: Checkpoint) -> RunConfig:
+    """The settings that a checkpoint was made with."""
+    try:
+        config = from_json(checkpoint.manifest["config"])
+        config.check()
+    except UsageError as error:
+        by = f"made by proximax {checkpoint.manifest['version']!r}, this is {proximax_version()}"
+        raise CheckpointError(f"{checkpoint.path} has settings that cannot be read: {error} ({by})") from error
+    return config
+
+
+def check_progress(checkpoint: Checkpoint, progress: dict[str, Any], config: RunConfig) -> None:
+    """Refuse what no run has saved as its progress."""
+    like = {
+        "recorder": {"history": History(config.seed, config.seeds).to_tree(), "logs": {METRICS: NO_LOG}},
+        "time_s": 0.0,
+        "compile_s": 0.0,
+        "evaluated": 0,
+        "reached": False,
+    }
+    update, steps = (checkpoint.manifest[name] for name in ("update", "steps"))
+    wrong = unlike(progress, like)
+    wrong = wrong or unlike(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
+    if not wrong and (progress["recorder"]["history"]["update"] != update or update * config.batch_size != steps):
+        wrong = "its number of updates"
+    if wrong:
+        raise CheckpointError(f"{checkpoint.path} has no progress that a run could go on from: {wrong} is odd")
+
+
+def unlike(value: Any, like: Any, name: str = "progress") -> str:
+    """The first part of ``value`` that is of another kind than in ``like``; "" if there is none. Sizes may differ."""
+    if isinstance(like, dict):
+        if not isinstance(value, dict) or not like.keys() <= value.keys():
+            return name
+        return next(filter(None, (unlike(value[key], part, f"{name}.{key}") for key, part in like.items())), "")
+    if isinstance(like, np.ndarray):
+        same = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (like.dtype, like.ndim)
+    elif isinstance(like, (bool, str)):
+        same = isinstance(value, type(like))
+    else:
+        kinds = int if isinstance(like, int) else (int, float)
+        same = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return "" if same else name
 
 
 def differences(saved: RunConfig, asked: RunConfig) -> list[str]:

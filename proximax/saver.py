@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import threading
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ from proximax.checkpoint import (
 from proximax.config import RunConfig, seconds_or_steps
 from proximax.errors import CheckpointError, StorageError
 from proximax.files import storing
+from proximax.say import say
 from proximax.types import PyTree
 
 RETRY_SECONDS = 30.0  # after a save that failed
@@ -76,8 +76,13 @@ class Saver:
         return self._seconds is not None and time.monotonic() >= self._next_s
 
     def save(self, snapshot: Snapshot, wait: bool = False) -> None:
-        """Begin to save. While a save is under way another one is left out, unless it is the best yet, or ``wait``."""
-        if self._folder is None or (not wait and self._busy() and not self._is_best(snapshot.evaluation)):
+        """Begin to save; ``wait`` until it is done.
+
+        One of every so many seconds is left out while another is made, unless it is the best yet. One of every so many
+        steps never is: the same run leaves the same checkpoints.
+        """
+        waits = wait or self._steps is not None or self._is_best(snapshot.evaluation)
+        if self._folder is None or (not waits and self._busy()):
             return
         self._join()
         self._saved = snapshot.update
@@ -123,7 +128,7 @@ class Saver:
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
             what = f"could not save at {snapshot.steps:,} steps: {error}"
-            print(f"proximax: warning: {what}. Training goes on, and will try again", file=sys.stderr, flush=True)
+            say(f"proximax: warning: {what}. Training goes on, and will try again")
 
 
 def sync_file(path: Path) -> None:

@@ -1,6 +1,5 @@
 """A run under way: its updates one call after the other, and what is saved of it, whatever ends it."""
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from proximax import faults
@@ -19,7 +17,7 @@ from proximax.checkpoint import Snapshot
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
 from proximax.envs.make import restart_notes
-from proximax.errors import DependencyError, Interrupted, NumericalError
+from proximax.errors import NumericalError
 from proximax.evaluate import Evaluation
 from proximax.interrupts import Interrupts
 from proximax.policy import Policy
@@ -27,10 +25,11 @@ from proximax.ppo import good
 from proximax.recorder import Recorder
 from proximax.result import Result, finite_or_none
 from proximax.saver import Saver, frozen
+from proximax.say import say
 from proximax.scoring import Scorer
 from proximax.sinks import Callback
 from proximax.tracing import CompileClock, Tracer
-from proximax.types import Metrics, TrainState
+from proximax.types import Metrics
 from proximax.video import Reel
 
 
@@ -111,8 +110,9 @@ class Session:
     def advance(self, updates: int) -> list[dict[str, Any]]:
         """So many updates in one call; the rows of the last one."""
         before, began_s, rows = self.state, self.seconds(), list[dict[str, Any]]()
+        advance = self.prepared.started.advance
         self.ahead = not isinstance(self.prepared.env, JaxEnv)
-        self.state, metrics = self.call(before, updates)
+        self.state, metrics = advance(before, updates)
         self.tracer.after_call()
         ended_s, made = self.seconds(), metrics["finite"].shape[0]
         for i in range(made):
@@ -120,24 +120,11 @@ class Session:
             time_s = began_s + (i + 1) / made * (ended_s - began_s)
             if not np.all(good(each)):
                 # The state before the update that went wrong: to save, and to see again what it saw.
-                self.state = self.call(before, i)[0] if i else before
+                self.state = advance(before, i)[0] if i else before
                 self.fail(each, time_s)
             rows = self.recorder.write(each, time_s)
         self.ahead = False
         return rows
-
-    def call(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
-        """The learner's own work."""
-        try:
-            return self.prepared.started.advance(state, updates)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise DependencyError(
-                f"out of memory: {str(error).splitlines()[0]}. Fewer environments, shorter rollouts, smaller "
-                "minibatches or a smaller network need less; JAX itself takes 75 % of a GPU "
-                "(XLA_PYTHON_CLIENT_MEM_FRACTION, XLA_PYTHON_CLIENT_PREALLOCATE=false)"
-            ) from error
 
     def fail(self, metrics: Metrics, time_s: float) -> None:
         """Save, write the row of the update that went wrong, and raise what it was."""
@@ -178,13 +165,15 @@ class Session:
         return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
 
     def trained(self) -> Snapshot:
-        """Film and save after the last update.
+        """After the last update: save and film, so that the final evaluation, which may be long, can be cut short.
 
-        Before the final evaluation, which may be long or fail, and may play in the training's own environments.
+        It may also play in the training's own environments: so the snapshot is of before.
         """
-        self.prepared.reel.at_end(self.state, self.update)
+        self.interrupts.check()
         last = self.snapshot()
-        self.saver.save(last)
+        self.saver.save(last, wait=True)
+        self.prepared.reel.at_end(self.state, self.update)
+        self.interrupts.at_once()
         return last
 
     def end(self, evaluation: Evaluation, stopped_by: str, last: Snapshot) -> Result:
@@ -215,10 +204,12 @@ class Session:
         """Save after a fault or a signal; then see that all is on disk."""
         with ExitStack() as stack:  # each of these, whatever becomes of the others
             stack.callback(self.recorder.close)
-            if error is None:
-                self.saver.close()
-            else:
+            if error is not None:
                 self.keep(error)
+            if error is None or isinstance(error, KeyboardInterrupt):
+                self.saver.close()
+            if type(error) is KeyboardInterrupt:
+                self.interrupts.check()
 
     def keep(self, error: BaseException) -> None:
         """What is saved after a fault or a signal. What cannot be saved is told, and ``error`` raised all the same."""
@@ -228,6 +219,6 @@ class Session:
                 if isinstance(error, NumericalError):
                     self.suspect = self.prepared.started.rollout(self.state)
         except Exception as fault:  # environments or a device in no state to be asked
-            print(f"proximax: warning: could not save after {type(error).__name__}: {fault}", file=sys.stderr)
-        if self.prepared.directory and not isinstance(error, Interrupted):
+            say(f"proximax: warning: could not save after {type(error).__name__}: {fault}")
+        if self.prepared.directory and not isinstance(error, KeyboardInterrupt):
             faults.keep(self.prepared.directory, error, self.suspect, self.update * self.config.batch_size)

@@ -1,9 +1,9 @@
 """Where rows of metrics go: a file, TensorBoard, the terminal. A sink is called with the rows of each update."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +16,13 @@ from rich.text import Text
 from proximax.config import RunConfig
 from proximax.doctor import Finding, Watch
 from proximax.errors import StorageError
+from proximax.say import say
 
 Rows = list[dict[str, Any]]
 # Called with the rows of each update; a true result ends training after it.
 Callback = Callable[[Rows], bool | None]
-TENSORBOARD_ROWS = 1000
+TENSORBOARD_ROWS, TENSORBOARD_SECONDS = 1000, 30.0  # updates at most; between flushes
+NO_CURVES = ("update", "seed", "steps")
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -41,10 +43,10 @@ class JsonLines:
     def __init__(self, path: Path, saved: dict[str, Any] | None = None) -> None:
         self.path, self.size = path, (saved["size"] if saved else 0)
         self._file = path.open("ab", buffering=0)
-        found = path.stat().st_size
-        if found < self.size:
-            knows = f"the checkpoint knows of {self.size:,}"
-            raise StorageError(f"{path} has {found:,} bytes, {knows}: put the whole file back")
+        lost = self.size - path.stat().st_size
+        if lost > 0:  # a log is not worth a run
+            say(f"proximax: warning: {path} lacks {lost:,} bytes that were written: those rows are lost")
+            self.size = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(self.size)
         self._waiting, self._warned = saved["waiting"].encode() if saved else b"", False
         self.write([])
@@ -56,9 +58,13 @@ class JsonLines:
     def read(self) -> Rows:
         """The rows that are in the file."""
         try:
-            return [json.loads(line) for line in self.path.read_bytes().splitlines()]
-        except ValueError as error:
-            raise StorageError(f"{self.path} was changed since it was written: {error}") from error
+            rows = [json.loads(line) for line in self.path.read_bytes().splitlines()]
+            for row in rows:
+                if not (isinstance(row["update"], int) and isinstance(row["recent_return"], (int, float, type(None)))):
+                    raise ValueError(f"{row['update']!r} is no update")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StorageError(f"{self.path} was changed since it was written: {error}. Move it away") from error
+        return rows
 
     def write(self, rows: Rows) -> None:
         """Append the rows."""
@@ -71,8 +77,7 @@ class JsonLines:
         except OSError as error:
             self._file.truncate(self.size)
             if not self._warned:
-                text = f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room"
-                print(text, file=sys.stderr, flush=True)
+                say(f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room")
             self._warned = True
 
     def close(self) -> None:
@@ -84,34 +89,69 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes a millisecond.
+    """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes time and room.
 
-    ``steps``: of each seed, in the checkpoint that a run goes on from; what had been written beyond is left out.
+    Event files are written here and now. ``tensorboardX.SummaryWriter`` has a thread do it, which ends at the first
+    write that a full disk refuses, and the training would wait for it for ever. ``steps``: of each seed, in the
+    checkpoint that a run goes on from; what had been written beyond is left out.
     """
 
     def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
-        from tensorboardX import SummaryWriter
-
-        seeds = range(config.seed, config.seed + config.seeds)
         self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
-        first = [None] * config.seeds if steps is None else [each + 1 for each in steps]
-        self._writers = {
-            seed: SummaryWriter(str(directory / f"seed-{seed}"), purge_step=step) for seed, step in zip(seeds, first)
-        }
+        self._directory, self._files, self._flushed = directory, dict[int, Any](), time.monotonic()
+        with self._given_up():
+            for seed, step in zip(range(config.seed, config.seed + config.seeds), steps or [0] * config.seeds):
+                self._files[seed] = start_events(directory / f"seed-{seed}", step)
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""
-        if rows[0]["update"] % self._every and rows[0]["update"] < self._last:
+        if not self._files or (rows[0]["update"] % self._every and rows[0]["update"] < self._last):
             return
-        for row in rows:
-            for name, x in row.items():
-                if name not in ("update", "seed", "steps") and isinstance(x, (int, float)):
-                    self._writers[row["seed"]].add_scalar(name, x, row["steps"])
+        with self._given_up():
+            for row in rows:
+                self._files[row["seed"]].write_event(scalars(row))
+            if time.monotonic() - self._flushed > TENSORBOARD_SECONDS:
+                self._flushed = time.monotonic()
+                for file in self._files.values():
+                    file.flush()
+
+    @contextmanager
+    def _given_up(self) -> Iterator[None]:
+        """After what the disk does not take nothing more is written: a reader stops at half an event."""
+        try:
+            yield
+        except OSError as error:
+            self._files = {}
+            say(f"proximax: warning: {self._directory}: {error.strerror}. No more is written for TensorBoard")
 
     def close(self) -> None:
         """Flush and close."""
-        for writer in self._writers.values():
-            writer.close()
+        with self._given_up():
+            for file in self._files.values():
+                file.close()
+
+
+def start_events(folder: Path, steps: int) -> Any:
+    """A new event file. TensorBoard leaves out what earlier ones in ``folder`` have of steps beyond ``steps``."""
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    folder.mkdir(parents=True, exist_ok=True)
+    file = EventsWriter(str(folder / "events"), f".{steps}")
+    if steps:
+        log = SessionLog(status=SessionLog.START)
+        file.write_event(Event(wall_time=time.time(), step=steps + 1, session_log=log))
+    return file
+
+
+def scalars(row: dict[str, Any]) -> Any:
+    """The numbers of a row as TensorBoard's event."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    numbers = {name: x for name, x in row.items() if isinstance(x, (int, float)) and name not in NO_CURVES}
+    values = [Summary.Value(tag=name, simple_value=x) for name, x in numbers.items()]
+    return Event(wall_time=time.time(), step=row["steps"], summary=Summary(value=values))
 
 
 def tensorboard_installed() -> bool:
@@ -139,7 +179,7 @@ class Terminal:
         self._watch = Watch(config)
         self._told: set[str] = set()
         if config.atari is not None:
-            print(f"proximax: frames: {config.atari}", file=sys.stderr)
+            say(f"proximax: frames: {config.atari}")
         if self._live:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -167,8 +207,7 @@ class Terminal:
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
         elif not self._live and update * 10 // self._config.updates > self._tenths:
             self._tenths = update * 10 // self._config.updates
-            line = f"{steps:>12,} steps   return {score}   {speed} steps/s"
-            print(line, file=sys.stderr, flush=True)
+            say(f"{steps:>12,} steps   return {score}   {speed} steps/s")
         if self._watch.see(rows):
             self._tell(self._watch.findings)
 
@@ -180,14 +219,14 @@ class Terminal:
         for finding in findings:
             if finding.name not in self._told:
                 self._told.add(finding.name)
-                print(f"proximax: doctor: {finding.line}", file=sys.stderr, flush=True)
+                say(f"proximax: doctor: {finding.line}")
 
     def close(self) -> None:
         """Remove the bar; what was found last stays."""
         if self._live:
             self._view.stop()
             for finding in self._watch.findings:
-                print(f"proximax: doctor: {finding.line}", file=sys.stderr)
+                say(f"proximax: doctor: {finding.line}")
 
 
 def sparkline(values: list[float], width: int = 40) -> str:

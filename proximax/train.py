@@ -1,6 +1,5 @@
 """The impure shell around the learner: environments, disk, screen, signals, time, when to stop."""
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -15,6 +14,7 @@ from proximax.envs.host import EnvPoolEnv
 from proximax.envs.make import make_env, remakable, stepping
 from proximax.envs.tryout import ignores_seed
 from proximax.errors import UsageError
+from proximax.faults import memory_named
 from proximax.interrupts import Interrupts
 from proximax.networks import Network
 from proximax.policy import make_policy
@@ -23,6 +23,7 @@ from proximax.resolve import resolve
 from proximax.result import Result
 from proximax.resume import check_same, find_state, restore
 from proximax.saver import Saver
+from proximax.say import say
 from proximax.scoring import Scorer, final_evaluation
 from proximax.session import Prepared, Session
 from proximax.sinks import Callback
@@ -103,6 +104,7 @@ def run(
     began, env = time.perf_counter(), env_of(config, env)
     check_needs(config, env, out, profile, resume)
     with ExitStack() as stack:
+        stack.enter_context(memory_named())
         directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
         clock = stack.enter_context(CompileClock())
         try:
@@ -176,7 +178,7 @@ def prepare(
         started, notes, progress = started._replace(state=state), [*notes, how], found.progress
     reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
     for note in notes:
-        print(f"proximax: note: {note}", file=sys.stderr)
+        say(f"proximax: note: {note}")
     return Prepared(
         env=made,
         policy=policy,

@@ -1,7 +1,6 @@
 """Videos of a policy: an episode as an evaluation plays it, in colour, with the return so far."""
 
 import re
-import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
@@ -20,6 +19,7 @@ from proximax.evaluate import EVALUATION_SEED, check_masks, sampling_keys
 from proximax.loading import load_agent
 from proximax.movies import Canvas, need_encoder, write_film
 from proximax.policy import Policy, choose
+from proximax.say import say
 from proximax.types import Params, PyTree, TrainState
 
 HOLD_SECONDS = 1.0  # that an episode's last frame is shown
@@ -182,7 +182,7 @@ class Reel:
         try:
             self._filmer.film(path, policy, EVALUATION_SEED + self._config.seed)
         except ProximaxError as error:
-            print(f"proximax: note: no video at {steps:,} steps: {error}", file=sys.stderr)
+            say(f"proximax: note: no video at {steps:,} steps: {error}")
 
     def close(self) -> None:
         """Close the environment."""

@@ -16,7 +16,7 @@ ROOT = Path(proximax.__file__).parent
 MODULES = {str(path.relative_to(ROOT.parent).with_suffix("")).replace("/", "."): path for path in ROOT.rglob("*.py")}
 # A module imports only from rows above its own, or from its own row's folder.
 LAYERS = [
-    {"errors", "types", "ranges", "preprocessing", "config", "keys", "xla", "files", "plain", "version"},
+    {"errors", "types", "ranges", "preprocessing", "config", "keys", "xla", "files", "plain", "say", "version"},
     {"maths", "presets", "statistics", "metrics", "frames"},
     {
         "spaces",
