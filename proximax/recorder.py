@@ -143,13 +143,13 @@ class Recorder:
             self.history.restore(saved["history"])
         if directory:
             path, sizes = directory.path, (saved or {}).get("sizes", {})
-            (path / "result.json").unlink(missing_ok=True)
-            write_json(path / "config.json", config.to_json())
             self._metrics = JsonLines(path / METRICS, sizes.get(METRICS, 0))
             if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
                 self._evaluations = JsonLines(path / EVALUATIONS, sizes.get(EVALUATIONS, 0))
             self._sinks.append(self._metrics)
             self.rows = self._metrics.read()
+            (path / "result.json").unlink(missing_ok=True)
+            write_json(path / "config.json", config.to_json())
             if tensorboard_installed():
                 self._sinks.append(TensorBoard(path / "tensorboard", config, int(self.history.steps.max())))
         if not quiet:

@@ -22,7 +22,7 @@ from proximax.interrupts import Interrupts
 from proximax.policy import Policy
 from proximax.ppo import good
 from proximax.recorder import Recorder
-from proximax.result import Result
+from proximax.result import Result, finite_or_none
 from proximax.saver import Saver, frozen
 from proximax.scoring import Scorer
 from proximax.sinks import Callback
@@ -64,6 +64,7 @@ class Session:
         self.ahead = False  # host environments are past ``state``
         self.trained_s = 0.0  # when the last update had been made
         self.suspect: Any = None  # the rollout of an update that went wrong
+        self.undone = 0  # how many updates were made and went wrong
         progress = self.prepared.progress
         self.began -= progress.get("time_s", 0.0)
         self.clock.seconds += progress.get("compile_s", 0.0)
@@ -125,6 +126,7 @@ class Session:
         """Save, write the row of the update that went wrong, and raise what it was."""
         self.suspect = self.prepared.started.rollout(self.state)
         self.saver.save(self.snapshot(), wait=True)
+        self.undone = 1  # from here on ``update`` counts it
         fault = faults.bad_row(self.recorder.write(metrics, time_s), self.config.num_envs)
         raise faults.blamed(fault, self.suspect)
 
@@ -140,7 +142,7 @@ class Session:
     def score(self) -> float | None:
         """The mean return of the evaluation of the present policies, if there was one."""
         latest = self.scorer.latest
-        return latest.mean if latest is not None and self.scorer.update == self.update else None
+        return finite_or_none(latest.mean) if latest is not None and self.scorer.update == self.update else None
 
     def snapshot(self) -> Snapshot:
         """The run as it is now; without the state of environments that went on since."""
@@ -178,7 +180,7 @@ class Session:
             notes=prepared.notes,
             directory=prepared.directory,
         )
-        self.saver.save(self.snapshot()._replace(evaluation=evaluation.mean), wait=True)
+        self.saver.save(self.snapshot()._replace(evaluation=finite_or_none(evaluation.mean)), wait=True)
         self.recorder.finish(result.to_json())
         return result
 
@@ -188,13 +190,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Save after a fault or a signal; then see that all is on disk."""
         with ExitStack() as stack:  # each of these, whatever becomes of the others
+            if error is None or isinstance(error, KeyboardInterrupt):
+                stack.callback(self.saver.close)  # called last: a checkpoint that is missing matters more than a row
             stack.callback(self.recorder.close)
+            if type(error) is KeyboardInterrupt:
+                stack.callback(self.interrupts.check)
             if error is not None:
                 self.keep(error)
-            if error is None or isinstance(error, KeyboardInterrupt):
-                self.saver.close()
-            if type(error) is KeyboardInterrupt:
-                self.interrupts.check()
 
     def keep(self, error: BaseException) -> None:
         """What is saved after a fault or a signal. What cannot be saved is told, and ``error`` raised all the same."""
@@ -203,4 +205,5 @@ class Session:
             if isinstance(error, NumericalError):
                 self.suspect = self.prepared.started.rollout(self.state)
         if self.prepared.directory and not isinstance(error, KeyboardInterrupt):
-            faults.keep(self.prepared.directory, error, self.suspect, self.update * self.config.batch_size)
+            steps = (self.update - self.undone) * self.config.batch_size
+            faults.keep(self.prepared.directory, error, self.suspect, steps)

@@ -5,6 +5,7 @@ Rows 37 and 40 to 44 need devices, a dashboard or several machines.
 
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -299,11 +300,9 @@ def test_row_23_a_run_without_a_checkpoint_is_begun_again_only_when_asked(shell,
 # ------------------------------------------------------------------------------------------- disk, signals, locks
 
 
-def limited(size):
+def limited(size, what=resource.RLIMIT_FSIZE):
     """What makes every file of a process end at so many bytes, as on a full disk."""
-    import resource
-
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return lambda: resource.setrlimit(what, (size, size))
 
 
 def test_row_24_a_full_disk_costs_rows_but_not_the_training(shell, run):
@@ -513,11 +512,18 @@ def test_row_36_a_gpu_that_is_not_there(shell):
     assert left(shell) == set()
 
 
-@pytest.mark.parametrize("asked", ["--ppo.hidden 3000000 3000000", "--num-envs 100000000 --ppo.num-steps 100000"])
-def test_row_37_a_run_that_memory_does_not_hold(shell, asked):
-    ran = shell(f"train probe:constant --out run --preset none --ppo.minibatch-size None --steps {10**15} {asked}")
-    ran.fault(6, "out of memory", "allocat", "--num-envs", "XLA_PYTHON_CLIENT_PREALLOCATE=false")
+def test_row_37_a_run_that_memory_does_not_hold(shell):
+    """Asked of Python before the run, and of XLA, which here may have 12 GB of addresses, in its first update."""
+    train = f"train probe:constant --out run --preset none --quiet --ppo.minibatch-size None --steps {10**15}"
+    remedy = ("out of memory", "llocat", "--num-envs", "XLA_PYTHON_CLIENT_PREALLOCATE=false")
+    shell(f"{train} --ppo.hidden 3000000 3000000").fault(6, "TiB", *remedy)
     assert left(shell) == set()
+    gigabytes = limited(12 << 30, resource.RLIMIT_AS)
+    ran = finish(start(f"{train} --num-envs 8 --ppo.num-steps 250000000", shell.cwd, preexec_fn=gigabytes))
+    ran.fault(6, "RESOURCE_EXHAUSTED: Out of memory allocating", *remedy)
+    assert steps(shell.cwd / "run") == [0]
+    assert "JaxRuntimeError" in (shell.cwd / "run" / "error.log").read_text()
+    shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(2, "16000000000 rows", "2147483647 at most")
 
 
 def test_row_38_a_pickle_is_refused_by_its_checksum_before_it_is_parsed(shell, run):

