@@ -402,7 +402,6 @@ def test_rows_27_28_and_29_a_signal_saves_and_ends_and_meanwhile_nobody_else_get
         ran.fault(5, "run is in use by another process", str(process.pid), "choose another --out")
         before = steps(run)[0]
         process.send_signal(number)
-        began = time.monotonic()
         ran = finish(process, 20.0)
     finally:
         process.kill()
@@ -415,7 +414,6 @@ def test_rows_27_28_and_29_a_signal_saves_and_ends_and_meanwhile_nobody_else_get
     assert not (run / "error.log").exists()
     last = steps(run)[0]
     shell(f"train --resume run --allow-import --quiet --steps {last + 64}").fine(f"resumed at {last:,} steps")
-    assert began
 
 
 @needs_workers
@@ -429,11 +427,11 @@ def test_row_27_a_second_ctrl_c_ends_at_once(shell):
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        ran = finish(process, 1.5)
+        assert process.wait(5.0) == 130  # the update takes a minute
+        until(lambda: not alive(workers), 5.0)
+        assert "SIGINT: stopping as soon as this is done; once more: at once" in finish(process).err
     finally:
         process.kill()
-    assert ran.code == 130
-    until(lambda: not alive(workers), 5.0)
 
 
 def test_row_27_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell):
@@ -464,7 +462,7 @@ def test_row_29_a_directory_that_holds_a_run_is_not_written_to(shell, run):
 
 def test_row_30_sizes_that_do_not_divide(shell):
     ran = shell("train CartPole-v1 --preset none --ppo.minibatch-size 60 --num-envs 4 --ppo.num-steps 64")
-    ran.fault(2, "minibatch_size = 60", "64 x 4 = 256", "nearest that do: 32, 64, 128")
+    ran.fault(2, "minibatch_size = 60", "64 x 4 = 256", "nearest that do: 16, 32, 64")
     assert left(shell) == set()
 
 

@@ -266,7 +266,7 @@ HOSTILE = {
     "a gigantic network": (settings(ppo={"hidden": [10**9, 10**9]}), ALL),
     "a large network": (settings(ppo={"hidden": [30_000, 30_000]}), ALL),
     "a billion seeds": (settings(seeds=10**9), ALL),
-    "a billion environments": (settings(num_envs=10**9, steps=10**15, ppo={"minibatch_size": None}), RESUME),
+    "a billion environments": (settings(num_envs=10**8, steps=10**15, ppo={"minibatch_size": None}), RESUME),
     "code for an activation": (settings(ppo={"activation": "lambda x: __import__('os').system('touch boom')"}), ALL),
     "YAML with tags": (text("config.json", None, "!!python/object/apply:os.system ['touch boom']"), ALL),
     "an unknown setting": (settings(boom="\x1b[2J"), ALL),
@@ -320,7 +320,7 @@ def test_row_38_a_strangers_run_is_refused_and_nothing_in_it_runs(answers, name)
     run, before, ended, peak, usual = answers[name]
     for command, (code, said, seen) in ended.items():
         if command in HOSTILE[name][1]:
-            assert code in (2, 4, 5 if "link" in name else 4), (command, code, said)
+            assert code in ((2, 4, 5) if "link" in name or "log" in name else (2, 4)), (command, code, said)
             assert f"proximax: error[E{code}]: " in said, (command, said)
             assert seen == [], (command, seen)
         elif command != "resume":
