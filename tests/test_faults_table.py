@@ -575,7 +575,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_not_with_fewer(shell, run):
     assert json.loads((run / "config.json").read_text())["steps"] == 512
     assert json.loads((run / "result.json").read_text())["steps"] == 512
     before = contents(run)
-    shell("train --resume run --allow-import --steps 256").fault(4, "steps = 256", "has 512 steps already", "give more")
+    shell("train --resume run --allow-import --steps 256").fault(4, "steps = 256", "has 512 already", "give more")
     assert contents(run) == before
 
 
