@@ -276,7 +276,7 @@ HOSTILE = {
         text("result.json", '"returns": [', '"returns": [1' + "0" * 400 + ", "),
         ("load",),
     ),
-    "a log that is no log": (text("metrics.jsonl", '"update": 1,', '"update": "boom",'), RESUME),
+    "a log that is no log": (text("metrics.jsonl", '"update": 1,', '"update":"",'), RESUME),
     "a link for the checkpoint": (link("checkpoints/step-000000000128"), ALL),
     "a link for the checkpoints": (link("checkpoints"), RESUME),
     "a link for the policy": (link("policy.safetensors"), ALL),
