@@ -11,6 +11,7 @@ from proximax.ranges import COUNT, Rule, check_names, choice_fault, range_fault
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
 EVERY = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
+MOST_ROWS = 2**31 - 1  # of a rollout
 OWN = "own:"  # before the name of an algorithm that is not built in
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
@@ -277,6 +278,8 @@ class RunConfig:
             found.append(
                 f"minibatch_size = {minibatch} does not divide the rollout of {rows} rows; nearest that do: {nearest}"
             )
+        if batch > MOST_ROWS:
+            found.append(f"num_steps x num_envs = {batch} rows; a rollout has {MOST_ROWS} at most, which 32 bits count")
         if COUNT.allows(self.steps) and self.steps < batch:
             found.append(
                 f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"

@@ -25,7 +25,7 @@ def memory_named() -> Iterator[None]:
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        text = (str(error).splitlines() or ["no more to be had"])[0]
+        text = (str(error).splitlines() or ["no more to be had"])[0].rstrip(".")
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in text:
             raise
         raise DependencyError(

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
 
 from proximax.buffers import start_host
 from proximax.checkpoint import POLICY, STATE, Checkpoint, find_checkpoint, nothing_left, progress_of, rebuild
 from proximax.config import RunConfig, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.errors import CheckpointError, UsageError
+from proximax.loading import check_size
 from proximax.metrics import History
 from proximax.policy import Policy
 from proximax.recorder import METRICS
@@ -119,7 +121,7 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def check_same(found: Found, header: dict[str, Any]) -> None:
+def check_same(found: Found, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig) -> None:
     """Refuse an environment or a network that is not the one of the checkpoint."""
     for name in ("observation_space", "action_space"):
         saved, made = flat(found.manifest[name]), flat(header[name])
@@ -129,6 +131,8 @@ def check_same(found: Found, header: dict[str, Any]) -> None:
     if found.manifest["network"] != header["network"]:
         kinds = f"{found.manifest['network']!r} there, {header['network']!r} here"
         raise CheckpointError(f"{found.path} is of another network: {kinds}. Pass the network it was trained with")
+    if header["network"] == "built-in":
+        check_size(observation_space, config, sum(x.size for x in found.tensors.values()), found.path)
 
 
 def restore(

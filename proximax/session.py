@@ -67,6 +67,7 @@ class Session:
         self.ahead = False  # host environments are past ``state``
         self.trained_s = 0.0  # when the last update had been made
         self.suspect: Any = None  # the rollout of an update that went wrong
+        self.undone = 0  # how many updates were made and went wrong
         progress = self.prepared.progress
         self.began -= progress.get("time_s", 0.0)
         self.clock.seconds += progress.get("compile_s", 0.0)
@@ -130,6 +131,7 @@ class Session:
         """Save, write the row of the update that went wrong, and raise what it was."""
         self.suspect = self.prepared.started.rollout(self.state)
         self.save_where_it_stands()
+        self.undone = 1  # from here on ``update`` counts it
         raise faults.of_update(self.recorder.write(metrics, time_s), self.config.num_envs, self.suspect)
 
     def seconds(self) -> float:
@@ -203,13 +205,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Save after a fault or a signal; then see that all is on disk."""
         with ExitStack() as stack:  # each of these, whatever becomes of the others
+            if error is None or isinstance(error, KeyboardInterrupt):
+                stack.callback(self.saver.close)  # called last: a checkpoint that is missing matters more than a row
             stack.callback(self.recorder.close)
+            if type(error) is KeyboardInterrupt:
+                stack.callback(self.interrupts.check)
             if error is not None:
                 self.keep(error)
-            if error is None or isinstance(error, KeyboardInterrupt):
-                self.saver.close()
-            if type(error) is KeyboardInterrupt:
-                self.interrupts.check()
 
     def keep(self, error: BaseException) -> None:
         """What is saved after a fault or a signal. What cannot be saved is told, and ``error`` raised all the same."""
@@ -221,4 +223,5 @@ class Session:
         except Exception as fault:  # environments or a device in no state to be asked
             say(f"proximax: warning: could not save after {type(error).__name__}: {fault}")
         if self.prepared.directory and not isinstance(error, KeyboardInterrupt):
-            faults.keep(self.prepared.directory, error, self.suspect, self.update * self.config.batch_size)
+            steps = (self.update - self.undone) * self.config.batch_size
+            faults.keep(self.prepared.directory, error, self.suspect, steps)

@@ -168,7 +168,7 @@ def prepare(
     header = {"network": "own" if network else "built-in", "config": config.to_json()}
     header |= {name: describe_space(getattr(made, name)) for name in ("observation_space", "action_space")}
     if found:
-        check_same(found, header)
+        check_same(found, header, made.observation_space, config)
     policy = make_policy(made.observation_space, made.action_space, config.ppo, network or config.network)
     notes = environment_notes(made, config)
     started = start_learner(made, policy, config, own)

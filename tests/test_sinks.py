@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from proximax.config import PPOConfig, RunConfig
-from proximax.errors import StorageError
 from proximax.sinks import BARS, JsonLines, TensorBoard, Terminal, sparkline, tensorboard_installed
 
 CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfig(num_steps=8, minibatch_size=8))

@@ -67,7 +67,10 @@ def _contains(space: spaces.Space[Any], obs: Any) -> bool:
 
 
 def _reset_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, dict[str, Any]]:
-    obs, info = env.reset(seed=0)
+    reached: Any = env.reset(seed=0)
+    if not (isinstance(reached, tuple) and len(reached) == 2 and isinstance(reached[1], dict)):
+        raise EnvironmentFault(OLD_API)
+    obs, info = reached
     check_observation(obs, env.observation_space)
     return obs, info
 
