@@ -1,0 +1,195 @@
+"""Put well-known bugs of PPO code into a copy of the package, one at a time, and see the tests that name them fail.
+
+    python tests/mutants/run.py [--trap N] [--jobs K]
+
+``mutants.toml`` has the bugs and the tests. A bug is killed if every test named for it ran and failed, by an assertion
+or by one of the errors listed with it; an import that fails, a test that is skipped or one that hangs kills nothing.
+The same tests must pass without a bug. A run of all of them writes ``results.md``. Exit code: 0 if all were killed, 1
+if some survived, 2 if a bug cannot be put in or a test fails without one.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+NEEDED = ("proximax", "tests", "examples", "pyproject.toml")  # by the tests that are named
+LIMIT_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug: ``old`` text, which the file has exactly once, becomes ``new``. The tests ``killed_by`` see it."""
+
+    trap: int
+    bug: str
+    file: str
+    old: str
+    new: str
+    killed_by: tuple[str, ...]
+    raises: tuple[str, ...] = ()  # what else than an AssertionError a test may fail with
+
+
+@dataclass(frozen=True)
+class Table:
+    """What ``mutants.toml`` holds."""
+
+    traps: dict[int, str]
+    later: frozenset[int]
+    mutants: list[Mutant]
+
+
+def read_table() -> Table:
+    """``mutants.toml``."""
+    values = tomllib.loads((HERE / "mutants.toml").read_text())
+    mutants = [Mutant(**{k: tuple(v) if isinstance(v, list) else v for k, v in m.items()}) for m in values["mutant"]]
+    traps = {int(number): words for number, words in values["traps"].items()}
+    return Table(traps, frozenset(values["later"]), mutants)
+
+
+def mutated(mutant: Mutant, root: Path = ROOT) -> str:
+    """The file's text with the bug."""
+    text = (root / mutant.file).read_text()
+    if (times := text.count(mutant.old)) != 1:
+        raise ValueError(
+            f"trap {mutant.trap}, {mutant.bug!r}: its old text is {times} times in {mutant.file}, must be once. "
+            f"Bring it up to date in mutants.toml:\n{mutant.old}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def copy_to(folder: Path, mutant: Mutant | None) -> None:
+    """The package and its tests, with the bug."""
+    leave = shutil.ignore_patterns("__pycache__")
+    for name in NEEDED:
+        source = ROOT / name
+        shutil.copytree(source, folder / name, ignore=leave) if source.is_dir() else shutil.copy(source, folder / name)
+    if mutant:
+        (folder / mutant.file).write_text(mutated(mutant))
+
+
+def run_tests(tests: Sequence[str], folder: Path, cache: Path) -> dict[str, str]:
+    """What became of each test: "passed", "skipped", "error", or the kind of exception it failed with."""
+    report = folder / "report.xml"
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    line += ["--jaxtyping-packages=proximax.maths,beartype.beartype", *tests]
+    compiled = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+    # The folder comes before any installed proximax, for pytest and for the processes that tests start.
+    environment = {**os.environ, **compiled, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    if not report.exists():
+        raise RuntimeError(f"pytest wrote no report:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return dict(map(outcome, ElementTree.parse(report).iter("testcase")))
+
+
+def outcome(case: ElementTree.Element) -> tuple[str, str]:
+    """(node id, what became of it) of a test case in pytest's report."""
+    node = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+    if case.find("error") is not None:
+        return node, "error"
+    failure = case.find("failure")
+    if failure is None:
+        return node, "passed" if case.find("skipped") is None else "skipped"
+    message = failure.get("message", "")
+    kind = message.split(":")[0].split("\n")[0].rpartition(".")[2]
+    return node, "AssertionError" if message.startswith("assert ") else kind
+
+
+def cases_of(test: str, outcomes: dict[str, str]) -> list[str]:
+    """What became of the cases of a test named with or without its parameters."""
+    return [result for node, result in outcomes.items() if node == test or node.startswith(f"{test}[")]
+
+
+def verdict(mutant: Mutant, cache: Path) -> str:
+    """What happened instead where not every test named for the bug failed as it should; nothing if all did."""
+    expected = {"AssertionError", "Failed", *mutant.raises}  # Failed: what pytest.raises waited for did not come
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        copy_to(Path(name), mutant)
+        try:
+            outcomes = run_tests(mutant.killed_by, Path(name), cache)
+        except subprocess.TimeoutExpired:
+            return f"no end within {LIMIT_SECONDS} s"
+        except RuntimeError as error:
+            return str(error)
+    seen = {test: cases_of(test, outcomes) for test in mutant.killed_by}
+    blind = [f"{test}: {', '.join(sorted(set(found))) or 'did not run'}" for test, found in seen.items()]
+    return "; ".join(text for text, found in zip(blind, seen.values()) if not expected & set(found))
+
+
+def faults_without_bugs(mutants: list[Mutant], cache: Path) -> list[str]:
+    """Which of the tests named do not pass as things are."""
+    tests = sorted({test for mutant in mutants for test in mutant.killed_by})
+    with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
+        copy_to(Path(name), None)
+        outcomes = run_tests(tests, Path(name), cache)
+    found = {test: cases_of(test, outcomes) or ["did not run"] for test in tests}
+    return [f"{test}: {', '.join(sorted(set(each)))}" for test, each in found.items() if set(each) != {"passed"}]
+
+
+def row(mutant: Mutant, survived: str) -> str:
+    """A line of the table."""
+    tests = ", ".join(f"`{test.removeprefix('tests/')}`" for test in mutant.killed_by)
+    return f"| {mutant.trap} | {mutant.bug} | {f'**SURVIVED**: {survived}' if survived else tests} |"
+
+
+def page(table: Table, verdicts: list[str]) -> str:
+    """The content of results.md."""
+    killed = verdicts.count("")
+    lines = [
+        "# Mutants",
+        "",
+        f"{killed} of {len(verdicts)} bugs are killed: the tests beside each pass, and fail once it is in the source.",
+        "Made by `python tests/mutants/run.py` from `mutants.toml`.",
+        "",
+        "| trap | bug | killed by |",
+        "|--:|---|---|",
+        *map(row, table.mutants, verdicts),
+        "",
+        f"Traps without mutants so far: {', '.join(map(str, sorted(table.later)))}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the mutants asked for; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trap", type=int, help="only the bugs of this trap")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time (1)")
+    asked = parser.parse_args()
+    table = read_table()
+    mutants = [m for m in table.mutants if asked.trap in (None, m.trap)]
+    if not mutants:
+        parser.error(f"--trap {asked.trap}: there are bugs of the traps {sorted({m.trap for m in table.mutants})}")
+    try:
+        for mutant in mutants:
+            mutated(mutant)
+    except ValueError as error:
+        parser.error(str(error))
+    with tempfile.TemporaryDirectory(prefix="mutant-cache-") as cache, ThreadPoolExecutor(asked.jobs) as pool:
+        if broken := faults_without_bugs(mutants, Path(cache)):
+            parser.error("these tests do not pass without any bug:\n" + "\n".join(broken))
+        print("All named tests pass without a bug.\n\n| trap | bug | killed by |\n|--:|---|---|", flush=True)
+        verdicts: list[str] = []
+        for mutant, survived in zip(mutants, pool.map(partial(verdict, cache=Path(cache)), mutants)):
+            verdicts.append(survived)
+            print(row(mutant, survived), flush=True)
+    print(f"\n{verdicts.count('')} of {len(verdicts)} killed")
+    if asked.trap is None:
+        (HERE / "results.md").write_text(page(table, verdicts))
+    return int(any(verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
