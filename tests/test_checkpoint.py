@@ -1,18 +1,24 @@
 """Policies saved and loaded, and no hostile file that gets past. FAULTS.md 20, 24, 38, S1-S4."""
 
+import functools
 import hashlib
 import json
 import os
 import pickle
 import struct
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load as unpack
 from safetensors.numpy import save as pack
+from strategies import JSON, SPACES, broken, damaged
 from toys import ACTIONS, NESTED_OBS, quick_compiler, view
 
 from proximax.agent import split_agents
@@ -23,6 +29,7 @@ from proximax.keys import host_key
 from proximax.networks import mlp
 from proximax.observations import init_obs_moments
 from proximax.policy import make_policy
+from proximax.spaces import leaves
 from proximax.types import Moments
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -318,3 +325,83 @@ def test_a_nested_policy_acts_the_same_after_saving_and_loading(name, masked, tm
     write_json(tmp_path / "config.json", {**config.to_json(), "ppo": {"hidden": [5]}})
     with pytest.raises(CheckpointError, match=r"policy\.safetensors"):
         load(tmp_path)
+
+
+# ---------------------------------------------------------------- any space, any damage
+
+
+@given(SPACES)
+def test_any_space_is_made_again_equal(space):
+    again = make_space(json.loads(json.dumps(describe_space(space), allow_nan=False)))
+    assert again == space
+    assert str(again) == str(space)
+    assert jax.tree.map(lambda x: x.dtype, leaves(again)) == jax.tree.map(lambda x: x.dtype, leaves(space))
+
+
+@given(SPACES.flatmap(lambda space: broken({"space": describe_space(space)})) | JSON.map(lambda x: {"space": x}))
+def test_fault_38_a_description_with_any_one_part_wrong_is_a_space_or_a_fault(values):
+    try:
+        make_space(values.get("space"), most=10_000)
+    except CheckpointError:
+        pass
+
+
+@functools.cache
+def finished_run():
+    """The files of a run with nested spaces, by their names."""
+    sight = spaces.Dict(see=OBS, kind=spaces.MultiDiscrete([2, 3], start=[1, 0]))
+    with tempfile.TemporaryDirectory() as folder:
+        save_agents(Path(folder), *filled(sight, BOX, CONFIG.ppo)[1:], sight, BOX, "built-in")
+        write_json(Path(folder) / "config.json", CONFIG.to_json())
+        write_json(Path(folder) / "result.json", {"returns": [None, 3.0, 1.0], "steps": 5})
+        return {str(x.relative_to(folder)): x.read_bytes() for x in Path(folder).rglob("*") if x.is_file()}
+
+
+def loaded(files, megabytes=64):
+    """A run of these files is loaded or refused, for a reason that is not empty, in little memory."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "checkpoints").mkdir()
+        for path, data in files.items():
+            (folder / path).write_bytes(data)
+        tracemalloc.start()
+        try:
+            load(folder)
+        except (CheckpointError, UsageError) as error:
+            assert str(error)
+        finally:
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert most < megabytes * 2**20
+
+
+TENSORS, MANIFEST = "checkpoints/policy.safetensors", "checkpoints/policy.json"
+
+
+@given(st.sampled_from(["config.json", "result.json", MANIFEST, TENSORS]), st.booleans(), st.data())
+def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forged, data):
+    """``forged``: the checksum is that of the damaged file."""
+    files = finished_run()
+    changed = data.draw(damaged(files[path]))
+    files = {**files, path: changed}
+    if forged and path == TENSORS:
+        old, new = (hashlib.sha256(x).hexdigest().encode() for x in (finished_run()[path], changed))
+        files[MANIFEST] = files[MANIFEST].replace(old, new)
+    loaded(files)
+
+
+@given(st.sampled_from(["config.json", "result.json", MANIFEST]), st.data())
+def test_fault_38_json_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
+    files = finished_run()
+    changed = data.draw(broken(json.loads(files[path])))
+    loaded({**files, path: json.dumps(changed).encode()})
+
+
+@given(st.data())
+def test_fault_38_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(data):
+    files = finished_run()
+    size = struct.unpack("<Q", files[TENSORS][:8])[0]
+    changed = json.dumps(data.draw(broken(json.loads(files[TENSORS][8 : 8 + size])))).encode()
+    tensors = struct.pack("<Q", len(changed)) + changed + files[TENSORS][8 + size :]
+    manifest = json.loads(files[MANIFEST]) | {"sha256": hashlib.sha256(tensors).hexdigest()}
+    loaded({**files, TENSORS: tensors, MANIFEST: json.dumps(manifest).encode()})
