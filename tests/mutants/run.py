@@ -9,22 +9,36 @@ if some survived, 2 if a bug cannot be put in or a test fails without one.
 """
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 import tomllib
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 NEEDED = ("proximax", "tests", "examples", "pyproject.toml")  # by the tests that are named
+LIBRARIES = (
+    "jax",
+    "gymnasium.vector",
+    "optax",
+    "safetensors.numpy",
+    "scipy.stats",
+    "hypothesis.extra.numpy",
+    "beartype",
+)
 LIMIT_SECONDS = 600
 
 
@@ -79,18 +93,38 @@ def copy_to(folder: Path, mutant: Mutant | None) -> None:
         (folder / mutant.file).write_text(mutated(mutant))
 
 
-def run_tests(tests: Sequence[str], folder: Path, cache: Path) -> dict[str, str]:
+def run_tests(tests: Sequence[str], folder: Path) -> dict[str, str]:
     """What became of each test: "passed", "skipped", "error", or the kind of exception it failed with."""
     report = folder / "report.xml"
-    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    line += ["--jaxtyping-packages=proximax.maths,beartype.beartype", *tests]
-    compiled = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
-    # The folder comes before any installed proximax, for pytest and for the processes that tests start.
-    environment = {**os.environ, **compiled, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    line = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={folder}"]
+    child = os.fork()
+    if child == 0:
+        run_pytest([*line, "--jaxtyping-packages=proximax.maths,beartype.beartype", *tests], folder)
+    begin = time.monotonic()
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() - begin > LIMIT_SECONDS:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise RuntimeError(f"no end within {LIMIT_SECONDS} s")
+        time.sleep(0.05)
     if not report.exists():
-        raise RuntimeError(f"pytest wrote no report:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(f"pytest wrote no report:\n{(folder / 'output.txt').read_text()[-2000:]}")
     return dict(map(outcome, ElementTree.parse(report).iter("testcase")))
+
+
+def run_pytest(line: list[str], folder: Path) -> NoReturn:
+    """The life of a child process: pytest on the package in ``folder``."""
+    try:
+        output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(folder)
+        # Before any installed proximax, here and in the processes that tests start.
+        sys.path.insert(0, str(folder))
+        os.environ["PYTHONPATH"] = str(folder)
+        pytest.main(line)
+    finally:
+        os._exit(0)
 
 
 def outcome(case: ElementTree.Element) -> tuple[str, str]:
@@ -111,15 +145,13 @@ def cases_of(test: str, outcomes: dict[str, str]) -> list[str]:
     return [result for node, result in outcomes.items() if node == test or node.startswith(f"{test}[")]
 
 
-def verdict(mutant: Mutant, cache: Path) -> str:
+def verdict(mutant: Mutant) -> str:
     """What happened instead where not every test named for the bug failed as it should; nothing if all did."""
     expected = {"AssertionError", "Failed", *mutant.raises}  # Failed: what pytest.raises waited for did not come
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         copy_to(Path(name), mutant)
         try:
-            outcomes = run_tests(mutant.killed_by, Path(name), cache)
-        except subprocess.TimeoutExpired:
-            return f"no end within {LIMIT_SECONDS} s"
+            outcomes = run_tests(mutant.killed_by, Path(name))
         except RuntimeError as error:
             return str(error)
     seen = {test: cases_of(test, outcomes) for test in mutant.killed_by}
@@ -127,12 +159,12 @@ def verdict(mutant: Mutant, cache: Path) -> str:
     return "; ".join(text for text, found in zip(blind, seen.values()) if not expected & set(found))
 
 
-def faults_without_bugs(mutants: list[Mutant], cache: Path) -> list[str]:
+def faults_without_bugs(mutants: list[Mutant]) -> list[str]:
     """Which of the tests named do not pass as things are."""
     tests = sorted({test for mutant in mutants for test in mutant.killed_by})
     with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
         copy_to(Path(name), None)
-        outcomes = run_tests(tests, Path(name), cache)
+        outcomes = run_tests(tests, Path(name))
     found = {test: cases_of(test, outcomes) or ["did not run"] for test in tests}
     return [f"{test}: {', '.join(sorted(set(each)))}" for test, each in found.items() if set(each) != {"passed"}]
 
@@ -162,6 +194,17 @@ def page(table: Table, verdicts: list[str]) -> str:
     return "\n".join(lines)
 
 
+def prepare(cache: str) -> None:
+    """Import what all tests need, but for the package itself: processes that are forked from here need not."""
+    os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    sys.dont_write_bytecode = True
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    assert "proximax" not in sys.modules
+    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # JAX has no threads yet
+
+
 def main() -> int:
     """Run the mutants asked for; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -177,14 +220,16 @@ def main() -> int:
             mutated(mutant)
     except ValueError as error:
         parser.error(str(error))
-    with tempfile.TemporaryDirectory(prefix="mutant-cache-") as cache, ThreadPoolExecutor(asked.jobs) as pool:
-        if broken := faults_without_bugs(mutants, Path(cache)):
+    with tempfile.TemporaryDirectory(prefix="mutant-cache-") as cache:
+        prepare(cache)
+        if broken := faults_without_bugs(mutants):
             parser.error("these tests do not pass without any bug:\n" + "\n".join(broken))
         print("All named tests pass without a bug.\n\n| trap | bug | killed by |\n|--:|---|---|", flush=True)
         verdicts: list[str] = []
-        for mutant, survived in zip(mutants, pool.map(partial(verdict, cache=Path(cache)), mutants)):
-            verdicts.append(survived)
-            print(row(mutant, survived), flush=True)
+        with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
+            for mutant, survived in zip(mutants, pool.imap(verdict, mutants)):
+                verdicts.append(survived)
+                print(row(mutant, survived), flush=True)
     print(f"\n{verdicts.count('')} of {len(verdicts)} killed")
     if asked.trap is None:
         (HERE / "results.md").write_text(page(table, verdicts))
