@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from proximax.config import RunConfig, from_json
 from proximax.errors import CheckpointError, StorageError
 from proximax.networks import Network
 from proximax.observations import init_obs_moments
-from proximax.policy import make_policy
+from proximax.policy import is_mlp, make_policy
 from proximax.types import Params, PyTree
 
 FORMAT = 1
@@ -64,15 +65,15 @@ def load_agent(
 
 def load_config(run_dir: str | Path) -> RunConfig:
     """The settings of a run."""
-    return from_json(_read_json(Path(run_dir) / "config.json"))
+    return from_json(read_json(Path(run_dir) / "config.json"))
 
 
 def _best(result: Path) -> int:
     """Which seed has the best final evaluation; the first one for a run that was cut short."""
-    returns = _read_json(result).get("returns", []) if result.exists() else []
+    returns = read_json(result).get("returns", []) if result.exists() else []
     try:
         return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{result} cannot be read: returns = {returns!r}") from error
 
 
@@ -81,19 +82,27 @@ def load_agents(run_dir: str | Path, network: Network | None = None) -> tuple[li
     directory = Path(run_dir)
     config = load_config(directory)
     config.check()
-    manifest = _read_json(directory / "checkpoints" / "policy.json")
+    manifest = read_json(directory / "checkpoints" / "policy.json")
     path = directory / "checkpoints" / "policy.safetensors"
     tensors = _read_tensors(path, manifest)
     if manifest["network"] != "built-in" and network is None:
         raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
     # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
-    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
+    elements = sum(x.size for x in tensors.values())
+    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, elements)
     observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
+    if network is None and is_mlp(config.network, observation_space) and weights(config.ppo.hidden) > elements:
+        raise CheckpointError(f"{path} is smaller than the network of the config, hidden = {config.ppo.hidden}")
     policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     # The structure comes from the config, never from the file.
     like = (policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
     params, moments = _rebuild(like, tensors, config.seeds, path)
     return split_agents(policy, params, moments, observation_space, action_space), config
+
+
+def weights(hidden: Sequence[int]) -> int:
+    """How many weights stand between these layers, at least."""
+    return sum(hidden) + sum(rows * columns for rows, columns in pairwise(hidden))
 
 
 def save_agents(
@@ -145,7 +154,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that one of a run's files holds, or a ``CheckpointError``."""
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError as error:

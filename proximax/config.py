@@ -9,6 +9,7 @@ from proximax.preprocessing import AtariConfig, atari_from_json
 from proximax.ranges import COUNT, Rule, check_names, choice_fault, range_fault
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
+MOST_ROWS = 2**31 - 1  # of a rollout
 OWN = "own:"  # before the name of an algorithm that is not built in
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
@@ -253,6 +254,10 @@ class RunConfig:
         found: list[str] = []
         batch, minibatch = self.batch_size, self.ppo.minibatch_size or self.batch_size
         rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
+        if batch > MOST_ROWS:
+            return [
+                f"{rows} rows are more than 32 bits can number; at most {MOST_ROWS} fit. Lower num_steps or num_envs"
+            ]
         if batch % minibatch:
             nearest = _nearest_divisors(batch, minibatch)
             found.append(

@@ -99,17 +99,27 @@ def make_policy(
 
 def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
     """The network called ``name`` for these observations."""
-    inside = seen_space(observation_space)
-    image = is_image(inside) and len(inside.shape or ()) >= 2
-    if name == "mlp" or (name == "auto" and not image):
+    if is_mlp(name, observation_space):
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
-    if not image:
+    inside = seen_space(observation_space)
+    if not sees_image(observation_space):
         raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
     if name in ("auto", "blocks"):
         _, rows, columns, _ = images(example_input(inside)).shape
         return blocks(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
     made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": lesson}
     return made[name](outputs)
+
+
+def is_mlp(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
+    """Whether the network called ``name`` is a perceptron for these observations."""
+    return name == "mlp" or (name == "auto" and not sees_image(observation_space))
+
+
+def sees_image(observation_space: spaces.Space[Any]) -> bool:
+    """Whether all that the network sees is an image."""
+    inside = seen_space(observation_space)
+    return is_image(inside) and len(inside.shape or ()) >= 2
 
 
 def choose(

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
@@ -28,7 +29,9 @@ class Rule:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        if not abs(value) <= sys.float_info.max:  # NaN, infinity, and whole numbers that no float holds
             return False
         if self.whole and not isinstance(value, int):
             return False

@@ -190,7 +190,7 @@ BAD_SPACES += [*HUGE, {"kind": "Discrete", "shape": [3], "start": 0, "dtype": "f
 BAD_SPACES = [{k: v for k, v in s.items() if v is not ...} if isinstance(s, dict) else s for s in BAD_SPACES]
 BAD_MANIFEST += [{what: bad} for bad in BAD_SPACES for what in ("observation_space", "action_space")]
 short = "{!s:.40}".format
-FILES = {"config.json": BAD_CONFIG, "checkpoints/policy.json": BAD_MANIFEST, "result.json": [{"returns": 5}]}
+FILES = {"config.json": BAD_CONFIG, "checkpoints/policy.json": BAD_MANIFEST, "result.json": [{"returns": 5}, {"returns": [10**400]}]}
 
 
 @pytest.mark.parametrize(("file", "bad"), [(f, x) for f in FILES for x in BAD_JSON + FILES[f]], ids=short)
@@ -373,6 +373,14 @@ def loaded(files, megabytes=64):
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         assert most < megabytes * 2**20
+
+
+@pytest.mark.parametrize("hidden", [[2000, 2000], [10**9], [10**30, 5]])
+def test_fault_38_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(hidden):
+    files = finished_run()
+    config = json.loads(files["config.json"])
+    config["ppo"]["hidden"] = hidden
+    loaded({**files, "config.json": json.dumps(config).encode()}, megabytes=8)
 
 
 TENSORS, MANIFEST = "checkpoints/policy.safetensors", "checkpoints/policy.json"

@@ -224,6 +224,11 @@ def test_a_config_is_frozen():
         config().ppo.gamma = 0.5
 
 
+@pytest.mark.parametrize("sizes", [{"num_steps": 2**28}, {"num_envs": 10**12}, {"num_steps": 10**30, "num_envs": 7}])
+def test_fault_30_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
+    assert "rows are more than 32 bits can number; at most 2147483647 fit" in fault(minibatch_size=3, **sizes)
+
+
 # ---------------------------------------------------------------- any configuration
 
 
