@@ -190,7 +190,11 @@ BAD_SPACES += [*HUGE, {"kind": "Discrete", "shape": [3], "start": 0, "dtype": "f
 BAD_SPACES = [{k: v for k, v in s.items() if v is not ...} if isinstance(s, dict) else s for s in BAD_SPACES]
 BAD_MANIFEST += [{what: bad} for bad in BAD_SPACES for what in ("observation_space", "action_space")]
 short = "{!s:.40}".format
-FILES = {"config.json": BAD_CONFIG, "checkpoints/policy.json": BAD_MANIFEST, "result.json": [{"returns": 5}, {"returns": [10**400]}]}
+FILES = {
+    "config.json": BAD_CONFIG,
+    "checkpoints/policy.json": BAD_MANIFEST,
+    "result.json": [{"returns": 5}, {"returns": [10**400]}],
+}
 
 
 @pytest.mark.parametrize(("file", "bad"), [(f, x) for f in FILES for x in BAD_JSON + FILES[f]], ids=short)

@@ -54,17 +54,19 @@ REPORT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-def test_only_a_test_that_ran_and_failed_as_it_should_kills(monkeypatch):
+def test_only_a_test_that_ran_and_failed_as_it_should_kills(monkeypatch, tmp_path):
     cases = mutants.ElementTree.fromstring(REPORT).iter("testcase")
     outcomes = dict(map(mutants.outcome, cases))
     kinds = ["ValueError", "Failed", "UsageError", "error", "skipped", "passed"]
     expected = {f"tests/test_y.py::test_{x}": kind for x, kind in zip("bcdefg", kinds)}
     assert outcomes == {"tests/maths/test_x.py::test_a[1]": "AssertionError", **expected}
     monkeypatch.setattr(mutants, "run_tests", lambda tests, folder: outcomes)
-    monkeypatch.setattr(mutants, "copy_to", lambda folder, mutant: None)
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "x.py").touch()
+    monkeypatch.setattr(mutants, "mutated", lambda mutant: "")
 
     def survived(*tests, raises=()):
-        return mutants.verdict(mutants.Mutant(1, "", "", "", "", tests, raises))
+        return mutants.verdict(mutants.Mutant(1, "", "x.py", "", "", tests, raises), tmp_path / "sources")
 
     assert survived("tests/maths/test_x.py::test_a", "tests/test_y.py::test_c") == ""
     assert survived("tests/test_y.py::test_d", raises=("UsageError",)) == ""

@@ -22,6 +22,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -83,17 +84,16 @@ def mutated(mutant: Mutant, root: Path = ROOT) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def copy_to(folder: Path, mutant: Mutant | None) -> None:
-    """The package and its tests, with the bug."""
+def copy_sources(folder: Path) -> None:
+    """The package and its tests as they are."""
     leave = shutil.ignore_patterns("__pycache__")
     for name in NEEDED:
         source = ROOT / name
-        shutil.copytree(source, folder / name, ignore=leave) if source.is_dir() else shutil.copy(source, folder / name)
-    if mutant:
-        (folder / mutant.file).write_text(mutated(mutant))
+        target = folder / name
+        shutil.copytree(source, target, ignore=leave) if source.is_dir() else shutil.copy2(source, target)
 
 
-def run_tests(tests: Sequence[str], folder: Path) -> dict[str, str]:
+def run_tests(tests: Sequence[str], folder: Path, limit_s: float = LIMIT_SECONDS) -> dict[str, str]:
     """What became of each test: "passed", "skipped", "error", or the kind of exception it failed with."""
     report = folder / "report.xml"
     line = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={folder}"]
@@ -102,10 +102,10 @@ def run_tests(tests: Sequence[str], folder: Path) -> dict[str, str]:
         run_pytest([*line, "--jaxtyping-packages=proximax.maths,beartype.beartype", *tests], folder)
     begin = time.monotonic()
     while not os.waitpid(child, os.WNOHANG)[0]:
-        if time.monotonic() - begin > LIMIT_SECONDS:
+        if time.monotonic() - begin > limit_s:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise RuntimeError(f"no end within {LIMIT_SECONDS} s")
+            raise RuntimeError(f"no end within {limit_s:g} s")
         time.sleep(0.05)
     if not report.exists():
         raise RuntimeError(f"pytest wrote no report:\n{(folder / 'output.txt').read_text()[-2000:]}")
@@ -145,13 +145,14 @@ def cases_of(test: str, outcomes: dict[str, str]) -> list[str]:
     return [result for node, result in outcomes.items() if node == test or node.startswith(f"{test}[")]
 
 
-def verdict(mutant: Mutant) -> str:
+def verdict(mutant: Mutant, sources: Path) -> str:
     """What happened instead where not every test named for the bug failed as it should; nothing if all did."""
     expected = {"AssertionError", "Failed", *mutant.raises}  # Failed: what pytest.raises waited for did not come
-    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
-        copy_to(Path(name), mutant)
+    with tempfile.TemporaryDirectory(dir=sources.parent) as name:
+        folder = shutil.copytree(sources, Path(name) / "mutant")  # with bytecode, but for the file that is changed
+        (folder / mutant.file).write_text(mutated(mutant))
         try:
-            outcomes = run_tests(mutant.killed_by, Path(name))
+            outcomes = run_tests(mutant.killed_by, folder)
         except RuntimeError as error:
             return str(error)
     seen = {test: cases_of(test, outcomes) for test in mutant.killed_by}
@@ -159,12 +160,11 @@ def verdict(mutant: Mutant) -> str:
     return "; ".join(text for text, found in zip(blind, seen.values()) if not expected & set(found))
 
 
-def faults_without_bugs(mutants: list[Mutant]) -> list[str]:
+def faults_without_bugs(mutants: list[Mutant], sources: Path) -> list[str]:
     """Which of the tests named do not pass as things are."""
     tests = sorted({test for mutant in mutants for test in mutant.killed_by})
-    with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
-        copy_to(Path(name), None)
-        outcomes = run_tests(tests, Path(name))
+    outcomes = run_tests(tests, sources, LIMIT_SECONDS * len(tests))
+    (sources / "report.xml").unlink()
     found = {test: cases_of(test, outcomes) or ["did not run"] for test in tests}
     return [f"{test}: {', '.join(sorted(set(each)))}" for test, each in found.items() if set(each) != {"passed"}]
 
@@ -194,11 +194,10 @@ def page(table: Table, verdicts: list[str]) -> str:
     return "\n".join(lines)
 
 
-def prepare(cache: str) -> None:
+def prepare(programs: Path) -> None:
     """Import what all tests need, but for the package itself: processes that are forked from here need not."""
-    os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(programs)}
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-    sys.dont_write_bytecode = True
     for name in LIBRARIES:
         importlib.import_module(name)
     assert "proximax" not in sys.modules
@@ -220,14 +219,17 @@ def main() -> int:
             mutated(mutant)
     except ValueError as error:
         parser.error(str(error))
-    with tempfile.TemporaryDirectory(prefix="mutant-cache-") as cache:
-        prepare(cache)
-        if broken := faults_without_bugs(mutants):
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        prepare(Path(name) / "programs")
+        sources = Path(name) / "sources"
+        sources.mkdir()
+        copy_sources(sources)
+        if broken := faults_without_bugs(mutants, sources):
             parser.error("these tests do not pass without any bug:\n" + "\n".join(broken))
         print("All named tests pass without a bug.\n\n| trap | bug | killed by |\n|--:|---|---|", flush=True)
         verdicts: list[str] = []
         with multiprocessing.get_context("fork").Pool(asked.jobs) as pool:
-            for mutant, survived in zip(mutants, pool.imap(verdict, mutants)):
+            for mutant, survived in zip(mutants, pool.imap(partial(verdict, sources=sources), mutants)):
                 verdicts.append(survived)
                 print(row(mutant, survived), flush=True)
     print(f"\n{verdicts.count('')} of {len(verdicts)} killed")
