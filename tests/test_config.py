@@ -1,5 +1,6 @@
 """Configuration: every fault at once and in words, JSON there and back. FAULTS.md 30 to 34."""
 
+import contextlib
 import json
 import math
 from dataclasses import FrozenInstanceError, fields, replace
@@ -278,7 +279,5 @@ def test_fault_31_any_single_wrong_field_is_refused_by_its_name(config, data):
 
 @given(run_configs().flatmap(lambda config: broken(json.loads(json.dumps(config.to_json())))))
 def test_fault_33_json_with_any_one_part_wrong_is_a_config_or_a_fault(values):
-    try:
+    with contextlib.suppress(UsageError):
         from_json(values).check()
-    except UsageError as error:
-        assert str(error)

@@ -295,7 +295,7 @@ def test_trap_09_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):
 
 @given(rollouts(), UNIT)
 def test_trap_09_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):
-    reward, value, next_value, terminated, truncated = rollout
+    reward, _, next_value, terminated, truncated = rollout
     to_go = np.zeros_like(reward)
     for t in reversed(range(len(reward))):
         last = terminated[t] | truncated[t] | (t == len(reward) - 1)
