@@ -65,8 +65,9 @@ def test_only_a_test_that_ran_and_failed_as_it_should_kills(monkeypatch, tmp_pat
     (tmp_path / "sources" / "x.py").touch()
     monkeypatch.setattr(mutants, "mutated", lambda mutant: "")
 
-    def survived(*tests, raises=()):
-        return mutants.verdict(mutants.Mutant(1, "", "x.py", "", "", tests, raises), tmp_path / "sources")
+    def survived(*tests, raises=(), broken=()):
+        one = mutants.Mutant(1, "", "x.py", "", "", tests, raises)
+        return mutants.verdict(one, tmp_path / "sources", frozenset(broken))
 
     assert survived("tests/maths/test_x.py::test_a", "tests/test_y.py::test_c") == ""
     assert survived("tests/test_y.py::test_d", raises=("UsageError",)) == ""
@@ -74,3 +75,5 @@ def test_only_a_test_that_ran_and_failed_as_it_should_kills(monkeypatch, tmp_pat
         test = f"tests/test_y.py::test_{name}"
         assert survived(test, "tests/test_y.py::test_c") == f"{test}: {found}"
     assert survived("tests/test_y.py::test_h") == "tests/test_y.py::test_h: did not run"
+    test = "tests/test_y.py::test_c"
+    assert survived(test, broken=[test, "other"]) == f"fails without the bug too: {test}"

@@ -653,45 +653,50 @@ def logits_of(size):
     return rows.map(lambda x: np.where(np.isneginf(x).all(axis=1, keepdims=True), np.float32(0), x))
 
 
-def pairs(draw, size):
-    """Two sets of logits, of which the second forbids nothing: else the KL may be infinite."""
-    one, other = draw(logits_of(size)), draw(logits_of(size))
-    return f32(one), f32(np.where(np.isneginf(other), 0, other))
+BITS_OF = arrays(np.float32, (3, 3), elements=st.floats(-20, 20, width=32) | st.sampled_from([np.inf, -np.inf]))
 
 
-@st.composite
-def discrete_pairs(draw):
-    """(distribution, another of its kind, all actions ``[n, ...]``)."""
-    kind = draw(st.sampled_from(["choice", "choices", "bits", "joint"]))
-    if kind == "choice":
-        return *(Categorical(x) for x in pairs(draw, 4)), np.arange(4)
+def free(x):
+    """The same logits with nothing forbidden: where the other allows more, the KL is infinite."""
+    return np.where(np.isfinite(x), x, np.float32(0))
+
+
+# What hypothesis draws, arrays of NumPy: (kind, logits of one, logits of another).
+DISCRETE = st.one_of(
+    st.tuples(st.just("choice"), logits_of(4), logits_of(4).map(free)),
+    st.tuples(st.just("choices"), *(st.tuples(*(logits_of(n).map(f) for n in (2, 1, 3))) for f in (np.array, free))),
+    st.tuples(st.just("joint"), *(st.tuples(*(logits_of(n).map(f) for n in (2, 3))) for f in (np.array, free))),
+    st.tuples(st.just("bits"), BITS_OF, BITS_OF.map(free)),
+)
+ACTIONS = {
+    "choice": jnp.arange(4),
+    "choices": jnp.array(list(itertools.product(range(2), range(1), range(3)))),
+    "joint": tuple(jnp.array(list(itertools.product(range(2), range(3)))).T),
+    "bits": jnp.array(list(itertools.product(range(2), repeat=3))),
+}
+
+
+def discrete(kind, logits):
+    """A distribution of this kind, of three rows."""
     if kind == "choices":
-        rows = [[draw(logits_of(n)) for n in (2, 1, 3)] for _ in range(2)]
-        rows[1] = [np.where(np.isneginf(x), 0, x) for x in rows[1]]
-        made = (MultiCategorical(f32(np.concatenate(x, axis=1)), (2, 1, 3)) for x in rows)
-        return *made, np.array(list(itertools.product(range(2), range(1), range(3))))
-    if kind == "bits":
-        certain = draw(
-            arrays(np.float32, (3, 3), elements=st.floats(-20, 20, width=32) | st.sampled_from([np.inf, -np.inf]))
-        )
-        free = draw(arrays(np.float32, (3, 3), elements=st.floats(-20, 20, width=32)))
-        return Bernoulli(f32(certain)), Bernoulli(f32(free)), np.array(list(itertools.product(range(2), repeat=3)))
-    parts = zip(pairs(draw, 2), pairs(draw, 3))
-    actions = np.array(list(itertools.product(range(2), range(3)))).T
-    return *(Joint(tuple(map(Categorical, x))) for x in parts), tuple(actions)
+        return MultiCategorical(f32(np.concatenate(logits, axis=1)), (2, 1, 3))
+    if kind == "joint":
+        return Joint(tuple(Categorical(f32(x)) for x in logits))
+    return (Categorical if kind == "choice" else Bernoulli)(f32(logits))
 
 
 def log_table(dist, actions):
     """Log p of each of the actions ``[n, ...]``, in all three rows: ``[n, 3]``, in float64."""
     count = len(jax.tree.leaves(actions)[0])
-    each = [jax.tree.map(lambda x, i=i: np.repeat(x[i : i + 1], 3, axis=0), actions) for i in range(count)]
+    each = [jax.tree.map(lambda x, i=i: jnp.stack([x[i]] * 3), actions) for i in range(count)]
     return np.array([dist.log_prob(action) for action in each], np.float64)
 
 
-@given(discrete_pairs())
-def test_any_choices_against_a_table_of_all_their_actions(pair):
-    dist, other, actions = pair
-    log_p, log_q = log_table(dist, actions), log_table(other, actions)
+@given(DISCRETE)
+def test_any_choices_against_a_table_of_all_their_actions(drawn):
+    kind, *logits = drawn
+    dist, other = (discrete(kind, x) for x in logits)
+    log_p, log_q = (log_table(x, ACTIONS[kind]) for x in (dist, other))
     p = np.exp(log_p)
     np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-5)
     finite = np.where(p > 0, log_p, 0.0)
@@ -705,9 +710,9 @@ def test_any_choices_against_a_table_of_all_their_actions(pair):
         assert np.isfinite(dist.log_prob(dist.sample(jax.random.fold_in(KEY, i)))).all()  # nothing forbidden is drawn
 
 
-@given(discrete_pairs())
-def test_trap_15_gradients_of_any_choices_are_finite(pair):
-    dist, other, _ = pair
+@given(DISCRETE)
+def test_trap_15_gradients_of_any_choices_are_finite(drawn):
+    dist, other = (discrete(drawn[0], x) for x in drawn[1:])
     action = dist.sample(KEY)
 
     def total(dist, other):
@@ -718,52 +723,52 @@ def test_trap_15_gradients_of_any_choices_are_finite(pair):
 
 
 MEANS, LOG_STDS = st.floats(-5, 5, width=32), st.floats(-3, 1.5, width=32)
-SHAPE_NUMBERS = st.floats(1.0, 40.0, width=32)  # α and β as the policy makes them
-GRID = 4001
+SHAPE_NUMBERS = st.floats(1.03125, 40.0, width=32)  # α and β as the policy makes them, above 1
+CONTINUOUS = st.one_of(
+    *(st.tuples(st.just(kind), MEANS, LOG_STDS, MEANS, LOG_STDS) for kind in (Gaussian, SquashedGaussian)),
+    st.tuples(st.just(Beta), *[SHAPE_NUMBERS] * 4),
+)
+GRID = 4000
 
 
-def spread(dist, points):
-    """Log density at each of ``points`` ``[n]`` of a distribution of one number ``[1]``, in float64."""
-    wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (GRID, 1)), dist)
-    return np.asarray(wide.log_prob(f32(points)[:, None]), np.float64)
+def many(dist, count):
+    """``count`` rows ``[count, 1]`` of a distribution ``[1, 1]``."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, 1)), dist)
 
 
-@st.composite
-def continuous_pairs(draw):
-    """(distribution of one number, another of its kind, points, how much of the space of actions is at each)."""
-    kind = draw(st.sampled_from([Gaussian, SquashedGaussian, Beta]))
-    numbers = (SHAPE_NUMBERS, SHAPE_NUMBERS) if kind is Beta else (MEANS, LOG_STDS)
-    one, other = (kind(*(f32([draw(x)]) for x in numbers)) for _ in range(2))
-    if kind is Beta:
-        points = np.linspace(1e-5, 1 - 1e-5, GRID)
-        return one, other, points, np.full(GRID, points[1] - points[0])
-    mean, std = float(one.mean[0]), float(np.exp(one.log_std[0]))
-    points = f32(np.linspace(mean - 9 * std, mean + 9 * std, GRID)).astype(np.float64)
+def middles(dist):
+    """Points in the middle of equal parts of all that matters, and how much of the space of actions each has."""
+    if isinstance(dist, Beta):
+        return (np.arange(GRID) + 0.5) / GRID, np.full(GRID, 1 / GRID)
+    mean, std = float(dist.mean[0, 0]), float(np.exp(dist.log_std[0, 0]))
+    points = (mean + 9 * std * np.linspace(-1, 1, GRID)).astype(np.float32).astype(np.float64)
     width = np.full(GRID, 18 * std / (GRID - 1))
-    # 1 - tanh² = 1 / cosh²: without the cancellation that the density has to avoid too
-    return one, other, points, width / np.cosh(points) ** 2 if kind is SquashedGaussian else width
+    # 1 - tanh² = 1 / cosh², without the cancellation that the density has to avoid too
+    return points, width / np.cosh(points) ** 2 if isinstance(dist, SquashedGaussian) else width
 
 
-@given(continuous_pairs())
+@given(CONTINUOUS)
 def test_any_density_against_numerical_integration(drawn):
-    dist, other, points, width = drawn
-    log_p, log_q = spread(dist, points), spread(other, points)
+    kind, *numbers = drawn
+    dist, other = kind(*f32(numbers[:2])[:, None, None]), kind(*f32(numbers[2:])[:, None, None])
+    points, width = middles(dist)
+    log_p, log_q = (np.asarray(many(x, GRID).log_prob(f32(points)[:, None]), np.float64) for x in (dist, other))
     mass = np.exp(log_p) * width
     assert mass.sum() == pytest.approx(1.0, abs=2e-3)
-    assert float(dist.entropy()) == pytest.approx(-(mass * log_p).sum(), rel=1e-2, abs=2e-2)
-    kl = float(dist.kl(other))
+    assert float(dist.entropy()[0]) == pytest.approx(-(mass * log_p).sum(), rel=1e-2, abs=2e-2)
+    kl = float(dist.kl(other)[0])
     assert kl == pytest.approx((mass * (log_p - log_q)).sum(), rel=1e-2, abs=2e-2)
     assert kl > -1e-4
-    assert float(dist.kl(dist)) == pytest.approx(0.0, abs=1e-5)
-    if not isinstance(dist, SquashedGaussian):  # whose mode is the median
-        assert float(dist.log_prob(dist.mode())) >= log_p.max() - 1e-3
-    samples = jax.tree.map(lambda x: jnp.broadcast_to(x, (64, 1)), dist).sample(KEY)
-    assert np.isfinite(dist.log_prob(samples)).all()
-    if isinstance(dist, Beta):
+    assert float(dist.kl(dist)[0]) == pytest.approx(0.0, abs=1e-5)
+    if kind is not SquashedGaussian:  # whose mode is the median
+        assert float(dist.log_prob(dist.mode())[0]) >= log_p.max() - 1e-3
+    samples = many(dist, 64).sample(KEY)
+    if kind is Beta:
         assert ((samples > 0) & (samples < 1)).all()
 
     def total(dist, other):
-        return jnp.sum(dist.log_prob(samples)) + dist.entropy() + dist.kl(other)
+        return jnp.sum(many(dist, 64).log_prob(samples)) + jnp.sum(dist.entropy() + dist.kl(other))
 
+    assert np.isfinite(total(dist, other))
     for gradient in jax.tree.leaves(jax.grad(total, argnums=(0, 1))(dist, other)):
         assert np.isfinite(gradient).all()
