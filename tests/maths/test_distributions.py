@@ -12,6 +12,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from toys import quick_compiler
 
 from proximax.maths import Bernoulli, Beta, Categorical, Gaussian, Joint, MultiCategorical, SquashedGaussian
 
@@ -685,41 +686,37 @@ def discrete(kind, logits):
     return (Categorical if kind == "choice" else Bernoulli)(f32(logits))
 
 
-def log_table(dist, actions):
-    """Log p of each of the actions ``[n, ...]``, in all three rows: ``[n, 3]``, in float64."""
-    count = len(jax.tree.leaves(actions)[0])
-    each = [jax.tree.map(lambda x, i=i: jnp.stack([x[i]] * 3), actions) for i in range(count)]
-    return np.array([dist.log_prob(action) for action in each], np.float64)
+@jax.jit
+def of_choices(dist, other, actions):
+    """All there is to know of two distributions of three rows; log p is of each of ``actions`` ``[n, ...]``."""
+    rows = lambda action: jax.tree.map(lambda x: jnp.stack([x] * 3), action)  # noqa: E731
+    tables = (jax.lax.map(lambda action, d=d: d.log_prob(rows(action)), actions) for d in (dist, other))
+    drawn = jax.vmap(dist.sample)(jax.random.split(KEY, 4))
+
+    def total(dist, other):
+        one = jax.tree.map(lambda x: x[0], drawn)
+        return jnp.sum(dist.log_prob(one) + dist.entropy() + dist.kl(other) + other.kl(other))
+
+    numbers = {"entropy": dist.entropy(), "kl": dist.kl(other), "self": dist.kl(dist)}
+    numbers |= {"mode": dist.log_prob(dist.mode()), "drawn": jax.vmap(dist.log_prob)(drawn)}
+    return *tables, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
 
 
 @given(DISCRETE)
 def test_any_choices_against_a_table_of_all_their_actions(drawn):
     kind, *logits = drawn
-    dist, other = (discrete(kind, x) for x in logits)
-    log_p, log_q = (log_table(x, ACTIONS[kind]) for x in (dist, other))
-    p = np.exp(log_p)
+    with quick_compiler():
+        log_p, log_q, found, gradients = of_choices(*(discrete(kind, x) for x in logits), ACTIONS[kind])
+    log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
+    p, finite = np.exp(log_p), np.where(np.isneginf(log_p), 0.0, log_p)
     np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-5)
-    finite = np.where(p > 0, log_p, 0.0)
-    np.testing.assert_allclose(dist.entropy(), -(p * finite).sum(axis=0), rtol=1e-4, atol=1e-5)
-    kl = np.asarray(dist.kl(other))
-    np.testing.assert_allclose(kl, (p * (finite - log_q)).sum(axis=0), rtol=1e-4, atol=1e-5)
-    assert kl.min() > -1e-5
-    np.testing.assert_allclose(dist.kl(dist), 0.0, atol=1e-6)
-    np.testing.assert_allclose(np.asarray(dist.log_prob(dist.mode())), log_p.max(axis=0), rtol=1e-5, atol=1e-6)
-    for i in range(4):
-        assert np.isfinite(dist.log_prob(dist.sample(jax.random.fold_in(KEY, i)))).all()  # nothing forbidden is drawn
-
-
-@given(DISCRETE)
-def test_trap_15_gradients_of_any_choices_are_finite(drawn):
-    dist, other = (discrete(drawn[0], x) for x in drawn[1:])
-    action = dist.sample(KEY)
-
-    def total(dist, other):
-        return jnp.sum(dist.log_prob(action) + dist.entropy() + dist.kl(other) + other.kl(other))
-
-    for gradient in jax.tree.leaves(jax.grad(total, argnums=(0, 1))(dist, other)):
-        assert np.isfinite(gradient).all()
+    np.testing.assert_allclose(found["entropy"], -(p * finite).sum(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["kl"], (p * (finite - log_q)).sum(axis=0), rtol=1e-4, atol=1e-5)
+    assert found["kl"].min() > -1e-5
+    np.testing.assert_allclose(found["self"], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found["mode"], log_p.max(axis=0), rtol=1e-5, atol=1e-6)
+    assert np.isfinite(found["drawn"]).all()  # nothing that is forbidden
+    assert all(np.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))
 
 
 MEANS, LOG_STDS = st.floats(-5, 5, width=32), st.floats(-3, 1.5, width=32)
@@ -747,28 +744,37 @@ def middles(dist):
     return points, width / np.cosh(points) ** 2 if isinstance(dist, SquashedGaussian) else width
 
 
+@jax.jit
+def of_one_number(dist, other, points):
+    """All there is to know of two distributions ``[1, 1]``; log p is at each of ``points`` ``[n]``."""
+    densities = (many(x, GRID).log_prob(points[:, None]) for x in (dist, other))
+    samples = many(dist, 64).sample(KEY)
+
+    def total(dist, other):
+        return jnp.sum(many(dist, 64).log_prob(samples)) + jnp.sum(dist.entropy() + dist.kl(other))
+
+    numbers = {"entropy": dist.entropy()[0], "kl": dist.kl(other)[0], "self": dist.kl(dist)[0]}
+    numbers |= {"mode": dist.log_prob(dist.mode())[0], "samples": samples, "total": total(dist, other)}
+    return *densities, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
+
+
 @given(CONTINUOUS)
 def test_any_density_against_numerical_integration(drawn):
     kind, *numbers = drawn
     dist, other = kind(*f32(numbers[:2])[:, None, None]), kind(*f32(numbers[2:])[:, None, None])
     points, width = middles(dist)
-    log_p, log_q = (np.asarray(many(x, GRID).log_prob(f32(points)[:, None]), np.float64) for x in (dist, other))
+    with quick_compiler():
+        log_p, log_q, found, gradients = of_one_number(dist, other, f32(points))
+    log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
     mass = np.exp(log_p) * width
     assert mass.sum() == pytest.approx(1.0, abs=2e-3)
-    assert float(dist.entropy()[0]) == pytest.approx(-(mass * log_p).sum(), rel=1e-2, abs=2e-2)
-    kl = float(dist.kl(other)[0])
-    assert kl == pytest.approx((mass * (log_p - log_q)).sum(), rel=1e-2, abs=2e-2)
-    assert kl > -1e-4
-    assert float(dist.kl(dist)[0]) == pytest.approx(0.0, abs=1e-5)
+    assert float(found["entropy"]) == pytest.approx(-(mass * log_p).sum(), rel=1e-2, abs=2e-2)
+    assert float(found["kl"]) == pytest.approx((mass * (log_p - log_q)).sum(), rel=1e-2, abs=2e-2)
+    assert found["kl"] > -1e-4
+    assert float(found["self"]) == pytest.approx(0.0, abs=1e-5)
     if kind is not SquashedGaussian:  # whose mode is the median
-        assert float(dist.log_prob(dist.mode())[0]) >= log_p.max() - 1e-3
-    samples = many(dist, 64).sample(KEY)
+        assert found["mode"] >= log_p.max() - 1e-3
     if kind is Beta:
-        assert ((samples > 0) & (samples < 1)).all()
-
-    def total(dist, other):
-        return jnp.sum(many(dist, 64).log_prob(samples)) + jnp.sum(dist.entropy() + dist.kl(other))
-
-    assert np.isfinite(total(dist, other))
-    for gradient in jax.tree.leaves(jax.grad(total, argnums=(0, 1))(dist, other)):
-        assert np.isfinite(gradient).all()
+        assert ((found["samples"] > 0) & (found["samples"] < 1)).all()
+    assert np.isfinite(found["total"])
+    assert all(np.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))
