@@ -13,9 +13,9 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, env_name
-from proximax.errors import NumericalError, StorageError, UsageError
+from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
 from proximax.evaluate import evaluate
-from proximax.files import write_json
+from proximax.files import read_json, write_json
 from proximax.pictures import draw_returns, draw_updates, need_matplotlib
 from proximax.resolve import resolve
 from proximax.result import finite_or_none
@@ -76,7 +76,7 @@ def finished(directory: Path, config: RunConfig) -> bool:
     """Whether ``directory`` holds this very run, ended."""
     if not (directory / "config.json").exists():
         return False
-    same = json.loads((directory / "config.json").read_text()) == json.loads(json.dumps(config.to_json()))
+    same = read_json(directory / "config.json", "") == json.loads(json.dumps(config.to_json()))
     if not same or not (directory / "result.json").exists():
         what = "an unfinished run" if same else "a run with other settings"
         raise StorageError(f"{directory} holds {what}: move it away, or choose another --out")
@@ -105,31 +105,46 @@ def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: En
 
 def read_rows(directory: Path) -> list[dict[str, Any]]:
     """The rows of ``metrics.jsonl``."""
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    path = directory / "metrics.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def read_run(directory: Path, label: str) -> dict[str, Any]:
     """What table and pictures need of one run, curves thinned out to ``POINTS``."""
-    config = json.loads((directory / "config.json").read_text())
-    result = json.loads((directory / "result.json").read_text())
+    config, result = (read_json(directory / name, "the run has not ended") for name in ("config.json", "result.json"))
     rows = read_rows(directory)
+    try:
+        return {"label": label, **shown(config, result, rows)}
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"result.json or metrics.jsonl of {directory} is not what a run leaves ({what}). Move the directory away, "
+            "and it is trained anew"
+        ) from error
+
+
+def shown(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers and curves of one run."""
     seeds = range(config["seed"], config["seed"] + config["seeds"])
     updates = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     length = min(map(len, updates))
     kept = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
     kl = np.array([[each[i]["kl"] for each in updates] for i in range(length)], float)
-    summary = summarise_returns(np.array([np.nan if x is None else x for x in result["returns"]]))
+    returns = np.array([np.nan if x is None else float(x) for x in result["returns"]])
+    summary = summarise_returns(returns)
     ppo = config["ppo"]
     return {
-        "label": label,
         "algo": config["algo"],
-        "returns": result["returns"],
+        "returns": [finite_or_none(x) for x in returns],
         "mean": finite_or_none(summary.mean),
         "iqm": finite_or_none(summary.iqm),
         "ci95": summary.ci95,
-        "steps": result["steps"],
-        "wall_s": result["wall_s"],
-        "stopped_by": result["stopped_by"],
+        "steps": int(result["steps"]),
+        "wall_s": float(result["wall_s"]),
+        "stopped_by": str(result["stopped_by"]),
         "epsilon": ppo["epsilon"] if config["algo"] == "clip" else None,
         "kl_bound": ppo["delta"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
         "at_steps": [int(np.mean([each[i]["steps"] for each in updates])) for i in kept],

@@ -273,13 +273,15 @@ class RunConfig:
         found: list[str] = []
         batch, minibatch = self.batch_size, self.ppo.minibatch_size or self.batch_size
         rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
+        if batch > MOST_ROWS:
+            return [
+                f"{rows} rows are more than 32 bits can number; at most {MOST_ROWS} fit. Lower num_steps or num_envs"
+            ]
         if batch % minibatch:
             nearest = _nearest_divisors(batch, minibatch)
             found.append(
                 f"minibatch_size = {minibatch} does not divide the rollout of {rows} rows; nearest that do: {nearest}"
             )
-        if batch > MOST_ROWS:
-            found.append(f"num_steps x num_envs = {batch} rows; a rollout has {MOST_ROWS} at most, which 32 bits count")
         if COUNT.allows(self.steps) and self.steps < batch:
             found.append(
                 f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"

@@ -1,6 +1,7 @@
 """The whole suite runs with rank promotion forbidden (TRAPS: (B, 1) - (B,) would silently make (B, B)).
 
-Its processes share one new folder of compiled programs, so that none compiles what another has.
+Its processes share one new folder of compiled programs, so that none compiles what another has. Properties are tried on
+the same few examples every time; ``--hypothesis-profile=more`` draws many, others each time.
 """
 
 import os
@@ -14,8 +15,16 @@ if OWN_CACHE:  # the workers of pytest-xdist inherit it
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+EXAMPLES = {"few": 25, "more": 1000}
+for profile, examples in EXAMPLES.items():
+    few = profile == "few"
+    settings.register_profile(
+        profile, max_examples=examples, derandomize=few, database=None, deadline=None, print_blob=True
+    )
+settings.load_profile("few")
 
 
 def pytest_unconfigure() -> None:

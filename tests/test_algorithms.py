@@ -19,6 +19,7 @@ from test_update import ACTIONS, one_update, rollout, setup, state_of
 
 import proximax
 from proximax import ALGORITHMS, Algorithm, maths
+from proximax.algorithms import mean_kl, natural_step
 from proximax.config import PPOConfig, RunConfig, from_json
 from proximax.envs import HostEnv, probe
 from proximax.errors import UsageError
@@ -646,3 +647,23 @@ def test_the_road_is_complete_and_every_name_finds_itself():
 def test_an_average_over_rows_counts_by_their_weight():
     assert mean(jnp.array([1.0, 5.0, jnp.nan]), jnp.array([1.0, 3.0, 0.0])) == 4.0
     assert mean(jnp.array([jnp.inf]), jnp.zeros(1)) == 0.0
+
+
+def test_trap_19_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
+    ppo, policy, params, transitions = made("trpo", "continuous")
+    new = shaken(params, 0, 0.4)
+    task, _, batch = task_of("trpo", ppo, policy, params, transitions)
+    there, back = divergence(policy, params, new, transitions), divergence(policy, new, params, transitions)
+    assert abs(there / back - 1) > 0.02
+    assert float(mean_kl(ravel_pytree(new)[0], task, batch)) == pytest.approx(there, rel=1e-4)
+
+
+def test_trap_24_a_natural_step_that_is_not_finite_is_not_taken():
+    ppo, policy, params, transitions = made("npg")
+    task, flat, batch = task_of("npg", ppo, policy, params, transitions)
+    step, metrics = natural_step(task, flat, batch)
+    assert np.abs(step).max() > 0
+    assert metrics["finite"] == metrics["gradient_steps"] == 1
+    step, metrics = natural_step(task, flat, batch._replace(advantage=batch.advantage.at[7].set(jnp.nan)))
+    np.testing.assert_array_equal(step, 0.0)
+    assert metrics["finite"] == metrics["gradient_steps"] == 0

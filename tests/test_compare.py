@@ -1,14 +1,21 @@
 """Several algorithms side by side: what is written, what is reused, what happens to a run that diverges."""
 
+import contextlib
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import broken, damaged
 
 import proximax
 from proximax.cli import main
 from proximax.compare import read_run, table
-from proximax.errors import StorageError, UsageError
+from proximax.config import RunConfig
+from proximax.errors import CheckpointError, StorageError, UsageError
 
 SMALL = {"steps": 512, "num_steps": 32, "eval_episodes": 4, "quiet": True, "hidden": (8,)}
 
@@ -101,3 +108,55 @@ def test_the_command_line_compares_and_names_what_it_does_not_know(tmp_path, cap
     assert (config["ppo"]["num_steps"], config["ppo"]["epochs"], config["ppo"]["hidden"]) == (32, 1, [8])
     assert main(["compare", "probe:choice", "--algos", "clip,klip"]) == 2
     assert "no algorithm 'klip'" in capsys.readouterr().err
+
+
+ROW = {"update": 1, "steps": 8, "kl": 0.01, "beta": 1.0, "recent_return": 3.5, "ratio_histogram": [0, 8, 0]}
+RUN = {
+    "config.json": RunConfig("probe:choice", seeds=2).to_json(),
+    "result.json": {"returns": [1.0, None], "steps": 8, "wall_s": 0.5, "stopped_by": "steps"},
+    "metrics.jsonl": [ROW | {"seed": 0}, ROW | {"seed": 1, "recent_return": None}],
+}
+
+
+def lines(rows):
+    return "\n".join(map(json.dumps, rows))
+
+
+def read(**changed):
+    """``read_run`` of the files of ``RUN``, of which some are other text or bytes; None where it refuses them."""
+    with tempfile.TemporaryDirectory() as name:
+        for file, values in RUN.items():
+            text = lines(values) if file == "metrics.jsonl" else json.dumps(values)
+            text = changed.get(file.partition(".")[0], text)
+            (Path(name) / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+        with contextlib.suppress(CheckpointError):
+            return read_run(Path(name), "run")
+
+
+def test_a_run_whose_files_are_damaged_is_refused_by_name(tmp_path):
+    whole = read()
+    assert (whole["returns"], whole["mean"], whole["at_steps"]) == ([1.0, None], None, [8])
+    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+        read_run(tmp_path, "run")
+    for bad in ("", "{", "[]", b"\xff", json.dumps({"returns": ["x"]})):
+        assert read(result=bad) is None
+    for bad in ("", "{", "5", b"\xff", lines([{"seed": 0}]), lines([ROW | {"seed": 0}])):
+        assert read(metrics=bad) is None
+
+
+@given(st.sampled_from(["result.json", "metrics.jsonl"]), st.booleans(), st.data())
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, at infinities
+def test_a_run_with_any_one_part_wrong_is_shown_or_refused(file, bytewise, data):
+    values = RUN[file]
+    text = (lines(values) if file == "metrics.jsonl" else json.dumps(values)).encode()
+    if bytewise:
+        text = data.draw(damaged(text))
+    elif file == "metrics.jsonl":
+        text = lines(data.draw(broken(values)))
+    else:
+        text = json.dumps(data.draw(broken(values)))
+    found = read(**{file.partition(".")[0]: text})
+    if found is not None:
+        page = {"env": "probe:choice", "seeds": 2, "version": "0", "runs": [found]}
+        json.dumps(page, allow_nan=False)
+        assert "| run |" in table(page)

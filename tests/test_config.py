@@ -1,9 +1,14 @@
 """Configuration: every fault at once and in words, JSON there and back. FAULTS.md 30 to 34."""
 
+import contextlib
 import json
-from dataclasses import FrozenInstanceError, fields
+import math
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import broken, run_configs
 
 from proximax.config import PPOConfig, RunConfig, from_json
 from proximax.errors import ProximaxError, UsageError
@@ -218,3 +223,61 @@ def test_a_config_is_frozen():
         config().steps = 5
     with pytest.raises(FrozenInstanceError):
         config().ppo.gamma = 0.5
+
+
+@pytest.mark.parametrize("sizes", [{"num_steps": 2**28}, {"num_envs": 10**12}, {"num_steps": 10**30, "num_envs": 7}])
+def test_fault_30_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
+    assert "rows are more than 32 bits can number; at most 2147483647 fit" in fault(minibatch_size=3, **sizes)
+
+
+# ---------------------------------------------------------------- any configuration
+
+
+@given(run_configs())
+def test_any_valid_config_survives_json(config):
+    config.check()
+    written = json.loads(json.dumps(config.to_json(), allow_nan=False))
+    again = from_json(written)
+    assert again == config
+    again.check()
+    types = [{name: type(x) for name, x in vars(record).items()} for record in (config, again)]
+    assert types[0] == types[1]
+
+
+NO_NUMBER = [math.nan, math.inf, -math.inf, 10**400, "1", True, [1], {}, (2,)]
+NO_CHOICE = ["", "Nonsense", 0, True, ["clip"], None, {}, math.nan]
+BAD = {  # by a field's annotation
+    "int": [*NO_NUMBER, None, -1, 0.5, 2.0],
+    "float": [*NO_NUMBER, None],
+    "int | None": [*NO_NUMBER, -1, 0, 0.5],
+    "float | None": NO_NUMBER,
+    "bool": [0, 1, None, "True", []],
+    "tuple[int, ...]": [None, 5, (), (0,), (4.0,), ("4",), (True,), "64", {"4": 4}, (math.nan,)],
+    "str": [None, 5, True, ["x"]],
+    "str | None": [5, True, ["x"]],
+    "tuple[int, ...] | None": [5, (), (1,), (1, 1), (-1, 2), ("1", "2"), [1, 2]],
+}
+
+
+def kind_of(field):
+    """The annotation as it is written; "choice" of a ``Literal``."""
+    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+    return str(field.type) if "|" in str(field.type) or "tuple" in str(field.type) else name
+
+
+@given(run_configs().filter(lambda config: config.atari), st.data())
+def test_fault_31_any_single_wrong_field_is_refused_by_its_name(config, data):
+    part = data.draw(st.sampled_from(["run", "ppo", "atari"]))
+    record = config if part == "run" else getattr(config, part)
+    field = data.draw(st.sampled_from([f for f in fields(record) if f.name not in ("ppo", "atari")]))
+    value = data.draw(st.sampled_from(BAD.get(kind_of(field), NO_CHOICE)))
+    wrong = replace(record, **{field.name: value})
+    wrong = wrong if part == "run" else replace(config, **{part: wrong})
+    with pytest.raises(UsageError, match=rf"(?s)\b{field.name} = "):
+        wrong.check()
+
+
+@given(run_configs().flatmap(lambda config: broken(json.loads(json.dumps(config.to_json())))))
+def test_fault_33_json_with_any_one_part_wrong_is_a_config_or_a_fault(values):
+    with contextlib.suppress(UsageError):
+        from_json(values).check()

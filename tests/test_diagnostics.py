@@ -1,5 +1,7 @@
 """What is logged of a rollout's health: hand numbers, and that it changes nothing of what is learned."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,3 +143,13 @@ def test_the_spread_of_advantages_is_logged_as_it_is_before_standardising():
     learner = make_learner(env, make_policy(env.observation_space, env.action_space, ppo), config)
     _, metrics = learner.step(learner.init(seed_key(0)))
     assert float(metrics["advantage_std"]) == pytest.approx(0.25)  # rewards 0 and 1: to go are 0.5 and 1
+
+
+def test_trap_15_the_first_valid_row_whose_mask_allows_nothing_is_named():
+    nothing = dict.fromkeys(Transition._fields)
+    flags = jnp.zeros((2, 3), bool)
+    allowed = jnp.array([[1, 0, 1], [1, 1, 0]])  # [T, N]: whether a row's mask allows something
+    policy = SimpleNamespace(stuck=lambda obs: obs == 0, saturated=None)
+    for valid, row in (([[1, 1, 1], [1, 1, 1]], 1), ([[1, 0, 1], [1, 1, 1]], 5), ([[1, 0, 1], [1, 1, 0]], -1)):
+        known = {"obs": allowed, "valid": jnp.array(valid), "truncated": flags, "terminated": flags}
+        assert int(diagnose(policy, Transition(**nothing | known))["stuck_row"]) == row

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from toys import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_tree, lawful_jax, quick_compiler, vector
+from toys import (
+    ACTIONS,
+    NESTED_OBS,
+    Games,
+    Lawful,
+    Script,
+    as_array,
+    as_tree,
+    games_jax,
+    lawful_jax,
+    quick_compiler,
+    vector,
+)
 
 import proximax
 from proximax.agent import Agent
@@ -271,3 +283,22 @@ def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
         evaluate(tmp_path / "run", 2, env=partial(Lawful, ACTIONS["nested"], "", as_tree, True))  # without masks
     with pytest.raises(CheckpointError, match="the policy's action space is"):
         evaluate(result.agent, 2, env=partial(Lawful, spaces.Discrete(13), "info", as_array, True))
+
+
+# ---------------------------------------------------------------- scores that are not what is learned from
+
+
+@pytest.mark.parametrize("env", [lambda: Games(2), games_jax], ids=["host", "jax"])
+def test_trap_33_an_evaluation_scores_raw_rewards_of_whole_games(env):
+    with quick_compiler():
+        result = evaluate(agent(env()), 5, env=env())
+    np.testing.assert_array_equal(result.returns, np.full((1, 5), 7.0))
+    np.testing.assert_array_equal(result.lengths, np.full((1, 5), 3))
+
+
+def test_trap_33_a_compiled_evaluation_counts_one_episode_of_each_environment():
+    env = lawful_jax(ACTIONS["discrete"])  # a step pays 1; the longest episode has several times the shortest's steps
+    with quick_compiler():
+        result = evaluate(agent(env), 16, env=env)
+    assert result.lengths.max() >= 3 * result.lengths.min()
+    np.testing.assert_array_equal(result.returns, result.lengths)

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
 from toys import Screens, collected, host_learner, quick_compiler
 
 from proximax.config import PPOConfig
 from proximax.envs.groups import Groups, Turns
-from proximax.frames import FrameStore, Stacked, is_stacked, rows_of, stacks
+from proximax.frames import FrameStore, Stacked, is_stacked, observations_at, rows_of, stacks
 from proximax.keys import seed_key
 from proximax.maths import init_moments, update_moments
 from proximax.observations import update_obs_moments, update_stack_moments
@@ -256,3 +258,30 @@ def test_only_a_store_stands_for_an_array():
     assert not is_stacked((np.zeros(3), None))
     assert Screens.stacked
     assert isinstance(Screens(1, True).observation_space, spaces.Box)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 9), st.data())
+def test_any_games_are_read_back_as_plain_arrays_have_them(depth, seeds, envs, steps, data):
+    """Whatever ends when, in one store for two rollouts, filled at once or in two groups of columns."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    draw = lambda *shape: rng.integers(0, 256, (*shape, 2, 2), np.uint8)  # noqa: E731
+    obs = draw(seeds, envs, depth)
+    store, cut = FrameStore(steps, obs), data.draw(st.integers(0, envs))
+    groups = [slice(0, cut), slice(cut, envs)] if 0 < cut < envs else [slice(None)]
+    chance = data.draw(st.sampled_from([0.0, 0.2, 1.0]))
+    for _ in range(2):
+        plain, finals = [], []
+        for columns in groups:
+            store.begin(columns, obs[:, columns])
+        for t in range(steps):
+            plain.append(obs)
+            reached = np.concatenate([obs[:, :, 1:], draw(seeds, envs, 1)], axis=2)
+            fresh = rng.random((seeds, envs)) < chance
+            obs = np.where(fresh[..., None, None, None], draw(seeds, envs, depth), reached)
+            finals.append(reached)
+            for columns in groups:
+                store.add(t, columns, reached[:, columns], obs[:, columns], fresh[:, columns])
+        kept = store.stacked()
+        for t in range(steps):
+            np.testing.assert_array_equal(observations_at(kept, t), plain[t])
+            np.testing.assert_array_equal(observations_at(kept._replace(newest=kept.final), t), finals[t])

@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proximax.keys import host_key, seed_key, split_on_host
 
@@ -51,3 +53,25 @@ def test_neighbouring_seeds_and_their_children_share_nothing():
     keys = [key for seed in range(20) for key in (seed_key(seed), *split_on_host(seed_key(seed), 3))]
     words = np.stack([np.asarray(jax.random.key_data(key)) for key in keys])
     assert len(np.unique(words)) == words.size
+
+
+WORD = st.integers(0, 2**32 - 1) | st.sampled_from([0, 2**32 - 1])
+SEEDS = st.lists(st.integers(0, 2**63) | st.integers(0, 2**33), min_size=2, max_size=20, unique=True)
+
+
+@given(WORD, WORD, WORD)
+def test_any_key_draws_splits_and_folds_as_jaxs_own(one, two, data):
+    words = np.array([one, two], np.uint32)
+    mine, theirs = host_key(words), jax.random.wrap_key_data(words, impl="threefry2x32")
+    np.testing.assert_array_equal(jax.random.bits(mine, (5,)), jax.random.bits(theirs, (5,)))
+    for function in (lambda key: jax.random.split(key, 3), lambda key: jax.random.fold_in(key, np.uint32(data))):
+        np.testing.assert_array_equal(*(jax.random.key_data(function(key)) for key in (mine, theirs)))
+
+
+@given(SEEDS)
+def test_any_two_seeds_and_their_children_share_nothing(seeds):
+    keys = [key for seed in seeds for key in (seed_key(seed), *split_on_host(seed_key(seed), 3))]
+    words = [tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys]
+    assert len(set(words)) == len(words)
+    again = np.asarray(jax.random.key_data(seed_key(seeds[0])))
+    assert tuple(again.tolist()) == words[0]

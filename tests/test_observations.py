@@ -6,10 +6,13 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
-from toys import NESTED_OBS, view
+from hypothesis import given
+from strategies import SAMPLED
+from toys import NESTED_OBS, quick_compiler, view
 
 from proximax.config import PPOConfig
 from proximax.errors import UsageError
+from proximax.masks import has_mask
 from proximax.maths import update_moments
 from proximax.observations import (
     check_observation_space,
@@ -23,7 +26,7 @@ from proximax.observations import (
     store,
     update_obs_moments,
 )
-from proximax.spaces import leaves, nest
+from proximax.spaces import flatten, leaves, nest
 from proximax.types import Moments
 
 INF = np.inf
@@ -328,3 +331,29 @@ def test_trap_32_pixels_are_scaled_once_and_normalised_only_when_asked():
     found = np.asarray(encode_obs(space, moments, rows))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found[..., 0, 0], 0.0, atol=1e-4)
+
+
+@given(SAMPLED.filter(lambda space: not has_mask(space)))
+def test_trap_32_any_observation_is_encoded_by_the_rules_of_its_leaves(space):
+    space.seed(0)
+    each = [space.sample() for _ in range(2)]
+    rows = [np.stack(parts) for parts in zip(*(flatten(space, one) for one in each))]
+    kept = store(space, nest(space, iter(rows)))
+    for leaf, x, raw in zip(leaves(space), flatten(space, kept), rows, strict=True):
+        assert x.dtype == obs_dtype(leaf)
+        np.testing.assert_array_equal(x, raw.astype(x.dtype))
+    with quick_compiler():
+        encoded = encode_obs(space, None, kept)
+    example = example_input(space)
+    assert jax.tree.structure(encoded) == jax.tree.structure(example)
+    for leaf, x, raw in zip(leaves(space), flatten(space, encoded), rows, strict=True):
+        assert (x.shape, x.dtype) == ((2, *encoded_shape(leaf)), np.float32)
+        if isinstance(leaf, (spaces.Discrete, spaces.MultiDiscrete)):
+            sizes = [int(leaf.n)] if isinstance(leaf, spaces.Discrete) else leaf.nvec.ravel().tolist()
+            hots = np.split(np.asarray(x), np.cumsum(sizes)[:-1], axis=1)
+            assert all((np.sort(hot, axis=1) == [0] * (n - 1) + [1]).all() for hot, n in zip(hots, sizes))
+            chosen = np.stack([hot.argmax(axis=1) for hot in hots], axis=1).reshape(raw.shape)
+            np.testing.assert_array_equal(chosen + leaf.start, raw)
+        else:
+            scale = 255 if leaf.dtype == np.uint8 and isinstance(leaf, spaces.Box) else 1
+            np.testing.assert_allclose(x, raw.astype(np.float64) / scale, rtol=1e-6)

@@ -13,7 +13,8 @@ from proximax.envs.groups import Groups
 from proximax.envs.host import GymnasiumEnv
 from proximax.keys import seed_key, split_on_host
 from proximax.policy import make_policy
-from proximax.ppo import make_learner
+from proximax.ppo import good, make_learner
+from proximax.rollout import collect
 from proximax.seeds import stack_seeds
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
@@ -166,3 +167,51 @@ def test_update_counter_and_key_move_on():
     after, _ = jax.jit(learner.step)(state)
     assert int(after.update) == int(state.update) + 1
     assert not jnp.array_equal(jax.random.key_data(after.key), jax.random.key_data(state.key))
+
+
+def test_trap_15_an_update_with_a_mask_that_allows_nothing_is_not_good():
+    assert good({"finite": 1.0})
+    assert good({"finite": 1.0, "stuck_row": -1})
+    assert not good({"finite": 1.0, "stuck_row": 0})
+    assert not good({"finite": 0.0, "stuck_row": -1})
+
+
+@pytest.fixture(scope="module")
+def host_update():
+    """(state before, state after, rollout ``[T, S, N]``) of one update on host environments, of noise and ends."""
+    learner, state, _ = host_learner(vector(Script, 4, AutoresetMode.NEXT_STEP), PPO, steps=640)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proximax.ppo.collect", lambda *a: seen.append(collect(*a)) or seen[-1])
+        after, _ = learner.step(state)
+    return state, after, seen[0][1]
+
+
+def test_trap_26_keys_of_host_learners_move_on(host_update):
+    before, after, _ = host_update
+    assert not jnp.array_equal(jax.random.key_data(before.key), jax.random.key_data(after.key))
+
+
+def test_trap_34_noise_differs_from_step_to_step_and_environment_to_environment(host_update):
+    action = host_update[2].action[:, 0]  # of a fresh policy: as good as coins
+    assert action.shape == (16, 4)
+    assert len(np.unique(action, axis=0)) > 1
+    assert len(np.unique(action, axis=1).T) == 4
+
+
+def test_trap_29_the_scaled_return_is_cut_at_time_limits_too(host_update):
+    _, after, rollout = host_update
+    assert rollout.truncated.any()
+    assert rollout.terminated.any()
+    totals, carried = [], np.zeros(4)
+    for reward, terminated, truncated, valid in zip(
+        rollout.reward[:, 0], rollout.terminated[:, 0], rollout.truncated[:, 0], rollout.valid[:, 0]
+    ):
+        carried = reward + PPO.gamma * carried
+        totals += carried[valid > 0].tolist()
+        carried = np.where(terminated | truncated, 0.0, carried)
+    moments = after.reward_scale.moments
+    assert moments.count[0] == len(totals)
+    np.testing.assert_allclose(moments.mean[0], np.mean(totals), rtol=1e-5)
+    np.testing.assert_allclose(moments.m2[0], np.var(totals) * len(totals), rtol=1e-5)
+    np.testing.assert_allclose(after.reward_scale.discounted_return[0], carried, rtol=1e-5, atol=1e-6)

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from strategies import SAMPLED
 from toys import ACTIONS, NESTED_OBS, at, places
 
 from proximax.errors import UsageError
@@ -172,3 +174,19 @@ def test_fault_18_spaces_of_another_tree_kind_shape_or_choice_are_not_alike(mine
     assert alike(other, other)
     assert not alike(mine, other)
     assert not alike(other, mine)
+
+
+@given(SAMPLED)
+def test_any_value_of_any_space_flattens_and_nests_back(space):
+    space.seed(0)
+    value = space.sample()
+    flat = flatten(space, value)
+    assert len(flat) == len(leaves(space)) == len(paths(space)) == len(set(paths(space)))
+    for leaf, part, (path, mine) in zip(leaves(space), flat, places(space), strict=True):
+        assert leaf == mine
+        assert part is at(value, path)
+        assert leaf.contains(part)
+    again = nest(space, iter(flat))
+    assert [x is y for x, y in zip(flatten(space, again), flat)] == [True] * len(flat)
+    assert jax.tree.structure(again) == jax.tree.structure(jax.tree.map(lambda x: x, again))
+    assert alike(space, space)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from proximax.statistics import interquartile_mean, summarise_returns
@@ -51,3 +53,34 @@ def test_an_episode_that_never_ended_gives_no_number_instead_of_a_wrong_one(x):
     assert np.isnan(summary.mean)
     assert np.isnan(summary.iqm)
     assert summary.ci95 is None
+
+
+RETURNS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20).map(np.array)
+
+
+@given(RETURNS, st.randoms(use_true_random=False), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_an_interquartile_mean_lies_inside_and_follows_shift_scale_and_no_order(x, random, shift, scale):
+    iqm = interquartile_mean(x)
+    rounding = 1e-9 * (1 + np.abs(x).max())
+    assert x.min() - rounding <= iqm <= x.max() + rounding
+    mixed = x.tolist()
+    random.shuffle(mixed)
+    assert interquartile_mean(np.array(mixed)) == iqm
+    assert interquartile_mean(shift + scale * x) == pytest.approx(shift + scale * iqm, rel=1e-6, abs=1e-2 * rounding)
+    assert interquartile_mean(-x) == pytest.approx(-iqm, abs=rounding)
+    worst = np.sort(x)[: len(x) // 4]
+    if len(worst):  # what is cut does not count, however bad
+        y = np.sort(x)
+        y[: len(worst)] = -1e9
+        assert interquartile_mean(y) == iqm
+
+
+@given(RETURNS)
+def test_an_interval_lies_between_the_worst_and_the_best_seed(x):
+    summary = summarise_returns(x, resamples=200)
+    if len(x) == 1:
+        assert summary.ci95 is None
+        return
+    low, high = summary.ci95
+    rounding = 1e-9 * (1 + np.abs(x).max())
+    assert x.min() - rounding <= low <= high <= x.max() + rounding

@@ -17,6 +17,7 @@ from proximax.update import (
     Progress,
     Task,
     annealed,
+    epochs,
     gradient_step,
     init_optimiser,
     joint_loss,
@@ -189,8 +190,8 @@ def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update
     )
     # Whole-batch minibatches: the KL seen before step k is that of the policy after k - 1 steps.
     kls = [0.0]
-    for epochs in range(1, 6):
-        one = PPOConfig(**{**vars(ppo), "epochs": epochs})
+    for taken in range(1, 6):
+        one = PPOConfig(**{**vars(ppo), "epochs": taken})
         after, *_ = one_update(one, transitions, policy, params)
         dist, _, _ = policy.apply(after, (), transitions.obs.reshape(-1, 3), jnp.zeros(64, bool))
         log_ratio = dist.log_prob(transitions.action.reshape(-1)) - transitions.log_prob.reshape(-1)
@@ -322,3 +323,94 @@ def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_vali
     assert metrics["ratio_histogram"].sum() == metrics["steps"] == 60
     assert (metrics["ratio_histogram"] > 0).sum() >= 8  # spread out, below and above 1
     assert min(expected[0], expected[-1]) > 0
+
+
+def test_trap_03_entropy_and_kl_are_of_the_valid_rows():
+    ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64)
+    transitions = transitions._replace(valid=transitions.valid.at[4:].set(0.0))
+    *_, metrics = one_update(ppo, transitions, policy, params)
+    entropy = np.asarray(policy.apply(params, (), transitions.obs.reshape(-1, 3), None)[0].entropy())
+    assert float(metrics["entropy"]) == pytest.approx(entropy[:16].mean(), rel=1e-5)
+    assert abs(entropy[:16].mean() - entropy.mean()) > 1e-3
+    # Rows that do not count have a ratio of e: of all 64, k3 would be 0.54.
+    other = transitions._replace(log_prob=jnp.where(transitions.valid > 0, transitions.log_prob, -1.0))
+    *_, metrics = one_update(ppo, other, policy, params)
+    assert abs(metrics["kl_k3"]) < 1e-6
+
+
+def test_trap_21_the_stop_outlasts_the_epoch():
+    """A single row with a ratio of e^3: each epoch could take its minibatches up to the one that has it."""
+    ppo, policy, params, transitions = setup(target_kl=0.1, learning_rate=1e-7, epochs=8)
+    odd = transitions._replace(log_prob=transitions.log_prob.at[0, 0].add(-3.0))
+    stops = [int(one_update(ppo, odd, policy, params, seed=seed)[2]["gradient_steps"]) for seed in range(8)]
+    assert max(stops) <= 3
+    assert len(set(stops)) > 1
+    *_, metrics = one_update(ppo, transitions, policy, params)
+    assert metrics["gradient_steps"] == 32
+
+
+def test_trap_23_the_value_is_clipped_around_the_rollouts_own():
+    ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, value_epsilon=0.3)
+    value = np.asarray(transitions.value).ravel()
+    shift = np.random.default_rng(0).normal(0, 0.5, (16, 4))
+    acted = transitions._replace(value=jnp.asarray(transitions.value + shift, jnp.float32))
+    target, old = np.asarray(make_batch(ppo, acted).target), np.asarray(acted.value).ravel()
+    clipped = old + np.clip(value - old, -0.3, 0.3)
+    assert np.mean(clipped != value) > 0.2
+    *_, metrics = one_update(ppo, acted, policy, params)
+    hand = np.maximum((value - target) ** 2, (clipped - target) ** 2).mean() / 2
+    assert float(metrics["value_loss"]) == pytest.approx(hand, rel=1e-4)
+    assert abs(hand - np.mean((value - target) ** 2) / 2) > 0.01 * hand  # and not the plain one
+
+
+def task_of(ppo, policy, params, transitions):
+    """(what stays the same during an update, flat parameters, state of their optimiser)."""
+    flat, unravel = ravel_pytree(params)
+    state = state_of(ppo, params)
+    rates = annealed(ppo, state, 10)
+    return Task(ALGORITHMS["clip"].objective, policy, ppo, None, transitions, rates, unravel), flat, state.opt_state
+
+
+def test_trap_24_a_gradient_that_is_not_finite_stops_though_the_loss_is():
+    ppo, policy, params, transitions = setup()
+    task, flat, opt_state = task_of(ppo, policy, params, transitions)
+
+    def loss(params, task, minibatch):
+        return jnp.sqrt(0.0 * jnp.sum(params)), {}  # 0, with a gradient of 0 times infinity
+
+    assert loss(flat, None, None)[0] == 0
+    begin = Progress(flat, opt_state, jnp.zeros((), bool))
+    after, stats = gradient_step(loss, task, begin, make_batch(ppo, transitions))
+    np.testing.assert_array_equal(after.params, flat)
+    assert after.stopped
+    assert not stats["taken"]
+    assert not stats["finite"]
+
+
+def test_trap_25_the_annealed_rate_is_the_steps():
+    ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, anneal="learning_rate")
+    before = ravel_pytree(params)[0]
+    steps = []
+    for number in (0, 5):  # of 10 updates
+        state = state_of(ppo, params, number=number)
+        after, *_ = one_update(ppo, transitions, policy, params, state=state)
+        steps.append(ravel_pytree(after)[0] - before)
+    assert np.abs(steps[0]).max() > 1e-4
+    np.testing.assert_allclose(steps[1], steps[0] / 2, atol=1e-6)
+
+
+def test_trap_26_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
+    ppo, policy, params, transitions = setup(epochs=4, minibatch_size=16)
+    task, flat, opt_state = task_of(ppo, policy, params, transitions)
+    monkeypatch.setattr("proximax.update.summarise", lambda stats: stats)
+
+    def loss(params, task, minibatch):
+        return jnp.sum(params), {"rows": minibatch.row}
+
+    orders = []
+    for seed in (0, 1):
+        *_, stats = epochs(loss, task, flat, opt_state, make_batch(ppo, transitions), jax.random.key(seed))
+        assert stats["rows"].shape == (4, 4, 16)
+        np.testing.assert_array_equal(np.sort(stats["rows"].reshape(4, 64)), np.tile(np.arange(64), (4, 1)))
+        orders += [tuple(row.ravel().tolist()) for row in stats["rows"]]
+    assert len(set(orders)) == 8

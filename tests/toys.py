@@ -166,6 +166,50 @@ class Screens(HostEnv):
         return Step(self.obs.copy(), final_obs, reward, terminated | lost, truncated, first, valid, reward, over)
 
 
+class Games(HostEnv):
+    """Games of three steps that score 1, 2, 4; one learns from the sign alone, and a life is lost at the second step.
+
+    obs = [100 x game + step], whatever the action.
+    """
+
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.notes = num_envs, []
+
+    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+        self.place = np.zeros(self.num_envs, np.float32)
+        return self.place[:, None].copy()
+
+    def send(self, action: Any) -> None:
+        pass
+
+    def receive(self) -> Step:
+        final_obs = self.place[:, None] + 1
+        t = self.place % 100
+        over, lost, score = t == 2, t == 1, 2.0**t
+        self.place = np.where(over, self.place + 98, self.place + 1)
+        flags = over | lost, np.zeros_like(over), over | lost
+        return Step(self.place[:, None].copy(), final_obs, np.sign(score), *flags, np.ones_like(over), score, over)
+
+
+def games_jax() -> JaxEnv:
+    """``Games`` as a ``JaxEnv``."""
+
+    def reset(key: Any) -> tuple[Any, Any]:
+        return jnp.zeros(()), jnp.zeros(1)
+
+    def step(key: Any, place: Any, action: Any) -> tuple[Any, Step]:
+        t = place % 100
+        over, lost, score = t == 2, t == 1, 2.0**t
+        after = jnp.where(over, place + 98, place + 1)
+        flags = over | lost, jnp.zeros((), bool), over | lost
+        return after, Step(after[None], place[None] + 1, jnp.sign(score), *flags, jnp.ones(()), score, over)
+
+    return JaxEnv(reset, step, Games.observation_space, Games.action_space)
+
+
 def collected(
     env: Any, seeds: Any, actions: Any, stacked: bool, rollouts: int = 1
 ) -> list[tuple[Any, dict[str, Any], Any]]:

@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from beartype import beartype
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from jaxtyping import jaxtyped
 
 from proximax.maths import gae, returns_to_go, standardise, total_returns
@@ -262,3 +265,70 @@ def test_trap_13_only_rows_with_weight_count():
 
 def test_standardise_does_not_hide_a_value_that_is_not_finite():
     assert not np.all(np.isfinite(standardise(jnp.array([1.0, jnp.nan, 2.0, 3.0]))))
+
+
+# ---------------------------------------------------------------- any rollout
+
+UNIT = st.one_of(st.sampled_from([0.0, 0.5, 0.99, 1.0]), st.floats(0.0, 1.0))
+
+
+@st.composite
+def rollouts(draw):
+    """As ``random_rollout``, but of any numbers and ends."""
+    shape = draw(st.sampled_from([(7,), (9, 2), (3, 2, 2)]))
+    numbers = arrays(np.float32, shape, elements=st.floats(-1000, 1000, width=32), fill=st.nothing())
+    floats = [draw(numbers).astype(np.float64) for _ in range(3)]
+    return *floats, *(draw(arrays(bool, shape)) for _ in range(2))
+
+
+def close(found, expected, rollout):
+    """Equal, as far as float32 can add up numbers of this size."""
+    size = sum(np.abs(x).max() for x in rollout[:3])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * (1 + size) * len(expected))
+
+
+@given(rollouts(), UNIT, UNIT)
+def test_trap_09_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):
+    with jax.disable_jit():  # else each example is a program of its own
+        close(gae(*as_jax(rollout), gamma, lam), numpy_gae(*rollout, gamma, lam), rollout)
+
+
+@given(rollouts(), UNIT)
+def test_trap_09_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):
+    reward, _, next_value, terminated, truncated = rollout
+    to_go = np.zeros_like(reward)
+    for t in reversed(range(len(reward))):
+        last = terminated[t] | truncated[t] | (t == len(reward) - 1)
+        beyond = np.where(terminated[t], 0.0, next_value[t])
+        to_go[t] = reward[t] + gamma * np.where(last, beyond, 0.0 if t == len(reward) - 1 else to_go[t + 1])
+    r, v, n, ended, cut = as_jax(rollout)
+    first = np.concatenate([np.ones_like(terminated[:1]), (terminated | truncated)[:-1]])
+    total = to_go.copy()
+    for t in range(1, len(total)):
+        total[t] = np.where(first[t], total[t], total[t - 1])
+    with jax.disable_jit():
+        found = returns_to_go(r, ended, cut, gamma, n)
+        close(found, to_go, rollout)
+        # λ = 1, where V(final_obs) is that of the next row: the Monte-Carlo return
+        follows = jnp.where(ended | cut, n, jnp.concatenate([v[1:], n[-1:]]))
+        close(gae(r, v, follows, ended, cut, gamma, 1.0) + v, to_go, rollout)
+        close(total_returns(found, jnp.asarray(first)), total, rollout)
+
+
+@given(
+    arrays(np.float32, 16, elements=st.floats(-1, 1, width=32)),
+    arrays(np.float32, 16, elements=st.sampled_from([0.0, 1.0])),
+    st.sampled_from([0.0, 1.0, -1e3, 1e6]),
+    st.sampled_from([1e-3, 1.0, 1e3]),
+)
+def test_trap_13_standardised_rows_have_mean_0_and_variance_1_or_are_0(x, weight, offset, scale):
+    x = np.float32(offset + scale * x)
+    found = np.asarray(standardise(jnp.asarray(x), jnp.asarray(weight)), np.float64)
+    assert np.isfinite(found).all()
+    counted, exact = found[weight > 0], x[weight > 0].astype(np.float64)
+    if len(counted) == 0 or np.ptp(exact) == 0:
+        np.testing.assert_array_equal(counted, 0.0)
+        return
+    rounding = 2e-6 * np.abs(exact).max() / exact.std()
+    if rounding < 0.1:  # else what differs is lost in float32
+        np.testing.assert_allclose(counted, (exact - exact.mean()) / (exact.std() + 1e-8), atol=1e-4 + 4 * rounding)

@@ -9,6 +9,10 @@ import pytest
 import scipy.integrate
 import scipy.special
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from toys import quick_compiler
 
 from proximax.maths import Bernoulli, Beta, Categorical, Gaussian, Joint, MultiCategorical, SquashedGaussian
 
@@ -636,3 +640,141 @@ def test_squashed_entropy_has_the_right_slope_where_its_two_quadratures_meet():
 
     around = [jax.grad(entropy)(jnp.log(jnp.array([std])))[0] for std in (0.499, 0.5, 0.501)]
     np.testing.assert_allclose(around, 0.587, atol=5e-3)
+
+
+# ---------------------------------------------------------------- any parameters
+
+LOGIT = st.floats(-20, 20, width=32) | st.just(-np.inf)
+KEY = jax.random.key(0)
+
+
+def logits_of(size):
+    """Three rows; of each at least one logit is finite."""
+    rows = arrays(np.float32, (3, size), elements=LOGIT, fill=st.nothing())
+    return rows.map(lambda x: np.where(np.isneginf(x).all(axis=1, keepdims=True), np.float32(0), x))
+
+
+BITS_OF = arrays(np.float32, (3, 3), elements=st.floats(-20, 20, width=32) | st.sampled_from([np.inf, -np.inf]))
+
+
+def free(x):
+    """The same logits with nothing forbidden: where the other allows more, the KL is infinite."""
+    return np.where(np.isfinite(x), x, np.float32(0))
+
+
+# What hypothesis draws, arrays of NumPy: (kind, logits of one, logits of another).
+DISCRETE = st.one_of(
+    st.tuples(st.just("choice"), logits_of(4), logits_of(4).map(free)),
+    st.tuples(st.just("choices"), *(st.tuples(*(logits_of(n).map(f) for n in (2, 1, 3))) for f in (np.array, free))),
+    st.tuples(st.just("joint"), *(st.tuples(*(logits_of(n).map(f) for n in (2, 3))) for f in (np.array, free))),
+    st.tuples(st.just("bits"), BITS_OF, BITS_OF.map(free)),
+)
+ACTIONS = {
+    "choice": jnp.arange(4),
+    "choices": jnp.array(list(itertools.product(range(2), range(1), range(3)))),
+    "joint": tuple(jnp.array(list(itertools.product(range(2), range(3)))).T),
+    "bits": jnp.array(list(itertools.product(range(2), repeat=3))),
+}
+
+
+def discrete(kind, logits):
+    """A distribution of this kind, of three rows."""
+    if kind == "choices":
+        return MultiCategorical(f32(np.concatenate(logits, axis=1)), (2, 1, 3))
+    if kind == "joint":
+        return Joint(tuple(Categorical(f32(x)) for x in logits))
+    return (Categorical if kind == "choice" else Bernoulli)(f32(logits))
+
+
+@jax.jit
+def of_choices(dist, other, actions):
+    """All there is to know of two distributions of three rows; log p is of each of ``actions`` ``[n, ...]``."""
+    rows = lambda action: jax.tree.map(lambda x: jnp.stack([x] * 3), action)  # noqa: E731
+    tables = (jax.lax.map(lambda action, d=d: d.log_prob(rows(action)), actions) for d in (dist, other))
+    drawn = jax.vmap(dist.sample)(jax.random.split(KEY, 4))
+
+    def total(dist, other):
+        one = jax.tree.map(lambda x: x[0], drawn)
+        return jnp.sum(dist.log_prob(one) + dist.entropy() + dist.kl(other) + other.kl(other))
+
+    numbers = {"entropy": dist.entropy(), "kl": dist.kl(other), "self": dist.kl(dist)}
+    numbers |= {"mode": dist.log_prob(dist.mode()), "drawn": jax.vmap(dist.log_prob)(drawn)}
+    return *tables, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
+
+
+@given(DISCRETE)
+def test_any_choices_against_a_table_of_all_their_actions(drawn):
+    kind, *logits = drawn
+    with quick_compiler():
+        log_p, log_q, found, gradients = of_choices(*(discrete(kind, x) for x in logits), ACTIONS[kind])
+    log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
+    p, finite = np.exp(log_p), np.where(np.isneginf(log_p), 0.0, log_p)
+    np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(found["entropy"], -(p * finite).sum(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["kl"], (p * (finite - log_q)).sum(axis=0), rtol=1e-4, atol=1e-5)
+    assert found["kl"].min() > -1e-5
+    np.testing.assert_allclose(found["self"], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found["mode"], log_p.max(axis=0), rtol=1e-5, atol=1e-6)
+    assert np.isfinite(found["drawn"]).all()  # nothing that is forbidden
+    assert all(np.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))
+
+
+MEANS, LOG_STDS = st.floats(-5, 5, width=32), st.floats(-3, 1.5, width=32)
+SHAPE_NUMBERS = st.floats(1.03125, 40.0, width=32)  # α and β as the policy makes them, above 1
+CONTINUOUS = st.one_of(
+    *(st.tuples(st.just(kind), MEANS, LOG_STDS, MEANS, LOG_STDS) for kind in (Gaussian, SquashedGaussian)),
+    st.tuples(st.just(Beta), *[SHAPE_NUMBERS] * 4),
+)
+GRID = 4000
+
+
+def many(dist, count):
+    """``count`` rows ``[count, 1]`` of a distribution ``[1, 1]``."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, 1)), dist)
+
+
+def middles(dist):
+    """Points in the middle of equal parts of all that matters, and how much of the space of actions each has."""
+    if isinstance(dist, Beta):
+        return (np.arange(GRID) + 0.5) / GRID, np.full(GRID, 1 / GRID)
+    mean, std = float(dist.mean[0, 0]), float(np.exp(dist.log_std[0, 0]))
+    points = (mean + 9 * std * np.linspace(-1, 1, GRID)).astype(np.float32).astype(np.float64)
+    width = np.full(GRID, 18 * std / (GRID - 1))
+    # 1 - tanh² = 1 / cosh², without the cancellation that the density has to avoid too
+    return points, width / np.cosh(points) ** 2 if isinstance(dist, SquashedGaussian) else width
+
+
+@jax.jit
+def of_one_number(dist, other, points):
+    """All there is to know of two distributions ``[1, 1]``; log p is at each of ``points`` ``[n]``."""
+    densities = (many(x, GRID).log_prob(points[:, None]) for x in (dist, other))
+    samples = many(dist, 64).sample(KEY)
+
+    def total(dist, other):
+        return jnp.sum(many(dist, 64).log_prob(samples)) + jnp.sum(dist.entropy() + dist.kl(other))
+
+    numbers = {"entropy": dist.entropy()[0], "kl": dist.kl(other)[0], "self": dist.kl(dist)[0]}
+    numbers |= {"mode": dist.log_prob(dist.mode())[0], "samples": samples, "total": total(dist, other)}
+    return *densities, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
+
+
+@given(CONTINUOUS)
+def test_any_density_against_numerical_integration(drawn):
+    kind, *numbers = drawn
+    dist, other = kind(*f32(numbers[:2])[:, None, None]), kind(*f32(numbers[2:])[:, None, None])
+    points, width = middles(dist)
+    with quick_compiler():
+        log_p, log_q, found, gradients = of_one_number(dist, other, f32(points))
+    log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
+    mass = np.exp(log_p) * width
+    assert mass.sum() == pytest.approx(1.0, abs=2e-3)
+    assert float(found["entropy"]) == pytest.approx(-(mass * log_p).sum(), rel=1e-2, abs=2e-2)
+    assert float(found["kl"]) == pytest.approx((mass * (log_p - log_q)).sum(), rel=1e-2, abs=2e-2)
+    assert found["kl"] > -1e-4
+    assert float(found["self"]) == pytest.approx(0.0, abs=1e-5)
+    if kind is not SquashedGaussian:  # whose mode is the median
+        assert found["mode"] >= log_p.max() - 1e-3
+    if kind is Beta:
+        assert ((found["samples"] > 0) & (found["samples"] < 1)).all()
+    assert np.isfinite(found["total"])
+    assert all(np.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))

@@ -6,6 +6,8 @@ from collections import Counter
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from proximax.maths import permutation
@@ -60,3 +62,13 @@ def test_different_keys_give_unrelated_orders():
     correlation = np.corrcoef(orders)[np.triu_indices(500, 1)]
     assert np.abs(correlation).max() < 6 / math.sqrt(512)
     assert np.std(correlation) == pytest.approx(1 / math.sqrt(511), rel=0.05)
+
+
+SIZES = st.one_of(st.integers(1, 5000), st.integers(0, 13).flatmap(lambda k: st.sampled_from([2**k, 2**k + 1])))
+
+
+@settings(max_examples=settings().max_examples // 3)  # each is a program
+@given(SIZES, st.integers(0, 2**32 - 1))
+def test_trap_26_every_number_is_there_once_whatever_the_size_and_the_key(n, seed):
+    order = np.asarray(permutation(jax.random.key(seed), n))
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))

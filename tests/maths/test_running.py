@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from beartype import beartype
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from jaxtyping import jaxtyped
 
 from proximax import maths
@@ -235,3 +238,50 @@ def test_no_reward_at_all_stays_zero():
     result, carried, _ = scaled([0.0, 0.0, 0.0], last=[0, 0, 0])
     np.testing.assert_array_equal(result, np.zeros(3))
     assert carried == 0.0
+
+
+# ---------------------------------------------------------------- any rows, cut anywhere
+
+ROWS_OF = 8, 12  # sizes: every one is a program
+
+
+@st.composite
+def shards(draw):
+    """Batches of rows ``[n, 2]`` with weights 0 and 1, around an offset that may be large."""
+    found = []
+    offset = draw(st.sampled_from([0.0, -5.0, 1e3, 1e6]))
+    scale = draw(st.sampled_from([0.0, 1e-2, 1.0, 1e3]))
+    for n in draw(st.lists(st.sampled_from(ROWS_OF), min_size=1, max_size=5)):
+        rows = draw(arrays(np.float32, (n, 2), elements=st.floats(-1, 1, width=32)))
+        weight = draw(st.one_of(st.just(np.ones(n)), arrays(bool, n))).astype(np.float32)
+        found.append((np.float32(offset + scale * rows), weight))
+    return found
+
+
+@given(shards(), st.randoms(use_true_random=False))
+def test_trap_30_any_split_in_any_order_equals_the_whole(batches, random):
+    one_by_one = init_moments((2,))
+    for rows, weight in batches:
+        one_by_one = update_moments(one_by_one, jnp.asarray(rows), jnp.asarray(weight))
+    parts = [compiled_moments(rows, (2,), weight) for rows, weight in batches]
+    while len(parts) > 1:  # merged two by two, in any order
+        random.shuffle(parts)
+        parts.append(merge_moments(parts.pop(), parts.pop()))
+    exact = np.concatenate([rows[weight > 0] for rows, weight in batches]).astype(np.float64)
+    for m in (one_by_one, parts[0]):
+        assert m.count == len(exact)
+        if not len(exact):
+            np.testing.assert_array_equal([m.mean, m.m2], np.zeros((2, 2)))
+            continue
+        rounding = 3e-7 * np.abs(exact).max(initial=0.0)  # of a mean
+        np.testing.assert_allclose(m.mean, exact.mean(axis=0), rtol=1e-5, atol=rounding + 1e-6 * np.ptp(exact))
+        np.testing.assert_allclose(
+            variance(m),
+            exact.var(axis=0),
+            rtol=1e-4,
+            atol=1e-12 + 20 * rounding**2 + rounding * exact.std(axis=0).max(),
+        )
+        if rounding < 1e-3 * exact.std(axis=0).min():
+            rows = np.asarray(normalise(m, jnp.asarray(exact, jnp.float32)))
+            np.testing.assert_allclose(rows.mean(axis=0), 0.0, atol=0.01)
+            np.testing.assert_allclose(rows.std(axis=0), 1.0, atol=0.01)
