@@ -28,6 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """The whole file or the one that was there before, also if the machine stops in between."""
     temporary = path.with_name(path.name + ".tmp")
     try:
+        temporary.unlink(missing_ok=True)
         write_through(temporary, data)
         temporary.replace(path)
     except BaseException:
@@ -37,8 +38,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_through(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with path.open("wb") as file:
+    """Write a new file and wait until the disk has it. It must not be there, not even as a link to somewhere else."""
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

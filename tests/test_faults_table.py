@@ -542,9 +542,7 @@ def test_row_39_nul_cannot_be_typed_but_passed(shell):
     assert "UsageError: --out 'a\\x00b/run'" in python(script, shell.cwd).err
 
 
-@pytest.mark.parametrize(
-    "place", ["checkpoints", "metrics.jsonl", "config.json.tmp", "error.log", "tensorboard/seed-0", ".lock"]
-)
+@pytest.mark.parametrize("place", ["checkpoints", "metrics.jsonl", "error.log", "tensorboard/seed-0", ".lock"])
 def test_row_39_links_in_a_run_are_not_followed(shell, run, place):
     outside = shell.cwd / "outside"
     if (run / place).is_dir():
@@ -557,6 +555,14 @@ def test_row_39_links_in_a_run_are_not_followed(shell, run, place):
     ran = shell("train --resume run --steps 512 --allow-import")
     ran.fault(5, f"run/{place} is a symbolic link")
     assert contents(shell.cwd) == before
+
+
+def test_row_39_a_link_in_the_place_of_a_file_half_written_is_not_written_through(shell, run):
+    (shell.cwd / "outside").write_text("precious")
+    (run / "config.json.tmp").symlink_to(shell.cwd / "outside")
+    shell("train --resume run --steps 320 --allow-import").fine("resumed at 256 steps")
+    assert (shell.cwd / "outside").read_text() == "precious"
+    assert not (run / "config.json.tmp").exists()
 
 
 def test_row_39_a_run_may_be_reached_by_a_link_of_the_users_own(shell, run):

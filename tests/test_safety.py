@@ -57,6 +57,8 @@ def ended(call):
             print(f"proximax: error[E{code}]: {error}".encode("unicode_escape").decode())
         except SystemExit as error:
             code = error.code
+        except Exception as error:  # a crash is this file's alone
+            code = repr(error)
     return [code, out.getvalue(), list(seen)]
 
 def load(run):
