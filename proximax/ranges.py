@@ -2,12 +2,11 @@
 
 import difflib
 import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from proximax.errors import UsageError
-
-LARGEST = 2**63  # integers beyond it would not even make a float
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Rule:
             return self.optional
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             return False
-        if not abs(value) <= LARGEST if isinstance(value, int) else not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:  # NaN, infinity, and whole numbers that no float holds
             return False
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 
