@@ -157,6 +157,40 @@ PRESETS: dict[str, Preset] = {
         source="own search: benchmarks/atari.md",
         run=_GAMES | {"atari": AtariConfig(height=84, width=42, stack=2)},
     ),
+    "pong-lesson": Preset(
+        env="gymnasium:ALE/Pong-v5",
+        steps=400_000,
+        num_envs=16,
+        ppo=dataclasses.replace(
+            _ATARI,
+            minibatch_size=128,
+            learning_rate=5e-4,
+            credit="to-go",
+            baseline=False,
+            standardise_advantage=False,
+            standardise_environments=True,
+        ),
+        expected="-11",
+        source="as it is often taught: returns alone, standardised over the games; minibatches are ours",
+        run=_GAMES | {"network": "lesson", "atari": AtariConfig(height=80, width=80, stack=2, actions=(4, 5))},
+    ),
+    "breakout": Preset(
+        env="gymnasium:ALE/Breakout-v5",
+        steps=2_000_000,
+        num_envs=8,
+        ppo=dataclasses.replace(
+            _ATARI,
+            minibatch_size=128,
+            learning_rate=4e-4,
+            anneal="none",
+            lam=0.9,
+            normalise_pixels=True,
+            recompute_advantage=True,
+        ),
+        expected="60",
+        source="own search: benchmarks/atari.md",
+        run=_GAMES | {"atari": AtariConfig(stack=2)},
+    ),
 }
 
 

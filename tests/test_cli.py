@@ -10,6 +10,7 @@ import pytest
 from toys import quick_compiler
 
 from proximax.cli import default_directory, main, mean_curve
+from proximax.version import proximax_version
 
 QUICK = ["--steps", "512", "--num-envs", "4", "--eval-episodes", "3", "--quiet"]
 QUICK += ["--ppo.num-steps", "32", "--ppo.minibatch-size", "64", "--ppo.epochs", "1"]
@@ -230,3 +231,8 @@ def test_the_installed_command_starts_and_answers_quickly(tmp_path):
     assert "Did you mean CartPole-v1" in run.stderr
     assert run.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_python_m_proximax_is_the_command_line():
+    ran = subprocess.run([sys.executable, "-m", "proximax", "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, proximax_version())

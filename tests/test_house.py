@@ -39,7 +39,7 @@ LAYERS = [
         *("checkpoint", "saver", "resume", "loading", "faults", "interrupts", "session", "resolve", "train"),
         *("pictures", "compare", "movies", "video", "checks", "doctor"),
     },
-    {"commands", "cli", "__init__"},
+    {"commands", "cli", "__init__", "__main__"},
 ]
 READING_PATH = ["ppo", "rollout", "maths/advantages", "maths/objectives", "update"]
 
