@@ -61,7 +61,7 @@ def test_a_state_comes_back_bit_for_bit_with_progress_and_environments(tmp_path)
     assert progress == {"rows": np.pi, "name": "x", "best": -np.inf}
     assert again["rngs"] == environment["rngs"]
     np.testing.assert_array_equal(again["at"][0], np.arange(3, dtype=np.int16))
-    with pytest.raises(CheckpointError, match="it also holds evil"):
+    with pytest.raises(CheckpointError, match="it also holds 'evil'"):
         nothing_left({"evil": np.zeros(1)}, found.path)
 
 
@@ -204,7 +204,7 @@ def test_fault_20_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file
     damage(newest(tmp_path, file))
     capsys.readouterr()
     assert update_of(tmp_path, set_aside=True) == 2  # the second one at this step
-    assert (tmp_path / "checkpoints" / "damaged-step-000000000300.2").exists()
+    assert (tmp_path / "checkpoints" / "damaged-step-000000000300-1").exists()
     assert update_of(tmp_path) == 2
     damage(tmp_path / "checkpoints" / "step-000000000100" / MANIFEST)
     capsys.readouterr()
@@ -230,7 +230,7 @@ def test_fault_22_a_later_format_is_refused_though_an_older_checkpoint_is_there(
     sign(newest(tmp_path, MANIFEST), {"format": 3, "version": "9.1"})
     before = everything(tmp_path)
     with pytest.raises(
-        CheckpointError, match=r"format 3, made by proximax 9\.1; this is .* --upgrade proximax"
+        CheckpointError, match=r"format 3, made by proximax '9\.1'; this is .* --upgrade proximax"
     ) as caught:
         find_checkpoint(tmp_path, set_aside=True)
     assert caught.value.code == 4

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from exact import CASES, Walk
-from saved import CONFIG, TINY, newest, rows_of
+from saved import CONFIG, OBS, TINY, newest, rows_of
 from toys import quick_compiler
 
 import proximax
@@ -150,13 +150,13 @@ def test_fault_19_every_other_setting_that_differs_is_named_with_both_values():
 def test_fault_18_another_environment_or_network_is_named_field_by_field():
     box = {"kind": "Box", "shape": [4], "low": "-inf"}
     spaces = {"observation_space": box, "action_space": {"kind": "Discrete", "shape": [2]}, "network": "built-in"}
-    found = Found(Path("run/checkpoints/step-000000000096"), spaces, {}, {}, None)
-    check_same(found, spaces)
+    found = Found(Path("run/checkpoints/step-000000000096"), spaces, {"": np.zeros(99)}, {}, None)
+    check_same(found, spaces, OBS, CONFIG)
     other = spaces | {"observation_space": {**box, "shape": [8]}}
     with pytest.raises(CheckpointError, match=r"its observation_space has shape: \[4\] there, \[8\] here"):
-        check_same(found, other)
+        check_same(found, other, OBS, CONFIG)
     with pytest.raises(CheckpointError, match=r"'built-in' there, 'own' here. Pass the network it was trained with"):
-        check_same(found, spaces | {"network": "own"})
+        check_same(found, spaces | {"network": "own"}, OBS, CONFIG)
 
 
 def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
@@ -189,7 +189,7 @@ def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
 
 def test_fault_23_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
     settings = {**TINY, "steps": 16}
-    with pytest.raises(CheckpointError, match="holds no run to resume; with --resume auto"):
+    with pytest.raises(CheckpointError, match="holds no run to resume: there is no config\.json"):
         proximax.train("probe:matching", out=tmp_path / "run", resume=True, **settings)
     assert not (tmp_path / "run").exists()
     result = proximax.train("probe:matching", out=tmp_path / "run", resume="auto", **settings)
