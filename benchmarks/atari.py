@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ import matplotlib.pyplot as plt
 RESULTS = Path(__file__).parent / "results"
 GAMES = 40  # of which the mean counts
 CURVE_POINTS = 200
+PONG = "two stacked frames, minibatches of 64, no reward scaling, pixels normalised."
+BREAKOUT = "Pong's settings on frames of 84 x 84, for 2 M steps."
 TRAIN = """
 import sys
 from proximax.cli import main
@@ -132,24 +135,24 @@ def page() -> str:
             "",
             f"`{result['command']}`: {result['machine']}",
         ]
-    return "\n".join([*text, *pictures, *search(), ""])
+    pong = search("Pong", ("-10", "0", "10", "15", "18"), PONG)
+    return "\n".join([*text, *pictures, *pong, *search("Breakout", ("10", "20", "30", "40", "50"), BREAKOUT), ""])
 
 
-def search() -> list[str]:
-    """What was tried on the way to the preset of Pong, misses included."""
-    goals = ("-10", "0", "10", "15", "18")
+def search(game: str, goals: Sequence[str], what: str) -> list[str]:
+    """What was tried on the way to a game's preset, misses included."""
     text = [
         "",
-        "## The search for Pong's settings",
+        f"## The search for {game}'s settings",
         "",
         "Thousands of steps until the mean of the last 40 games reached a score. One run each, with other jobs on the",
-        "machine, most stopped early; two stacked frames, minibatches of 64, no reward scaling, pixels normalised.",
+        f"machine, most stopped early; {what}",
         "Seeds differ much: take no single line for proof.",
         "",
         "| | seed | what | " + " | ".join(goals) + " | last |",
         "|---|--:|---|" + "--:|" * len(goals) + "--:|",
     ]
-    for run in json.loads((RESULTS / "pong-search.json").read_text()):
+    for run in json.loads((RESULTS / f"{game.lower()}-search.json").read_text()):
         to = [f"{run['reached'][goal] / 1e3:.0f}" if goal in run["reached"] else "" for goal in goals]
         steps, last = run["curve"][-1]
         cells = [run["name"], str(run["seed"]), run["what"], *to, f"{last:.1f} at {steps / 1e3:.0f}"]
