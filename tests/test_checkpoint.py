@@ -143,6 +143,24 @@ def test_fault_26_whenever_a_process_is_killed_while_saving_a_good_checkpoint_is
     assert found == sorted(found)  # once the new one is there, it stays
 
 
+def test_all_is_on_disk_before_a_checkpoint_takes_its_place_and_then_the_place_is(tmp_path, monkeypatch):
+    """After a loss of power a name must not stand for what the disk never got."""
+    folder, synced, before = tmp_path / "checkpoints", [], []
+    fsync, rename = os.fsync, Path.rename
+
+    def renames(path, target):
+        wanted = [path, *path.iterdir()]
+        before.append({x.name for x in wanted if x.stat().st_ino not in synced})
+        synced.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: (fsync(file), synced.append(os.fstat(file).st_ino))[0])
+    monkeypatch.setattr(Path, "rename", renames)
+    save(tmp_path, 2)
+    assert before == [set()]
+    assert folder.stat().st_ino in synced
+
+
 @pytest.mark.parametrize("which", range(5))
 @pytest.mark.parametrize("second", [4, 2], ids=["another-step", "the-same-step"])
 def test_fault_24_a_save_that_the_disk_refuses_changes_nothing(which, second, tmp_path, monkeypatch):
@@ -210,6 +228,16 @@ def test_fault_20_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file
     capsys.readouterr()
     assert update_of(tmp_path) == 2
     assert capsys.readouterr().err == ""  # an older one matters to nobody
+
+
+def test_fault_20_one_digit_of_a_manifest_changed_is_damage_too(tmp_path):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    manifest = newest(tmp_path, MANIFEST)
+    text = manifest.read_text()
+    assert text.count('"steps": 200') == 1
+    manifest.write_text(text.replace('"steps": 200', '"steps": 300'))
+    assert update_of(tmp_path) == 1
 
 
 def test_fault_21_where_all_are_damaged_each_is_named_and_none_touched(tmp_path):

@@ -10,15 +10,29 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from exact import CASES, Walk
-from saved import CONFIG, OBS, TINY, newest, rows_of
+from exact import CASES, Kept, Walk
+from saved import CONFIG, OBS, TINY, arrays, header, newest, rows_of, snapshot
 from toys import quick_compiler
 
 import proximax
-from proximax.checkpoint import POLICY, STATE, find_checkpoint, named_leaves
-from proximax.config import PPOConfig
+from proximax.advance import start_learner
+from proximax.checkpoint import (
+    POLICY,
+    STATE,
+    Snapshot,
+    find_checkpoint,
+    is_key,
+    named_leaves,
+    progress_of,
+    save_checkpoint,
+)
+from proximax.config import PPOConfig, RunConfig
+from proximax.envs import probe
 from proximax.errors import CheckpointError
-from proximax.resume import MAY_CHANGE, Found, check_same, differences
+from proximax.files import write_json
+from proximax.policy import make_policy
+from proximax.resume import MAY_CHANGE, Found, check_same, differences, restore
+from proximax.train import run
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +76,106 @@ def test_trap_35_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case
 def quickly():
     with quick_compiler():
         yield
+
+
+SMALL = RunConfig("x", seeds=2, num_envs=3, ppo=PPOConfig(num_steps=4, minibatch_size=6, hidden=(4,)))
+
+
+def elsewhere(state):
+    """A state of the same form, with nothing in it as it was."""
+    rng = np.random.default_rng(0)
+
+    def leaf(x):
+        if is_key(x):
+            words = rng.integers(0, 2**32, jax.random.key_data(x).shape, np.uint32)
+            return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
+        x = np.asarray(x)
+        if x.dtype == bool:
+            return ~x
+        return (x + rng.uniform(1, 9, x.shape)).astype(x.dtype) if x.dtype.kind == "f" else x + x.dtype.type(3)
+
+    return jax.tree.map(leaf, state)
+
+
+def put_back(folder, env, policy, start, environment=None):
+    """(the state saved, the state that ``restore`` makes of it, what it says)."""
+    saved = elsewhere(start)
+    save_checkpoint(
+        folder / "checkpoints",
+        header(env.observation_space, env.action_space, SMALL),
+        Snapshot(saved, environment, {"rows": 3}, 4, 400, None),
+    )
+    found, tensors = find_checkpoint(folder, read=(POLICY, STATE))
+    progress, environment = progress_of(found, tensors)
+    return saved, *restore(Found(found.path, found.manifest, tensors, progress, environment), env, policy, SMALL, start)
+
+
+def assert_same(saved, state):
+    for (name, x), (other, y) in zip(named_leaves(saved).items(), named_leaves(state).items(), strict=True):
+        assert (name, x.dtype) == (other, y.dtype)
+        np.testing.assert_array_equal(x, y, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def started():
+    """Each kind of environment with a policy and the first state of its learner."""
+    found = {}
+    for name, env in (("inside", probe.matching()), ("kept", Kept(6)), ("walk", Walk(6))):
+        policy = make_policy(env.observation_space, env.action_space, SMALL.ppo)
+        found[name] = env, policy, start_learner(env, policy, SMALL).state
+    return found
+
+
+@pytest.mark.parametrize("kind", ["inside", "kept"])
+def test_trap_35_every_part_of_a_state_is_put_back(kind, started, tmp_path):
+    env, policy, start = started[kind]
+    environment = None
+    if kind == "kept":
+        for _ in range(5):
+            env.step(np.zeros(6, int))
+        environment = env.get_state()
+        env.reset(range(6))
+    saved, state, how = put_back(tmp_path, env, policy, start, environment)
+    assert_same(saved, state)
+    assert how == "resumed at 400 steps, exactly"
+    if kind == "kept":
+        again = env.get_state()
+        assert again["rngs"] == environment["rngs"]
+        np.testing.assert_array_equal(again["obs"], environment["obs"])
+        np.testing.assert_array_equal(again["left"], environment["left"])
+
+
+def test_trap_35_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_starts(started, tmp_path):
+    env, policy, start = started["walk"]
+    first_starts = start.rollout.obs.copy()  # the environment's own buffer
+    saved, state, how = put_back(tmp_path, env, policy, start)
+    fresh = state.rollout
+    assert fresh.first.all()
+    assert np.unique(fresh.obs.reshape(6, 3), axis=0).shape == (6, 3)
+    assert not np.isin(fresh.obs, first_starts).any()  # else the run would see its first episodes again
+    for zero in (fresh.episode_return, fresh.episode_length, state.reward_scale.discounted_return):
+        np.testing.assert_array_equal(zero, np.zeros((2, 3)))
+    assert how == "resumed at 400 steps; the state of the environments could not be had: their episodes start afresh"
+    scale = state.reward_scale._replace(discounted_return=saved.reward_scale.discounted_return)
+    assert_same(saved, state._replace(rollout=saved.rollout, reward_scale=scale))
+
+
+@pytest.mark.parametrize("resume", [True, "auto"])
+def test_trap_36_a_run_whose_checkpoints_are_all_damaged_never_starts_from_scratch(resume, tmp_path, capsys):
+    config = replace(CONFIG, env="probe:matching")
+    save_checkpoint(tmp_path / "checkpoints", header(config=config), snapshot(*arrays()[1:], update=1))
+    write_json(tmp_path / "config.json", config.to_json())
+    damaged = bytearray(newest(tmp_path, STATE).read_bytes())
+    damaged[-1] ^= 1
+    newest(tmp_path, STATE).write_bytes(damaged)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*s*") if path.is_file()}
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint of .* can be used: .*state\.safetensors is damaged"
+    ) as caught:
+        run(config, out=tmp_path, resume=resume, quiet=True)
+    assert caught.value.code == 4
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*s*") if path.is_file()} == before
+    assert "from the beginning" not in capsys.readouterr().err
 
 
 HOST = {**TINY, "num_envs": 4, "seeds": 2, "steps": 4 * 32}
@@ -189,7 +303,7 @@ def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
 
 def test_fault_23_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
     settings = {**TINY, "steps": 16}
-    with pytest.raises(CheckpointError, match="holds no run to resume: there is no config\.json"):
+    with pytest.raises(CheckpointError, match=r"holds no run to resume: there is no config\.json"):
         proximax.train("probe:matching", out=tmp_path / "run", resume=True, **settings)
     assert not (tmp_path / "run").exists()
     result = proximax.train("probe:matching", out=tmp_path / "run", resume="auto", **settings)

@@ -92,12 +92,14 @@ def test_fault_27_a_signal_cuts_the_final_evaluation_short_and_resuming_makes_it
         time.sleep(60)
         pytest.fail("it went on")
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
-        patch.setitem(function.__globals__, "final_evaluation", evaluation)
+    real = function.__globals__["final_evaluation"]
+    monkeypatch.setitem(function.__globals__, "final_evaluation", evaluation)
+    with pytest.raises(Interrupted) as caught:
         proximax.train(ENV, out=tmp_path / "run", **TINY | {"steps": 16})
     assert caught.value.code == 130
     assert checkpoint_names(tmp_path / "run" / "checkpoints") == ["step-000000000016"]  # saved before
     assert not (tmp_path / "run" / "result.json").exists()
+    monkeypatch.setitem(function.__globals__, "final_evaluation", real)
     again = proximax.train(ENV, out=tmp_path / "run", resume=True, **TINY | {"steps": 16})
     assert [row["update"] for row in again.history] == [1]
     assert (tmp_path / "run" / "result.json").exists()
