@@ -165,6 +165,20 @@ def test_fault_07_of_a_host_environment_what_was_saved_before_with_its_state_sta
     assert exact.notes == ["resumed at 64 steps, exactly"]
 
 
+def test_trap_35_environments_that_have_gone_on_since_are_not_saved_with_the_state_before(tmp_path):
+    """The bad update took their steps; the state that is saved is of before it."""
+
+    class Bad(Kept):
+        def receive(self):
+            s = super().receive()
+            return s._replace(reward=s.reward * np.nan)
+
+    with pytest.raises(NumericalError, match="the reward is not finite: nan"):
+        proximax.train(Bad(4), out=tmp_path / "run", **TINY | {"num_envs": 4})
+    manifest = find_checkpoint(tmp_path / "run")[0].manifest
+    assert (manifest["update"], manifest["environment"]) == (0, None)
+
+
 def test_a_fault_of_a_callback_is_kept_with_the_environments_state(tmp_path):
     def fails(rows):
         raise LookupError("mine")
