@@ -1,27 +1,36 @@
 """Policies loaded again, and no hostile file that gets past. FAULTS.md 20, 24, 38, S1-S4."""
 
+import functools
 import json
 import pickle
 import struct
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load as unpack
 from safetensors.numpy import save as pack
-from saved import BOX, CONFIG, OBS, arrays, filled, newest, save_run, sign, sign_file
+from saved import BOX, CONFIG, OBS, arrays, filled, header, newest, save_run, sign, sign_file, snapshot
+from strategies import broken, damaged
 from test_space_json import BAD_SPACES, BOX_JSON, short
 from toys import ACTIONS, NESTED_OBS, quick_compiler, view
 
 from proximax.agent import split_agents
-from proximax.checkpoint import MANIFEST, POLICY
+from proximax.checkpoint import MANIFEST, POLICY, STATE, save_checkpoint
 from proximax.config import PPOConfig, RunConfig
 from proximax.errors import CheckpointError, UsageError
-from proximax.files import write_json
+from proximax.files import json_bytes, sha256, write_json
 from proximax.loading import load, load_agents
+from proximax.metrics import History
 from proximax.networks import mlp
+from proximax.recorder import METRICS
+from proximax.resume import find_state
 from proximax.space_json import describe_space
 
 
@@ -73,7 +82,7 @@ class Bomb:
         return Path.touch, (Path("boom"),)
 
 
-def header(text, body=b""):
+def raw(text, body=b""):
     return lambda data: struct.pack("<Q", len(text)) + text + body
 
 
@@ -91,10 +100,10 @@ HOSTILE = {
     "truncated": lambda data: data[:-4],
     "trailing bytes": lambda data: data + b"x",
     "header of a terabyte": lambda data: struct.pack("<Q", 2**40) + data[8:],
-    "deep header": header(b'{"a":' * 100_000),
-    "overlap": header(b'{"a":{' + BYTE + b'},"b":{' + BYTE + b"}}", b"\0"),
-    "negative shape": header(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', b"\0" * 4),
-    "unknown dtype": header(b'{"a":{"dtype":"OBJ","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
+    "deep header": raw(b'{"a":' * 100_000),
+    "overlap": raw(b'{"a":{' + BYTE + b'},"b":{' + BYTE + b"}}", b"\0"),
+    "negative shape": raw(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', b"\0" * 4),
+    "unknown dtype": raw(b'{"a":{"dtype":"OBJ","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
     "extra tensor": tensor("evil", np.zeros(1, np.float32)),
     "missing tensor": tensor(LOG_STD, None),
     "wrong shape": tensor(LOG_STD, np.zeros((3, 1), np.float32)),
@@ -199,3 +208,114 @@ def test_a_nested_policy_acts_the_same_after_saving_and_loading(name, masked, tm
     write_json(tmp_path / "config.json", {**config.to_json(), "ppo": {"hidden": [5]}})
     with pytest.raises(CheckpointError, match=r"policy\.safetensors"):
         load(tmp_path)
+
+
+# ---------------------------------------------------------------- any damage
+
+SIGHT = spaces.Dict(see=OBS, kind=spaces.MultiDiscrete([2, 3], start=[1, 0]))
+STEPS = 4 * CONFIG.batch_size
+FOLDER = f"checkpoints/step-{STEPS:012d}"
+JSON_FILES = ("config.json", "result.json", f"{FOLDER}/{MANIFEST}")
+TENSOR_FILES = (f"{FOLDER}/{POLICY}", f"{FOLDER}/{STATE}")
+
+
+@functools.cache
+def finished_run():
+    """The files of a run with nested spaces that could be gone on with, by their names."""
+    history = History(CONFIG.seed, CONFIG.seeds)
+    history.update = 4
+    recorder = {"history": history.to_tree(), "logs": {METRICS: {"size": 5, "waiting": ""}}}
+    progress = {"recorder": recorder, "time_s": 1.5, "compile_s": 0.5, "evaluated": 2, "reached": False}
+    environment = {"ended": np.zeros(2, bool), "envs": [{"rng": 2**127, "at": np.inf}]}
+    made = snapshot(*filled(SIGHT, BOX, CONFIG.ppo)[1:], environment=environment, **progress)._replace(steps=STEPS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_checkpoint(folder / "checkpoints", header(SIGHT), made)
+        write_json(folder / "config.json", CONFIG.to_json())
+        write_json(folder / "result.json", {"returns": [None, 3.0, 1.0], "steps": 5})
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def signed(manifest):
+    """A manifest's bytes with the checksum that it should state, where there is one."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    try:
+        stated = sha256(json_bytes(rest))
+    except ValueError:  # NaN
+        stated = ""
+    return json.dumps(rest | {"sha256": stated}).encode()
+
+
+def forged(files, path):
+    """The files with a manifest that states what ``path``, one with tensors, now holds."""
+    manifest, data = json.loads(files[f"{FOLDER}/{MANIFEST}"]), files[path]
+    manifest["files"][Path(path).name] = {"bytes": len(data), "sha256": sha256(data)}
+    return {**files, f"{FOLDER}/{MANIFEST}": signed(manifest)}
+
+
+def used(files, megabytes=64):
+    """What comes of loading a run of these files, and of going on with it: each a fault or nothing.
+
+    It takes little memory; any other exception than a fault is a failure.
+    """
+    faults: list[Exception | None] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / FOLDER).mkdir(parents=True)
+        for path, data in files.items():
+            (folder / path).write_bytes(data)
+        for use in (load, lambda run: find_state(run, CONFIG)):  # what goes on sets damaged ones aside: after ``load``
+            tracemalloc.start()
+            try:
+                use(folder)
+                faults.append(None)
+            except (CheckpointError, UsageError) as error:
+                faults.append(error)
+            finally:
+                _, most = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+            assert most < megabytes * 2**20
+    return faults
+
+
+def test_what_is_not_damaged_is_loaded_and_gone_on_with():
+    files = finished_run()
+    assert used(files) == [None, None]
+    for path in TENSOR_FILES:
+        assert used(forged(files, path)) == [None, None]
+
+
+@pytest.mark.parametrize("hidden", [[2000, 2000], [10**9], [10**30, 5]])
+def test_fault_38_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(hidden):
+    files = finished_run()
+    config = json.loads(files["config.json"])
+    config["ppo"]["hidden"] = hidden
+    fault, _ = used({**files, "config.json": json.dumps(config).encode()}, megabytes=8)
+    assert fault is not None
+
+
+@given(st.sampled_from(JSON_FILES + TENSOR_FILES), st.booleans(), st.data())
+def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
+    files = finished_run()
+    changed = {**files, path: data.draw(damaged(files[path]))}
+    if path in JSON_FILES:
+        used(changed)
+    elif forge:
+        used(forged(changed, path))
+    elif changed != files:  # ``load`` reads the policy alone
+        assert [fault is None for fault in used(changed)] == [path.endswith(STATE), False]
+
+
+@given(st.sampled_from(JSON_FILES), st.data())
+def test_fault_38_json_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
+    files = finished_run()
+    changed = data.draw(broken(json.loads(files[path])))
+    used({**files, path: signed(changed) if path.endswith(MANIFEST) else json.dumps(changed).encode()})
+
+
+@given(st.sampled_from(TENSOR_FILES), st.data())
+def test_fault_38_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
+    files = finished_run()
+    size = struct.unpack("<Q", files[path][:8])[0]
+    changed = json.dumps(data.draw(broken(json.loads(files[path][8 : 8 + size])))).encode()
+    used(forged({**files, path: struct.pack("<Q", len(changed)) + changed + files[path][8 + size :]}, path))

@@ -1,14 +1,20 @@
 """Spaces as JSON and back, and refused where the JSON describes none. FAULTS.md 38."""
 
+import contextlib
 import json
+import tracemalloc
 
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given
 from saved import BOX
+from strategies import JSON, SPACES, broken
 
 from proximax.errors import CheckpointError
 from proximax.space_json import describe_space, make_space
+from proximax.spaces import leaves
 
 short = "{!s:.40}".format
 BOX_JSON = {"kind": "Box", "shape": [2], "dtype": "float32", "low": "-1.0", "high": "1.0"}
@@ -102,3 +108,22 @@ def test_fault_38_a_huge_space_is_refused_before_anything_of_its_size_is_made(hu
         monkeypatch.setattr(spaces, kind, lambda *_, **__: pytest.fail("it was made"))
     with pytest.raises(CheckpointError, match=r"describes a space of .* elements; at most 67108864 are read"):
         make_space(huge)
+
+
+@given(SPACES)
+def test_any_space_is_made_again_equal(space):
+    again = make_space(json.loads(json.dumps(describe_space(space), allow_nan=False)))
+    assert again == space
+    assert str(again) == str(space)
+    assert jax.tree.map(lambda x: x.dtype, leaves(again)) == jax.tree.map(lambda x: x.dtype, leaves(space))
+
+
+@given(SPACES.flatmap(lambda space: broken({"space": describe_space(space)})) | JSON.map(lambda x: {"space": x}))
+def test_fault_38_a_description_with_any_one_part_wrong_is_a_small_space_or_a_fault(values):
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(CheckpointError):
+            make_space(values.get("space"), most=10_000)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
