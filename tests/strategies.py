@@ -50,9 +50,11 @@ OTHERS = discretes() | multi_discretes() | MULTI_BINARIES
 
 
 def branches(parts):
-    """Dicts, whose keys are any text, and Tuples."""
+    """Dicts, whose keys are any text in any order, and Tuples."""
     named = st.dictionaries(st.text(max_size=5), parts, min_size=1, max_size=3)
-    return named.map(spaces.Dict) | st.lists(parts, min_size=1, max_size=3).map(spaces.Tuple)
+    return named.map(lambda each: spaces.Dict(list(each.items()))) | st.lists(parts, min_size=1, max_size=3).map(
+        spaces.Tuple
+    )
 
 
 SPACES = st.recursive(OTHERS | boxes(), branches, max_leaves=5)
