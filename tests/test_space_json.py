@@ -4,7 +4,6 @@ import contextlib
 import json
 import tracemalloc
 
-import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -115,7 +114,10 @@ def test_any_space_is_made_again_equal(space):
     again = make_space(json.loads(json.dumps(describe_space(space), allow_nan=False)))
     assert again == space
     assert str(again) == str(space)
-    assert jax.tree.map(lambda x: x.dtype, leaves(again)) == jax.tree.map(lambda x: x.dtype, leaves(space))
+    for one, other in zip(leaves(again), leaves(space), strict=True):
+        assert one.dtype == other.dtype
+        if isinstance(one, spaces.Box):  # whose own equality is approximate
+            np.testing.assert_array_equal((one.low, one.high), (other.low, other.high))
 
 
 @given(SPACES.flatmap(lambda space: broken({"space": describe_space(space)})) | JSON.map(lambda x: {"space": x}))
