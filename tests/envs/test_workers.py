@@ -281,6 +281,7 @@ workers.usable_cores = lambda: [0, 1]
 
 class Stays(Script):
     def step(self, action):
+        print("stuck", flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if {stuck} == 2:
             ctypes.PyDLL(None).sleep(1000)  # in C code, and keeps Python's lock: no thread of the worker runs
@@ -308,6 +309,8 @@ def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2
     assert all(alive(pid) for pid in pids)
+    for _ in range(2 * stuck):  # both workers have begun the step that never ends
+        assert parent.stdout.readline() == "stuck\n"
     parent.kill()
     parent.wait()
     parent.stdout.close()
