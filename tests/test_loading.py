@@ -294,7 +294,8 @@ def test_fault_38_a_network_larger_than_the_policys_own_file_is_refused_before_i
     assert fault is not None
 
 
-@given(st.sampled_from(JSON_FILES + TENSOR_FILES), st.booleans(), st.data())
+@pytest.mark.parametrize("path", JSON_FILES + TENSOR_FILES)
+@given(forge=st.booleans(), data=st.data())
 def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
     files = finished_run()
     changed = {**files, path: data.draw(damaged(files[path]))}
@@ -306,14 +307,16 @@ def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
         assert [fault is None for fault in used(changed)] == [path.endswith(STATE), False]
 
 
-@given(st.sampled_from(JSON_FILES), st.data())
+@pytest.mark.parametrize("path", JSON_FILES)
+@given(data=st.data())
 def test_fault_38_json_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
     files = finished_run()
     changed = data.draw(broken(json.loads(files[path])))
     used({**files, path: signed(changed) if path.endswith(MANIFEST) else json.dumps(changed).encode()})
 
 
-@given(st.sampled_from(TENSOR_FILES), st.data())
+@pytest.mark.parametrize("path", TENSOR_FILES)
+@given(data=st.data())
 def test_fault_38_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
     files = finished_run()
     size = struct.unpack("<Q", files[path][:8])[0]
