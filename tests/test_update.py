@@ -113,6 +113,7 @@ def test_trap_03_rows_that_are_no_transition_change_nothing():
         action=jnp.where(valid[..., None] > 0, masked.action, 9.0),
         log_prob=jnp.where(valid > 0, masked.log_prob, -50.0),
         obs=jnp.where(valid[..., None] > 0, masked.obs, 100.0),
+        reward=jnp.where(valid > 0, masked.reward, 70.0),
     )
     # The junk must not reach its neighbours through the advantages either: rows before it end their episode.
     ends = transitions.truncated.at[2].set(True).at[8, 1].set(True)
