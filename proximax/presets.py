@@ -1,6 +1,7 @@
 """Tuned settings, each trained to its end at least once: ``presets.md`` and ``atari.md`` in ``benchmarks``.
 
-Only ``atari``, for games without a preset of their own, is as published and was not trained here.
+Only two were not: ``atari``, for games without a preset of their own, is as published, and ``pong-lesson`` was seen half
+of its way.
 """
 
 import dataclasses
@@ -155,7 +156,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "pong-lesson": Preset(
         env="gymnasium:ALE/Pong-v5",
-        steps=400_000,
+        steps=1_000_000,
         num_envs=16,
         ppo=dataclasses.replace(
             _ATARI,
@@ -166,7 +167,7 @@ PRESETS: dict[str, Preset] = {
             standardise_advantage=False,
             standardise_environments=True,
         ),
-        expected="-11",
+        expected="",
         source="as it is often taught: returns alone, standardised over the games; minibatches are ours",
         run=_GAMES | {"network": "lesson", "atari": AtariConfig(height=80, width=80, stack=2, actions=(4, 5))},
     ),
