@@ -1,7 +1,7 @@
 """Tuned settings, each trained to its end at least once: ``presets.md`` and ``atari.md`` in ``benchmarks``.
 
-Only two were not: ``atari``, for games without a preset of their own, is as published, and ``pong-lesson`` was seen half
-of its way.
+Only two were not: ``atari``, for games without a preset of their own, is as published; ``pong-lesson`` was seen on half
+its way.
 """
 
 import dataclasses

@@ -72,7 +72,8 @@ def test_a_preset_may_set_more_for_one_algorithm_which_wins(monkeypatch):
     [
         ("ALE/Pong-v5", "pong"),
         ("gymnasium:ALE/Pong-v5", "pong"),
-        ("ALE/Breakout-v5", "atari"),
+        ("ALE/Breakout-v5", "breakout"),
+        ("ALE/Qbert-v5", "atari"),
         ("ALE/NoSuchGame-v5", "atari"),
         ("envpool:Pong-v5", "pong"),
         ("envpool:MsPacman-v5", "atari"),
