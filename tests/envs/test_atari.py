@@ -397,7 +397,7 @@ QUICK = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_run_of_a_game_is_trained_and_evaluated_in_whole_games(source, tmp_path):
     """Also by its directory; and evaluation draws actions, since the preset of all games says so."""
-    env = f"{source}Breakout-v5"
+    env = f"{source}Qbert-v5"
     with quick_compiler():
         result = proximax.train(env, out=tmp_path / "run", seeds=2, normalise_pixels=True, **QUICK)
         again = evaluate(tmp_path / "run", 3)
