@@ -126,13 +126,14 @@ def count_episodes(outcomes: Outcomes, valid: Any, truncated: Any, total: Any, l
 
 def check_rollout(rollout: Any) -> None:
     """Refuse observations and rewards that are not finite, before anything is learned from them."""
-    for name in ("obs", "final_obs", "reward"):
+    for name in ("final_obs", "obs", "reward"):  # first what a step led to: its number is that step's
         for path, array in jax.tree_util.tree_flatten_with_path(getattr(rollout, name))[0]:
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                t, seed, n, *_ = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                t, seed, n, *_ = at
                 what = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
                 place = f"environment {n} of seed number {seed}, step {t} of this rollout"
-                raise NumericalError(f"the {what} is not finite: {array[t, seed, n]} in {place}. Mend the environment")
+                raise NumericalError(f"the {what} is not finite: {array[at]} in {place}. Mend the environment")
 
 
 def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:

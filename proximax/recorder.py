@@ -163,13 +163,14 @@ class Recorder:
     def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
         """The files of the run directory."""
         config, logs = self._config, (saved or {}).get("logs", {})
-        (path / "result.json").unlink(missing_ok=True)
-        write_json(path / "config.json", config.to_json())
         self._metrics = JsonLines(path / METRICS, logs.get(METRICS))
         if (path / EVALUATIONS).exists() or (config.stop_at, config.eval_every) != (None, None):
             self._evaluations = JsonLines(path / EVALUATIONS, logs.get(EVALUATIONS))
         self._sinks.append(self._metrics)
         self.rows = self._metrics.read()
+        # Only now, when nothing is refused any more: the directory becomes that of this run.
+        (path / "result.json").unlink(missing_ok=True)
+        write_json(path / "config.json", config.to_json())
         if tensorboard_installed():
             steps = None if saved is None else self.history.steps.tolist()
             self._sinks.append(TensorBoard(path / "tensorboard", config, steps))

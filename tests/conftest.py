@@ -6,6 +6,7 @@ the same few examples every time; ``--hypothesis-profile=more`` draws many, othe
 
 import os
 import shutil
+import signal
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -13,6 +14,9 @@ OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
 if OWN_CACHE:  # the workers of pytest-xdist inherit it
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="proximax-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's & has it; tests of Ctrl-C and what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402
 from hypothesis import settings  # noqa: E402

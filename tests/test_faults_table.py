@@ -116,7 +116,8 @@ def test_row_02_with_allow_import_it_is(shell, run):
     ],
 )
 def test_row_03_a_space_that_is_not_supported_is_named_with_its_place(shell, env, place):
-    shell(f"train faulty:{env}-v0 --out run").fault(2, place, "Supported: Box, Discrete")
+    supported = "Supported: Discrete, Box" if env == "OneOf" else "Supported: Box, Discrete"
+    shell(f"train faulty:{env}-v0 --out run").fault(2, place, supported)
     assert left(shell) == set()
 
 
@@ -209,7 +210,7 @@ needs_workers = pytest.mark.skipif(len(usable_cores()) < 2, reason="one core: th
 @needs_workers
 def test_row_13_a_worker_that_is_killed(shell):
     ran, _ = kept_after_a_fault(shell, "Dies")
-    ran.fault(3, "the worker process of environments 0 to 1 died in step", "signal 9")
+    ran.fault(3, "env worker 0 (process", "of environments 0 to 1 died in step", "signal 9")
 
 
 def test_row_15_an_environment_that_prints_and_seeds_changes_nothing(shell, run):
@@ -521,7 +522,7 @@ def test_row_37_a_run_that_memory_does_not_hold(shell):
     ran.fault(6, "RESOURCE_EXHAUSTED: Out of memory allocating", *remedy)
     assert steps(shell.cwd / "run") == [0]
     assert "JaxRuntimeError" in (shell.cwd / "run" / "error.log").read_text()
-    shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(2, "16000000000 rows", "2147483647 at most")
+    shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(2, "16000000000 rows", "at most 2147483647 fit")
 
 
 def test_row_38_a_pickle_is_refused_by_its_checksum_before_it_is_parsed(shell, run):

@@ -256,11 +256,11 @@ HOSTILE = {
     "a progress that is text": (progress(lambda found: found | {"evaluated": "boom"}), RESUME),
     "more updates than there are": (manifest(update=10**9), RESUME),
     "sizes below zero": (
-        progress(lambda x: x | {"recorder": x["recorder"] | {"sizes": {"metrics.jsonl": -1}}}),
+        progress(lambda x: x | {"recorder": x["recorder"] | {"logs": {"metrics.jsonl": {"size": -1, "waiting": ""}}}}),
         RESUME,
     ),
     "other logs' sizes": (
-        progress(lambda x: x | {"recorder": x["recorder"] | {"sizes": {"metrics.jsonl": 0, "boom": "x"}}}),
+        progress(lambda x: x | {"recorder": x["recorder"] | {"logs": x["recorder"]["logs"] | {"boom": "x"}}}),
         RESUME,
     ),
     "a package to import": (settings(env=f"gymnasium:{CANARY}:Boom-v0"), ("eval", "resume")),
