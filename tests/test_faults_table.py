@@ -306,20 +306,31 @@ def limited(size, what=resource.RLIMIT_FSIZE):
     return lambda: resource.setrlimit(what, (size, size))
 
 
-def test_row_24_a_full_disk_costs_rows_but_not_the_training(shell, run):
-    size = max(path.stat().st_size for path in newest(run).iterdir()) + 2000
+def test_row_24_a_full_disk_costs_rows_but_not_the_training(shell):
+    size = 20_000  # less than the rows take; enough for a checkpoint, which also keeps the rows that wait
     ran = finish(start(f"train faulty:Walk-v0 --out full {SMALL} --steps 2560", shell.cwd, preexec_fn=limited(size)))
     ran.fault(5, "metrics.jsonl lacks its last", "the disk did not take them")
-    for part in ("metrics.jsonl: File too large. Rows wait", "tensorboard: File too large. No more is written"):
-        assert ran.err.count(part) == 1
+    assert ran.err.count("metrics.jsonl: File too large. Rows wait") == 1
     full = shell.cwd / "full"
     assert steps(full)[0] == 2560
     rows = (full / "metrics.jsonl").read_text()
     assert rows.endswith("}\n")  # none is cut in two
     assert 5 < rows.count("\n") < 40
     shell("eval full --episodes 2 --allow-import").fine()
-    # From where the disk had room again.
+    # From where the disk had room again; then the rows that waited are there too.
     shell("train --resume full --steps 2624 --allow-import").fine("resumed at 2,560 steps")
+    assert [json.loads(row)["update"] for row in (full / "metrics.jsonl").read_text().splitlines()] == list(
+        range(1, 42)
+    )
+
+
+def test_row_24_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
+    size = max(path.stat().st_size for path in newest(run).iterdir()) + 2000
+    ran = finish(start(f"train faulty:Walk-v0 --out full {SMALL} --steps 2560", shell.cwd, preexec_fn=limited(size)))
+    ran.fault(5, "the last checkpoint could not be saved in full/checkpoints", "File too large")
+    for part in ("metrics.jsonl: File too large. Rows wait", "tensorboard: File too large. No more is written"):
+        assert ran.err.count(part) == 1
+    assert "could not save at 2,560 steps" in ran.err  # it trained to its end
 
 
 def test_row_24_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(shell, run):
