@@ -116,7 +116,7 @@ def main() -> None:
             }
             print(env, results[env], flush=True)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    page(results, machine, f"python benchmarks/kills.py --kills {arguments.kills}")
+    page(results, machine, "python benchmarks/kills.py " + " ".join(sys.argv[1:]))
 
 
 def page(results: dict[str, Any], machine: str, line: str) -> None:

@@ -73,7 +73,7 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
         folder.mkdir(exist_ok=True)
         write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         if rollout is not None:
-            np.savez(folder / "rollout.npz", allow_pickle=False, **named(rollout))
+            np.savez(folder / "rollout.npz", **named(rollout))
     except (OSError, StorageError) as fault:
         say(f"proximax: warning: what was met could not be kept in {folder}: {fault}")
 
