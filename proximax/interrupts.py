@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from proximax.envs.workers import kill_all
@@ -76,11 +78,19 @@ class Interrupts:
             self._heard.set()
             raise Interrupted(number)
 
-    def at_once(self) -> None:
-        """From now on a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
         self.check()
+        try:
+            self._handle(self._raise)
+            yield
+        finally:
+            self._handle(_leave_it)
+
+    def _handle(self, handler: Any) -> None:
         for number in self._before:
-            signal.signal(number, self._raise)
+            signal.signal(number, handler)
 
     def _raise(self, number: int, _: object) -> None:
         self._raised = number

@@ -44,9 +44,10 @@ class Scorer:
         goal, whole = self._config.stop_at, self._config.eval_every is not None
         if update <= self.update or update != self.next_update(update - 1) or (goal is None and not whole):
             return False
-        self._evaluator, self.update = self._evaluator or self._make(), update
+        self._evaluator = self._evaluator or self._make()
         episodes = None if whole else self._evaluator.copies
         self.latest = evaluate_seeds(self._evaluator, state, self._config, update, episodes)
+        self.update = update  # only now: an evaluation cut short is none, and the one before is of another update
         if goal is None or self.latest.worst < goal:
             return False
         final = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)

@@ -86,6 +86,8 @@ class Session:
         while True:
             reached = self.evaluate()
             self.save_if_due()
+            with self.interrupts.at_once():
+                self.prepared.reel.after_update(self.state, self.update)
             self.trained_s = self.seconds()
             if reached:
                 return "stop_at"
@@ -95,14 +97,14 @@ class Session:
             # A callback may stop training after any update; an evaluation and some saves are of a certain one.
             ends = self.scorer.next_update(self.update), self.saver.next_update(self.update)
             rows = self.advance(1 if self.callbacks else pace.next(min(ends) - self.update))
-            self.prepared.reel.after_update(self.state, self.update)
             if sum(bool(callback(rows)) for callback in self.callbacks):  # every one is called
                 self.trained_s = self.seconds()
                 return "callback"
 
     def evaluate(self) -> bool:
-        """Evaluate if it is time for it; whether the goal is reached."""
-        reached = self.scorer.score(self.state, self.update)
+        """Evaluate if it is time for it; whether the goal is reached. May be long: a signal cuts it short."""
+        with self.interrupts.at_once():
+            reached = self.scorer.score(self.state, self.update)
         if self.scorer.latest is not None and self.scorer.update > self.logged:
             self.logged = self.scorer.update
             self.recorder.write_evaluation(self.scorer.latest)
@@ -167,15 +169,15 @@ class Session:
         return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
 
     def trained(self) -> Snapshot:
-        """After the last update: save and film, so that the final evaluation, which may be long, can be cut short.
+        """After the last update: save, and film; so this and the final evaluation, which may be long, can be cut short.
 
         It may also play in the training's own environments: so the snapshot is of before.
         """
         self.interrupts.check()
         last = self.snapshot()
         self.saver.save(last, wait=True)
-        self.prepared.reel.at_end(self.state, self.update)
-        self.interrupts.at_once()
+        with self.interrupts.at_once():
+            self.prepared.reel.at_end(self.state, self.update)
         return last
 
     def end(self, evaluation: Evaluation, stopped_by: str, last: Snapshot) -> Result:

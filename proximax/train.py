@@ -131,7 +131,8 @@ def run(
             stopped_by = session.loop()
             last = session.trained()
             made, policy = prepared.env, prepared.policy
-            evaluation = session.scorer.final or final_evaluation(config, env, made, policy, session.state)
+            with session.interrupts.at_once():
+                evaluation = session.scorer.final or final_evaluation(config, env, made, policy, session.state)
             result = session.end(evaluation, stopped_by, last)
             session.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result

@@ -164,7 +164,7 @@ class Reel:
     def after_update(self, state: TrainState, update: int) -> None:
         """A video, if it is time for one."""
         every, batch = self._config.video_every, self._config.batch_size
-        if every is not None and update * batch // every > (update - 1) * batch // every:
+        if every is not None and 0 < update != self._filmed and update * batch // every > (update - 1) * batch // every:
             self._film(state, update)
 
     def at_end(self, state: TrainState, update: int) -> None:

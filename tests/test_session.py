@@ -16,10 +16,10 @@ from saved import TINY, newest, rows_of
 from toys import quick_compiler
 
 import proximax
-from proximax import saver
+from proximax import saver, scoring
 from proximax.checkpoint import POLICY, STATE, checkpoint_names, find_checkpoint
 from proximax.envs import probe
-from proximax.errors import Interrupted, NumericalError, StorageError
+from proximax.errors import EnvironmentFault, Interrupted, NumericalError, StorageError
 
 ENV = "probe:matching"
 
@@ -103,6 +103,51 @@ def test_fault_27_a_signal_cuts_the_final_evaluation_short_and_resuming_makes_it
     again = proximax.train(ENV, out=tmp_path / "run", resume=True, **TINY | {"steps": 16})
     assert [row["update"] for row in again.history] == [1]
     assert (tmp_path / "run" / "result.json").exists()
+
+
+def ends_the_second(monkeypatch, end):
+    """Let the second evaluation of a run call ``end``."""
+    real, calls = scoring.evaluate_seeds, []
+
+    def evaluation(*arguments):
+        calls.append(arguments)
+        return end() if len(calls) == 2 else real(*arguments)
+
+    monkeypatch.setattr(scoring, "evaluate_seeds", evaluation)
+
+
+def test_fault_28_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_learned_is_saved(tmp_path, monkeypatch):
+    settings = TINY | {"eval_every": 32, "checkpoint_every": "end"}
+    proximax.train(ENV, out=tmp_path / "whole", **settings)
+
+    def signalled():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        pytest.fail("it went on")
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        ends_the_second(patch, signalled)
+        proximax.train(ENV, out=tmp_path / "run", **settings)
+    manifest = find_checkpoint(tmp_path / "run")[0].manifest
+    assert (manifest["update"], manifest["evaluation"]) == (4, None)
+    assert [row["update"] for row in rows_of(tmp_path / "run" / "evaluations.jsonl")] == [2]
+    proximax.train(ENV, out=tmp_path / "run", resume=True, **settings)
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        assert rows_of(tmp_path / "run" / name) == rows_of(tmp_path / "whole" / name)
+
+
+def test_an_evaluation_that_fails_leaves_no_checkpoint_with_the_return_of_the_one_before(tmp_path, monkeypatch):
+    def fails():
+        raise EnvironmentFault("the evaluation's environment")
+
+    ends_the_second(monkeypatch, fails)
+    with pytest.raises(EnvironmentFault, match="the evaluation's environment"):
+        proximax.train(ENV, out=tmp_path, eval_every=32, **TINY)
+    manifests = [json.loads(x.read_text()) for x in sorted(tmp_path.glob("checkpoints/step-*/manifest.json"))]
+    assert [x["update"] for x in manifests] == [2, 4]
+    assert manifests[0]["evaluation"] is not None
+    assert manifests[1]["evaluation"] is None
+    assert find_checkpoint(tmp_path, "best")[0].manifest["update"] == 2
 
 
 def nan_reward(update):
