@@ -69,7 +69,8 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
     """
     folder = directory / FOLDER
     try:
-        (directory / "error.log").write_text("".join(traceback.format_exception(error)))
+        trace = "".join(traceback.format_exception(error))
+        (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
         write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         if rollout is not None:

@@ -1,5 +1,6 @@
 """Files that are whole or not there, and JSON that is exactly JSON."""
 
+import errno
 import hashlib
 import json
 import math
@@ -12,7 +13,9 @@ from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
 
-MOST_BYTES, MOST_DEPTH = 2**24, 100  # of a JSON file that is read
+MOST_BYTES, MOST_DEPTH, MOST_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
+# What a system says that cannot wait for a folder: of opening it, of syncing it (network and FUSE file systems).
+NO_FOLDER, NO_SYNC = (errno.EACCES, errno.EISDIR), (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -21,7 +24,8 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot write to {path}: {error.strerror or error}. Choose another --out") from error
+        text = f"cannot write to {path}: {error.strerror or error}. Choose another --out, or make room"
+        raise StorageError(text) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -46,10 +50,21 @@ def write_through(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in this folder."""
-    folder = os.open(path, os.O_RDONLY)
+    """Wait until the disk has the names in this folder, where the file system lets anyone wait for a folder.
+
+    Where it does not, that is no reason to refuse what has been written.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in NO_FOLDER:
+            return
+        raise
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
     finally:
         os.close(folder)
 
@@ -61,10 +76,8 @@ def json_bytes(values: dict[str, Any]) -> bytes:
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Strict JSON, atomically. Raises ``StorageError``."""
-    try:
+    with storing(path):
         write_atomically(path, json_bytes(values))
-    except OSError as error:
-        raise StorageError(f"could not write {path}: {error.strerror}. Make room, or choose another place") from error
 
 
 def read_json(path: Path, missing: str) -> dict[str, Any]:
@@ -73,7 +86,9 @@ def read_json(path: Path, missing: str) -> dict[str, Any]:
         if (size := regular_size(path)) > MOST_BYTES:
             raise CheckpointError(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} are read")
         text = path.read_bytes()
-        values = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        values = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+        )
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: {missing}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -120,6 +135,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is too large a number")
     return value
+
+
+def _whole(text: str) -> int:
+    """An integer that may become a float."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"{text[:20]}... is too large a number")
+    return int(text)
 
 
 def _no_constant(text: str) -> Any:

@@ -44,14 +44,11 @@ class RunDirectory:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
                     self._make(folder)
+            self._lock = lock(path / LOCK)
+            with storing(path):
                 (path / PROBE).touch()
                 (path / PROBE).unlink()
-        except StorageError:
-            self.discard()
-            raise
-        self._lock = lock(path / LOCK)
-        try:
-            self.continues = self._find(resume)
+                self.continues = self._find(resume)
         except BaseException:
             self.discard()
             raise
@@ -79,13 +76,12 @@ class RunDirectory:
 
     def discard(self) -> None:
         """Remove what the constructor made; of the folders above the run's those that no other run has come to use."""
-        if self.path in self._made:
+        if self.path in self._made and self._lock >= 0:  # else another process may have come to use it
             shutil.rmtree(self.path, ignore_errors=True)
         self.close()
-        with suppress(OSError):  # not empty
-            for folder in reversed(self._made):
-                if folder != self.path:
-                    folder.rmdir()
+        for folder in reversed(self._made):
+            with suppress(OSError):  # not empty, or removed
+                folder.rmdir()
 
     def close(self) -> None:
         """Let other processes use the directory."""
@@ -95,7 +91,7 @@ class RunDirectory:
 
 
 def check_links(path: Path) -> None:
-    """Refuse links among what a run writes: it would write, cut or remove what they lead to."""
+    """Refuse links among what a run writes, which would change what they lead to; and pipes, which have no end."""
     for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
         for where, folders, files in os.walk(path / name):
             for each in (Path(where), *(Path(where, x) for x in (*folders, *files))):
@@ -104,9 +100,11 @@ def check_links(path: Path) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse a symbolic link."""
+    """Refuse a symbolic link, a pipe, a device."""
     if path.is_symlink():
         raise StorageError(f"{path} is a symbolic link, which is not followed: put the file or folder itself there")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StorageError(f"{path} is neither a file nor a folder: move it away")
 
 
 def check_name(path: Path) -> None:

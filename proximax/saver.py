@@ -100,7 +100,10 @@ class Saver:
         return self._folder is None or self._whole == update
 
     def _is_best(self, evaluation: float | None) -> bool:
-        return evaluation is not None and evaluation > self._best
+        if evaluation is None:
+            return False
+        self._join()  # what is being saved may be better
+        return evaluation > self._best
 
     def close(self) -> None:
         """Wait; raise ``StorageError`` if the last save failed."""
@@ -156,7 +159,7 @@ def thin_out(folder: Path, newest: int) -> None:
         if each is not best:
             away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one
             each.path.rename(away)
-            shutil.rmtree(away)
+            shutil.rmtree(away, ignore_errors=True)  # what someone still reads may stay: ``tidy`` clears it away
 
 
 def frozen(tree: PyTree) -> PyTree:

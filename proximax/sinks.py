@@ -48,7 +48,7 @@ class JsonLines:
             say(f"proximax: warning: {path} lacks {lost:,} bytes that were written: those rows are lost")
             self.size = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(self.size)
-        self._waiting, self._warned = saved["waiting"].encode() if saved else b"", False
+        self._waiting, self._warned = saved["waiting"].encode(errors="replace") if saved else b"", False
         self.write([])
 
     def to_tree(self) -> dict[str, Any]:
@@ -137,8 +137,9 @@ def start_events(folder: Path, steps: int) -> Any:
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     folder.mkdir(parents=True, exist_ok=True)
+    earlier = steps or any(folder.iterdir())  # also of a run that ended before its first checkpoint
     file = EventsWriter(str(folder / "events"), f".{steps}")
-    if steps:
+    if earlier:
         log = SessionLog(status=SessionLog.START)
         file.write_event(Event(wall_time=time.time(), step=steps + 1, session_log=log))
     return file

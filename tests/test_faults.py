@@ -39,6 +39,12 @@ def test_a_mask_of_nothing_names_environment_and_step():
     assert "environment 1 allowed nothing at step 2 of the rollout of update 7 of seed 5" in str(fault)
 
 
+def test_a_fault_is_kept_whatever_text_it_has(tmp_path):
+    faults.keep(tmp_path, EnvironmentFault("a name of no encoding: \udcff, and β"), None, 8)
+    assert "a name of no encoding: \\udcff, and β" in (tmp_path / "error.log").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "fault" / "fault.json").read_text())["message"].endswith("\udcff, and β")
+
+
 def test_fault_08_the_rollout_and_a_description_are_kept(tmp_path):
     bad = rollout()
     bad.obs["see"][1, 0, 2, 1] = np.inf

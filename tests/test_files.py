@@ -1,13 +1,16 @@
 """Files that are whole or not there, and JSON that is exactly JSON. FAULTS.md 24, 26, 38."""
 
+import errno
 import json
 import os
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from proximax.errors import CheckpointError, StorageError
-from proximax.files import MOST_BYTES, read_json, sha256, storing, write_atomically, write_json
+from proximax.files import MOST_BYTES, read_json, sha256, storing, sync_folder, write_atomically, write_json
 
 
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "replace")])
@@ -34,6 +37,29 @@ def test_a_file_is_on_disk_before_it_takes_the_olds_place(tmp_path, monkeypatch)
     assert order == ["sync", "rename", "sync"]  # the file, the rename, the folder
 
 
+@pytest.mark.parametrize(("number", "fine"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_that_lets_nobody_wait_for_a_folder_takes_files_all_the_same(number, fine, tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def only_files(fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    with nullcontext() if fine else pytest.raises(StorageError, match="cannot write to .*x.json: Input/output error"):
+        write_json(tmp_path / "x.json", {"a": 1})
+    assert read_json(tmp_path / "x.json", "") == {"a": 1}
+
+
+def test_a_folder_that_cannot_be_opened_is_not_waited_for(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refused)
+    sync_folder(tmp_path)
+
+
 def test_nan_is_not_written_and_nothing_is_left(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
@@ -50,6 +76,7 @@ def test_nan_is_not_written_and_nothing_is_left(tmp_path):
         (b'{"a": "\xff"}', "cannot be read"),
         (b'{"a":' * 200_000, "cannot be read"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (b'{"a": ' + b"9" * 400 + b"}", "99999... is too large a number"),
     ],
 )
 def test_fault_38_json_that_is_none_is_refused(data, message, tmp_path):

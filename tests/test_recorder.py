@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,43 @@ def test_fault_29_a_start_that_fails_removes_nothing_that_another_run_has_come_t
     assert (tmp_path / "runs" / "b" / ".lock").exists()
     other.discard()
     assert (tmp_path / "runs").exists()  # it was not this one's
+
+
+def test_fault_29_a_start_that_fails_while_another_run_begins_in_the_same_place_removes_nothing(tmp_path, monkeypatch):
+    """Both come upon a place that is not there, one makes it, the other is quicker with the rest, its probe too."""
+    make, others = RunDirectory._make, []
+
+    def overtaken(self, folder):
+        make(self, folder)
+        if not others:
+            others.append(None)
+            others.append(RunDirectory(tmp_path / "run"))
+
+    def removed(path, missing_ok=False):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(RunDirectory, "_make", overtaken)
+    real = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path: removed(path) if others[1:] else real(path))
+    with pytest.raises(StorageError, match="in use by another process"):
+        RunDirectory(tmp_path / "run")
+    assert (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_place_without_room_for_the_first_file_is_left_as_it_was(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(StorageError, match=r"cannot write to .*\.lock: No space left"):
+        RunDirectory(tmp_path / "runs" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_38_a_pipe_in_the_place_of_a_log_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / METRICS)
+    with pytest.raises(StorageError, match="metrics.jsonl is neither a file nor a folder"):
+        RunDirectory(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +168,7 @@ def test_fault_24_a_disk_that_refuses_the_first_file_or_the_result_is_a_storage_
     directory = RunDirectory(tmp_path / "run")
     recorder = Recorder(CONFIG, directory, quiet=True)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"could not write .*result\.json: No space left"):
+    with pytest.raises(StorageError, match=r"cannot write to .*result\.json: No space left"):
         recorder.finish({})
-    with pytest.raises(StorageError, match=r"could not write .*config\.json: No space left"):
+    with pytest.raises(StorageError, match=r"cannot write to .*config\.json: No space left"):
         Recorder(CONFIG, directory, quiet=True)

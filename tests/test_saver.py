@@ -174,6 +174,31 @@ def test_what_a_killed_process_left_behind_is_cleared_away_when_a_run_begins(tmp
     assert [path.name for path in folder.iterdir()] == ["step-000000000100"]
 
 
+def test_which_evaluation_is_the_best_does_not_depend_on_how_fast_the_disk_is(tmp_path, slow):
+    saver = make(tmp_path)
+    saver.save(snap(1, 5.0))
+    threading.Timer(0.2, slow.set).start()
+    assert not saver.due(2, 4.0)
+    assert saver.due(2, 6.0)
+    saver.close()
+
+
+def test_a_checkpoint_that_someone_holds_on_to_is_no_failed_save(tmp_path, monkeypatch):
+    """On NFS a folder of which a file is open cannot be removed."""
+    real = module.shutil.rmtree
+
+    def held(path, ignore_errors=False):
+        if Path(path).name.startswith(".new-") and not ignore_errors:
+            raise OSError(16, "Device or resource busy")
+        real(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(module.shutil, "rmtree", held)
+    saver = make(tmp_path)
+    for update in range(1, 8):
+        saver.save(snap(update), wait=True)
+    saver.close()
+
+
 def test_no_thread_is_left(tmp_path):
     before = threading.active_count()
     saver = make(tmp_path)
