@@ -35,6 +35,8 @@ class Result:
     """``steps``, ``stop_at`` or ``callback``."""
     notes: list[str]
     """What the user should know about this run."""
+    restarts: int = 0
+    """How often a training environment that crashed was made anew."""
     directory: Path | None = None
 
     @property
@@ -66,6 +68,7 @@ class Result:
             "eval_episodes": self.config.eval_episodes,
             "stopped_by": self.stopped_by,
             "notes": self.notes,
+            "restarts": self.restarts,
             "version": proximax_version(),
         }
 

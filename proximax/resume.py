@@ -80,6 +80,7 @@ def check_progress(checkpoint: Checkpoint, progress: dict[str, Any], config: Run
     }
     update, steps = (checkpoint.manifest[name] for name in ("update", "steps"))
     wrong = unlike(progress, like)
+    wrong = wrong or unlike(progress.get("restarts", 0), 0, "restarts")
     wrong = wrong or unlike(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
     if not wrong and (progress["recorder"]["history"]["update"] != update or update * config.batch_size != steps):
         wrong = "its number of updates"

@@ -80,6 +80,12 @@ class Session:
         """Updates made so far."""
         return self.recorder.history.update
 
+    @property
+    def restarts(self) -> int:
+        """How often an environment that crashed was made anew, in all parts of the run."""
+        env, earlier = self.prepared.env, int(self.prepared.progress.get("restarts", 0))
+        return earlier if isinstance(env, JaxEnv) else earlier + env.restarts
+
     def loop(self) -> str:
         """All updates, or as many as it takes. Returns what stopped it."""
         pace = Pace()
@@ -165,6 +171,7 @@ class Session:
             "compile_s": self.clock.seconds,
             "evaluated": self.logged,
             "reached": self.scorer.final is not None,
+            "restarts": self.restarts,
         }
         return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
 
@@ -194,7 +201,8 @@ class Session:
             compile_s=self.clock.seconds,
             steps_per_s=float(history.steps.sum()) / self.trained_s,
             stopped_by=stopped_by,
-            notes=prepared.notes + restart_notes(prepared.env),
+            notes=prepared.notes + restart_notes(self.restarts),
+            restarts=self.restarts,
             directory=prepared.directory,
         )
         self.saver.save(last._replace(evaluation=finite_or_none(evaluation.mean)), wait=True)

@@ -159,7 +159,14 @@ def prepare(
     """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
     xla.prepare(config.seeds)
     found = find_state(directory.path, config) if directory and directory.continues else None
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **stepping(config))
+    made = make_env(
+        env,
+        config.num_envs,
+        groups=config.seeds,
+        turns=config.turns,
+        env_restarted=found.progress.get("restarts", 0) if found else 0,
+        **stepping(config),
+    )
     if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
         stack.callback(made.close)
     if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:

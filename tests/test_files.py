@@ -47,7 +47,7 @@ def test_a_file_system_that_lets_nobody_wait_for_a_folder_takes_files_all_the_sa
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", only_files)
-    with nullcontext() if fine else pytest.raises(StorageError, match="cannot write to .*x.json: Input/output error"):
+    with nullcontext() if fine else pytest.raises(StorageError, match=r"cannot write to .*x\.json: Input/output error"):
         write_json(tmp_path / "x.json", {"a": 1})
     assert read_json(tmp_path / "x.json", "") == {"a": 1}
 

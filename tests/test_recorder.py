@@ -96,7 +96,7 @@ def test_a_place_without_room_for_the_first_file_is_left_as_it_was(tmp_path, mon
 
 def test_fault_38_a_pipe_in_the_place_of_a_log_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / METRICS)
-    with pytest.raises(StorageError, match="metrics.jsonl is neither a file nor a folder"):
+    with pytest.raises(StorageError, match=r"metrics\.jsonl is neither a file nor a folder"):
         RunDirectory(tmp_path)
 
 

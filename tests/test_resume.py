@@ -7,10 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
 from exact import CASES, Kept, Walk
+from gymnasium import spaces
 from saved import CONFIG, OBS, TINY, arrays, header, newest, rows_of, snapshot
 from toys import quick_compiler
 
@@ -28,7 +30,7 @@ from proximax.checkpoint import (
 )
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import probe
-from proximax.errors import CheckpointError
+from proximax.errors import CheckpointError, EnvironmentFault
 from proximax.files import write_json
 from proximax.policy import make_policy
 from proximax.resume import MAY_CHANGE, Found, check_same, differences, restore
@@ -214,6 +216,44 @@ def test_trap_35_where_environments_cannot_be_saved_all_else_is_equal_and_the_ru
     assert seen[0].shape == (8, 3)
     assert not np.array_equal(arrays[".rollout.obs"].reshape(8, 3), seen[0])
     assert np.unique(seen[0], axis=0).shape == (8, 3)  # each environment its own start
+
+
+class Crashes(gymnasium.Env):
+    """Noise; raises now and then, but not when it is tried out. Its state can be had."""
+
+    observation_space, action_space = OBS, spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.sound = seed == 0 if seed is not None else self.sound
+        return self.np_random.normal(size=3).astype(np.float32), {}
+
+    def step(self, action):
+        if not self.sound and self.np_random.random() < 0.1:
+            raise OSError("gone")
+        obs = self.np_random.normal(size=3).astype(np.float32)
+        return obs, float(obs[0]) * action, bool(obs[1] > 1.5), False, {}
+
+    def get_state(self):
+        return {"sound": self.sound}
+
+    def set_state(self, state):
+        self.sound = state["sound"]
+
+
+def test_trap_35_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_the_run_in_one(tmp_path):
+    how = TINY | {"env_restarts": 100, "checkpoint_every": "16", "checkpoints_kept": 9}
+    whole = proximax.train(Crashes, out=tmp_path / "whole", **how)
+    first = proximax.train(Crashes, out=tmp_path / "parts", **how, callbacks=[lambda rows: rows[0]["update"] == 3])
+    parts = proximax.train(Crashes, out=tmp_path / "parts", resume=True, **how)
+    assert 0 < first.restarts < whole.restarts == parts.restarts
+    assert json.loads((tmp_path / "parts" / "result.json").read_text())["restarts"] == whole.restarts
+    assert parts.notes == ["resumed at 48 steps, exactly", *whole.notes]
+    assert newest(tmp_path / "whole", POLICY).read_bytes() == newest(tmp_path / "parts", POLICY).read_bytes()
+    assert rows_of(tmp_path / "whole" / "metrics.jsonl") == rows_of(tmp_path / "parts" / "metrics.jsonl")
+    again = how | {"steps": 16 * 12, "env_restarts": whole.restarts}
+    with pytest.raises(EnvironmentFault, match="OSError: gone"):  # there are no more left
+        proximax.train(Crashes, out=tmp_path / "parts", resume=True, **again)
 
 
 def test_environments_that_start_afresh_have_nothing_of_the_episodes_cut(tmp_path, monkeypatch):

@@ -125,9 +125,10 @@ def test_fault_28_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_le
         time.sleep(60)
         pytest.fail("it went on")
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    with monkeypatch.context() as patch:
         ends_the_second(patch, signalled)
-        proximax.train(ENV, out=tmp_path / "run", **settings)
+        with pytest.raises(Interrupted):
+            proximax.train(ENV, out=tmp_path / "run", **settings)
     manifest = find_checkpoint(tmp_path / "run")[0].manifest
     assert (manifest["update"], manifest["evaluation"]) == (4, None)
     assert [row["update"] for row in rows_of(tmp_path / "run" / "evaluations.jsonl")] == [2]

@@ -36,6 +36,7 @@ def make_env(
     autoreset: Autoreset = "auto",
     wide: int | None = None,
     env_restarts: int = 0,
+    env_restarted: int = 0,
     env_timeout: float = TIMEOUT_SECONDS,
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
@@ -46,9 +47,10 @@ def make_env(
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``turns``: every group's environments in so many parts that step at different times
     (``envs.groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
-    copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``.
+    copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
+    ``env_restarted``: how many of the restarts have been made before.
     """
-    restarts = Restarts(env_restarts)
+    restarts = Restarts(env_restarts, env_restarted)
     made = _make(env, (num_envs, groups, turns), autoreset, wide, (restarts, env_timeout))
     if env_restarts and not restarts.heeded and not isinstance(made, JaxEnv):
         made.notes = [*made.notes, NOT_HERE]
@@ -109,9 +111,8 @@ def stepping(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def restart_notes(env: JaxEnv | HostEnv) -> list[str]:
+def restart_notes(restarts: int) -> list[str]:
     """What a run's result says about environments that crashed."""
-    restarts = 0 if isinstance(env, JaxEnv) else env.restarts
     return [f"env_restarts: {restarts} restarts of environments that crashed"] if restarts else []
 
 

@@ -1,6 +1,5 @@
 """Environments that crash now and then: how often they are made anew, and how that is said."""
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -10,24 +9,33 @@ import numpy as np
 
 from proximax.envs.tryout import environment_fault
 from proximax.errors import EnvironmentFault
+from proximax.say import say
 
 RESTARTED = "proximax_restarted"  # in ``info``
 NOT_HERE = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
 
 
 class Restarts:
-    """How often environments that crash are made anew in a run; all groups of environments share one of these."""
+    """How often environments that crash are made anew in a run; all groups of environments share one of these.
 
-    def __init__(self, most: int = 0) -> None:
-        self.most, self.used = most, 0
+    ``earlier``: how often it was done in the parts of the run before this one.
+    """
+
+    def __init__(self, most: int = 0, earlier: int = 0) -> None:
+        self.most, self._earlier, self.used = most, earlier, 0
         self.heeded = False  # by the environments that were made
+
+    @property
+    def number(self) -> int:
+        """The latest one's number in the whole run, from 1."""
+        return self._earlier + self.used
 
     def spend(self, fault: EnvironmentFault) -> None:
         """One more, said on stderr; raises ``fault`` once there were ``most``."""
-        if self.used >= self.most:
+        if self.number >= self.most:
             raise fault
         self.used += 1
-        print(f"proximax: {fault}. Made anew: restart {self.used} of {self.most}", file=sys.stderr)
+        say(f"proximax: {fault}. Made anew: restart {self.number} of {self.most}")
 
 
 def new_seed(seed: int, restart: int) -> int:
@@ -72,6 +80,6 @@ class Restarting(gymnasium.Wrapper[Any, Any, Any, Any]):
                 what = "its constructor"
                 self.env = self._make()
                 what = "reset"
-                return self.env.reset(seed=new_seed(self._seed, self._restarts.used))
+                return self.env.reset(seed=new_seed(self._seed, self._restarts.number))
             except Exception as another:
                 error = another

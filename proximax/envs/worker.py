@@ -13,6 +13,7 @@ from proximax.envs import guard, share
 from proximax.envs.share import Arrays
 from proximax.errors import EnvironmentFault
 
+MOST_POLL = 60_000.0  # ms; the system takes no more than 32 bits of them
 START_SECONDS = 60.0  # that starting Python and importing the environment may take in any case
 
 
@@ -82,7 +83,7 @@ class Worker:
         """Wait for the answer."""
         calls, since = 0, time.monotonic()
         limit = max(self._timeout, START_SECONDS) if what == "its constructor" else self._timeout
-        while not self._ready.poll(100 * limit):  # ms: a tenth of the limit
+        while not self._ready.poll(min(100 * limit, MOST_POLL)):  # ms: a tenth of the limit
             now = time.monotonic()
             if calls != self._calls[0]:
                 calls, since = int(self._calls[0]), now

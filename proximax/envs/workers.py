@@ -152,7 +152,7 @@ class Workers(HostEnv):
             except EnvironmentFault as fault:
                 self._spend(fault)
                 if worker.alive:
-                    worker.renew(new_seed(self._seeds[worker.place], self._budget.used))
+                    worker.renew(new_seed(self._seeds[worker.place], self._budget.number))
                 else:
                     lost = True
                     self._revive(worker)
@@ -167,7 +167,7 @@ class Workers(HostEnv):
                 break
             except EnvironmentFault as fault:
                 self._spend(fault)
-        worker.reset([new_seed(seed, self._budget.used) for seed in self._seeds])
+        worker.reset([new_seed(seed, self._budget.number) for seed in self._seeds])
 
     def _spend(self, fault: EnvironmentFault) -> None:
         self._budget.spend(fault)

@@ -485,6 +485,14 @@ def test_training_and_evaluation_go_on_after_crashes():
         proximax.train(Now, **settings)
 
 
+def test_a_timeout_that_is_meant_to_be_none_is_one():
+    env = pool(Fixed, 2, timeout=1e12)
+    try:
+        assert env.reset([1, 2]).shape[0] == 2
+    finally:
+        env.close()
+
+
 def test_environments_that_cannot_be_made_anew_say_so():
     env = make_env("CartPole-v1", 2, env_restarts=3)
     assert [note for note in env.notes if note.startswith("env_restarts")]
