@@ -10,13 +10,14 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.agent import Agent, split_agents
-from proximax.checkpoint import POLICY, find_checkpoint, nothing_left, rebuild
+from proximax.checkpoint import MANIFEST, POLICY, candidates, checkpoint_names, find_checkpoint, nothing_left, rebuild
 from proximax.config import RunConfig, from_json
 from proximax.errors import CheckpointError, UsageError
 from proximax.files import read_json
 from proximax.networks import Network
 from proximax.observations import example_input, init_obs_moments
 from proximax.policy import is_perceptron, make_policy
+from proximax.say import say
 from proximax.space_json import MOST_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
@@ -54,14 +55,23 @@ def load_agent(
 
 def load_config(run_dir: str | Path) -> RunConfig:
     """The settings of a run."""
-    path = Path(run_dir) / "config.json"
-    values = read_json(path, f"{run_dir} is no run directory")
+    path, values = settings_of(Path(run_dir))
     try:
         config = from_json(values)
         config.check()
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return config
+
+
+def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+    """(where they stand, the settings of a run): in config.json; where that is lost every checkpoint has them too."""
+    path, folder = run_dir / "config.json", run_dir / "checkpoints"
+    if not path.exists() and checkpoint_names(folder):
+        for saved in candidates(folder, "last", {}):
+            say(f"proximax: warning: {path} is missing: its settings are taken from {saved.path}")
+            return saved.path / MANIFEST, saved.manifest["config"]
+    return path, read_json(path, f"{run_dir} is no run directory")
 
 
 def check_size(observation_space: spaces.Space[Any], config: RunConfig, most: int, where: Path) -> None:

@@ -37,8 +37,8 @@ class RunDirectory:
     def __init__(self, path: Path, resume: Resume = False) -> None:
         check_name(path)
         self.path, self._made, self._lock = path, list[Path](), -1
-        if resume is True and not (path / "config.json").exists():
-            raise CheckpointError(f"{path} holds no run to resume: there is no config.json")
+        if resume is True and not any((path / name).exists() for name in RECORDS):
+            raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
         check_links(path)
         try:
             with storing(path):

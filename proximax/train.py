@@ -109,24 +109,26 @@ def run(
         clock = stack.enter_context(CompileClock())
         try:
             prepared = prepare(stack, config, env, directory, network, own)
+            session = Session(
+                config=config,
+                prepared=prepared,
+                saver=Saver(
+                    config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
+                ),
+                scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
+                interrupts=stack.enter_context(Interrupts()),
+                tracer=stack.enter_context(
+                    closing(Tracer(directory.path / "profile" if directory and profile else None))
+                ),
+                recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
+                clock=clock,
+                callbacks=callbacks,
+                began=began,
+            )
         except BaseException:
             if directory and not directory.continues:
                 directory.discard()
             raise
-        session = Session(
-            config=config,
-            prepared=prepared,
-            saver=Saver(
-                config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
-            ),
-            scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
-            interrupts=stack.enter_context(Interrupts()),
-            tracer=stack.enter_context(closing(Tracer(directory.path / "profile" if directory and profile else None))),
-            recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
-            clock=clock,
-            callbacks=callbacks,
-            began=began,
-        )
         with session:
             stopped_by = session.loop()
             last = session.trained()

@@ -608,10 +608,18 @@ def test_a_lost_log_costs_its_rows_and_not_the_run(shell, run):
     shell("train --resume run --allow-import --steps 384").fine("those rows are lost", "resumed at 320 steps")
 
 
-def test_a_run_whose_config_is_gone_says_so(shell, run):
+def test_a_run_whose_config_is_gone_has_it_from_its_checkpoint_and_says_so(shell, run):
+    said = "run/config.json is missing: its settings are taken from run/checkpoints/step-000000000256"
+    before = (run / "config.json").read_bytes()
     (run / "config.json").unlink()
+    shell("eval run --episodes 2").fault(2, "--allow-import")
+    shell("eval run --episodes 2 --allow-import").fine(said)
+    shell("train --resume run --allow-import").fine(said, "resumed at 256 steps")
+    assert (run / "config.json").read_bytes() == before
+    (run / "config.json").unlink()
+    shutil.rmtree(run / "checkpoints")
     for command in ("train --resume", "eval"):
-        shell(f"{command} run --allow-import").fault(4, "run/config.json is missing")
+        shell(f"{command} run --allow-import").fault(4, "run/config.json is missing: run is no run directory")
 
 
 def test_another_versions_checkpoint_of_unknown_settings_names_both_versions(shell, run):

@@ -94,6 +94,17 @@ def test_a_place_without_room_for_the_first_file_is_left_as_it_was(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fault_24_a_start_that_the_disk_refuses_leaves_the_place_free(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"cannot write to .*config\.json: No space left"):
+            proximax.train("probe:matching", out=tmp_path / "run", **TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fault_38_a_pipe_in_the_place_of_a_log_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / METRICS)
     with pytest.raises(StorageError, match=r"metrics\.jsonl is neither a file nor a folder"):
