@@ -73,6 +73,7 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
         (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
         write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
+        (folder / "rollout.npz").unlink(missing_ok=True)  # of another fault
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named(rollout))
     except (OSError, StorageError) as fault:

@@ -167,7 +167,8 @@ class Recorder:
         self._sinks.append(self._metrics)
         self.rows = self._metrics.read()
         # Only now, when nothing is refused any more: the directory becomes that of this run.
-        (path / "result.json").unlink(missing_ok=True)
+        for ending in ("result.json", "error.log"):  # of the part of the run that it goes on from
+            (path / ending).unlink(missing_ok=True)
         write_json(path / "config.json", config.to_json())
         if tensorboard_installed():
             steps = None if saved is None else self.history.steps.tolist()

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,12 +70,15 @@ class JsonLines:
         """Append the rows."""
         self._waiting += b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
         try:
+            if self._warned:
+                self._file.truncate(self.size)  # the part of a row that was taken
             rest = self._waiting
             while rest:
                 rest = rest[self._file.write(rest) :]
             self.size, self._waiting = self.size + len(self._waiting), b""
         except OSError as error:
-            self._file.truncate(self.size)
+            with suppress(OSError):  # a file system in trouble: tried again with the next row
+                self._file.truncate(self.size)
             if not self._warned:
                 say(f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room")
             self._warned = True

@@ -60,6 +60,8 @@ def test_fault_08_the_rollout_and_a_description_are_kept(tmp_path):
     told = json.loads((tmp_path / "fault" / "fault.json").read_text())
     assert told == {"kind": "NumericalError", "message": "the observation is not finite", "steps": 640}
     assert "Traceback" in (tmp_path / "error.log").read_text()
+    faults.keep(tmp_path, ValueError("another, of no rollout"), None, 700)
+    assert [path.name for path in (tmp_path / "fault").iterdir()] == ["fault.json"]
 
 
 def test_frames_are_kept_once_each(tmp_path):

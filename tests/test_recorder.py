@@ -142,8 +142,10 @@ def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
     first.write_evaluation(evaluation)
     first.finish({"it": "ended"})
     first.close()
+    (tmp_path / "run" / "error.log").write_text("how it ended before that")
     again = Recorder(config, directory, quiet=True, saved=saved)
-    assert not (tmp_path / "run" / "result.json").exists()
+    for ending in ("result.json", "error.log"):
+        assert not (tmp_path / "run" / ending).exists()
     assert [row["update"] for row in again.rows] == np.repeat([1, 2, 3], 3).tolist()
     again.write(metrics(), 9.0)
     again.close()

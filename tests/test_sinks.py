@@ -183,6 +183,35 @@ def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatc
     again.close()
 
 
+def test_fault_24_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path):
+    """It takes half of a row, and then for a while nothing, not even that the half is removed."""
+    path = tmp_path / "metrics.jsonl"
+    sink, trouble = JsonLines(path), [True]
+    real = sink._file
+
+    class Stale:
+        def write(self, data):
+            if trouble[0]:
+                real.write(data[:9])
+                raise OSError(116, "Stale file handle")
+            return real.write(data)
+
+        def truncate(self, size):
+            if trouble[0]:
+                raise OSError(116, "Stale file handle")
+            return real.truncate(size)
+
+        def close(self):
+            real.close()
+
+    sink._file = Stale()
+    sink.write(rows(1))
+    trouble[0] = False
+    sink.write(rows(2))
+    sink.close()
+    assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(2)]
+
+
 def test_fault_24_rows_the_disk_never_takes_are_an_error_at_the_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     limited = f"""
