@@ -189,7 +189,8 @@ def read_manifest(path: Path) -> Checkpoint:
     for key, kind in _NEEDED.items():
         if not isinstance(manifest.get(key), kind):
             raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it is of the wrong kind")
-    if sha256(json_bytes({key: value for key, value in manifest.items() if key != "sha256"})) != manifest["sha256"]:
+    stated = sha256(json_bytes({key: value for key, value in manifest.items() if key != "sha256"}))
+    if stated != manifest["sha256"]:
         raise CheckpointError(f"{path / MANIFEST} is damaged: its sha256 is not the one it states")
     return Checkpoint(path, manifest)
 
