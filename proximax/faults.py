@@ -80,7 +80,7 @@ def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> Non
         say(f"proximax: warning: what was met could not be kept in {folder}: {fault}")
 
 
-def named(rollout: Any) -> dict[str, np.ndarray]:
+def named(rollout: Any) -> dict[str, Any]:
     """The arrays of a rollout by name."""
     if isinstance(rollout.obs, FrameStore):
         rollout = rollout._replace(obs=rollout.obs.stacked())
