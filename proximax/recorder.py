@@ -91,20 +91,20 @@ class RunDirectory:
 
 
 def check_links(path: Path) -> None:
-    """Refuse links among what a run writes, which would change what they lead to; and pipes, which have no end."""
+    """Refuse links among what a run writes, which would change what they lead to; and logs that are pipes."""
     for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
         for where, folders, files in os.walk(path / name):
             for each in (Path(where), *(Path(where, x) for x in (*folders, *files))):
                 refuse_link(each)
         refuse_link(path / name)
+        if (path / name).exists() and not ((path / name).is_file() or (path / name).is_dir()):  # whose end never comes
+            raise StorageError(f"{path / name} is neither a file nor a folder: move it away")
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse a symbolic link, a pipe, a device."""
+    """Refuse a symbolic link."""
     if path.is_symlink():
         raise StorageError(f"{path} is a symbolic link, which is not followed: put the file or folder itself there")
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise StorageError(f"{path} is neither a file nor a folder: move it away")
 
 
 def check_name(path: Path) -> None:

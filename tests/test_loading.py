@@ -3,6 +3,7 @@
 import functools
 import json
 import pickle
+import shutil
 import struct
 import tempfile
 import tracemalloc
@@ -59,6 +60,8 @@ def test_load_takes_the_best_seed_or_the_one_named(run):
     (run / "result.json").unlink()
     assert load(run).params["log_std"].tolist() == each[0]  # cut short before its evaluation
     (run / "config.json").unlink()
+    assert load(run).params["log_std"].tolist() == each[0]  # by the settings in its checkpoint
+    shutil.rmtree(run / "checkpoints")
     with pytest.raises(CheckpointError, match=r"config\.json is missing: .* is no run directory"):
         load(run)
 
