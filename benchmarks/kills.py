@@ -1,7 +1,7 @@
 """Runs that are killed (``kill -9``) again and again, against the same runs left alone.
 
 python benchmarks/kills.py            # 4 runs, 50 kills each; half an hour on 2 cores
-python benchmarks/kills.py --kills 5
+python benchmarks/kills.py --kills 5 --jobs 1
 
 Each run saves all the time (``--checkpoint-every 0.01s``), so that many kills come in the middle of a save. At the end
 its checkpoint must be that of the undisturbed run byte for byte, and its rows the same but for the time. After each
@@ -18,12 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = {
-    "gymnax:CartPole-v1": ["--steps", "20000000", "--seeds", "3", "--algo", "penalty"],
+    "gymnax:CartPole-v1": ["--steps", "10000000", "--seeds", "3", "--algo", "penalty"],
     "CartPole-v1": ["--steps", "600000"],
     "HalfCheetah-v5": ["--steps", "500000", "--eval-every", "200000"],
     "ALE/Pong-v5": ["--steps", "130000"],
@@ -65,13 +66,14 @@ def kill_one(line: list[str], out: Path, rng: random.Random) -> dict[str, Any]:
         time.sleep(0.01)
     time.sleep(rng.uniform(0, LIFE_SECONDS))
     process.send_signal(signal.SIGKILL)
-    said = process.communicate()[1]
-    time.sleep(ORPHAN_SECONDS)
+    said, killed = process.communicate()[1], time.monotonic()
+    while (orphans := len(left(mark))) and time.monotonic() < killed + ORPHAN_SECONDS:
+        time.sleep(0.1)
     return {
         "exit": process.returncode,
         "seconds": round(time.monotonic() - began, 1),
         "mid_save": any((out / "checkpoints").glob(".new-*")) or any((out / "checkpoints").glob(".old-*")),
-        "orphans": len(left(mark)),
+        "orphans": orphans,
         "passed_over": said.count("Using step-"),
     }
 
@@ -90,31 +92,38 @@ def same(one: Path, other: Path) -> bool:
     return state(one) == state(other) and rows(one) == rows(other)
 
 
+def trial(env: str, kills: int) -> dict[str, Any]:
+    """One run killed so many times, and the same run left alone: what came of it."""
+    rng = random.Random(env)
+    with tempfile.TemporaryDirectory() as folder:
+        alone, killed = Path(folder) / "alone", Path(folder) / "killed"
+        subprocess.run(command(env, alone, RUNS[env]), check=True, stdout=subprocess.DEVNULL)
+        line = command(env, killed, RUNS[env])
+        seen = [kill_one(line, killed, rng) for _ in range(kills)]
+        ended = json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+        result = {
+            "arguments": RUNS[env],
+            "kills": sum(kill["exit"] == -signal.SIGKILL for kill in seen),
+            "mid_save": sum(kill["mid_save"] for kill in seen),
+            "orphans": sum(kill["orphans"] for kill in seen),
+            "passed_over": sum(kill["passed_over"] for kill in seen),
+            "steps_at_last_kill": ended,
+            "identical": same(alone, killed),
+        }
+    print(env, result, flush=True)
+    return result
+
+
 def main() -> None:
     """All runs, then the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--runs", nargs="*", default=list(RUNS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
     arguments = parser.parse_args()
-    rng, results = random.Random(0), {}
-    for env in arguments.runs:
-        with tempfile.TemporaryDirectory() as folder:
-            alone, killed = Path(folder) / "alone", Path(folder) / "killed"
-            subprocess.run(command(env, alone, RUNS[env]), check=True, stdout=subprocess.DEVNULL)
-            line = command(env, killed, RUNS[env])
-            kills = [kill_one(line, killed, rng) for _ in range(arguments.kills)]
-            ended = json.loads((killed / "metrics.jsonl").read_text().splitlines()[-1])["steps"]
-            subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
-            results[env] = {
-                "arguments": RUNS[env],
-                "kills": sum(kill["exit"] == -signal.SIGKILL for kill in kills),
-                "mid_save": sum(kill["mid_save"] for kill in kills),
-                "orphans": sum(kill["orphans"] for kill in kills),
-                "passed_over": sum(kill["passed_over"] for kill in kills),
-                "steps_at_last_kill": ended,
-                "identical": same(alone, killed),
-            }
-            print(env, results[env], flush=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        results = dict(zip(arguments.runs, pool.map(lambda env: trial(env, arguments.kills), arguments.runs)))
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     page(results, machine, "python benchmarks/kills.py " + " ".join(sys.argv[1:]))
 
