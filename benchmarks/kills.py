@@ -25,7 +25,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 RUNS = {
     "gymnax:CartPole-v1": ["--steps", "10000000", "--seeds", "3", "--algo", "penalty"],
-    "CartPole-v1": ["--steps", "600000"],
+    "CartPole-v1": ["--steps", "900000"],
     "HalfCheetah-v5": ["--steps", "500000", "--eval-every", "200000"],
     "ALE/Pong-v5": ["--steps", "130000"],
 }
@@ -124,22 +124,23 @@ def main() -> None:
     arguments = parser.parse_args()
     with ThreadPoolExecutor(arguments.jobs) as pool:
         results = dict(zip(arguments.runs, pool.map(lambda env: trial(env, arguments.kills), arguments.runs)))
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    page(results, machine, "python benchmarks/kills.py " + " ".join(sys.argv[1:]))
+    record = RESULTS / "kills.json"
+    page((json.loads(record.read_text()) if record.exists() else {}) | results)
 
 
-def page(results: dict[str, Any], machine: str, line: str) -> None:
+def page(results: dict[str, Any]) -> None:
     """results/kills.json and kills.md."""
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     (RESULTS / "kills.json").write_text(json.dumps(results, indent=1) + "\n")
     text = [
         "# Runs killed again and again",
         "",
-        f"`{line}`, {machine}. Made by `benchmarks/kills.py`, whose first lines say what is done.",
+        f"{machine}. Made by `python benchmarks/kills.py`, whose first lines say what is done.",
         "",
         "| run | kills | in the middle of a save | checkpoints damaged | processes left after 5 s | the same end |",
         "|---|--:|--:|--:|--:|---|",
     ]
-    for env, each in results.items():
+    for env, each in ((env, results[env]) for env in RUNS if env in results):
         cells = [each["kills"], each["mid_save"], each["passed_over"], each["orphans"]]
         text.append(f"| {env} {' '.join(each['arguments'])} | {' | '.join(map(str, cells))} | {each['identical']} |")
     (RESULTS.parent / "kills.md").write_text("\n".join([*text, ""]))

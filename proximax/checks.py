@@ -181,8 +181,10 @@ def gradients_clipped(rows: Rows, config: RunConfig) -> str | None:
 
 def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
     """A learning rate that learns nothing."""
-    annealed = config.ppo.anneal in ("learning_rate", "both")
-    factor = 1.0 - (rows["update"] - 1.0) / config.updates if annealed else np.ones(len(rows["update"]))
+    factor = np.ones(len(rows["update"]))
+    if config.ppo.anneal in ("learning_rate", "both"):  # as ``update.annealed``
+        left = 1.0 - (rows["update"] - 1.0) / config.updates
+        factor = np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
     rate = column(rows, "learning_rate") / np.maximum(factor, 1e-12)
     held = for_long(rows, config, rate <= 1.01 * RATE_FLOOR)
     return f"learning rate {rate[-1]:.2g} before annealing, {held}" if held else None

@@ -39,7 +39,9 @@ class PPOConfig:
     learning_rate: float = 3e-4
     """Adam's step size, for npg and trpo that of the critic. Source: arXiv 1707.06347, table 3."""
     anneal: Anneal = "learning_rate"
-    """What falls linearly to 0 over the run: factor 1 - update / updates."""
+    """What falls linearly to 0: factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    anneal_start: float = 0.0
+    """Share of the updates after which it begins to fall; 0: at once."""
     gamma: float = 0.99
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
@@ -123,6 +125,7 @@ _RANGES: dict[str, Rule] = {
     "minibatch_size": Rule(1, whole=True, optional=True),
     "epochs": Rule(1, whole=True),
     "learning_rate": Rule(0, open_low=True),
+    "anneal_start": Rule(0, 0.99),
     "gamma": Rule(0, 1),
     "lam": Rule(0, 1),
     "epsilon": Rule(0, open_low=True),

@@ -110,8 +110,9 @@ def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> P
 
 
 def annealed(config: PPOConfig, state: TrainState, updates: int) -> Rates:
-    """The rates of this update, number ``state.update`` (from 0) of ``updates``: factor 1 - update / updates."""
-    factor = 1.0 - state.update / updates
+    """The rates of update ``state.update`` (from 0): factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    left = 1.0 - state.update / updates
+    factor = jnp.minimum(1.0, left / (1.0 - config.anneal_start))
     rate, width = (factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon"))
     return Rates(state.learning_rate * rate, jnp.asarray(config.epsilon * width), state.beta)
 

@@ -68,7 +68,10 @@ class Kept(Walk):
 
 KL = {"target_kl": 0.01, "kl_control": "learning_rate"}
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "clip": ("probe:matching", {"anneal": "both", "recompute_advantage": True, "entropy_coef": 0.01}),
+    "clip": (
+        "probe:matching",
+        {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
+    ),
     "seeds": ("probe:observed", {"seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL}),
     "gymnax": ("gymnax:CartPole-v1", {"stop_at": 1e9, "value_epsilon": 0.2, "shared_torso": True}),
     "masks": (lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True), {"seeds": 2, "entropy_coef": 0.01}),

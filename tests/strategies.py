@@ -68,7 +68,8 @@ def numbers(rule):
         found = st.integers(int(rule.low), int(min(rule.high, rule.low + 1000)))
     else:
         low, high = max(rule.low, -1e6), min(rule.high, 1e6)
-        found = st.floats(low, high, exclude_min=rule.open_low) | st.integers(math.floor(low) + 1, math.floor(high))
+        least = math.floor(low) + 1 if rule.open_low else math.ceil(low)
+        found = st.floats(low, high, exclude_min=rule.open_low) | st.integers(least, math.floor(high))
     return st.none() | found if rule.optional else found
 
 

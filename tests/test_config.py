@@ -69,6 +69,8 @@ WRONG = [
     ("hidden", (64, 0), "one or more layer sizes of at least 1"),
     ("hidden", (64, 2.5), "one or more layer sizes of at least 1"),
     ("anneal", "'linear'", "must be one of none, learning_rate, epsilon, both"),
+    ("anneal_start", 1.0, "must be a number >= 0 and <= 0.99"),
+    ("anneal_start", -0.1, "must be a number >= 0 and <= 0.99"),
     ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
     ("algo", "'klip'", "must be one of reinforce, a2c, npg, trpo, surrogate, penalty, clip"),
     ("algo", "'own'", "must be one of reinforce"),  # of one's own: own:NAME

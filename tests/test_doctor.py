@@ -283,6 +283,13 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
         {"learning_rate": 4e-6 * np.linspace(1.0, 0.01, 100)},
         ppo(anneal="both"),
     ),
+    (
+        "learning-rate",
+        {"learning_rate": 1e-6 * np.minimum(1.0, np.linspace(4.0, 0.04, 100))},
+        ppo(anneal="both", anneal_start=0.75),
+        {"learning_rate": 1.1e-6 * np.minimum(1.0, np.linspace(4.0, 0.04, 100))},
+        ppo(anneal="both", anneal_start=0.75),
+    ),
     ("saturation", {"saturated_actions": 0.99}, CONFIG, {"saturated_actions": 0.9}, CONFIG),
     ("std-blow-up", {"action_std": np.linspace(1, 4, 100)}, CONFIG, {"action_std": 4.0}, CONFIG),
     ("early-stop", {"gradient_steps": 10.0}, ppo(target_kl=0.01), {"gradient_steps": 10.0}, CONFIG),

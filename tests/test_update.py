@@ -251,6 +251,14 @@ def test_trap_25_four_updates_anneal_with_1_075_05_025():
     assert [float(r.epsilon / 0.2) for r in only.values()] == pytest.approx([1, 1, 0.5])
 
 
+def test_what_anneals_late_is_whole_until_then_and_falls_as_far():
+    late = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both", anneal_start=0.5)
+    rates = [annealed(late, state_of(late, np.zeros(1), number=i), 8) for i in range(8)]
+    factors = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    np.testing.assert_allclose([float(r.learning_rate / 0.4) for r in rates], factors, rtol=1e-6)
+    np.testing.assert_allclose([float(r.epsilon / 0.2) for r in rates], factors, rtol=1e-6)
+
+
 def test_trap_26_every_row_is_used_once_per_epoch_in_another_order_each_time():
     orders = [np.asarray(minibatches(64, 16, jax.random.key(i))) for i in range(4)]
     for order in orders:
