@@ -1,6 +1,6 @@
 """Record the runs of presets at which ``proximax doctor`` must find nothing: ``python tests/data/record_healthy.py``.
 
-Some minutes on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are kept as
+Half an hour on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are kept as
 ``ROWS`` says, evenly, with the metrics that a check reads.
 """
 
@@ -25,7 +25,8 @@ RUNS = {
     "walker2d": ("Walker2d-v5", {"steps": 120_000}),
     "minatar-breakout": ("gymnax:Breakout-MinAtar", {"steps": 819_200}),
     "pong": ("ALE/Pong-v5", {"steps": 40_960, "eval_episodes": 1}),
-    "atari": ("ALE/Breakout-v5", {"steps": 40_960, "eval_episodes": 2}),
+    "atari": ("ALE/Breakout-v5", {"preset": "atari", "steps": 40_960, "eval_episodes": 2}),
+    "breakout": ("ALE/Breakout-v5", {"eval_episodes": 30}),
 }
 READ = {"update", "seed", "steps", *re.findall(r'"([a-z_]+)"', inspect.getsource(checks))}
 
