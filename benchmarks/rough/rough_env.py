@@ -38,4 +38,9 @@ def taken(order: str) -> bool:
     return True
 
 
-gymnasium.register("RoughCheetah-v0", Rough)
+def make() -> Rough:
+    """One of them. Gymnasium wants a class to have its metadata before it is made, which a wrapper's has not."""
+    return Rough()
+
+
+gymnasium.register("RoughCheetah-v0", make)
