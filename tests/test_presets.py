@@ -25,8 +25,7 @@ def test_every_preset_is_valid_and_says_what_to_expect_and_where_it_is_from(name
     assert config.ppo == preset.ppo
     assert config.updates >= 1
     assert re.fullmatch(r"(gymnasium|envpool|gymnax):(ALE/)?[\w*-]+", preset.env)
-    untrained = name in ("atari", "pong-lesson")  # published settings; not trained to its end
-    assert re.fullmatch("" if untrained else r"-?\d+", preset.expected)
+    assert re.fullmatch("" if name == "atari" else r"-?\d+", preset.expected)
     assert preset.source
     assert re.fullmatch(r"[a-z0-9-]+", name)
 

@@ -1,6 +1,6 @@
 """Record the runs of presets at which ``proximax doctor`` must find nothing: ``python tests/data/record_healthy.py``.
 
-Half an hour on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are kept as
+Three quarters of an hour on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are kept as
 ``ROWS`` says, evenly, with the metrics that a check reads.
 """
 
@@ -27,6 +27,7 @@ RUNS = {
     "pong": ("ALE/Pong-v5", {"steps": 40_960, "eval_episodes": 1}),
     "atari": ("ALE/Breakout-v5", {"preset": "atari", "steps": 40_960, "eval_episodes": 2}),
     "breakout": ("ALE/Breakout-v5", {"eval_episodes": 30}),
+    "pong-lesson": ("ALE/Pong-v5", {"preset": "pong-lesson", "eval_episodes": 30}),
 }
 READ = {"update", "seed", "steps", *re.findall(r'"([a-z_]+)"', inspect.getsource(checks))}
 
