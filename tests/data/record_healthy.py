@@ -1,7 +1,7 @@
 """Record the runs of presets at which ``proximax doctor`` must find nothing: ``python tests/data/record_healthy.py``.
 
-Three quarters of an hour on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are kept as
-``ROWS`` says, evenly, with the metrics that a check reads.
+Three quarters of an hour on 2 cores. Each is a real run of the preset, most at fewer steps; of its rows as many are
+kept as ``ROWS`` says, evenly, with the metrics that a check reads.
 """
 
 import inspect
