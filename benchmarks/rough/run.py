@@ -1,6 +1,7 @@
 """Training through a fault a minute, against the same training left alone.
 
-python benchmarks/rough/run.py                         # twice an hour
+python benchmarks/rough/run.py                         # an hour with them, then an hour without
+python benchmarks/rough/run.py --at-once               # both in the same hour, on the same cores
 python benchmarks/rough/run.py --minutes 15 --every 15
 
 HalfCheetah-v5 for so many minutes. In random order: ``kill -9`` and SIGTERM of the run, ``kill -9`` of a worker, an
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -126,27 +128,35 @@ def on_small_disk(folder: Path) -> bool:
     return subprocess.run(line, capture_output=True).returncode == 0
 
 
+def attempt(minutes: float, every: float | None) -> dict[str, Any]:
+    """Train in a new folder, on a small disk of its own where that can be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = on_small_disk(Path(folder))
+        kinds = ["kill", "terminate", "kill a worker", *ORDERS] + ["disk full"] * small
+        try:
+            return train(Path(folder), minutes, every, kinds)
+        finally:
+            if small:
+                subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 def main() -> None:
-    """With faults, then without."""
+    """With faults and without."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=60.0)
+    parser.add_argument("--at-once", action="store_true", help="both share the machine; one after the other otherwise")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {}
-    for name, every in (("with faults", arguments.every), ("left alone", None)):
-        with tempfile.TemporaryDirectory() as folder:
-            small = on_small_disk(Path(folder))
-            kinds = ["kill", "terminate", "kill a worker", *ORDERS] + ["disk full"] * small
-            try:
-                results[name] = train(Path(folder), arguments.minutes, every, kinds)
-            finally:
-                if small:
-                    subprocess.run(["umount", "--lazy", folder], check=True)
-        print(name, results[name], flush=True)
+    with ThreadPoolExecutor(2 if arguments.at_once else 1) as pool:
+        faults = pool.submit(attempt, arguments.minutes, arguments.every)
+        alone = pool.submit(attempt, arguments.minutes, None)
+    results = {"with faults": faults.result(), "left alone": alone.result()}
+    print(results)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    how = " --at-once" * arguments.at_once
     page(
         results,
-        f"`python benchmarks/rough/run.py --minutes {arguments.minutes:g} --every {arguments.every:g}`, {machine}",
+        f"`python benchmarks/rough/run.py --minutes {arguments.minutes:g} --every {arguments.every:g}{how}`, {machine}",
     )
 
 
