@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from proximax.errors import UsageError
-from proximax.ranges import COUNT, Rule, check_names, range_fault
+from proximax.ranges import Rule, check_names, range_fault
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,15 @@ class AtariConfig:
         return [fault for fault in found if fault]
 
 
+MOST = 10**9  # the emulators count in 32 bits
 _RANGES = {
-    "frame_skip": COUNT,
+    "frame_skip": Rule(1, MOST, whole=True),
     "height": Rule(8, 210, whole=True),
     "width": Rule(8, 160, whole=True),
-    "stack": COUNT,
-    "noop_max": Rule(0, whole=True),
+    "stack": Rule(1, MOST, whole=True),
+    "noop_max": Rule(0, MOST, whole=True),
     "sticky_actions": Rule(0, 1),
-    "frame_cap": COUNT,
+    "frame_cap": Rule(1, MOST, whole=True),
 }
 
 

@@ -29,18 +29,20 @@ def test_the_defaults_are_those_of_published_ppo_results():
 
 
 WRONG = [
-    ("frame_skip", 0, "must be a whole number >= 1"),
-    ("frame_skip", 2.5, "must be a whole number >= 1"),
-    ("frame_skip", (2, 5), "must be a whole number >= 1"),  # drawn at random, as Gym's v0 games
+    ("frame_skip", 0, "must be a whole number >= 1 and <= 1e+09"),
+    ("frame_skip", 2.5, "must be a whole number >= 1 and <= 1e+09"),
+    ("frame_skip", (2, 5), "must be a whole number >= 1 and <= 1e+09"),  # drawn at random, as Gym's v0 games
     ("height", 7, "must be a whole number >= 8 and <= 210"),
     ("height", 211, "must be a whole number >= 8 and <= 210"),
     ("width", 161, "must be a whole number >= 8 and <= 160"),
-    ("stack", 0, "must be a whole number >= 1"),
-    ("noop_max", -1, "must be a whole number >= 0"),
+    ("stack", 0, "must be a whole number >= 1 and <= 1e+09"),
+    ("noop_max", -1, "must be a whole number >= 0 and <= 1e+09"),
     ("sticky_actions", 1.5, "must be a number >= 0 and <= 1"),
     ("sticky_actions", float("nan"), "must be a number >= 0 and <= 1"),
-    ("frame_cap", 0, "must be a whole number >= 1"),
-    ("frame_cap", None, "must be a whole number >= 1"),
+    ("frame_cap", 0, "must be a whole number >= 1 and <= 1e+09"),
+    ("frame_cap", None, "must be a whole number >= 1 and <= 1e+09"),
+    # What no emulator's 32 bits hold.
+    *((name, 2**31, "and <= 1e+09") for name in ("frame_skip", "stack", "noop_max", "frame_cap")),
     ("grayscale", 1, "must be True or False"),
     ("episodic_life", "no", "must be True or False"),
     ("clip_reward", None, "must be True or False"),
