@@ -18,6 +18,8 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     And the algorithm, where ``overrides["algo"]`` is one of the user's own.
     """
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
+    if "ppo" in overrides:
+        raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")
     name, algo = env_name(env), overrides.get("algo", "clip")
     if not isinstance(algo, (str, Algorithm)):
         raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
@@ -27,9 +29,9 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     settings, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
     ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
-    shown = {k: v for k, v in overrides.items() if k in atari_names}
+    shown = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
     run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
-    run_fields |= {"atari": atari_settings(env, name, run_fields.get("atari"), shown)}
+    run_fields |= {"atari": atari_settings(env, name, settings.get("atari"), shown)}
     if isinstance(num_envs := getattr(env, "num_envs", None), int):
         total, seeds = num_envs, max(run_fields.get("seeds", 1), 1)  # fewer than one is for ``check`` to refuse
         if total % seeds:
@@ -48,4 +50,7 @@ def atari_settings(env: EnvLike, name: str, known: AtariConfig | None, overrides
         if overrides:
             raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {name} is not one")
         return None
-    return replace(known or AtariConfig(), **overrides)
+    whole = overrides.get("atari", known or AtariConfig())
+    if not isinstance(whole, AtariConfig):
+        raise UsageError(f"atari = {whole!r}: must be an AtariConfig or None")
+    return replace(whole, **{k: v for k, v in overrides.items() if k != "atari"})

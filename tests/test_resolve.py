@@ -3,7 +3,10 @@
 import pytest
 
 import proximax
+from proximax.config import PPOConfig
+from proximax.envs import Game
 from proximax.errors import UsageError
+from proximax.preprocessing import AtariConfig
 from proximax.resolve import resolve
 
 
@@ -36,3 +39,16 @@ def test_settings_come_from_preset_then_algorithm_then_overrides():
     config, own = resolve("CartPole-v1", None, {"algo": mine})
     assert (config.algo, own) == ("own:mine", mine)
     assert config.ppo == resolve("CartPole-v1", None, {})[0].ppo
+
+
+def test_no_record_of_settings_is_passed_over():
+    with pytest.raises(UsageError, match="ppo: give its settings by their own names, as learning_rate=1e-3"):
+        resolve("CartPole-v1", None, {"ppo": PPOConfig(gamma=0.5)})
+    small = AtariConfig(stack=1)
+    with pytest.raises(UsageError, match="atari: only for Atari games by their id; gymnasium:CartPole-v1 is not one"):
+        resolve("CartPole-v1", None, {"atari": small})
+    assert resolve("CartPole-v1", "pong", {"atari": None})[0].atari is None
+    with pytest.raises(UsageError, match=r"atari = \{'stack': 1\}: must be an AtariConfig or None"):
+        resolve("ALE/Pong-v5", None, {"atari": {"stack": 1}})
+    for env in ("ALE/Pong-v5", Game("ALE/Pong-v5")):
+        assert resolve(env, None, {"atari": small, "height": 50})[0].atari == AtariConfig(stack=1, height=50)
