@@ -162,11 +162,13 @@ def make_screen(game: Game) -> AtariEnv:
 
 
 def rom_of(game: Game) -> str:
-    """What ALE calls the game's file: ``ALE/MsPacman-v5`` -> ``ms_pacman``."""
+    """What ALE calls the game's file: ``ALE/MsPacman-v5`` -> ``ms_pacman``, EnvPool's ``TicTacToe3d`` too."""
     from ale_py import roms
 
     name = game.id.removeprefix("gymnasium:").removeprefix("ALE/").removesuffix("-v5")
     known = {rom.title().replace("_", ""): rom for rom in roms.get_all_rom_ids()}
+    if name == "TicTacToe3d":  # the one game that EnvPool writes otherwise
+        name = "TicTacToe3D"
     if name not in known:
         near = [f"ALE/{x}-v5" for x in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
         hint = f" Did you mean {', '.join(near)}?" if near else ""

@@ -13,7 +13,7 @@ from toys import collected, quick_compiler
 import proximax
 from proximax.cli import main
 from proximax.envs import Game, ale_id, atari_id, env_of, env_seeds, make_env
-from proximax.envs.atari import _ale
+from proximax.envs.atari import _ale, rom_of
 from proximax.envs.groups import Turns
 from proximax.envs.host import GymnasiumEnv
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
@@ -26,7 +26,7 @@ from proximax.preprocessing import AtariConfig
 from proximax.resolve import resolve
 
 ale_py = pytest.importorskip("ale_py")
-pytest.importorskip("envpool")
+envpool = pytest.importorskip("envpool")
 SOURCES = ("ALE/", "envpool:")
 # The fewest no-ops that either source can be told: none beside fire, which comes before them in ALE, after in EnvPool.
 PLAIN = {"noop_max": 0, "height": 20, "width": 20}
@@ -125,6 +125,14 @@ def test_every_atari_id_of_gymnasium_names_a_game_of_ale():
         assert atari_id(name)
         assert callable(_ale(Game(name)))
     assert "ALE/TicTacToe3D-v5" in ids
+
+
+def test_every_game_of_envpool_is_a_game_of_ale():
+    """Whose emulator films it."""
+    games = [f"envpool:{name}" for name in envpool.list_all_envs() if atari_id(f"envpool:{name}")]
+    assert len(games) > 50
+    for name in games:
+        assert rom_of(Game(ale_id(name))), name
 
 
 def test_which_ids_are_atari_games():
