@@ -2,6 +2,7 @@
 
 python benchmarks/atari.py pong --seeds 3 --goal 18
 python benchmarks/atari.py breakout --seeds 2 --goal 60
+python benchmarks/atari.py pong-lesson --seeds 1 --algos reinforce surrogate clip
 
 The goal is a mean of the last 40 training games. Scores are of fresh games without and with sticky actions (a repeated
 action with probability 0.25, Machado et al. 2018), by actions drawn from the policy. Writes results/atari-NAME.json and
@@ -9,6 +10,7 @@ action with probability 0.25, Machado et al. 2018), by actions drawn from the po
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -25,6 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 GAMES = 40  # of which the mean counts
 CURVE_POINTS = 200
 PONG = "two stacked frames, minibatches of 64, no reward scaling, pixels normalised."
+LESSON = "two stacked frames of 80 x 80, two actions, 16 x 128, no critic, for 1 M steps."
 BREAKOUT = "two stacked frames of 84 x 84, 8 x 128, 4 epochs, pixels normalised, for 2 M steps."
 TRAIN = """
 import sys
@@ -84,11 +87,11 @@ def progress(rows: list[dict[str, Any]], started: float, goal: float | None) -> 
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Every seed's curve over steps and over minutes."""
+    """Every run's curve over steps and over minutes."""
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained", sharey=True)
     for run in result["runs"]:
         steps, seconds, means = zip(*run["curve"])
-        label = f"seed {run['config']['seed']}"
+        label = f"{run['config']['algo']}, seed {run['config']['seed']}"
         axes[0].plot([x / 1e6 for x in steps], means, linewidth=1.4, label=label)
         axes[1].plot([x / 60 for x in seconds], means, linewidth=1.4, label=label)
     for axis, name in zip(axes, ("million steps", "minutes from process start")):
@@ -111,8 +114,8 @@ def page() -> str:
         "Made by `benchmarks/atari.py`, whose first lines say how. Time counts from the start of the process, on the",
         "machine named; one run at a time. Scores: mean of 30 whole games by actions drawn from the last policy.",
         "",
-        "| preset | seed | goal | steps to it | minutes to it | steps | minutes | score | with sticky actions |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| preset | algo | seed | goal | steps to it | minutes to it | steps | minutes | score | with sticky actions |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     pictures = []
     for path in sorted(RESULTS.glob("atari-*.json")):
@@ -127,7 +130,7 @@ def page() -> str:
             scores = [f"{sum(x) / len(x):.1f}" for x in (run["scores"]["plain"], run["scores"]["sticky"])]
             end = [f"{run['end']['steps']:,}", f"{run['end']['seconds'] / 60:.1f}"]
             goal = "" if result["goal"] is None else f"{result['goal']:g}"
-            cells = [result["name"], str(run["config"]["seed"]), goal, *to, *end, *scores]
+            cells = [result["name"], run["config"]["algo"], str(run["config"]["seed"]), goal, *to, *end, *scores]
             text.append(f"| {' | '.join(cells)} |")
         pictures += [
             "",
@@ -135,15 +138,17 @@ def page() -> str:
             "",
             f"`{result['command']}`: {result['machine']}",
         ]
-    pong = search("Pong", ("-10", "0", "10", "15", "18"), PONG)
-    return "\n".join([*text, *pictures, *pong, *search("Breakout", ("10", "20", "30", "40", "50", "60"), BREAKOUT), ""])
+    pong = search("pong", ("-10", "0", "10", "15", "18"), PONG)
+    lesson = search("pong-lesson", ("-15", "-10", "-5", "0"), LESSON)
+    breakout = search("breakout", ("10", "20", "30", "40", "50", "60"), BREAKOUT)
+    return "\n".join([*text, *pictures, *pong, *lesson, *breakout, ""])
 
 
-def search(game: str, goals: Sequence[str], what: str) -> list[str]:
-    """What was tried on the way to a game's preset, misses included."""
+def search(preset: str, goals: Sequence[str], what: str) -> list[str]:
+    """What was tried on the way to a preset, misses included."""
     text = [
         "",
-        f"## The search for {game}'s settings",
+        f"## The search for {preset}'s settings",
         "",
         "Thousands of steps until the mean of the last 40 games reached a score. One run each, with other jobs on the",
         f"machine, most stopped early; {what}",
@@ -152,7 +157,7 @@ def search(game: str, goals: Sequence[str], what: str) -> list[str]:
         "| | seed | what | " + " | ".join(goals) + " | last |",
         "|---|--:|---|" + "--:|" * len(goals) + "--:|",
     ]
-    for run in json.loads((RESULTS / f"{game.lower()}-search.json").read_text()):
+    for run in json.loads((RESULTS / f"{preset}-search.json").read_text()):
         to = [f"{run['reached'][goal] / 1e3:.0f}" if goal in run["reached"] else "" for goal in goals]
         steps, last = run["curve"][-1]
         cells = [run["name"], str(run["seed"]), run["what"], *to, f"{last:.1f} at {steps / 1e3:.0f}"]
@@ -176,21 +181,19 @@ def main() -> None:
     parser.add_argument("--env", help="the game, where the preset is of all games")
     parser.add_argument("--seeds", type=int, default=3, help="runs, one after the other, seeds 0, 1, ...")
     parser.add_argument("--steps", type=int, help="instead of the preset's")
-    parser.add_argument("--algo", default="clip")
+    parser.add_argument("--algos", nargs="+", default=["clip"])
     parser.add_argument("--goal", type=float)
     options = parser.parse_args()
     env = options.env or PRESETS[options.preset].env.removeprefix("gymnasium:")
-    fixed = ["--preset", options.preset, "--algo", options.algo]
-    fixed += ["--steps", str(options.steps)] if options.steps else []
-    name = options.preset if options.algo == "clip" else f"{options.preset}-{options.algo}"
+    fixed = ["--preset", options.preset, *(["--steps", str(options.steps)] if options.steps else [])]
+    name = options.preset
     result: dict[str, Any] = {"name": name, "env": env, "goal": options.goal, "runs": [], "machine": machine()}
     result["command"] = "python benchmarks/atari.py " + " ".join(sys.argv[1:])
-    for seed in range(options.seeds):
-        run = train(env, [*fixed, "--seed", str(seed)], options.goal)
+    for algo, seed in itertools.product(options.algos, range(options.seeds)):
+        run = train(env, [*fixed, "--algo", algo, "--seed", str(seed)], options.goal)
         result["runs"].append(run)
-        print(
-            name, seed, run["reached"], run["end"], {k: sum(x) / len(x) for k, x in run["scores"].items()}, flush=True
-        )
+        scores = {k: sum(x) / len(x) for k, x in run["scores"].items()}
+        print(name, algo, seed, run["reached"], run["end"], scores, flush=True)
         (RESULTS / f"atari-{name}.json").write_text(json.dumps(result) + "\n")
     draw(result, RESULTS / f"atari-{name}.png")
     (RESULTS.parent / "atari.md").write_text(page())
