@@ -43,8 +43,8 @@ def main() -> None:
 def start(out: Path, network: str, seed: str) -> "subprocess.Popen[bytes]":
     """A run under way."""
     line = [sys.executable, "-m", "proximax.cli", "train", "ALE/Pong-v5", "--network", network, "--out", str(out)]
-    own_cache = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}  # that none finds its program compiled before
-    return subprocess.Popen([*line, "--seed", seed, "--quiet"], env=own_cache)
+    cold = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"}  # that none finds its program compiled before
+    return subprocess.Popen([*line, "--seed", seed, "--quiet"], env=cold)
 
 
 def read(out: Path, began: float) -> dict[str, Any]:

@@ -174,6 +174,7 @@ PRESETS: dict[str, Preset] = {
         ),
         expected="3",
         source="as it is often taught: returns alone, standardised over the games; minibatches, pixels' moments: ours",
+        # The four passes are of the critic, which only measures here; the run that is recorded had them.
         algos={"reinforce": {"epochs": 4, "learning_rate": 2e-3, "entropy_coef": 0.01}},
         run=_GAMES | {"network": "lesson", "atari": AtariConfig(height=80, width=80, stack=2, actions=(4, 5))},
     ),
