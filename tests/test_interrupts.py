@@ -14,11 +14,16 @@ from proximax.errors import Interrupted
 from proximax.interrupts import Interrupts
 
 
+def wait(condition):
+    until = time.monotonic() + 30
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert condition()
+
+
 def caught(interrupts):
     """Wait for the thread that reads the signals."""
-    until = time.monotonic() + 30
-    while interrupts.caught is None and time.monotonic() < until:
-        time.sleep(0.01)
+    wait(lambda: interrupts.caught is not None)
     return interrupts.caught
 
 
@@ -40,16 +45,13 @@ def test_fault_27_the_first_signal_is_raised_between_updates_with_its_code(numbe
 def test_what_was_there_before_is_there_afterwards():
     wakeup = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(wakeup)
-    threads = threading.active_count()
+    threads = set(threading.enumerate())  # of which some may end meanwhile
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts(), Interrupts():  # a run inside a run
         assert signal.getsignal(signal.SIGINT) not in handlers
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert signal.set_wakeup_fd(wakeup) == wakeup
-    until = time.monotonic() + 30
-    while threading.active_count() > threads and time.monotonic() < until:
-        time.sleep(0.01)
-    assert threading.active_count() == threads
+    wait(lambda: set(threading.enumerate()) <= threads)
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
@@ -67,16 +69,18 @@ def test_a_signal_that_is_ignored_stays_ignored():
 def test_patience_ends_with_the_run(monkeypatch):
     ended = []
     monkeypatch.setattr(module, "end", ended.append)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 3.0)
+    threads = set(threading.enumerate())
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGTERM)
+        caught(interrupts)
+    wait(lambda: set(threading.enumerate()) <= threads)
+    assert ended == []  # the run had ended: its process is nobody's to end
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
     with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
         caught(interrupts)
-    time.sleep(0.5)
-    assert ended == []  # the run had ended: its process is nobody's to end
-    with Interrupts() as interrupts:
-        os.kill(os.getpid(), signal.SIGTERM)
-        caught(interrupts)
-        time.sleep(0.5)
+        wait(lambda: ended)
     assert ended == [signal.SIGTERM]
 
 

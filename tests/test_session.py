@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import jax.numpy as jnp
@@ -66,11 +67,14 @@ def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_fault_27_a_signal_while_training_saves_and_raises(plain, tmp_path, number, code):
+def test_fault_27_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, number, code):
+    told = threading.Event()
+    monkeypatch.setattr("proximax.interrupts.say", lambda text: told.set())
+
     def at_two(rows):
         if rows[0]["update"] == 2:
             os.kill(os.getpid(), number)
-            time.sleep(0.5)  # for the thread that reads it
+            assert told.wait(60)  # for the thread that reads it
 
     with pytest.raises(Interrupted) as caught:
         proximax.train(ENV, out=tmp_path / "run", callbacks=[at_two], **TINY)

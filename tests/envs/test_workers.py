@@ -224,13 +224,13 @@ class Breaks(Script):
     ],
 )
 def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text):
-    env = pool(partial(Breaks, how), 5, timeout=0.5)
+    env = pool(partial(Breaks, how), 5, timeout=0.5 if how == "hang" else 60.0)
     pids = [worker.pid for worker in env._workers]
     before = time.perf_counter()
     with pytest.raises(EnvironmentFault, match=text):
         history(env, 5, range(5))
     env.close()
-    assert time.perf_counter() - before < 4
+    assert time.perf_counter() - before < 20  # not when the time is up
     assert not any(alive(pid) for pid in pids)
 
 
@@ -245,19 +245,19 @@ def test_trap_37_a_worker_killed_between_two_steps_is_a_fault():
 
 
 class Slow(Script):
-    """1.2 s a step: several in turn take longer than any one of them may."""
+    """A second a step: several in turn take longer than any one of them may."""
 
     def step(self, action):
-        time.sleep(1.2)
+        time.sleep(1.0)
         return super().step(action)
 
 
 def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share():
-    env = pool(Slow, 6, timeout=2.0)
+    env = pool(Slow, 8, timeout=3.0)
     try:
-        before = env.reset(range(6))
-        after = env.step(np.zeros(6, int))
-        np.testing.assert_array_equal(after.final_obs[:, 1], before[:, 1] + 1)  # all six took their step
+        before = env.reset(range(8))
+        after = env.step(np.zeros(8, int))
+        np.testing.assert_array_equal(after.final_obs[:, 1], before[:, 1] + 1)  # all eight took their step
     finally:
         env.close()
 
