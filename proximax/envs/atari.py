@@ -163,10 +163,7 @@ def make_screen(game: Game) -> AtariEnv:
 
 def rom_of(game: Game) -> str:
     """What ALE calls the game's file: ``ALE/MsPacman-v5`` -> ``ms_pacman``, EnvPool's ``TicTacToe3d`` too."""
-    from ale_py import roms
-
-    name = game.id.removeprefix("gymnasium:").removeprefix("ALE/").removesuffix("-v5")
-    known = {rom.title().replace("_", ""): rom for rom in roms.get_all_rom_ids()}
+    name, known = game.id.removeprefix("gymnasium:").removeprefix("ALE/").removesuffix("-v5"), roms_by_name()
     if name == "TicTacToe3d":  # the one game that EnvPool writes otherwise
         name = "TicTacToe3D"
     if name not in known:
@@ -174,6 +171,22 @@ def rom_of(game: Game) -> str:
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise UsageError(f"ALE has no game {name!r}.{hint} There are {len(known)}")
     return known[name]
+
+
+def roms_by_name() -> dict[str, str]:
+    """``MsPacman`` -> ``ms_pacman``, for all games that ALE has."""
+    from ale_py import roms
+
+    return {rom.title().replace("_", ""): rom for rom in roms.get_all_rom_ids()}
+
+
+def games_like(env: str) -> list[str]:
+    """What ``PongNoFrameskip-v4``, ``ALE/Pong-v4``, ``Pong-v5`` or ``pong`` is called today; none without ALE."""
+    if importlib.util.find_spec("ale_py") is None:
+        return []
+    word = re.sub(r"^ALE/|(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", "", env).lower()
+    named = {name.lower(): f"ALE/{name}-v5" for name in roms_by_name()}
+    return [named[x] for x in difflib.get_close_matches(word, named, n=1, cutoff=0.8)]
 
 
 class ColourPool(EnvPoolEnv):

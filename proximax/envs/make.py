@@ -12,7 +12,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset, RunConfig
-from proximax.envs.atari import Game, atari_id, make_atari
+from proximax.envs.atari import Game, atari_id, games_like, make_atari
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
 from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
@@ -209,6 +209,7 @@ def unknown_id(name: str, known: list[str], source: str) -> UsageError:
     """The error for an id that ``source`` does not have: the nearest names, and the other sources that do have it."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
+    elsewhere += games_like(name) if source == "Gymnasium" else []
     hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
     return UsageError(
         f"{source} has no environment {name!r}.{hint} Other sources: "

@@ -13,7 +13,7 @@ from toys import collected, quick_compiler
 import proximax
 from proximax.cli import main
 from proximax.envs import Game, ale_id, atari_id, env_of, env_seeds, make_env
-from proximax.envs.atari import _ale, rom_of
+from proximax.envs.atari import _ale, games_like, rom_of
 from proximax.envs.groups import Turns
 from proximax.envs.host import GymnasiumEnv
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
@@ -352,6 +352,24 @@ def test_an_unknown_game_is_answered_with_near_names():
         make_env("gymnasium:ALE/Zzzz-v5")
     with pytest.raises(UsageError, match=r"EnvPool has no environment 'Pongg-v5'\. Did you mean .*Pong-v5"):
         make_env("envpool:Pongg-v5")
+
+
+@pytest.mark.parametrize(
+    ("env", "game"),
+    [
+        ("PongNoFrameskip-v4", "ALE/Pong-v5"),
+        ("MsPacmanDeterministic-v0", "ALE/MsPacman-v5"),
+        ("Seaquest-ramNoFrameskip-v4", "ALE/Seaquest-v5"),
+        ("ALE/Pong-ram-v5", "ALE/Pong-v5"),
+        ("ALE/Pong", "ALE/Pong-v5"),
+        ("breakout", "ALE/Breakout-v5"),
+    ],
+)
+def test_other_names_of_a_game_are_known(env, game, monkeypatch):
+    assert games_like(env) == [game]
+    assert games_like("Hopper-v5") == games_like("CartPol-v1") == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert games_like(env) == []
 
 
 def test_settings_of_games_are_refused_for_other_environments(tmp_path, monkeypatch, capsys):

@@ -32,6 +32,8 @@ def test_ids_are_split_into_source_and_name():
         ("Breakout-MinAtar", "gymnax:Breakout-MinAtar"),
         ("envpool:HalfCheeta-v4", "HalfCheetah-v4"),
         ("probe:chioce", "choice"),
+        ("ALE/Pong-v4", "ALE/Pong-v5"),
+        ("Pong-v5", "ALE/Pong-v5"),
     ],
 )
 def test_an_unknown_id_is_answered_with_the_nearest_and_the_sources(env, near):
