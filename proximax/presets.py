@@ -172,7 +172,7 @@ PRESETS: dict[str, Preset] = {
             standardise_environments=True,
             normalise_pixels=True,
         ),
-        expected="3",
+        expected="4",
         source="as it is often taught: returns alone, standardised over the games; minibatches, pixels' moments: ours",
         # The four passes are of the critic, which only measures here; the run that is recorded had them.
         algos={"reinforce": {"epochs": 4, "learning_rate": 2e-3, "entropy_coef": 0.01}},
