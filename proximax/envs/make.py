@@ -164,7 +164,9 @@ def find_spec(name: str) -> Any:
         try:
             importlib.import_module(package)
         except Exception as error:
-            raise EnvironmentFault(f"importing {package!r} raised {type(error).__name__}: {error}") from error
+            cut = ". Python's compiled copy of it was cut short, as by a full disk: delete its __pycache__"
+            hint = cut * isinstance(error, EOFError)
+            raise EnvironmentFault(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
     try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:

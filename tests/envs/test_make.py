@@ -1,6 +1,8 @@
 """From an id or an object to an environment, and what wrong ones are told."""
 
+import py_compile
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -49,6 +51,16 @@ def test_a_package_that_is_not_installed_or_does_not_import_is_named(tmp_path, m
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EnvironmentFault, match="importing 'broken_envs' raised RuntimeError: half written"):
         make_env("broken_envs:Env-v0")
+
+
+def test_a_compiled_module_that_a_full_disk_cut_short_is_named(tmp_path, monkeypatch):
+    source = tmp_path / "cut_envs.py"
+    source.write_text("import gymnasium\n")
+    compiled = Path(py_compile.compile(str(source)))
+    compiled.write_bytes(compiled.read_bytes()[:-20])
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EnvironmentFault, match="importing 'cut_envs' raised EOFError: .* delete its __pycache__"):
+        make_env("cut_envs:Env-v0")
 
 
 def test_a_third_party_package_registers_its_environment_when_imported(tmp_path, monkeypatch):
