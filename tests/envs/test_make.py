@@ -59,7 +59,7 @@ def test_a_compiled_module_that_a_full_disk_cut_short_is_named(tmp_path, monkeyp
     compiled = Path(py_compile.compile(str(source)))
     compiled.write_bytes(compiled.read_bytes()[:-20])
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EnvironmentFault, match="importing 'cut_envs' raised EOFError: .* delete its __pycache__"):
+    with pytest.raises(EnvironmentFault, match=r"importing 'cut_envs' raised EOFError: .* delete its __pycache__"):
         make_env("cut_envs:Env-v0")
 
 
