@@ -80,7 +80,7 @@ def test_patience_ends_with_the_run(monkeypatch):
     with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
         caught(interrupts)
-        wait(lambda: ended)
+        time.sleep(0.5)
     assert ended == [signal.SIGTERM]
 
 

@@ -230,7 +230,7 @@ def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_envir
     with pytest.raises(EnvironmentFault, match=text):
         history(env, 5, range(5))
     env.close()
-    assert time.perf_counter() - before < 20  # not when the time is up
+    assert time.perf_counter() - before < 4
     assert not any(alive(pid) for pid in pids)
 
 
