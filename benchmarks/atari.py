@@ -38,7 +38,7 @@ SCORE = """
 import json, sys
 from dataclasses import replace
 import proximax
-from proximax.loading import load_agents
+from proximax.runs.loading import load_agents
 from proximax.envs import Game
 _, config = load_agents(sys.argv[1])
 scores = {}
@@ -174,7 +174,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    from proximax.presets import PRESETS
+    from proximax.config import PRESETS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", choices=[name for name, preset in PRESETS.items() if "ALE/" in preset.env])

@@ -24,9 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax import convnets, xla
-from proximax.convolutions import Padding, Pair, convolve, pair
-from proximax.keys import host_key
+from proximax.networks import Padding, Pair, convnets, convolve, pair
+from proximax.runtime import compilation, host_key
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "speed"))
@@ -85,8 +84,8 @@ def programs(name: str, form: Convolution) -> dict[str, Callable[[], Any]]:
         return jnp.mean(jnp.square(outputs)) + jnp.mean(jnp.square(values))
 
     compiled = {
-        "forward": xla.jit(partial(network.apply)).lower(params, x).compile(),
-        "learning": xla.jit(jax.value_and_grad(loss)).lower(params, x).compile(),
+        "forward": compilation.jit(partial(network.apply)).lower(params, x).compile(),
+        "learning": compilation.jit(jax.value_and_grad(loss)).lower(params, x).compile(),
     }
     x = jax.device_put(x)
     return {what: partial(program, params, x) for what, program in compiled.items()}

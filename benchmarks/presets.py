@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import proximax
-from proximax import presets
-from proximax.statistics import interquartile_mean
+from proximax.config import presets
+from proximax.evaluation import interquartile_mean
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "presets"

@@ -12,8 +12,7 @@ import tempfile
 from pathlib import Path
 
 import proximax
-from proximax.compare import table
-from proximax.pictures import draw_returns, draw_updates
+from proximax.reports import draw_returns, draw_updates, table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "road"

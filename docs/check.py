@@ -15,14 +15,14 @@ import jax
 
 import proximax
 from proximax.doctor import CHECKS, SEVERITIES
-from proximax.metrics import METRICS
+from proximax.runs import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
 DOCTOR_PAGE = ROOT / "docs" / "doctor.md"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
-METRICS_HEAD = """<!-- Made by docs/check.py --write from proximax.metrics.METRICS. -->
+METRICS_HEAD = """<!-- Made by docs/check.py --write from proximax.runs.metrics.METRICS. -->
 
 # Metrics
 

@@ -1,4 +1,4 @@
-"""Train a network of your own: a pair of pure functions (Flax and Equinox modules enter through proximax.adapters)."""
+"""Train a custom network: a pair of pure functions (Flax and Equinox modules enter through proximax.networks)."""
 
 import jax
 import jax.numpy as jnp

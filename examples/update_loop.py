@@ -3,8 +3,8 @@
 import jax
 
 from proximax import PPOConfig, RunConfig, make_env, make_learner, make_policy
-from proximax.keys import seed_key
-from proximax.seeds import stack_seeds
+from proximax.ppo import stack_seeds
+from proximax.runtime import seed_key
 
 
 def main(updates: int = 60, seeds: int = 4) -> None:

@@ -1,21 +1,16 @@
 """proximax: Proximal Policy Optimization, as small pure functions that compile to one program."""
 
 from proximax import maths
-from proximax.agent import Agent
-from proximax.algorithms import ALGORITHMS
-from proximax.compare import compare
 from proximax.config import PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError
-from proximax.evaluate import Evaluation, evaluate
-from proximax.loading import load
+from proximax.evaluation import Evaluation, Video, evaluate, video
 from proximax.networks import Network, mlp
-from proximax.policy import Policy, make_policy
-from proximax.ppo import make_host_learner, make_learner
-from proximax.result import Result
-from proximax.train import run, train
-from proximax.update import Algorithm, Rates, Signals
-from proximax.video import Video, video
+from proximax.policy import Agent, Policy, make_policy
+from proximax.ppo import ALGORITHMS, Algorithm, Rates, Signals, make_host_learner, make_learner
+from proximax.reports import compare
+from proximax.runs import load
+from proximax.training import Result, run, train
 
 __all__ = [
     "ALGORITHMS",
@@ -46,3 +41,8 @@ __all__ = [
     "train",
     "video",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

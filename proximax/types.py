@@ -62,8 +62,8 @@ class Transition(NamedTuple):
     really reached, so a time limit in the middle of a rollout and the cut at its end are the same case.
     """
 
-    obs: PyTree  # a leaf may be ``frames.Stacked``, which holds ``final_obs`` too
-    final_obs: PyTree  # None beside a ``frames.Stacked``
+    obs: PyTree  # a leaf may be ``frame_stack.Stacked``, which holds ``final_obs`` too
+    final_obs: PyTree  # None beside a ``frame_stack.Stacked``
     first: Array
     action: PyTree  # as sampled, before clipping to the action space
     log_prob: Array  # log π(action | obs) at the moment of acting
@@ -71,7 +71,7 @@ class Transition(NamedTuple):
     terminated: Array
     truncated: Array
     valid: Array
-    value: Array | None = None  # V(obs); this and what follows is filled by ``rollout.with_values``
+    value: Array | None = None  # V(obs); this and what follows is filled by ``values.with_values``
     next_value: Array | None = None  # V(final_obs)
     dist: PyTree = None  # π(. | obs) of the policy that acted
 

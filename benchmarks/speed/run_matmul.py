@@ -1,6 +1,6 @@
 """Floating-point operations per second of learning, and of bare products: ``run_matmul.py SETTINGS``.
 
-Operations of matrix products only, two for each multiply-add, as ``proximax.bench`` counts them in the traced program.
+Operations of matrix products only, two for each multiply-add, as ``profiling.throughput`` counts them in the program.
 With P_a, P_c weights of actor and critic, biases left out, and F weights of the first layer of each, learning from B
 rows in K epochs takes
 
@@ -15,9 +15,9 @@ import numpy as np
 from driver import finish, settings
 from run_proximax import PACKAGES, PLAIN
 
-from proximax import xla
-from proximax.bench import bench, seconds_of
-from proximax.train import resolve
+from proximax.profiling import bench, seconds_of
+from proximax.runtime import compilation
+from proximax.training import resolve
 
 SECONDS = 3.0  # each is measured for about this long
 
@@ -28,7 +28,7 @@ def product_speed(rows: int, width: int) -> float:
     rng = np.random.default_rng(0)
     rotation = jnp.asarray(np.linalg.qr(rng.standard_normal((width, width)))[0], jnp.float32)
     x = jnp.asarray(rng.standard_normal((rows, width)), jnp.float32)
-    program = xla.jit(lambda x, w: jax.lax.fori_loop(0, times, lambda _, x: jnp.dot(x, w), x))
+    program = compilation.jit(lambda x, w: jax.lax.fori_loop(0, times, lambda _, x: jnp.dot(x, w), x))
     return 2 * rows * width * width * times / seconds_of(lambda: program(x, rotation), SECONDS)
 
 

@@ -3,8 +3,8 @@
 from driver import finish, settings
 from run_proximax import PACKAGES, PLAIN
 
-from proximax.bench import bench
-from proximax.train import resolve
+from proximax.profiling import bench
+from proximax.training import resolve
 
 
 def main() -> None:

@@ -38,9 +38,9 @@ def solve(s: dict[str, Any]) -> dict[str, Any]:
 def learn(s: dict[str, Any]) -> dict[str, Any]:
     """Speeds from the times of the updates, the first of which holds making the environment and compiling."""
     import proximax
-    from proximax import xla
+    from proximax.runtime import compilation
 
-    xla.prepare(s.get("seeds", 1))  # importing gymnax starts JAX, and then it is too late
+    compilation.prepare(s.get("seeds", 1))  # importing gymnax starts JAX, and then it is too late
     source, colon, _ = s["env"].partition(":")
     if colon:
         import_module(source)  # as the peers do before their time is taken

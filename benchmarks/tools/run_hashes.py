@@ -39,7 +39,9 @@ class Masked(gymnasium.Env[Any, Any]):
         self.kind = int(self.np_random.integers(3))
         mask = np.ones(3, np.int8)
         mask[self.kind] = 0
-        return {"place": self.place.astype(np.float32), "kind": self.kind}, {"action_mask": {"move": mask, "size": None}}
+        return {"place": self.place.astype(np.float32), "kind": self.kind}, {
+            "action_mask": {"move": mask, "size": None}
+        }
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
@@ -52,7 +54,7 @@ class Masked(gymnasium.Env[Any, Any]):
         self.length += 1
         reward = float(-np.abs(self.place).sum())
         ended = bool(np.abs(self.place).max() > 2)
-        return *(lambda obs, info: (obs, reward, ended, self.length >= 9, info))(*self._observe()),
+        return (*(lambda obs, info: (obs, reward, ended, self.length >= 9, info))(*self._observe()),)
 
 
 RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -69,7 +71,10 @@ RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "mujoco": ("HalfCheetah-v5", {"recompute_advantage": True, "log_std_init": -0.5}),
     "atari": ("ALE/Pong-v5", {"normalise_pixels": True, "eval_episodes": 1, "num_steps": 8, "noop_max": 3}),
 }
-RESUMED: dict[str, tuple[Any, dict[str, Any]]] = {"resumed-host": RUNS["clip-host"], "resumed-jax": RUNS["clip-gymnax-seeds"]}
+RESUMED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "resumed-host": RUNS["clip-host"],
+    "resumed-jax": RUNS["clip-gymnax-seeds"],
+}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from proximax.envs.states import StateError, array, entries
+from proximax.envs.env_state import StateError, array, entries
 from proximax.errors import CheckpointError, EnvironmentFault
 from proximax.types import Array, Key, PyTree, Step
 

@@ -1,7 +1,5 @@
 """From what a user names (an id, a vector environment, a callable, a JAX environment) to an environment."""
 
-import difflib
-import importlib.util
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,18 +10,22 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset, RunConfig
-from proximax.envs.atari import Game, atari_id, games_like, make_atari
+from proximax.envs.atari.games import Game, atari_id
+from proximax.envs.atari.make import make_atari
+from proximax.envs.atari.rendering import PicturedGame
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.envs.groups import ASIDE, Groups, in_turns, vectorise
-from proximax.envs.host import EnvPoolEnv, GymnasiumEnv
-from proximax.envs.jaxenvs import gymnax_ids, make_gymnax
+from proximax.envs.crash_recovery import NOT_HERE, Restarts
+from proximax.envs.env_groups import ASIDE, Groups, in_turns, vectorise
+from proximax.envs.envpool_env import EnvPoolEnv
+from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.gymnax_env import gymnax_ids, make_gymnax
+from proximax.envs.ids import _check_known, find_spec, missing_dependency, split_id
 from proximax.envs.probe import PROBES
-from proximax.envs.restarts import NOT_HERE, Restarts
-from proximax.envs.workers import TIMEOUT_SECONDS
-from proximax.errors import DependencyError, EnvironmentFault, UsageError
-from proximax.xla import run_inline, usable_cores
+from proximax.envs.rendering import UNSEEN, Pictured, PicturedEnv
+from proximax.envs.workers.vector_env import TIMEOUT_SECONDS
+from proximax.errors import DependencyError, UsageError
+from proximax.runtime import run_inline, usable_cores
 
-SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
 EnvLike = str | Game | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
 
 
@@ -46,7 +48,7 @@ def make_env(
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``turns``: every group's environments in so many parts that step at different times
-    (``envs.groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
+    (``env_groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
     copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
     ``env_restarted``: how many of the restarts have been made before.
     """
@@ -91,12 +93,6 @@ def _make(
     return env
 
 
-def split_id(env: str) -> tuple[str, str]:
-    """``source:name`` -> (source, name); without a known source the whole is a Gymnasium id."""
-    source, colon, name = env.partition(":")
-    return (source, name) if colon and source in SOURCES else ("gymnasium", env)
-
-
 def remakable(env: EnvLike) -> bool:
     """Whether a second, independent environment can be made from what the user gave."""
     return isinstance(env, (str, Game, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
@@ -133,12 +129,6 @@ def env_of(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
     return config.env if config.atari is None else Game(config.env, config.atari)
 
 
-def imports_package(env: str) -> str | None:
-    """The package that making this id would import, if it is of the form ``package:Env-v0``."""
-    source, name = split_id(env)
-    return name.partition(":")[0] if source == "gymnasium" and ":" in name else None
-
-
 def _make_gymnasium(
     name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[Restarts, float]
 ) -> HostEnv:
@@ -153,25 +143,6 @@ def _make_gymnasium(
         return vectorise(partial(gymnasium.make, spec), *sizes, *crashes)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
-
-
-def find_spec(name: str) -> Any:
-    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
-    package, colon, rest = name.rpartition(":")
-    if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
-        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
-    if colon:
-        try:
-            importlib.import_module(package)
-        except Exception as error:
-            cut = ". Python's compiled copy of it was cut short, as by a full disk: delete its __pycache__"
-            hint = cut * isinstance(error, EOFError)
-            raise EnvironmentFault(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
-    try:
-        return gymnasium.spec(rest)
-    except gymnasium.error.Error as error:
-        known = list(gymnasium.registry)
-        raise unknown_id(rest, known, "Gymnasium") from error
 
 
 def _has_own_vector_version(spec: Any) -> bool:
@@ -202,26 +173,20 @@ def _make_envpool(name: str, num_envs: int, groups: int, turns: int) -> HostEnv:
     return in_turns(pool, num_envs, groups, turns)
 
 
-def _check_known(name: str, known: list[str], source: str) -> None:
-    if name not in known:
-        raise unknown_id(name, known, source)
-
-
-def unknown_id(name: str, known: list[str], source: str) -> UsageError:
-    """The error for an id that ``source`` does not have: the nearest names, and the other sources that do have it."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
-    elsewhere += games_like(name) if source == "Gymnasium" else []
-    hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
-    return UsageError(
-        f"{source} has no environment {name!r}.{hint} Other sources: "
-        f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"
-    )
-
-
-def missing_dependency(name: str, error: BaseException) -> DependencyError:
-    """The install line for what an environment could not import."""
-    text, extras = str(error).lower(), {"mujoco": "mujoco", "box2d": "box2d", "pygame": "video"}
-    extra = next((extra for word, extra in extras.items() if word in text), None)
-    line = f'pip install "proximax[{extra}]"' if extra else f"its message: {error}"
-    return DependencyError(f"{name} needs a package that is not installed: {line}")
+def pictured(env: EnvLike) -> Pictured:
+    """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
+    run_inline()
+    if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
+        return PicturedGame(env if isinstance(env, Game) else Game(env))
+    if not isinstance(env, str):
+        if isinstance(env, (VectorEnv, JaxEnv)) or not callable(env):
+            raise UsageError(
+                f"{env_name(env)} {UNSEEN}. Give an id, or a callable that makes one Gymnasium environment"
+            )
+        return PicturedEnv(env, env_name(env))
+    source, name = split_id(env)
+    if source in ("gymnax", "probe"):
+        raise UsageError(f"{env} {UNSEEN}. Gymnasium's environments and Atari games can be")
+    if source == "envpool" and name not in gymnasium.registry:
+        raise UsageError(f"{env} {UNSEEN}, and Gymnasium has no {name} to play instead")
+    return PicturedEnv(partial(gymnasium.make, find_spec(name), render_mode="rgb_array"), name)

@@ -21,7 +21,6 @@ from proximax.maths.objectives import (
     surrogate_objective,
     value_loss,
 )
-from proximax.maths.permutation import permutation
 from proximax.maths.running import (
     batch_moments,
     init_moments,
@@ -31,6 +30,7 @@ from proximax.maths.running import (
     update_moments,
     variance,
 )
+from proximax.maths.shuffling import permutation
 from proximax.maths.trust_region import (
     conjugate_gradient,
     fisher_vector_product,

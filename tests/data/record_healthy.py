@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import proximax
-from proximax import checks
+from proximax.doctor import checks
 
 HEALTHY = Path(__file__).parent / "healthy"
 ROWS = 40  # of each run, the first and the last among them

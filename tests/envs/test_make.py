@@ -7,12 +7,12 @@ from pathlib import Path
 import gymnasium
 import pytest
 from gymnasium.vector import AutoresetMode
-from toys import Script, vector
 
-from proximax.envs import JaxEnv, env_name, imports_package, make_env, probe, split_id
-from proximax.envs.host import GymnasiumEnv
-from proximax.envs.make import missing_dependency
+from proximax.envs import JaxEnv, env_name, imports_package, make_env, probe
+from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.ids import missing_dependency, split_id
 from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from tests.support.toy_envs import Script, vector
 
 
 def test_ids_are_split_into_source_and_name():

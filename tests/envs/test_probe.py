@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from proximax.config import PPOConfig, RunConfig
+from proximax.config.ppo_config import PPOConfig
+from proximax.config.run_config import RunConfig
 from proximax.envs import probe
-from proximax.keys import seed_key
-from proximax.policy import make_policy
-from proximax.ppo import make_learner
-from proximax.seeds import stack_seeds
+from proximax.policy.policy import make_policy
+from proximax.ppo.learner import make_learner
+from proximax.ppo.seed_axis import stack_seeds
+from proximax.runtime.prng import seed_key
 
 GAMMA = 0.9
 PPO = PPOConfig(

@@ -12,9 +12,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from toys import quick_compiler
 
 from proximax.maths import Bernoulli, Beta, Categorical, Gaussian, Joint, MultiCategorical, SquashedGaussian
+from tests.support.toy_envs import quick_compiler
 
 DRAWS = 100_000
 LOGITS = np.random.default_rng(0).standard_normal((2, 6, 4)) * 3.0  # two policies at six states

@@ -1,0 +1,198 @@
+"""The command line: ``proximax train | bench | compare | eval | video | doctor | presets``."""
+
+import dataclasses
+import os
+import re
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from proximax.cli.commands import Bench, Compare, Doctor, Eval, Train, Video, parse
+from proximax.cli.output import bench_table, bench_verdict, doctor_report, report, score_line, show_presets
+from proximax.config import AtariConfig, RunConfig
+from proximax.doctor import diagnose_run
+from proximax.envs import atari_id, env_name
+from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
+from proximax.evaluation import check_import, evaluate, number, video
+from proximax.ppo import ALGORITHMS
+from proximax.profiling import bench
+from proximax.reports import compare, table
+from proximax.runs import Resume, load_config
+from proximax.runtime import printable, proximax_version, say
+from proximax.training import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        print(proximax_version())
+        return 0
+    debug = "--debug" in arguments
+    try:
+        command = parse(arguments)
+        if isinstance(command, Train):
+            run_train(command)
+        elif isinstance(command, Bench):
+            run_bench(command)
+        elif isinstance(command, Compare):
+            run_compare(command, arguments)
+        elif isinstance(command, Eval):
+            run_eval(command)
+        elif isinstance(command, Video):
+            run_video(command)
+        elif isinstance(command, Doctor):
+            print(doctor_report(diagnose_run(command.run)))
+        else:
+            show_presets()
+    except ProximaxError as error:
+        kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
+        say(f"{traceback.format_exc() if debug else ''}proximax: {kind}{error}")
+        return error.code
+    except KeyboardInterrupt:
+        say("proximax: interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of our output went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        hint = "" if debug else " The same command with --debug shows where."
+        trace = traceback.format_exc() if debug else ""
+        say(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
+        return 1
+    return 0
+
+
+def run_train(command: Train) -> None:
+    """``proximax train``."""
+    use_device(command.device)
+    config = config_of(command)
+    if command.resume == "auto" and command.out is None:
+        raise UsageError("--resume auto: name the run directory with --out")
+    if command.resume not in (None, "auto") and not command.allow_import:
+        check_import(config)
+    out = command.out or default_directory(config.env, config.algo)
+    resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
+    try:
+        result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
+    except Interrupted:
+        say(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
+        raise
+    print(printable(report(result)))
+
+
+def config_of(command: Train | Bench) -> RunConfig:
+    """The settings of a run that a command holds."""
+    names = {f.name for f in dataclasses.fields(RunConfig)}
+    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(command) if f.name in names}
+    name = env_name(command.env)
+    if not atari_id(name):
+        changed = [f.name for f in dataclasses.fields(AtariConfig) if getattr(command.atari, f.name) != f.default]
+        if changed:
+            raise UsageError(f"--atari.{changed[0].replace('_', '-')}: only for Atari games; {name} is not one")
+        values["atari"] = None
+    return RunConfig(**{**values, "env": name})
+
+
+def run_bench(command: Bench) -> None:
+    """``proximax bench``."""
+    use_device(command.device)
+    if not 0 < command.seconds < float("inf"):
+        raise UsageError(f"--seconds {command.seconds}: must be positive")
+    Console().print(bench_table(measured := bench(config_of(command), seconds=command.seconds)))
+    print(bench_verdict(measured))
+
+
+def run_compare(command: Compare, arguments: list[str]) -> None:
+    """``proximax compare``."""
+    use_device(command.device)
+    algos = [name.strip() for name in command.algos.split(",") if name.strip()]
+    unknown = [name for name in algos if name not in ALGORITHMS]
+    if unknown or len(set(algos)) < len(algos):
+        what = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
+        raise UsageError(f"--algos {command.algos}: {what}. Algorithms: {', '.join(ALGORITHMS)}")
+    given = {a.removeprefix("--ppo.").partition("=")[0].replace("-", "_") for a in arguments if a.startswith("--ppo.")}
+    settings = {name: getattr(command.ppo, name) for name in given}
+    sizes = {name: getattr(command, name) for name in ("steps", "num_envs") if getattr(command, name) is not None}
+    out = command.out or default_directory(env_name(command.env), "compare")
+    settings |= sizes | {"seed": command.seed, "eval_episodes": command.eval_episodes}
+    comparison = compare(
+        command.env, algos, out=out, seeds=command.seeds, preset=command.preset, quiet=command.quiet, **settings
+    )
+    print(table(comparison))
+    print(f"pictures, table and runs in {out}: returns.png, updates.png, comparison.md")
+
+
+def default_directory(env: str, algo: str) -> Path:
+    """``runs/ENV-ALGO-DATE-TIME``, with only the characters every file system takes."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", env.removeprefix("gymnasium:")).lstrip("._-")[:60] or "run"
+    stem = Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
+    taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
+    return stem if not stem.exists() else next(path for path in taken if not path.exists())
+
+
+def use_device(device: str) -> None:
+    """Choose JAX's platform before it starts."""
+    if device == "auto":
+        return
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
+    if device == "cpu":
+        return
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        raise DependencyError(f"--device {device}: JAX could not start it: {error}") from error
+    if found == "cpu":
+        raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
+
+
+def run_eval(command: Eval) -> None:
+    """``proximax eval``."""
+    sample = sample_of(command)
+    result = evaluate(
+        command.run,
+        command.episodes,
+        seed=command.seed,
+        sample=sample,
+        checkpoint=command.checkpoint,
+        allow_import=command.allow_import,
+    )
+    seeds = result.returns.shape[0]
+    print(score_line(result.summary, seeds, command.episodes))
+    for seed, returns in zip(result.seeds, result.returns) if seeds > 1 else []:
+        print(f"  seed {seed}: mean {returns.mean():.1f}")
+    low, median, high = np.percentile(result.returns, [0, 50, 100])
+    print(f"episodes  lowest {low:.1f}, median {median:.1f}, highest {high:.1f}")
+
+
+def sample_of(command: Eval | Video) -> bool | None:
+    """Whether to draw actions; None: as the run's own evaluations do."""
+    if command.sample and command.likeliest:
+        raise UsageError("--sample and --likeliest: give one of them, or none")
+    return command.sample if command.sample or command.likeliest else None
+
+
+def run_video(command: Video) -> None:
+    """``proximax video``."""
+    if not command.allow_import:
+        check_import(load_config(command.run))
+    made = video(
+        command.run,
+        command.out,
+        episodes=command.episodes,
+        seed=command.seed,
+        sample=sample_of(command),
+        agent_seed=command.agent_seed,
+        checkpoint=command.checkpoint,
+        seconds=command.seconds,
+    )
+    cut = [""] * (len(made.returns) - 1) + [", cut there: --seconds films more" if made.cut else ""]
+    for total, length, how in zip(made.returns, made.lengths, cut):
+        print(f"return {number(total)} in {length:,} steps{how}")
+    print(f"{made.path}: {made.frames / made.fps:.1f} s at {made.fps:.3g} frames per second")

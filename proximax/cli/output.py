@@ -1,0 +1,116 @@
+"""What the commands print: tables and texts."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from proximax.config import PRESETS
+from proximax.doctor import CHECKS, Diagnosis
+from proximax.evaluation import Summary
+from proximax.loggers import sparkline
+from proximax.profiling import Measured
+from proximax.runtime import printable
+from proximax.training import Result
+
+SEEDS_SHOWN = 4  # of a finding's evidence
+# What holds a run back, and what helps, by the part that takes longest.
+REMEDIES = {
+    "environment": "Most time goes to the environments. EnvPool's or a JAX version of them, or more cores, would help.",
+    "acting": "Most time goes to acting. More environments (--num-envs) or a smaller network would help.",
+    "learning": "Most time goes to learning. Larger minibatches, fewer epochs or a smaller network would help.",
+}
+
+
+def bench_table(measured: Measured) -> Table:
+    """Each part's time, speed and share of the whole."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("", "ms an update", "steps/s", "of the run"):
+        table.add_column(column, justify="right" if column else "left")
+    parts = {f"{name} alone": seconds for name, seconds in measured.parts.items()}
+    for name, seconds in (parts | {"the run": measured.whole}).items():
+        speed, share = measured.steps / seconds, seconds / measured.whole
+        table.add_row(name, f"{seconds * 1e3:,.3g}", f"{speed:,.0f}", f"{share:.0%}")
+    return table
+
+
+def bench_verdict(measured: Measured) -> str:
+    """What the machine could do, and what holds the run back."""
+    gflops = measured.operations / measured.parts["learning"] / 1e9
+    slowest = max(measured.parts, key=lambda name: measured.parts[name])
+    return (
+        f"learning reaches {gflops:,.0f} GFLOP/s, {measured.share:.0%} of a large matrix product's "
+        f"{measured.product / 1e9:,.0f}\n"
+        f"memory: a rollout {measured.rollout_bytes / 1e6:,.1f} MB, learning {measured.learning_bytes / 1e6:,.1f} MB "
+        f"beside it\n{REMEDIES[slowest]}"
+    )
+
+
+def report(result: Result) -> str:
+    """The end of a training run in a few lines."""
+    config, summary = result.config, result.summary
+    curve = mean_curve(result.history)
+    lines = [
+        f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {config.seeds} seed{'s' * (config.seeds > 1)}: "
+        f"{result.steps:,} steps{' each' * (config.seeds > 1)} in {result.wall_s:.1f} s "
+        f"({result.compile_s:.1f} s compiling), {result.steps_per_s:,.0f} steps/s",
+        f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
+        score_line(summary, config.seeds, config.eval_episodes),
+    ]
+    if config.stop_at is not None:
+        met = result.evaluation.worst >= config.stop_at
+        lines.append(f"goal      {config.stop_at:g} {'' if met else 'not '}reached in {result.steps:,} steps")
+    lines += [
+        f"saved in {result.directory}",
+        f"next: proximax eval {result.directory}   or, to train another: proximax presets",
+    ]
+    return "\n".join(lines)
+
+
+def mean_curve(history: list[dict[str, Any]]) -> list[float]:
+    """Mean over seeds of the recent training return after each update; nothing where a seed has none yet."""
+    updates: dict[int, list[float | None]] = {}
+    for row in history:
+        updates.setdefault(row["update"], []).append(row["recent_return"])
+    return [sum(x for x in each if x is not None) / len(each) for each in updates.values() if None not in each]
+
+
+def score_line(summary: Summary, seeds: int, episodes: int) -> str:
+    """Mean, interquartile mean and interval in one line."""
+    if summary.mean != summary.mean:
+        return f"return    n/a: not all of the {episodes} evaluation episodes ended"
+    text = f"return    mean {summary.mean:.1f} over {episodes} evaluation episodes"
+    if summary.ci95 is None:
+        return text + " (one seed: no interval)"
+    low, high = summary.ci95
+    return text + f" of each of {seeds} seeds, interquartile mean {summary.iqm:.1f} (95 % {low:.1f} to {high:.1f})"
+
+
+def doctor_report(diagnosis: Diagnosis) -> str:
+    """What is wrong with a run, each finding in a few lines, the gravest first."""
+    config, findings, fault = diagnosis.config, diagnosis.findings, diagnosis.fault
+    seeds = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
+    updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
+    lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
+    lines += [f"ended by  {printable(fault)}"] if fault else []
+    for name, check, evidence in findings:
+        lines += ["", f"{check.severity:9} {name}"]
+        lines += [f"  seen    seed {seed}: {text}" for seed, text in list(evidence.items())[:SEEDS_SHOWN]]
+        lines += [f"          and {len(evidence) - SEEDS_SHOWN} more seeds"] * (len(evidence) > SEEDS_SHOWN)
+        lines += [f"  cause   {check.cause}", f"  remedy  {check.remedy}"]
+    if not diagnosis.updates:
+        lines.append("no update was made: there is nothing to examine")
+    elif not findings:
+        lines.append(f"nothing wrong: {len(CHECKS)} checks found nothing")
+    return "\n".join(lines)
+
+
+def show_presets() -> None:
+    """``proximax presets``."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("preset", "environment", "steps", "return", "settings from"):
+        table.add_column(column, justify="right" if column in ("steps", "return") else "left")
+    for name, preset in PRESETS.items():
+        table.add_row(name, preset.env.removeprefix("gymnasium:"), f"{preset.steps:,}", preset.expected, preset.source)
+    Console().print(table)
+    print("\ntrain one:  proximax train CartPole-v1   (an environment's preset is found by its id)")

@@ -1,0 +1,38 @@
+"""What a run is told: documented records, their validation, tuned presets.
+
+Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
+``presets`` (tuned settings), ``validation`` (ranges and choices).
+"""
+
+from proximax.config import presets
+from proximax.config.atari_config import AtariConfig
+from proximax.config.ppo_config import Activation, PPOConfig
+from proximax.config.presets import PRESETS, find_preset, preset_settings
+from proximax.config.run_config import (
+    OWN,
+    AlgorithmName,
+    Autoreset,
+    NetworkName,
+    RunConfig,
+    from_json,
+    seconds_or_steps,
+)
+from proximax.config.validation import check_names
+
+__all__ = [
+    "OWN",
+    "PRESETS",
+    "Activation",
+    "AlgorithmName",
+    "AtariConfig",
+    "Autoreset",
+    "NetworkName",
+    "PPOConfig",
+    "RunConfig",
+    "check_names",
+    "find_preset",
+    "from_json",
+    "preset_settings",
+    "presets",
+    "seconds_or_steps",
+]

@@ -1,0 +1,141 @@
+"""Settings of the algorithms: one frozen record, one documented field per setting."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from proximax.config.validation import COUNT, Rule, choice_fault, range_fault
+
+Anneal = Literal["none", "learning_rate", "epsilon", "both"]
+Activation = Literal["tanh", "relu", "elu", "silu"]
+Credit = Literal["total", "to-go", "gae"]
+KLControl = Literal["stop", "learning_rate", "beta"]
+BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How PPO and its kin learn. In brackets: the algorithms that read a setting; none: all of them.
+
+    A default without a source is from Huang et al. 2022, "The 37 implementation details of PPO".
+    """
+
+    num_steps: int = 256
+    """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""
+    minibatch_size: int | None = 64
+    """Rows per gradient step, of the critic's alone for reinforce, npg, trpo; divides num_steps x num_envs.
+    None: the whole rollout. Source: arXiv 1707.06347, table 3."""
+    epochs: int = 10
+    """K, passes over each rollout; of the critic alone for reinforce, npg, trpo. Source: arXiv 1707.06347, table 3."""
+    learning_rate: float = 3e-4
+    """Adam's step size, for npg and trpo that of the critic. Source: arXiv 1707.06347, table 3."""
+    anneal: Anneal = "learning_rate"
+    """What falls linearly to 0: factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    anneal_start: float = 0.0
+    """Share of the updates after which it begins to fall; 0: at once."""
+    gamma: float = 0.99
+    """γ, discount per step. Source: arXiv 1707.06347, table 3."""
+    lam: float = 0.95
+    """λ of GAE. Source: arXiv 1707.06347, table 3."""
+    credit: Credit = "gae"
+    """What an action is weighed with: its trajectory's total return, its return to go, or GAE's advantage."""
+    baseline: bool = True
+    """V(s) is taken from the total return or the return to go; GAE has it in any case."""
+    epsilon: float = 0.2
+    """ε, half-width of the ratio's clip band (clip). Source: arXiv 1707.06347, section 6.1."""
+    beta: float = 1.0
+    """β, weight of KL(old, new), at the start (penalty). Source: arXiv 1707.06347, section 6.1."""
+    delta: float = 0.01
+    """δ, largest mean KL(old, new) of a step (npg, trpo). Source: arXiv 1502.05477, section 8."""
+    damping: float = 0.1
+    """Added to the diagonal of the Fisher matrix (npg, trpo). Source: OpenAI Baselines, TRPO."""
+    conjugate_gradient_steps: int = 10
+    """Fisher-vector products per step (npg, trpo). Source: arXiv 1502.05477, appendix C."""
+    backtracks: int = 10
+    """How often the line search halves the step before giving up (trpo)."""
+    value_epsilon: float | None = None
+    """Half-width of the value clip, in units of scaled returns; None: no clip (arXiv 2006.05990 finds no gain)."""
+    value_coef: float = 0.5
+    """Weight of the value loss, where actor and critic take one step together (a2c, surrogate, penalty, clip)."""
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus. 0 for continuous control; 0.01 is common for discrete actions."""
+    max_grad_norm: float | None = 0.5
+    """Joint global norm of all gradients is clipped to this; None: not clipped."""
+    target_kl: float | None = None
+    """The KL(old, new) per update that kl_control aims at; None: nothing does (Spinning Up uses 0.01)."""
+    kl_control: KLControl = "stop"
+    """How: stop before a step once the minibatch's KL exceeds 1.5 target_kl, adapt the learning rate, or adapt β."""
+    normalise_obs: bool = True
+    """Observations by running mean and variance, clipped to ±10; never images nor discrete observations."""
+    normalise_pixels: bool = False
+    """Images by running mean and variance of each pixel, clipped to ±10. Source: rl_games, Atari settings."""
+    scale_reward: bool = True
+    """Rewards divided by the running standard deviation of the discounted return."""
+    standardise_advantage: bool = True
+    """Advantages (or returns) to mean 0 and standard deviation 1 within each minibatch; all equal: 0."""
+    standardise_environments: bool = False
+    """Advantages (or returns) of each time step to mean 0 and standard deviation 1 over the environments."""
+    recompute_advantage: bool = False
+    """Values and advantages anew before every epoch, by the current critic (surrogate, penalty, clip).
+    Source: arXiv 2006.05990, section 3.5."""
+    box_distribution: BoxDistribution = "gaussian"
+    """Of Box actions. A Gaussian is clipped to the bounds; the others lie within them."""
+    log_std_init: float = 0.0
+    """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
+    state_dependent_std: bool = False
+    """log σ is an output of the network instead of a parameter of its own."""
+    adam_epsilon: float = 1e-5
+    """Adam's ε; frameworks default to 1e-8 or 1e-7."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of each hidden layer of the built-in network."""
+    activation: Activation = "tanh"
+    """Of the built-in network."""
+    shared_torso: bool = False
+    """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
+    branch_torsos: bool = False
+    """A torso for each entry of a nested observation, instead of one for all of them side by side."""
+
+    def faults(self) -> list[str]:
+        """What is wrong with each of these settings by itself, a sentence each."""
+        found = [range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        found += [
+            f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
+            for f in fields(self)
+            if f.type is bool and not isinstance(getattr(self, f.name), bool)
+        ]
+        if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
+            found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
+        found += [choice_fault(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+        if self.credit == "gae" and not self.baseline:
+            found.append("baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go")
+        return [fault for fault in found if fault]
+
+
+_RANGES: dict[str, Rule] = {
+    "num_steps": Rule(1, whole=True),
+    "minibatch_size": Rule(1, whole=True, optional=True),
+    "epochs": Rule(1, whole=True),
+    "learning_rate": Rule(0, open_low=True),
+    "anneal_start": Rule(0, 0.99),
+    "gamma": Rule(0, 1),
+    "lam": Rule(0, 1),
+    "epsilon": Rule(0, open_low=True),
+    "beta": Rule(0, open_low=True),
+    "delta": Rule(0, open_low=True),
+    "damping": Rule(0),
+    "conjugate_gradient_steps": Rule(1, whole=True),
+    "backtracks": Rule(0, 60, whole=True),
+    "value_epsilon": Rule(0, open_low=True, optional=True),
+    "value_coef": Rule(0),
+    "entropy_coef": Rule(0),
+    "max_grad_norm": Rule(0, open_low=True, optional=True),
+    "target_kl": Rule(0, open_low=True, optional=True),
+    "log_std_init": Rule(-10, 2),
+    "adam_epsilon": Rule(0, open_low=True),
+}
+_CHOICES = {
+    "anneal": Anneal,
+    "activation": Activation,
+    "credit": Credit,
+    "kl_control": KLControl,
+    "box_distribution": BoxDistribution,
+}

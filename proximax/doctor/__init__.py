@@ -1,0 +1,16 @@
+"""Read a run's metrics and name what is wrong.
+
+Read ``diagnosis``, ``checks`` (one function per check), ``live`` (while training).
+"""
+
+from proximax.doctor.diagnosis import CHECKS, SEVERITIES, Diagnosis, Finding, diagnose_run
+from proximax.doctor.live import Watch
+
+__all__ = [
+    "CHECKS",
+    "SEVERITIES",
+    "Diagnosis",
+    "Finding",
+    "Watch",
+    "diagnose_run",
+]

@@ -1,0 +1,243 @@
+"""Names what is wrong with a run, the cause and the remedy: ``proximax doctor RUN``, and a line while training."""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from proximax.config import RunConfig
+from proximax.doctor import checks
+from proximax.errors import CheckpointError
+from proximax.runs import load_config
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: dict[Severity, str] = {
+    "error": "what the run learns is worth nothing until it is mended",
+    "warning": "the run learns less than it could",
+    "note": "worth a look; may be meant so",
+}
+
+
+class Check(NamedTuple):
+    """One thing that can be wrong with a run."""
+
+    severity: Severity
+    look: Callable[[checks.Rows, RunConfig], str | None]
+    cause: str
+    remedy: str
+
+
+# The gravest first. docs/doctor.md is made from this table.
+CHECKS: dict[str, Check] = {
+    "not-finite": Check(
+        "error",
+        checks.not_finite,
+        "A loss, gradient or normaliser overflowed: steps too large, or huge rewards or observations.",
+        "Lower --ppo.learning-rate; keep --ppo.normalise-obs, --ppo.scale-reward and --ppo.max-grad-norm on.",
+    ),
+    "first-ratio": Check(
+        "error",
+        checks.ratio_not_one,
+        "π(a|s) of learning differs from that of acting before any step was taken: a network whose output depends on "
+        "the other rows (batch normalisation), on chance (dropout), or on state it keeps.",
+        "Make the network a pure function of one row: layer instead of batch normalisation, no dropout. Otherwise "
+        "report it.",
+    ),
+    "kl-spikes": Check(
+        "error",
+        checks.kl_spikes,
+        "Single updates throw the policy far from the one that collected the data: steps too large, or too many.",
+        "Lower --ppo.learning-rate or --ppo.epochs, or hold the KL with --ppo.target-kl 0.02.",
+    ),
+    "no-signal": Check(
+        "error",
+        checks.no_signal,
+        "Nothing the policy did ever changed what it got: the reward is constant, or its goal was never reached.",
+        "Check the environment's reward. A goal that chance does not reach needs intermediate rewards, an easier "
+        "start, or more exploration (--ppo.entropy-coef, --ppo.log-std-init).",
+    ),
+    "collapse": Check(
+        "error",
+        checks.collapse,
+        "The policy became deterministic before its returns rose, and explores no more.",
+        "Lower --ppo.learning-rate, raise --ppo.entropy-coef (0.01), or --ppo.log-std-init for Box actions.",
+    ),
+    "rewards-huge": Check(
+        "error",
+        checks.rewards_huge,
+        "The returns are huge and the critic, which moves by --ppo.learning-rate, cannot reach them in time.",
+        "Set --ppo.scale-reward True, or divide the rewards in the environment.",
+    ),
+    "never-ends": Check(
+        "warning",
+        checks.never_ends,
+        "The environments never say terminated or truncated, so there is no return and no fresh start.",
+        "Give it a time limit (Gymnasium: register(max_episode_steps=...) or wrappers.TimeLimit). If it is endless "
+        "by nature, ignore this.",
+    ),
+    "clipped": Check(
+        "warning",
+        checks.too_much_clipped,
+        "Most rows leave the clip band and have no gradient from then on: ε is too small for the steps.",
+        "Raise --ppo.epsilon (0.1 to 0.3), or lower --ppo.learning-rate or --ppo.epochs.",
+    ),
+    "hardly-moves": Check(
+        "warning",
+        checks.hardly_moves,
+        "The policy hardly changes from the start: steps are too small, advantages say nothing, or huge value errors "
+        "take up the whole clipped gradient.",
+        "Mend what else is found first; then raise --ppo.learning-rate (3e-4) or --ppo.epochs.",
+    ),
+    "values": Check(
+        "warning",
+        checks.values_explain_nothing,
+        "The critic is worse than a constant: its targets move too fast or are too large, it is too small, or it "
+        "cannot see what the return depends on.",
+        "Set --ppo.scale-reward True; raise --ppo.value-coef or widen --ppo.hidden; lower --ppo.gamma or --ppo.lam "
+        "where rewards are noise; look for what the observation leaves out.",
+    ),
+    "observations": Check(
+        "warning",
+        checks.obs_not_normalised,
+        "The network sees numbers of a scale far from 1: its units saturate, or see nothing.",
+        "Set --ppo.normalise-obs True, or scale them in the environment.",
+    ),
+    "gradients": Check(
+        "warning",
+        checks.gradients_clipped,
+        "Every gradient is cut to a tiny part, so the largest errors alone set its direction: rewards are huge, or "
+        "the limit tiny.",
+        "Set --ppo.scale-reward True, or --ppo.max-grad-norm 0.5.",
+    ),
+    "learning-rate": Check(
+        "warning",
+        checks.rate_at_floor,
+        "The learning rate is so low that nothing is learned: set so, or --ppo.kl-control learning_rate lowered it "
+        "to its floor because the KL stayed above --ppo.target-kl.",
+        "Raise --ppo.learning-rate; where it adapts, raise --ppo.target-kl or lower --ppo.epochs.",
+    ),
+    "saturation": Check(
+        "warning",
+        checks.actions_saturated,
+        "Nearly all actions are cut to the bounds of the action space: means or σ have run far outside, where "
+        "another action is the same action.",
+        "Lower --ppo.log-std-init, --ppo.learning-rate or --ppo.entropy-coef; or --ppo.box-distribution beta, which "
+        "lies within. Fine where full force is best.",
+    ),
+    "std-blow-up": Check(
+        "warning",
+        checks.std_blow_up,
+        "σ of the actions grows without limit: the entropy bonus outweighs the objective, or actions change nothing.",
+        "Lower --ppo.entropy-coef (0 for Box actions), or --ppo.box-distribution beta.",
+    ),
+    "early-stop": Check(
+        "warning",
+        checks.stopped_at_once,
+        "The KL passes 1.5 --ppo.target-kl after the first few steps, and the rest of each update is left out.",
+        "Lower --ppo.learning-rate, or raise --ppo.target-kl (0.01 to 0.05) or --ppo.minibatch-size.",
+    ),
+    "line-search": Check(
+        "warning",
+        checks.line_search_fails,
+        "No step of the line search raises the objective within δ.",
+        "Raise --ppo.damping or --ppo.conjugate-gradient-steps, lower --ppo.delta, or collect more (--ppo.num-steps).",
+    ),
+    "time-limit": Check(
+        "note",
+        checks.time_limit_as_end,
+        "Where this length is a time limit, the environment reports it as terminated: the future is then valued 0, "
+        "and values are wrong near the limit.",
+        "Return truncated=True, terminated=False at the limit. If the world really ends there, ignore this.",
+    ),
+}
+
+
+class Finding(NamedTuple):
+    """A check that some seeds of a run did not pass."""
+
+    name: str
+    check: Check
+    evidence: dict[int, str]  # of each seed concerned
+
+    @property
+    def line(self) -> str:
+        """In one line, without the cause."""
+        seed, evidence = next(iter(self.evidence.items()))
+        others = f" and {len(self.evidence) - 1} more" if len(self.evidence) > 1 else ""
+        return f"{self.check.severity} {self.name}: {evidence} (seed {seed}{others}). {self.check.remedy}"
+
+
+def examine(seeds: dict[int, checks.Rows], config: RunConfig) -> list[Finding]:
+    """What is wrong with a run, the gravest first, by the rows of each seed."""
+    found: list[Finding] = []
+    with np.errstate(all="ignore"):  # a column may hold anything
+        for name, check in CHECKS.items():
+            each = {seed: check.look(rows, config) for seed, rows in seeds.items()}
+            evidence = {seed: text for seed, text in each.items() if text}
+            found += [Finding(name, check, evidence)] if evidence else []
+    return found
+
+
+def columns(rows: Iterable[dict[str, Any]]) -> dict[int, checks.Rows]:
+    """Rows of metrics as arrays, a number or NaN each, by seed."""
+    by_seed: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], []).append(row)
+    return {seed: _arrays(each) for seed, each in by_seed.items()}
+
+
+def _arrays(rows: list[dict[str, Any]]) -> checks.Rows:
+    names = {name: None for row in rows for name, x in row.items() if not isinstance(x, list)}
+    return {name: np.array([math.nan if (x := row.get(name)) is None else x for row in rows], float) for name in names}
+
+
+# ---------------------------------------------------------------- a run directory
+
+
+class Diagnosis(NamedTuple):
+    """What a run directory tells."""
+
+    config: RunConfig
+    updates: int
+    findings: list[Finding]
+    fault: str | None  # the last line of error.log
+    finished: bool
+
+
+def diagnose_run(run_dir: str | Path) -> Diagnosis:
+    """Read a run, finished or not, and examine it. Raises ``CheckpointError`` for a directory that is none."""
+    directory = Path(run_dir)
+    config = load_config(directory)
+    seeds = columns(read_rows(directory / "metrics.jsonl"))
+    updates = max((int(rows["update"][-1]) for rows in seeds.values()), default=0)
+    log = directory / "error.log"
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    fault = next((line.strip() for line in reversed(lines) if line.strip()), None)
+    return Diagnosis(config, updates, examine(seeds, config), fault, (directory / "result.json").exists())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; a last line that is not whole yet is left out."""
+    try:
+        lines = path.read_text().split("\n")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {path.parent} is not the directory of a run") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    return [read_row(line, f"{path}, line {i}") for i, line in enumerate(lines[:-1], 1)]
+
+
+def read_row(line: str, place: str) -> dict[str, Any]:
+    """One row, if it is an object of numbers and lists that names update, seed and steps."""
+    try:
+        row = json.loads(line)
+        values = [x for x in row.values() if x is not None and not isinstance(x, list)]
+        whole = all(type(row[name]) is int for name in ("update", "seed", "steps"))
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{place}: no row of metrics: {error!r}. Was the file edited?") from error
+    if not whole or not all(isinstance(x, (int, float)) and abs(x) < 1e308 for x in values):
+        raise CheckpointError(f"{place}: no row of metrics: values must be numbers. Was the file edited?")
+    return row

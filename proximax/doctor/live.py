@@ -1,0 +1,39 @@
+"""The doctor on a run that is under way."""
+
+from typing import Any
+
+from proximax.config import RunConfig
+from proximax.doctor.diagnosis import Finding, columns, examine
+
+# ---------------------------------------------------------------- a run that goes on
+
+
+LOOKS = 20  # over a run
+KEPT = 256  # updates at most, evenly thinned, that a look is at
+
+
+class Watch:
+    """Examines a run as it goes on, twenty times, on a few hundred of its updates: milliseconds for each seed."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.findings: list[Finding] = []  # of the latest look
+        self._config, self._looks, self._every = config, 0, 1
+        self._kept: list[list[dict[str, Any]]] = []
+
+    def see(self, rows: list[dict[str, Any]]) -> bool:
+        """Take the rows of an update; whether that was reason for a look."""
+        update = rows[0]["update"]
+        if self._keeps(update):
+            self._kept.append(rows)
+        if len(self._kept) > KEPT:
+            self._every *= 2
+            self._kept = [kept for kept in self._kept if self._keeps(kept[0]["update"])]
+        if update * LOOKS // self._config.updates == self._looks:
+            return False
+        self._looks = update * LOOKS // self._config.updates
+        self.findings = examine(columns(row for rows in self._kept for row in rows), self._config)
+        return True
+
+    def _keeps(self, update: int) -> bool:
+        """The first one, which the others are compared with, and every so many."""
+        return update == 1 or update % self._every == 0

@@ -1,0 +1,1 @@
+"""Atari games: ``games`` (ids and ROMs), ``make`` (from a game to an environment), ``ale`` (state), ``rendering``."""

@@ -1,0 +1,61 @@
+"""Atari ids and ROM names."""
+
+import difflib
+import importlib
+import re
+from typing import NamedTuple
+
+from proximax.config import AtariConfig
+from proximax.errors import UsageError
+
+
+class Game(NamedTuple):
+    """An Atari game and how it is shown: what ``make_env`` takes in the place of an id."""
+
+    id: str  # ALE/Pong-v5 or envpool:Pong-v5
+    config: AtariConfig = AtariConfig()
+
+
+def atari_id(env: str) -> bool:
+    """Whether ``env`` (``source:id`` or an id) names an Atari game."""
+    if re.fullmatch(r"(gymnasium:)?ALE/\w+-v5", env):
+        return True
+    pooled = re.fullmatch(r"envpool:(\w+-v5)", env)
+    if pooled is None or importlib.util.find_spec("envpool") is None:
+        return pooled is not None  # as far as one can know; making it says what is missing
+    envpool = importlib.import_module("envpool")
+    known = pooled[1] in envpool.list_all_envs()
+    return known and "zero_discount_on_life_loss" in envpool.make_spec(pooled[1]).config._asdict()
+
+
+def ale_id(env: str) -> str:
+    """What ALE calls the Atari game that EnvPool calls ``env``; anything else as it is."""
+    return re.sub("^envpool:", "gymnasium:ALE/", env) if atari_id(env) else env
+
+
+def rom_of(game: Game) -> str:
+    """What ALE calls the game's file: ``ALE/MsPacman-v5`` -> ``ms_pacman``, EnvPool's ``TicTacToe3d`` too."""
+    name, known = game.id.removeprefix("gymnasium:").removeprefix("ALE/").removesuffix("-v5"), roms_by_name()
+    if name == "TicTacToe3d":  # the one game that EnvPool writes otherwise
+        name = "TicTacToe3D"
+    if name not in known:
+        near = [f"ALE/{x}-v5" for x in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise UsageError(f"ALE has no game {name!r}.{hint} There are {len(known)}")
+    return known[name]
+
+
+def roms_by_name() -> dict[str, str]:
+    """``MsPacman`` -> ``ms_pacman``, for all games that ALE has."""
+    from ale_py import roms
+
+    return {rom.title().replace("_", ""): rom for rom in roms.get_all_rom_ids()}
+
+
+def games_like(env: str) -> list[str]:
+    """What ``PongNoFrameskip-v4``, ``ALE/Pong-v4``, ``Pong-v5`` or ``pong`` is called today; none without ALE."""
+    if importlib.util.find_spec("ale_py") is None:
+        return []
+    word = re.sub(r"^ALE/|(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", "", env).lower()
+    named = {name.lower(): f"ALE/{name}-v5" for name in roms_by_name()}
+    return [named[x] for x in difflib.get_close_matches(word, named, n=1, cutoff=0.8)]

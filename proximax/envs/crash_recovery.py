@@ -1,0 +1,85 @@
+"""Environments that crash now and then: how often they are made anew, and how that is said."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from proximax.envs.env_checker import environment_fault
+from proximax.errors import EnvironmentFault
+from proximax.runtime import say
+
+RESTARTED = "proximax_restarted"  # in ``info``
+NOT_HERE = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
+
+
+class Restarts:
+    """How often environments that crash are made anew in a run; all groups of environments share one of these.
+
+    ``earlier``: how often it was done in the parts of the run before this one.
+    """
+
+    def __init__(self, most: int = 0, earlier: int = 0) -> None:
+        self.most, self._earlier, self.used = most, earlier, 0
+        self.heeded = False  # by the environments that were made
+
+    @property
+    def number(self) -> int:
+        """The latest one's number in the whole run, from 1."""
+        return self._earlier + self.used
+
+    def spend(self, fault: EnvironmentFault) -> None:
+        """One more, said on stderr; raises ``fault`` once there were ``most``."""
+        if self.number >= self.most:
+            raise fault
+        self.used += 1
+        say(f"proximax: {fault}. Made anew: restart {self.number} of {self.most}")
+
+
+def new_seed(seed: int, restart: int) -> int:
+    """For the environment that takes the place of one seeded with ``seed``."""
+    return int(np.random.SeedSequence((seed, restart)).generate_state(1)[0] >> 1)
+
+
+class Restarting(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """One environment of this process, made anew where it raises: the episode is cut, and ``info`` says so."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], restarts: Restarts, number: int) -> None:
+        super().__init__(make())
+        self._make, self._restarts, self._number = make, restarts, number
+        self._seed = self._steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's own, or a new one's."""
+        self._seed = self._seed if seed is None else seed
+        try:
+            return self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            return self._renew("reset", error)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's own, or the start of a new one's first episode."""
+        try:
+            outcome = self.env.step(action)
+        except Exception as error:
+            obs, info = self._renew("step", error)
+            return obs, 0.0, False, True, {**info, RESTARTED: True}
+        self._steps += 1
+        return outcome
+
+    def _renew(self, what: str, error: Exception) -> tuple[Any, dict[str, Any]]:
+        while True:
+            fault = environment_fault(what, error, self._steps, self._number)
+            fault.__cause__ = error
+            self._restarts.spend(fault)
+            with suppress(Exception):
+                self.env.close()
+            try:
+                what = "its constructor"
+                self.env = self._make()
+                what = "reset"
+                return self.env.reset(seed=new_seed(self._seed, self._restarts.number))
+            except Exception as another:
+                error = another

@@ -1,0 +1,159 @@
+"""A first look at an environment, before anything is built on it; and what it raises, named as its own fault."""
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
+
+from proximax.envs.base import HostEnv
+from proximax.errors import EnvironmentFault, ProximaxError, UsageError
+from proximax.spaces import (
+    MASK,
+    allowed_action,
+    check_action_space,
+    check_mask,
+    check_observation_space,
+    check_stackable,
+    flatten,
+    has_mask,
+    leaves,
+    paths,
+    ravel_mask,
+)
+
+OLD_API = (
+    "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 "
+    'is needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
+)
+
+
+class Tried(NamedTuple):
+    """What a first look at an environment finds."""
+
+    seconds: float  # the least that a step took
+    masked: bool  # whether info has action masks
+    notes: list[str]  # for the user
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+
+def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> Tried:
+    """A few random steps of a fresh environment.
+
+    Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
+    """
+    env = _guarded("its constructor", make)
+    check_observation_space(env.observation_space)
+    check_action_space(env.action_space)
+    check_mask(env.observation_space, env.action_space)
+    env.action_space.seed(0)
+    times: list[float] = []
+    outside, reached = 0, _guarded("reset", _reset_one, env)
+    masked = MASK in reached[1] and not has_mask(env.observation_space)
+    check_stackable(env.action_space, reached[1][MASK] if masked else None)
+    while len(times) < 3 or (sum(times) < budget and len(times) < 50):
+        allowed = _guarded("step", _allowed, env, *reached, len(times))
+        before = time.perf_counter()
+        (obs, info), last = _guarded("step", _step_one, env, allowed)
+        times.append(time.perf_counter() - before)
+        check_observation(obs, env.observation_space)
+        outside += not _contains(env.observation_space, obs)
+        reached = _guarded("reset", _reset_one, env) if last else (obs, info)
+    env.close()
+    notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
+    return Tried(min(times), masked, notes, env.observation_space, env.action_space)
+
+
+def _contains(space: spaces.Space[Any], obs: Any) -> bool:
+    parts = zip(leaves(space), flatten(space, obs))
+    return all(leaf.contains(np.asarray(x, leaf.dtype)) for leaf, x in parts)
+
+
+def _reset_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, dict[str, Any]]:
+    reached: Any = env.reset(seed=0)
+    if not (isinstance(reached, tuple) and len(reached) == 2 and isinstance(reached[1], dict)):
+        raise EnvironmentFault(OLD_API)
+    obs, info = reached
+    check_observation(obs, env.observation_space)
+    return obs, info
+
+
+def _allowed(env: gymnasium.Env[Any, Any], obs: Any, info: dict[str, Any], step: int) -> np.ndarray | None:
+    """Which actions the mask allows, ``[choices]``; None without a mask."""
+    space = env.observation_space
+    if isinstance(space, spaces.Dict) and has_mask(space):
+        return np.concatenate([np.ravel(x) for x in flatten(space[MASK], obs[MASK])]) > 0
+    if info.get(MASK) is None:
+        return None
+    try:
+        return ravel_mask(env.action_space, info[MASK]) > 0
+    except UsageError as error:
+        if step == 0:
+            raise
+        raise EnvironmentFault(f"at step {step} of trying out one environment {error}") from error
+
+
+def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple[tuple[Any, dict[str, Any]], bool]:
+    """A random step that is allowed: ((observation, info), whether it was the last)."""
+    if allowed is None:
+        action = env.action_space.sample()
+    else:
+        action = allowed_action(env.action_space, allowed, np.random.default_rng(0))
+    obs, _, terminated, truncated, info = env.step(action)
+    return (obs, info), bool(terminated or truncated)
+
+
+def _guarded(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """``call(*arguments)``, with what it raises named as the environment's fault."""
+    try:
+        return call(*arguments)
+    except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise environment_fault(what, error, 0) from error
+
+
+def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
+    """Refuse an observation of another form than its space, or one that cannot be stored in the space's dtype."""
+    try:
+        parts = flatten(space, obs)
+    except (KeyError, IndexError, TypeError) as error:
+        raise EnvironmentFault(f"the observation {obs!r} is not of the form of its space {space}") from error
+    for leaf, path, part in zip(leaves(space), paths(space), parts):
+        array, what = np.asarray(part), f"the observation{path}"
+        if array.shape != leaf.shape:
+            raise EnvironmentFault(f"{what} has shape {array.shape}, its space {leaf} says {leaf.shape}")
+        if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
+            raise EnvironmentFault(f"{what} is of {array.dtype}, which {leaf} cannot hold without loss")
+
+
+def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
+    """Whether two resets with the same seeds give different first observations."""
+    before, after = (jax.tree.leaves(env.reset(seeds)) for _ in range(2))
+    return not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after))
+
+
+def environment_fault(what: str, error: BaseException, step: int, index: int | None = None) -> EnvironmentFault:
+    """The fault for an exception that an environment raised: number ``index``, or as the traceback shows."""
+    text = str(error)
+    if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
+        return EnvironmentFault(OLD_API)
+    index = failing_index(error.__traceback__) if index is None else index
+    where = f"environment {index}" if index is not None else "the environment"
+    return EnvironmentFault(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
+
+
+def failing_index(trace: TracebackType | None) -> int | None:
+    """Which environment of a ``SyncVectorEnv`` was being stepped or reset in this traceback."""
+    while trace is not None:
+        frame = trace.tb_frame
+        if isinstance(frame.f_locals.get("self"), SyncVectorEnv) and isinstance(frame.f_locals.get("i"), int):
+            return int(frame.f_locals["i"])
+        trace = trace.tb_next
+    return None

@@ -1,0 +1,320 @@
+"""The state of Gymnasium environments as plain values and arrays: it can be saved, and put back exactly.
+
+What decides the future of Gymnasium's own environments and wrappers stands in the table below; any other one says it
+itself, by its methods ``get_state`` and ``set_state``. Where one is of neither kind, the state cannot be had: None.
+
+A plain value is None, bool, int, float, str, an array of numbers, or a list or dict (with text as keys) of these.
+Worker processes load this file by its path, so it imports neither proximax nor JAX.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import Wrapper
+from gymnasium.vector import SyncVectorEnv, VectorWrapper
+
+MOST_DEPTH = 64  # of lists in lists
+OURS = "proximax.envs.crash_recovery:Restarting"  # a wrapper that only some runs have, without a state
+
+
+class StateError(ValueError):
+    """A state that does not fit its environment, or is not made of plain values."""
+
+
+class Field(NamedTuple):
+    """What one attribute may hold. ``N`` in a shape stands for the number of environments."""
+
+    kind: Callable[[Any], Any]  # ``np.array``, ``int``, ``bool`` or ``float``
+    shape: tuple[int | str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    optional: bool = False  # may be None
+
+
+def _array(*shape: int | str, dtypes: tuple[str, ...] = ("float64",)) -> Field:
+    return Field(np.array, shape, dtypes, True)
+
+
+def _rows(letters: np.ndarray) -> str:
+    """A map of letters as text."""
+    return "/".join(b"".join(row).decode("latin-1") for row in letters)
+
+
+COUNT, FLAG, NUMBER, MAP = Field(int), Field(bool), Field(float), Field(_rows)
+EITHER = ("float64", "float32")  # what a reset and a step leave may differ
+Fields = dict[str, Field]
+_CONTROL, _TEXT, _SINGLE = "gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.", "gymnasium.wrappers."
+# Which attributes of each class decide its future; what only drawing reads is left out.
+KNOWN: dict[str, Fields] = {
+    f"{_CONTROL}cartpole:CartPoleEnv": {"state": _array(4), "steps_beyond_terminated": COUNT._replace(optional=True)},
+    f"{_CONTROL}acrobot:AcrobotEnv": {"state": _array(4, dtypes=EITHER)},
+    f"{_CONTROL}mountain_car:MountainCarEnv": {"state": _array(2)},
+    f"{_CONTROL}continuous_mountain_car:Continuous_MountainCarEnv": {"state": _array(2, dtypes=EITHER)},
+    f"{_CONTROL}pendulum:PendulumEnv": {"state": _array(2, dtypes=EITHER)},
+    f"{_CONTROL}cartpole:CartPoleVectorEnv": {
+        "state": _array(4, "N"),
+        "steps": _array("N", dtypes=("int32",)),
+        "prev_done": _array("N", dtypes=("bool",)),
+        "low": NUMBER,
+        "high": NUMBER,
+    },
+    f"{_TEXT}frozen_lake:FrozenLakeEnv": {"s": COUNT, "desc": MAP},
+    f"{_TEXT}cliffwalking:CliffWalkingEnv": {"s": COUNT},
+    f"{_TEXT}taxi:TaxiEnv": {"s": COUNT, "fickle_step": FLAG},
+    f"{_SINGLE}common:OrderEnforcing": {"_has_reset": FLAG},
+    f"{_SINGLE}common:PassiveEnvChecker": {"checked_reset": FLAG, "checked_step": FLAG},
+    f"{_SINGLE}common:TimeLimit": {"_elapsed_steps": COUNT._replace(optional=True)},
+    f"{_SINGLE}common:Autoreset": {"autoreset": FLAG},
+    f"{_SINGLE}common:RecordEpisodeStatistics": {"episode_returns": NUMBER, "episode_lengths": COUNT},
+    f"{_SINGLE}stateful_observation:TimeAwareObservation": {"timesteps": COUNT},
+    f"{_SINGLE}vector.common:RecordEpisodeStatistics": {
+        "episode_returns": _array("N"),
+        "episode_lengths": _array("N", dtypes=("int64",)),
+        "prev_dones": _array("N", dtypes=("bool",)),
+    },
+}
+KNOWN |= {  # wrappers without a state, but for those of a function that the user gives
+    f"{_SINGLE}{place}": {}
+    for place in (
+        *("transform_action:ClipAction", "transform_action:RescaleAction", "transform_action:DiscretizeAction"),
+        *("transform_observation:FilterObservation", "transform_observation:FlattenObservation"),
+        *("transform_observation:GrayscaleObservation", "transform_observation:ResizeObservation"),
+        *("transform_observation:ReshapeObservation", "transform_observation:RescaleObservation"),
+        *("transform_observation:DtypeObservation", "transform_observation:DiscretizeObservation"),
+        "transform_reward:ClipReward",
+    )
+}
+# Of MuJoCo: what Gymnasium's environments read of the last step before they take the next one. MuJoCo computes these at
+# a step's beginning, so they are no function of the positions that it reached.
+LAST_SEEN = ("xpos", "xipos", "site_xpos", "cinert", "cvel", "cfrc_ext", "qfrc_actuator")
+
+
+def get_state(env: Any) -> dict[str, Any] | None:
+    """The state of one environment, wrappers and all; None where a part's cannot be had."""
+    parts = [_part(layer) for layer in layers(env)]
+    return None if None in parts else {"parts": parts}
+
+
+def set_state(env: Any, state: Any) -> None:
+    """Put ``state`` into an environment made as the one whose it was. Raises ``StateError`` for what does not fit."""
+    parts = entries(state, ("parts",), "the environment's state")["parts"]
+    each = list(layers(env))
+    if not isinstance(parts, list) or len(parts) != len(each):
+        raise StateError(f"it has {_what(parts)} as parts, the environment is made of {len(each)}")
+    for layer, part in zip(each, parts):
+        _restore(layer, part)
+
+
+def get_states(env: Any) -> dict[str, Any] | None:
+    """As ``get_state``, of a vector environment; those that a ``SyncVectorEnv`` steps stand in ``envs``, one by one."""
+    each = list(layers(env))
+    envs = [get_state(one) for one in each.pop().envs] if type(each[-1]) is SyncVectorEnv else []
+    vector = [_part(layer) for layer in each]
+    return None if None in envs + vector else {"vector": vector, "envs": envs}
+
+
+def set_states(env: Any, vector: list[Any], envs: list[Any]) -> None:
+    """Put back what ``get_states`` gave."""
+    each = list(layers(env))
+    inner = each.pop().envs if type(each[-1]) is SyncVectorEnv else []
+    if (len(vector), len(envs)) != (len(each), len(inner)):
+        raise StateError(
+            f"it is of {len(envs)} environments in {len(vector)} vector layers; here are {len(inner)} in {len(each)}"
+        )
+    for layer, part in zip(each, vector):
+        _restore(layer, part)
+    for i, (one, state) in enumerate(zip(inner, envs)):
+        set_one(one, state, i)
+
+
+def set_one(env: Any, state: Any, i: int) -> None:
+    """As ``set_state``, of environment ``i``, which an error names."""
+    try:
+        set_state(env, state)
+    except StateError as error:
+        raise StateError(f"environment {i}: {error}") from error
+
+
+def layers(env: Any) -> Iterator[Any]:
+    """The wrappers, from the outside, then what they wrap."""
+    while isinstance(env, (Wrapper, VectorWrapper)):
+        if _name(env) != OURS:
+            yield env
+        env = env.env
+    yield env
+
+
+def _name(layer: Any) -> str:
+    return f"{type(layer).__module__}:{type(layer).__qualname__}"
+
+
+def _part(layer: Any) -> dict[str, Any] | None:
+    """The state of one layer, with its generator where it is the innermost."""
+    name, state = _name(layer), None
+    if _speaks(layer):
+        state = _called(f"{name}.get_state", layer.get_state)
+        state = None if state is None else {"own": plain(state, f"{name}.get_state()")}
+    elif name in KNOWN:
+        state = {
+            key: None if (now := getattr(layer, key)) is None else field.kind(now) for key, field in KNOWN[name].items()
+        }
+    elif _is_mujoco(layer):
+        state = _get_mujoco(layer)
+    generator = None if isinstance(layer, (Wrapper, VectorWrapper)) or state is None else _generator(layer)
+    if state is None or generator is False:
+        return None
+    return {"name": name, "state": state, "generator": generator}
+
+
+def _restore(layer: Any, part: Any) -> None:
+    name = _name(layer)
+    part = entries(part, ("name", "state", "generator"), "a part")
+    if part["name"] != name:
+        raise StateError(f"it is of {_what(part['name'])}, where there is a {name}")
+    state = part["state"]
+    if _speaks(layer):
+        _called(f"{name}.set_state", layer.set_state, plain(entries(state, ("own",), name)["own"], name))
+    elif name in KNOWN:
+        fields, num_envs = KNOWN[name], getattr(layer, "num_envs", 0)
+        values = entries(state, tuple(fields), name)
+        for key, field in fields.items():
+            if field is MAP:  # may be drawn when it is made, and is never changed
+                _same(values[key], _rows(getattr(layer, key)), f"{name}.{key}")
+            else:
+                setattr(layer, key, _checked(field, values[key], num_envs, f"{name}.{key}"))
+        if "s" in fields and not layer.s < layer.observation_space.n:
+            raise StateError(f"{name}.s is {layer.s}, of {layer.observation_space.n} states")
+    elif _is_mujoco(layer):
+        _set_mujoco(layer, entries(state, ("integration", "last_seen"), name))
+    else:
+        raise StateError(f"{name} has no state that could be put back")
+    if not isinstance(layer, (Wrapper, VectorWrapper)):
+        _set_generator(layer, part["generator"], name)
+
+
+def _speaks(layer: Any) -> bool:
+    """Whether it has the methods itself. MuJoCo's environments have another ``set_state``, and no ``get_state``."""
+    return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
+
+
+def _called(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return method(*arguments)
+    except Exception as error:
+        raise StateError(f"{what} raised {type(error).__name__}: {error}") from error
+
+
+# ---------------------------------------------------------------- values
+
+
+def plain(value: Any, path: str, depth: int = 0) -> Any:
+    """A copy; refuses what is no plain value, naming its place. NumPy's own numbers become Python's where equal."""
+    if depth > MOST_DEPTH:
+        raise StateError(f"{path[:80]}... is nested more than {MOST_DEPTH} deep")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return np.array(value, order="C")
+    if isinstance(value, list):
+        return [plain(x, f"{path}[{i}]", depth + 1) for i, x in enumerate(value)]
+    if isinstance(value, dict) and all(type(key) is str for key in value):
+        return {key: plain(x, f"{path}[{key!r}]", depth + 1) for key, x in value.items()}
+    for kinds, cast in (((bool, np.bool_), bool), ((int, np.integer), int), (float, float), (str, str)):
+        if isinstance(value, kinds):
+            return cast(value)
+    if value is None:
+        return None
+    raise StateError(
+        f"{path} is a {type(value).__name__}: give None, bool, int, float, str, an array of numbers, or a list or dict "
+        "(with text as keys) of these"
+    )
+
+
+def entries(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
+    """``value``, a dict with exactly these entries."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise StateError(f"{what} is {_what(value)}, not a dict of {', '.join(names) or 'nothing'}")
+    return value
+
+
+def _what(value: Any) -> str:
+    """Something that was read, in a few words."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, list(value)[:8])) or 'nothing'}"
+    if isinstance(value, np.ndarray):
+        return f"an array {value.dtype} {value.shape}"
+    return f"{len(value)} values" if isinstance(value, list) else repr(value)[:80]
+
+
+def _checked(field: Field, value: Any, num_envs: int, what: str) -> Any:
+    if value is None and field.optional:
+        return None
+    if field.kind is np.array:
+        shape = tuple(num_envs if n == "N" else n for n in field.shape)
+        return array(value, shape, field.dtypes, what)
+    if type(value) is not field.kind or (field.kind is int and not 0 <= value < 2**63):
+        raise StateError(f"{what} is {_what(value)}, not {field.kind.__name__}" + " from 0" * (field.kind is int))
+    return value
+
+
+def _same(value: Any, here: str, what: str) -> None:
+    if value != here:
+        raise StateError(f"{what} is {_what(value)}, where there is {here!r}")
+
+
+def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], what: str) -> np.ndarray:
+    """A copy of ``value``, an array of this shape and one of these dtypes."""
+    if not isinstance(value, np.ndarray) or value.shape != shape or str(value.dtype) not in dtypes:
+        raise StateError(f"{what} is {_what(value)}, not an array {' or '.join(dtypes)} {shape}")
+    return np.array(value)
+
+
+# ---------------------------------------------------------------- generators and MuJoCo
+
+
+def _generator(env: Any) -> Any:
+    """The state of its generator; False where that is of an unknown kind."""
+    generator = getattr(env, "np_random", None)
+    if type(generator) is not np.random.Generator or type(generator.bit_generator) is not np.random.PCG64:
+        return False
+    return plain(generator.bit_generator.state, "np_random")
+
+
+def _set_generator(env: Any, state: Any, name: str) -> None:
+    fresh = np.random.PCG64(0)
+    values = entries(state, tuple(fresh.state), f"the generator of {name}")
+    inner = entries(values["state"], ("state", "inc"), f"the generator of {name}")
+    sizes = ((inner["state"], 128), (inner["inc"], 128), (values["has_uint32"], 1), (values["uinteger"], 32))
+    if values["bit_generator"] != "PCG64" or not all(type(n) is int and 0 <= n < 2**bits for n, bits in sizes):
+        raise StateError(f"the generator of {name} is no state of a PCG64")
+    fresh.state = state
+    env.np_random.bit_generator.state = fresh.state
+
+
+def _is_mujoco(env: Any) -> bool:
+    """Whether it is one of Gymnasium's own; a class derived from it may hold more."""
+    if not type(env).__module__.startswith("gymnasium.envs.mujoco."):
+        return False
+    from gymnasium.envs.mujoco import MujocoEnv
+
+    return isinstance(env, MujocoEnv)
+
+
+def _get_mujoco(env: Any) -> dict[str, Any]:
+    import mujoco
+
+    whole = mujoco.mjtState.mjSTATE_INTEGRATION
+    state = np.empty(mujoco.mj_stateSize(env.model, whole))
+    mujoco.mj_getState(env.model, env.data, state, whole)
+    return {"integration": state, "last_seen": {name: np.array(getattr(env.data, name)) for name in LAST_SEEN}}
+
+
+def _set_mujoco(env: Any, state: dict[str, Any]) -> None:
+    import mujoco
+
+    whole = mujoco.mjtState.mjSTATE_INTEGRATION
+    size = mujoco.mj_stateSize(env.model, whole)
+    seen = entries(state["last_seen"], LAST_SEEN, f"last_seen of {_name(env)}")
+    for name in LAST_SEEN:
+        now = getattr(env.data, name)
+        now[...] = array(seen[name], now.shape, ("float64",), f"{_name(env)}: data.{name}")
+    physics = array(state["integration"], (size,), ("float64",), f"{_name(env)}: MuJoCo's state")
+    mujoco.mj_setState(env.model, env.data, physics, whole)

@@ -1,0 +1,219 @@
+"""Gymnasium vector environments (EnvPool's among them) in every autoreset mode, as one kind of ``HostEnv``.
+
+The only module where other people's ``done``-shaped APIs are taken apart.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+
+from proximax.config import Autoreset
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring, saving
+from proximax.envs.crash_recovery import RESTARTED, Restarts
+from proximax.envs.env_checker import environment_fault
+from proximax.envs.env_state import StateError, get_states, set_states
+from proximax.errors import EnvironmentFault, UsageError
+from proximax.spaces import MASK, check_stackable, flatten, has_mask, leaves, nest, ravel_masks, store, with_mask
+from proximax.types import PyTree, Step
+
+MODES: dict[str, AutoresetMode] = {
+    "next_step": AutoresetMode.NEXT_STEP,
+    "same_step": AutoresetMode.SAME_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+
+
+class GymnasiumEnv(HostEnv):
+    """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
+
+    ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look. A mask in
+    the observation itself goes before it. ``restarts``: of the environments in it, if they are ``Restarting``.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        autoreset: Autoreset = "auto",
+        masked: bool | None = None,
+        restarts: Restarts | None = None,
+    ) -> None:
+        self.env = env
+        self.num_envs = env.num_envs
+        self.action_space: spaces.Space[Any] = env.single_action_space
+        self.mode = autoreset_mode(env, autoreset)
+        self._space: spaces.Space[Any] = env.single_observation_space
+        self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
+        self._last: Any = np.zeros(self.num_envs, bool)
+        self._all_valid: Any = np.ones(self.num_envs, bool)
+        self._steps, self._budget = 0, restarts or Restarts()
+        self.info: dict[str, Any] = {}  # of the last step or reset
+        self._pending: Any = None  # actions of environments that step in ``receive``
+        # A wrapper's ``step`` does something of its own, which the ``send`` of what it wraps would pass by.
+        self.steps_aside = not isinstance(env, VectorWrapper) and (
+            isinstance(env, AsyncVectorEnv) or (hasattr(env, "send") and hasattr(env, "recv"))
+        )
+        self.notes: list[str] = []  # what the user should know about these environments
+        look = (masked is None or masked) and not has_mask(self._space)
+        mask = self._look_for_mask() if look else None
+        self._masked = mask is not None
+        self.observation_space = self._space
+        if mask is not None:
+            self.observation_space = with_mask(self._space, mask.shape[1])
+
+    def _look_for_mask(self) -> np.ndarray | None:
+        """The masks of a first reset, if there are any."""
+        try:
+            _, info = self.env.reset(seed=0)
+        except Exception as error:
+            raise environment_fault("reset", error, 0) from error
+        if MASK not in info:
+            return None
+        check_stackable(self.action_space, info[MASK])
+        mask = ravel_masks(self.action_space, info[MASK], self.num_envs, "environment")
+        return mask if mask.size else None  # of an action space without choices
+
+    def reset(self, seeds: Sequence[int]) -> PyTree:
+        """New episodes; a vector environment with one generator for all its environments gets the first seed."""
+        each = isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
+        return self._reset(seed=list(seeds) if each else seeds[0])
+
+    def _reset(self, **how: Any) -> PyTree:
+        try:
+            obs, info = self.env.reset(**how)
+            self.info = info
+            self._last[:] = False
+            return jax.tree.map(np.array, self._observed(obs, info))
+        except EnvironmentFault:
+            raise
+        except Exception as error:
+            raise environment_fault("reset", error, 0) from error
+
+    def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
+        """Observations as they are stored, with their mask. ``terminal`` ones, which no action follows, need none."""
+        obs = store(self._space, obs)
+        if not self._masked:
+            return obs
+        if MASK not in info and not terminal:
+            raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
+        try:
+            mask = ravel_masks(self.action_space, info.get(MASK), self.num_envs, "environment")
+        except UsageError as error:
+            raise EnvironmentFault(f"at step {self._steps} {error}") from error
+        return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
+
+    def send(self, action: PyTree) -> None:
+        """Start a step, where the environments can step while this process does something else."""
+        self._pending = self._sent(action)
+        if not self.steps_aside:
+            return
+        env: Any = self.env
+        try:
+            env.step_async(self._pending) if isinstance(env, AsyncVectorEnv) else env.send(self._pending)
+        except Exception as error:
+            raise environment_fault("step", error, self._steps) from error
+
+    def _outcome(self) -> Any:
+        env: Any = self.env
+        if not self.steps_aside:
+            return env.step(self._pending)
+        return env.step_wait() if isinstance(env, AsyncVectorEnv) else env.recv()
+
+    def receive(self) -> Step:
+        """The end of a step, in any autoreset mode."""
+        try:
+            obs, reward, terminated, truncated, info = self._outcome()
+            self._steps += 1
+            self.info = info
+            last = terminated | truncated
+            # In same-step mode these are first observations already.
+            obs = self._observed(obs, info, bool(last.all()) and self.mode is not AutoresetMode.SAME_STEP)
+            if self.mode is AutoresetMode.NEXT_STEP:
+                # The step after an end ignored the action: its row is no transition, its observation a first one.
+                first, self._last = self._last, last
+                if first.any():
+                    reward = np.where(first, 0.0, reward)
+                return Step(obs, obs, reward, terminated, truncated, first, ~first)
+            final_obs, cut = obs, info.get(RESTARTED)
+            if last.any():
+                obs, final_obs = self._reset_ended(obs, last, info)
+        except EnvironmentFault:
+            raise
+        except Exception as error:
+            raise environment_fault("step", error, self._steps) from error
+        if cut is None:
+            return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
+        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, over=last & ~cut)
+
+    def _sent(self, action: PyTree) -> PyTree:
+        """Actions in the environment's own dtypes."""
+        each = flatten(self.action_space, action)
+        cast = [x.astype(dtype, copy=False) for x, dtype in zip(each, self._dtypes)]
+        return nest(self.action_space, iter(cast))
+
+    def _reset_ended(self, obs: PyTree, last: np.ndarray, info: dict[str, Any]) -> tuple[PyTree, PyTree]:
+        """(observations to act on, observations before the reset) at a step with ends."""
+        final_obs = jax.tree.map(np.array, obs)
+        if self.mode is AutoresetMode.DISABLED:
+            obs = self._observed(*self.env.reset(options={"reset_mask": last.copy()}))
+            if self._masked:  # the reset's info has the masks of the environments that it reset
+                obs[MASK] = np.where(last[:, None], obs[MASK], final_obs[MASK])
+            return obs, final_obs
+        given = info.get("final_obs", info.get("final_observation"))
+        if given is None:
+            raise EnvironmentFault(
+                f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
+                "'final_obs', which same-step autoreset must give. Name the mode it really has with --autoreset"
+            )
+        reached = flatten(self._space, final_obs["obs"] if self._masked else final_obs)
+        for i in np.flatnonzero(last):
+            for array, value in zip(reached, flatten(self._space, given[i])):
+                array[i] = value
+        return obs, final_obs
+
+    @property
+    def restarts(self) -> int:
+        """How often one of the environments was made anew."""
+        return self._budget.used
+
+    def get_state(self) -> PyTree | None:
+        """Of the vector environment, and of its environments where it holds them in this process."""
+        with saving():
+            states = get_states(self.env)
+        return None if states is None else host_state(self._steps, self._last, **states)
+
+    def set_state(self, state: PyTree) -> None:
+        """Put back what ``get_state`` gave, or ``Workers.get_state``."""
+        with restoring():
+            self._steps, ended, vector, envs = read_host_state(state, self.num_envs)
+            if ended.any() and self.mode is not AutoresetMode.NEXT_STEP:
+                raise StateError("it was saved in next-step autoreset, between an episode's end and its reset")
+            set_states(self.env, vector, envs)
+        self._last = ended
+        core = self.env.unwrapped
+        if isinstance(core, SyncVectorEnv):
+            core._autoreset_envs = ended.copy()
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self.env.close()
+
+
+def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
+    """The mode the environment states, else the user; a guess would silently spoil every episode's end."""
+    # Gymnasium's vector environments write their mode into their sub-environments' class-level metadata, where the next
+    # one made overwrites it: their own attribute comes first.
+    stated = getattr(env.unwrapped, "autoreset_mode", None) or (env.metadata or {}).get("autoreset_mode")
+    if isinstance(stated, AutoresetMode):
+        if wanted != "auto" and MODES[wanted] is not stated:
+            raise UsageError(f"--autoreset {wanted} contradicts the environment, which states {stated.name.lower()}")
+        return stated
+    if wanted == "auto":
+        raise UsageError(
+            f"the vector environment does not state its autoreset mode (metadata['autoreset_mode'] = {stated!r}). "
+            f"Say which it is: --autoreset {'|'.join(MODES)}"
+        )
+    return MODES[wanted]

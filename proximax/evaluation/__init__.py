@@ -1,0 +1,26 @@
+"""Play episodes with a trained policy: score them, film them.
+
+Read ``evaluator``, ``statistics`` (over seeds), ``recording`` and ``video_encoding`` (videos).
+"""
+
+from proximax.evaluation.evaluator import EVALUATION_SEED, Evaluation, Evaluator, check_import, evaluate, make_evaluator
+from proximax.evaluation.recording import Filmer, Video, video
+from proximax.evaluation.statistics import Summary, interquartile_mean, summarise_returns
+from proximax.evaluation.video_encoding import need_encoder, number
+
+__all__ = [
+    "EVALUATION_SEED",
+    "Evaluation",
+    "Evaluator",
+    "Filmer",
+    "Summary",
+    "Video",
+    "check_import",
+    "evaluate",
+    "interquartile_mean",
+    "make_evaluator",
+    "need_encoder",
+    "number",
+    "summarise_returns",
+    "video",
+]

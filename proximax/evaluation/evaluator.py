@@ -1,0 +1,244 @@
+"""Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.config import RunConfig
+from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable, stepping
+from proximax.errors import EnvironmentFault, UsageError
+from proximax.evaluation.statistics import Summary, summarise_returns
+from proximax.networks import Network
+from proximax.policy import Agent, Policy, choose
+from proximax.runs import load_agents
+from proximax.runtime import compilation, host_key, seed_key
+from proximax.types import Key, Params, PyTree
+
+# Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
+EVALUATION_SEED = 1_000_003
+# An episode still running after this many steps is given up.
+MAX_EPISODE_STEPS = 30_000
+# Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
+HOST_COPIES = 10
+
+
+class Evaluation(NamedTuple):
+    """Returns and lengths of each seed's finished episodes, ``[S, episodes]``; NaN where an episode never ended."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    seeds: tuple[int, ...]  # whose policies these are
+
+    @property
+    def mean(self) -> float:
+        """Mean return over seeds and episodes."""
+        return float(np.mean(self.returns))
+
+    @property
+    def worst(self) -> float:
+        """Mean return of the worst seed."""
+        return float(self.returns.mean(axis=1).min())
+
+    @property
+    def summary(self) -> Summary:
+        """Over seeds, of each one's mean return."""
+        return summarise_returns(self.returns.mean(axis=1))
+
+
+def evaluate(
+    run: str | Path | Agent,
+    episodes: int = 100,
+    *,
+    env: EnvLike | None = None,
+    seed: int = 0,
+    sample: bool | None = None,
+    network: Network | None = None,
+    checkpoint: str = "last",
+    allow_import: bool = True,
+) -> Evaluation:
+    """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
+
+    Deterministic actions (the distribution's mode) unless ``sample``; None: as the run has it. ``env`` replaces the
+    run's own environment. ``checkpoint`` is as in ``load``. ``network`` is
+    needed for a policy trained with one of your own. ``allow_import=False``
+    refuses to import a package that only the run's ``config.json`` names.
+    """
+    if episodes < 1:
+        raise UsageError(f"episodes = {episodes}: must be at least 1")
+    compilation.use_compilation_cache()
+    if isinstance(run, Agent):
+        agents, sample = [run], bool(sample)
+        how: dict[str, Any] = {}
+        seeds: tuple[int, ...] = (0,)
+    else:
+        agents, config = load_agents(run, network, checkpoint)
+        sample = config.eval_sample if sample is None else sample
+        how, seeds = stepping(config), tuple(range(config.seed, config.seed + config.seeds))
+        env = env_of(config) if env is None else env
+        if not allow_import and env == config.env:
+            check_import(config)
+    if env is None or (isinstance(env, str) and env.startswith("object:")):
+        raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
+    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **how)
+    try:
+        agents[0].check_spaces(score.env.observation_space, score.env.action_space)
+        policies = [(agent.params, agent.obs_moments) for agent in agents]
+        return score.every(policies, seeds, EVALUATION_SEED + seed)
+    finally:
+        if remakable(env):
+            score.close()
+
+
+def check_import(config: RunConfig) -> None:
+    """Refuse a run whose environment is in a package that only its ``config.json`` names."""
+    if imports_package(config.env) and not config.env.startswith("object:"):
+        raise UsageError(
+            f"the environment of this run is in the package {imports_package(config.env)!r}, which its config.json "
+            "names, and importing that would run what it holds. If you trust it: --allow-import"
+        )
+
+
+class Evaluator:
+    """Environments and a compiled policy, kept for several evaluations: ``evaluator(params, moments, seed)``."""
+
+    def __init__(self, env: JaxEnv | HostEnv, policy: Policy, episodes: int, sample: bool) -> None:
+        self.env = env
+        self.episodes = episodes
+        self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
+        if isinstance(env, JaxEnv):
+            compiled = compilation.jit(partial(score_jax, env, policy, sample), static_argnums=3)
+            self._run: Callable[..., Any] = partial(checked, compiled)
+        else:
+            self._run = partial(score_host, env, policy, compilation.jit(partial(choose, policy, sample), sooner=True))
+
+    def __call__(
+        self, params: Params, moments: PyTree, seed: int, episodes: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
+        start: Any = seed_key(seed) if isinstance(self.env, JaxEnv) else seed
+        returns, lengths = self._run(params, moments, start, episodes or self.episodes)
+        return np.asarray(returns, np.float64), np.asarray(lengths)
+
+    def every(
+        self,
+        policies: Sequence[tuple[Params, PyTree]],
+        seeds: tuple[int, ...],
+        seed: int,
+        episodes: int | None = None,
+    ) -> Evaluation:
+        """The policies of several seeds in turn, all on the same starts."""
+        returns, lengths = zip(*(self(*policy, seed, episodes) for policy in policies))
+        return Evaluation(np.stack(returns), np.stack(lengths), seeds)
+
+    def close(self) -> None:
+        """Close the environments."""
+        if not isinstance(self.env, JaxEnv):
+            self.env.close()
+
+
+def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **how: Any) -> Evaluator:
+    """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is.
+
+    ``how``: they are stepped, as ``make.stepping`` gives it.
+    """
+    made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **how)
+    return Evaluator(made, policy, episodes, sample)
+
+
+def score_host(
+    env: HostEnv,
+    policy: Policy,
+    act: Callable[..., tuple[jax.Array, PyTree]],
+    params: Params,
+    moments: PyTree,
+    seed: int,
+    episodes: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Environment i plays a fixed number of episodes, so that short episodes are not counted more often."""
+    n = env.num_envs
+    quota = episodes // n + (np.arange(n) < episodes % n)
+    slot = np.concatenate([[0], np.cumsum(quota)[:-1]])  # where each environment's results go
+    played, total, length = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
+    returns, lengths = np.full(episodes, np.nan), np.zeros(episodes, int)
+    obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
+    first: Any = np.ones(n, bool)
+    keys = sampling_keys(seed)
+    stuck, ignored = compilation.jit(policy.stuck) if policy.stuck else None, np.zeros(n, bool)
+    while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
+        if stuck is not None:
+            check_masks(np.asarray(stuck(obs)) & (played < quota) & ~ignored, length)
+        action, carry = act(params, moments, carry, obs, first, next(keys))
+        s = env.step(jax.tree.map(np.array, action))
+        obs, first = s.obs, s.first
+        ignored = s.ended & ~first  # in next-step mode: the coming action, at an ended episode
+        total += s.raw_reward
+        length += np.asarray(s.valid, bool)
+        for i in np.flatnonzero(s.ended):
+            if played[i] < quota[i]:
+                returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
+                played[i] += 1
+            total[i] = length[i] = 0
+        cut = s.truncated & (s.valid == 0)  # an environment crashed: another episode is played instead
+        total[cut] = length[cut] = 0
+    return returns, lengths
+
+
+def check_masks(stuck: Any, steps: Any) -> None:
+    """Refuse masks that allow nothing: ``stuck`` says of which environments ``[n]``, ``steps`` ``[n]`` when."""
+    if np.any(stuck):
+        i = int(np.argmax(stuck))
+        raise EnvironmentFault(
+            f"the action mask of environment {i} allowed nothing at step {int(steps[i])} of its episode, in an "
+            "evaluation. Allow one action at least, or end the episode there"
+        )
+
+
+def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
+    returns, lengths, stuck = score(*arguments)
+    check_masks(np.asarray(stuck), np.asarray(lengths))
+    return returns, lengths
+
+
+def sampling_keys(seed: int) -> Any:
+    """An endless stream of keys, made without compiling."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield host_key(rng.integers(0, 2**32, 2, np.uint32))
+
+
+def score_jax(
+    env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: PyTree, key: Key, episodes: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lengths, stuck).
+
+    An episode is given up, as ``stuck``, where its mask allows nothing.
+    """
+    key, key_reset = jax.random.split(key)
+    env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
+    flags = jnp.ones(episodes, bool)
+    zeros = jnp.zeros(episodes)
+    find = policy.stuck or (lambda obs: ~flags)
+    begin = (key, env_state, obs, flags, policy.initial_carry(episodes), ~find(obs), zeros, zeros, find(obs))
+
+    def running(loop: tuple[Any, ...]) -> jax.Array:
+        *_, alive, _, length, _ = loop
+        return jnp.any(alive) & (jnp.max(length) < MAX_EPISODE_STEPS)
+
+    def step(loop: tuple[Any, ...]) -> tuple[Any, ...]:
+        key, env_state, obs, first, carry, alive, total, length, stuck = loop
+        key, key_act, key_env = jax.random.split(key, 3)
+        action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
+        env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
+        total, length = total + jnp.where(alive, s.raw_reward, 0.0), length + alive
+        alive = alive & ~s.ended
+        stuck = stuck | (alive & find(s.obs))
+        return key, env_state, s.obs, s.first, carry, alive & ~stuck, total, length, stuck
+
+    *_, alive, total, length, stuck = jax.lax.while_loop(running, step, begin)
+    return jnp.where(alive, jnp.nan, total), length, stuck

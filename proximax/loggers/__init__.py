@@ -1,0 +1,14 @@
+"""Where metrics go while training.
+
+Read ``base`` (the protocol), ``jsonl``, ``tensorboard``, ``terminal``, and ``run_logger``, which feeds them all.
+"""
+
+from proximax.loggers.base import Callback
+from proximax.loggers.run_logger import Recorder
+from proximax.loggers.terminal import sparkline
+
+__all__ = [
+    "Callback",
+    "Recorder",
+    "sparkline",
+]

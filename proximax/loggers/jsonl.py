@@ -1,0 +1,67 @@
+"""A JSON object per line, whole or not there."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from proximax.errors import StorageError
+from proximax.loggers.base import Rows
+from proximax.runtime import say
+
+
+class JsonLines:
+    """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has (``to_tree``).
+
+    What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
+    """
+
+    def __init__(self, path: Path, saved: dict[str, Any] | None = None) -> None:
+        self.path, self.size = path, (saved["size"] if saved else 0)
+        self._file = path.open("ab", buffering=0)
+        lost = self.size - path.stat().st_size
+        if lost > 0:  # a log is not worth a run
+            say(f"proximax: warning: {path} lacks {lost:,} bytes that were written: those rows are lost")
+            self.size = path.read_bytes().rfind(b"\n") + 1
+        self._file.truncate(self.size)
+        self._waiting, self._warned = saved["waiting"].encode(errors="replace") if saved else b"", False
+        self.write([])
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it: how much is in the file, and what is not yet."""
+        return {"size": self.size, "waiting": self._waiting.decode()}
+
+    def read(self) -> Rows:
+        """The rows that are in the file."""
+        try:
+            rows = [json.loads(line) for line in self.path.read_bytes().splitlines()]
+            for row in rows:
+                if not (isinstance(row["update"], int) and isinstance(row["recent_return"], (int, float, type(None)))):
+                    raise ValueError(f"{row['update']!r} is no update")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StorageError(f"{self.path} was changed since it was written: {error}. Move it away") from error
+        return rows
+
+    def write(self, rows: Rows) -> None:
+        """Append the rows."""
+        self._waiting += b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+        try:
+            if self._warned:
+                self._file.truncate(self.size)  # the part of a row that was taken
+            rest = self._waiting
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self.size, self._waiting = self.size + len(self._waiting), b""
+        except OSError as error:
+            with suppress(OSError):  # a file system in trouble: tried again with the next row
+                self._file.truncate(self.size)
+            if not self._warned:
+                say(f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room")
+            self._warned = True
+
+    def close(self) -> None:
+        """Close the file."""
+        self.write([])
+        self._file.close()
+        if self._waiting:
+            raise StorageError(f"{self.path} lacks its last {len(self._waiting):,} bytes: the disk did not take them")

@@ -1,0 +1,102 @@
+"""What a run leaves behind: rows for the loggers, config, evaluations, result."""
+
+from pathlib import Path
+from typing import Any
+
+from proximax.config import RunConfig
+from proximax.errors import ProximaxError
+from proximax.evaluation import Evaluation
+from proximax.loggers.base import Sink
+from proximax.loggers.jsonl import JsonLines
+from proximax.loggers.tensorboard import TensorBoard, tensorboard_installed
+from proximax.loggers.terminal import Terminal
+from proximax.runs import EVALUATIONS_FILE, METRICS_FILE, History, RunDirectory
+from proximax.runtime import finite_or_none, storing, write_json
+from proximax.types import Metrics
+
+
+class Recorder:
+    """What a run leaves behind: rows for the sinks, and in its directory the config, the evaluations, the result.
+
+    ``saved``: what a checkpoint has of an earlier part of the run (``to_tree``); rows written after it are dropped.
+    """
+
+    def __init__(
+        self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: dict[str, Any] | None = None
+    ) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.history = History(config.seed, config.seeds)
+        self._config, self._directory = config, directory
+        self._sinks: list[Sink] = []
+        self._evaluations: JsonLines | None = None
+        if saved is not None:
+            self.history.restore(saved["history"])
+        if directory:
+            with storing(directory.path):
+                self._open(directory.path, saved)
+        if not quiet:
+            self._sinks.append(Terminal(config, self.history.update))
+
+    def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
+        """The files of the run directory."""
+        config, logs = self._config, (saved or {}).get("logs", {})
+        self._metrics = JsonLines(path / METRICS_FILE, logs.get(METRICS_FILE))
+        if (path / EVALUATIONS_FILE).exists() or (config.stop_at, config.eval_every) != (None, None):
+            self._evaluations = JsonLines(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
+        self._sinks.append(self._metrics)
+        self.rows = self._metrics.read()
+        # Only now, when nothing is refused any more: the directory becomes that of this run.
+        for ending in ("result.json", "error.log"):  # of the part of the run that it goes on from
+            (path / ending).unlink(missing_ok=True)
+        write_json(path / "config.json", config.to_json())
+        if tensorboard_installed():
+            steps = None if saved is None else self.history.steps.tolist()
+            self._sinks.append(TensorBoard(path / "tensorboard", config, steps))
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""
+        logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
+        return {"history": self.history.to_tree(), "logs": {log.path.name: log.to_tree() for log in logs}}
+
+    def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
+        """Send one update's rows everywhere."""
+        rows = self.history.add(metrics, time_s)
+        self.rows += rows
+        for sink in self._sinks:
+            sink.write(rows)
+        return rows
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """A row for each seed in ``evaluations.jsonl``."""
+        if self._evaluations is None:
+            return
+        each = zip(evaluation.seeds, self.history.steps.tolist(), evaluation.returns)
+        self._evaluations.write(
+            [
+                {
+                    "update": self.history.update,
+                    "seed": seed,
+                    "steps": steps,
+                    "return_mean": finite_or_none(returns.mean()),
+                    "episodes": len(returns),
+                }
+                for seed, steps, returns in each
+            ]
+        )
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write ``result.json``."""
+        if self._directory:
+            with storing(self._directory.path):
+                write_json(self._directory.path / "result.json", result)
+
+    def close(self) -> None:
+        """Close the files and the screen."""
+        faults: list[ProximaxError] = []
+        for sink in [*self._sinks, *([self._evaluations] if self._evaluations else [])]:
+            try:
+                sink.close()
+            except ProximaxError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]

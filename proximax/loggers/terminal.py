@@ -1,0 +1,91 @@
+"""The progress bar, and what it says of the run."""
+
+import time
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from proximax.config import RunConfig
+from proximax.doctor import Finding, Watch
+from proximax.loggers.base import Rows
+from proximax.runtime import say
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+class Terminal:
+    """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run.
+
+    And what ``proximax.doctor`` finds: the most severe in a line under the bar, else each once, when it first appears.
+    """
+
+    def __init__(self, config: RunConfig, update: int = 0) -> None:
+        self._config = config
+        self._began, self._resumed = time.perf_counter(), update * config.batch_size
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._shown = 0.0
+        self._tenths = update * 10 // config.updates
+        self._watch = Watch(config)
+        self._told: set[str] = set()
+        if config.atari is not None:
+            say(f"proximax: frames: {config.atari}")
+        if self._live:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.fields[steps]} steps"),
+                BarColumn(bar_width=24),
+                TextColumn("return [bold]{task.fields[score]}[/]"),
+                TextColumn("{task.fields[speed]} steps/s"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("", total=config.updates, steps="0", score="compiling", speed="0")
+            self._view = Live(self._bar, console=self._console, transient=True, refresh_per_second=10)
+            self._view.start()
+
+    def write(self, rows: Rows) -> None:
+        """Show the state of the run, at most ten times a second."""
+        now, update = time.perf_counter(), rows[0]["update"]
+        steps = max(row["steps"] for row in rows)
+        scores = [row["recent_return"] for row in rows if row["recent_return"] is not None]
+        score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
+        made = sum(row["steps"] - self._resumed for row in rows)
+        speed = f"{made / max(now - self._began, 1e-9):,.0f}"
+        if self._live and now - self._shown > 0.1:
+            self._shown = now
+            self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
+        elif not self._live and update * 10 // self._config.updates > self._tenths:
+            self._tenths = update * 10 // self._config.updates
+            say(f"{steps:>12,} steps   return {score}   {speed} steps/s")
+        if self._watch.see(rows):
+            self._tell(self._watch.findings)
+
+    def _tell(self, findings: list[Finding]) -> None:
+        if self._live:
+            worst = [Text(finding.line, "yellow", no_wrap=True, overflow="ellipsis") for finding in findings[:1]]
+            self._view.update(Group(self._bar, *worst))
+            return
+        for finding in findings:
+            if finding.name not in self._told:
+                self._told.add(finding.name)
+                say(f"proximax: doctor: {finding.line}")
+
+    def close(self) -> None:
+        """Remove the bar; what was found last stays."""
+        if self._live:
+            self._view.stop()
+            for finding in self._watch.findings:
+                say(f"proximax: doctor: {finding.line}")
+
+
+def sparkline(values: list[float], width: int = 40) -> str:
+    """A curve in one line of block characters, from the lowest value to the highest."""
+    if not values:
+        return ""
+    at = [values[round(i)] for i in np.linspace(0, len(values) - 1, min(width, len(values)))]
+    low, span = min(at), max(max(at) - min(at), 1e-12)
+    return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in at)

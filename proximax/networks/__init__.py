@@ -1,0 +1,30 @@
+"""Networks as pairs of pure functions ``(init, apply)``.
+
+Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``convolution`` (for images), ``adapters``
+(Flax and Equinox modules).
+"""
+
+from proximax.networks import convnets
+from proximax.networks.adapters import from_equinox, from_linen, from_nnx
+from proximax.networks.base import Network
+from proximax.networks.convnets import blocks, images, impala, lesson, nature
+from proximax.networks.convolution import Padding, Pair, convolve, pair
+from proximax.networks.dense import mlp
+
+__all__ = [
+    "Network",
+    "Padding",
+    "Pair",
+    "blocks",
+    "convnets",
+    "convolve",
+    "from_equinox",
+    "from_linen",
+    "from_nnx",
+    "images",
+    "impala",
+    "lesson",
+    "mlp",
+    "nature",
+    "pair",
+]

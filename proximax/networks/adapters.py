@@ -1,0 +1,74 @@
+"""Networks of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
+
+In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions, means for
+Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would
+make acting and learning see different policies.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from proximax.errors import DependencyError, UsageError
+from proximax.networks.base import Network
+from proximax.types import Key, Params
+
+
+def from_linen(module: Any) -> Network:
+    """A ``flax.linen`` module whose ``__call__(obs [B, ...])`` returns (outputs ``[B, outputs]``, values ``[B]``)."""
+
+    def init(key: Key, obs: jax.Array) -> Params:
+        variables = module.init(key, obs)
+        if set(variables) != {"params"}:
+            raise UsageError(
+                f"the module has variables besides 'params': {', '.join(sorted(set(variables) - {'params'}))}"
+            )
+        return variables["params"]
+
+    def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return module.apply({"params": params}, obs)
+
+    return Network(init, apply)
+
+
+def from_nnx(make: Callable[[Any], Any]) -> Network:
+    """A ``flax.nnx`` module, given as ``make(rngs)``; called with ``[B, ...]``, returns (``[B, outputs]``, ``[B]``)."""
+    try:
+        from flax import nnx
+    except ImportError as error:
+        raise DependencyError('from_nnx needs Flax: pip install "proximax[flax]"') from error
+    structure, params_like, other = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
+    if jax.tree.leaves(other):
+        raise UsageError(f"the module has state besides nnx.Param: {other}")
+
+    def init(key: Key, obs: jax.Array) -> Params:
+        return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
+
+    def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        state = jax.tree.unflatten(jax.tree.structure(params_like), jax.tree.leaves(params))
+        return nnx.merge(structure, state)(obs)
+
+    return Network(init, apply)
+
+
+def from_equinox(make: Callable[[Key], Any]) -> Network:
+    """An Equinox module, given as ``make(key)``; called with one observation, returns (``[outputs]``, a scalar)."""
+    try:
+        import equinox as eqx
+    except ImportError as error:
+        raise DependencyError('from_equinox needs Equinox: pip install "proximax[equinox]"') from error
+    # Sizes and activations are the same for every key; arrays are what ``init`` makes.
+    _, static = eqx.partition(make(jax.random.key(0)), eqx.is_array)
+
+    def init(key: Key, obs: jax.Array) -> Params:
+        params, _ = eqx.partition(make(key), eqx.is_array)
+        if not all(np.issubdtype(x.dtype, np.floating) for x in jax.tree.leaves(params)):
+            raise UsageError("the module holds arrays that are not of floats, which cannot be trained")
+        return params
+
+    def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.vmap(eqx.combine(params, static))(obs)
+
+    return Network(init, apply)

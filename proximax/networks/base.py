@@ -1,0 +1,69 @@
+"""What every network is made of: the pair of functions, activations, initialisation, one affine layer."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from proximax.config import Activation
+from proximax.types import Key, Params, PyTree
+
+ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
+    "tanh": jax.numpy.tanh,
+    "relu": jax.nn.relu,
+    "elu": jax.nn.elu,
+    "silu": jax.nn.silu,
+}
+# Gains of the orthogonal init: hidden layers, policy head, value head (Huang et al. 2022, core detail 2).
+HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN = math.sqrt(2.0), 0.01, 1.0
+
+
+class Network(NamedTuple):
+    """Actor and critic as a pair of functions.
+
+    ``init(key, obs)`` makes parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
+    ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete
+    actions, means for Box actions; ``policy.actions`` has them all) and the values ``[B]``. For a nested observation
+    space ``obs`` is a tree of such arrays.
+    """
+
+    init: Callable[[Key, PyTree], Params]
+    apply: Callable[[Params, PyTree], tuple[jax.Array, jax.Array]]
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:
+    """A ``[rows, columns]`` matrix with orthonormal rows or columns (the fewer), times ``gain``.
+
+    Source: Saxe, McClelland & Ganguli 2014 (arXiv 1312.6120), by QR of a Gaussian matrix.
+    """
+    tall, wide = max(rows, columns), min(rows, columns)
+    q, r = np.linalg.qr(rng.standard_normal((tall, wide)))
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+    return np.asarray(gain * (q if rows >= columns else q.T), np.float32)
+
+
+@jax.custom_vjp
+def affine(x: jax.Array, w: jax.Array, b: jax.Array) -> jax.Array:
+    """``x @ w + b`` for ``x`` ``[B, rows]``, with a backward pass that is fast on CPU.
+
+    The gradient xᵀ g contracts the first axis of both, for which XLA's CPU backend leaves its fast kernel: 14 us for
+    ``[128, 64]`` twice, against 7 us with xᵀ written out first. The barrier keeps XLA from undoing that.
+    """
+    return x @ w + b[None]
+
+
+def _affine_forward(x: jax.Array, w: jax.Array, b: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return affine(x, w, b), (x, w)
+
+
+def _affine_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, w = saved
+    weights = jax.lax.platform_dependent(
+        x, g, cpu=lambda x, g: jax.lax.optimization_barrier(x.T) @ g, default=lambda x, g: x.T @ g
+    )
+    return g @ w.T, weights, jax.numpy.sum(g, axis=0)
+
+
+affine.defvjp(_affine_forward, _affine_backward)

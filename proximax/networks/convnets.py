@@ -1,0 +1,175 @@
+"""Networks for images: convolutions, a dense layer, a policy and a value head on it.
+
+The networks take encoded observations (bytes arrive as numbers from 0 to 1) in any of these forms:
+
+``[B, stack, H, W]``             frames first, as emulators give them: they become channels
+``[B, H, W, channels]``          one image; taken for that unless the first of the three axes is shorter than the last
+``[B, stack, H, W, channels]``   frames times channels become channels
+``[B, H, W]``                    one grey image
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.config import Activation
+from proximax.errors import UsageError
+from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, affine, orthogonal
+from proximax.networks.convolution import Pair, convolve, output_size, pair
+from proximax.types import Key, Params, PyTree
+
+
+class Layer(NamedTuple):
+    """A convolution without padding, followed by the activation."""
+
+    channels: int
+    kernel: int | Pair
+    stride: int | Pair
+
+
+def nature(outputs: int, hidden: int = 512) -> Network:
+    """The network of Mnih et al. 2015 (Nature 518, Methods) with a policy and a value head, for 84 x 84 images."""
+    return stacked(outputs, [Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1)], hidden)
+
+
+def blocks(
+    outputs: int,
+    k: int | Pair = 3,
+    channels: Pair = (16, 32),
+    hidden: int = 256,
+    activation: Activation = "relu",
+) -> Network:
+    """A small network for images of any size, fast on CPU: a kernel of 2 k pixels at stride k, then 4 at stride 2.
+
+    Both strides are half the kernel, so each convolution is a product with four neighbours.
+    """
+    rows, columns = pair(k)
+    first = Layer(channels[0], (2 * rows, 2 * columns), (rows, columns))
+    return stacked(outputs, [first, Layer(channels[1], 4, 2)], hidden, activation)
+
+
+def lesson(outputs: int) -> Network:
+    """The small network that Pong is often taught with, for two 80 x 80 frames: 1296 features, 256 hidden units."""
+    return stacked(outputs, [Layer(4, 6, 2), Layer(16, 6, 4)], 256)
+
+
+def stacked(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
+    """Convolutions one after the other, a dense layer, and two heads on it."""
+
+    def init(key: Key, obs: PyTree) -> Params:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
+        _, rows, columns, inside = images(obs).shape
+        least = [_least([(pair(x.kernel)[axis], pair(x.stride)[axis]) for x in layers]) for axis in (0, 1)]
+        if rows < least[0] or columns < least[1]:
+            raise UsageError(
+                f"observations of shape {np.shape(obs)[1:]} are images of {rows} x {columns} pixels: too small for the "
+                f"convolutions of this network, which need at least {least[0]} x {least[1]}; use larger images, "
+                "a network with smaller kernels or strides, or proximax.mlp"
+            )
+        convolutions = []
+        for layer in layers:
+            convolutions.append(_kernel(rng, pair(layer.kernel), inside, layer.channels))
+            rows, columns = output_size((rows, columns), pair(layer.kernel), pair(layer.stride), "VALID")
+            inside = layer.channels
+        return {"convolutions": convolutions, **_dense_and_heads(rng, rows * columns * inside, hidden, outputs)}
+
+    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+        x = images(obs)
+        for layer, weights in zip(layers, params["convolutions"], strict=True):
+            x = ACTIVATIONS[activation](convolve(x, weights["w"], weights["b"], layer.stride))
+        return _heads(params, x, activation)
+
+    return Network(init, apply)
+
+
+def impala(outputs: int, channels: Sequence[int] = (16, 32, 32), hidden: int = 256) -> Network:
+    """The residual network of Espeholt et al. 2018 (arXiv 1802.01561, figure 3, without the LSTM).
+
+    For each number of channels: convolution, pooling to half the size, two residual blocks of two convolutions each.
+    """
+
+    def init(key: Key, obs: PyTree) -> Params:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        _, rows, columns, inside = images(obs).shape
+        stages = []
+        for outside in channels:
+            convolutions = [_kernel(rng, (3, 3), n, outside) for n in (inside, *(4 * [outside]))]
+            stages.append({"first": convolutions[0], "residual": [convolutions[1:3], convolutions[3:]]})
+            rows, columns, inside = -(-rows // 2), -(-columns // 2), outside
+        return {"stages": stages, **_dense_and_heads(rng, rows * columns * inside, hidden, outputs)}
+
+    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+        x = images(obs)
+        for stage in params["stages"]:
+            x = _pool(convolve(x, **stage["first"], padding="SAME"))
+            for one, two in stage["residual"]:
+                y = convolve(jax.nn.relu(x), **one, padding="SAME")
+                x = x + convolve(jax.nn.relu(y), **two, padding="SAME")
+        return _heads(params, jax.nn.relu(x), "relu")
+
+    return Network(init, apply)
+
+
+def images(obs: PyTree) -> jax.Array:
+    """Observations of the forms at the top of this module, as ``[B, H, W, C]``."""
+    if not hasattr(obs, "shape") or not 3 <= len(obs.shape) <= 5 or 0 in obs.shape[1:]:
+        shapes = [x.shape[1:] for x in jax.tree.leaves(obs)]
+        raise UsageError(
+            f"a network of convolutions takes one image of 2, 3 or 4 axes, and not observations of shape {shapes}; "
+            "use proximax.mlp, or a network of your own for a nested space"
+        )
+    if obs.ndim == 3:
+        return obs[..., None]
+    if obs.ndim == 5:
+        frames_last = jnp.moveaxis(obs, 1, 3)
+        return frames_last.reshape(*frames_last.shape[:3], -1)
+    return jnp.moveaxis(obs, 1, 3) if obs.shape[1] < obs.shape[3] else obs
+
+
+def _least(layers: Sequence[Pair]) -> int:
+    """The fewest pixels of which these kernels and strides leave one."""
+    pixels = 1
+    for kernel, stride in reversed(layers):
+        pixels = (pixels - 1) * stride + kernel
+    return pixels
+
+
+def _kernel(rng: np.random.Generator, size: Pair, inside: int, outside: int) -> PyTree:
+    w = orthogonal(rng, math.prod(size) * inside, outside, HIDDEN_GAIN)
+    return {"w": w.reshape(*size, inside, outside), "b": np.zeros(outside, np.float32)}
+
+
+def _dense_and_heads(rng: np.random.Generator, features: int, hidden: int, outputs: int) -> Params:
+    sizes = {
+        "dense": (features, hidden, HIDDEN_GAIN),
+        "policy_head": (hidden, outputs, POLICY_GAIN),
+        "value_head": (hidden, 1, VALUE_GAIN),
+    }
+    return {
+        name: {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
+        for name, (rows, columns, gain) in sizes.items()
+    }
+
+
+def _heads(params: Params, x: jax.Array, activation: Activation) -> tuple[jax.Array, jax.Array]:
+    x = ACTIVATIONS[activation](affine(x.reshape(len(x), -1), **params["dense"]))
+    return affine(x, **params["policy_head"]), affine(x, **params["value_head"])[:, 0]
+
+
+def _pool(x: jax.Array) -> jax.Array:
+    """The largest of 3 x 3 pixels at stride 2, without what lies outside of the image; ``[B, ⌈H / 2⌉, ⌈W / 2⌉, C]``.
+
+    As maxima of shifted images: the gradient of XLA's own pooling is slow on CPU.
+    """
+    for axis in (1, 2):
+        size = -(-x.shape[axis] // 2)
+        added = 2 * size + 1 - x.shape[axis]
+        around = [(added // 2, added - added // 2) if i == axis else (0, 0) for i in range(4)]
+        padded = jnp.pad(x, around, constant_values=-jnp.inf)
+        shifted = [jax.lax.slice_in_dim(padded, i, i + 2 * size - 1, 2, axis) for i in range(3)]
+        x = jnp.maximum(jnp.maximum(shifted[0], shifted[1]), shifted[2])
+    return x

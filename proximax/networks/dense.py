@@ -1,0 +1,76 @@
+"""A network is a pair of pure functions. The built-in one is a multilayer perceptron with orthogonal weights."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import jax
+import numpy as np
+
+from proximax.config import Activation
+from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, affine, orthogonal
+from proximax.types import Key, Params, PyTree
+
+
+def mlp(
+    outputs: int,
+    hidden: Sequence[int] = (64, 64),
+    activation: Activation = "tanh",
+    shared_torso: bool = False,
+    branch_torsos: bool = False,
+) -> Network:
+    """Perceptron on flattened observations: separate actor and critic, or one torso with two heads.
+
+    A nested observation is flattened to one vector, or with ``branch_torsos`` every leaf gets a torso of its own, whose
+    features are put side by side.
+    """
+
+    def init(key: Key, obs: PyTree) -> Params:
+        # NumPy: QR under vmap can deadlock XLA's CPU thread pool, and eager QR compiles for each shape.
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        widths = [x.shape[-1] for x in _branches(obs, branch_torsos)]
+        actor = [_dense_layers(rng, [width, *hidden]) for width in widths]
+        critic = [] if shared_torso else [_dense_layers(rng, [width, *hidden]) for width in widths]
+        features = hidden[-1] * len(widths)
+        return {
+            "actor": actor,
+            "critic": critic,
+            "policy_head": _dense(rng, features, outputs, POLICY_GAIN),
+            "value_head": _dense(rng, features, 1, VALUE_GAIN),
+        }
+
+    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+        branches = _branches(obs, branch_torsos)
+        features = _features(params["actor"], branches, activation)
+        critic_features = features if shared_torso else _features(params["critic"], branches, activation)
+        return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
+
+    return Network(init, apply)
+
+
+def _branches(obs: PyTree, apart: bool) -> list[jax.Array]:
+    """The leaves as vectors ``[B, width]``, each by itself or all in one."""
+    flat = [x.reshape(x.shape[0], -1) for x in jax.tree.leaves(obs)]
+    return flat if apart or len(flat) == 1 else [jax.numpy.concatenate(flat, axis=-1)]
+
+
+def _features(torsos: PyTree, branches: list[jax.Array], activation: Activation) -> jax.Array:
+    each = [_torso(layers, x, activation) for layers, x in zip(torsos, branches, strict=True)]
+    return each[0] if len(each) == 1 else jax.numpy.concatenate(each, axis=-1)
+
+
+def _dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> PyTree:
+    return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
+
+
+def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
+    return [_dense(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
+
+
+def _affine(layer: PyTree, x: jax.Array) -> jax.Array:
+    return affine(x, layer["w"], layer["b"])
+
+
+def _torso(layers: PyTree, x: jax.Array, activation: Activation) -> jax.Array:
+    for layer in layers:
+        x = ACTIVATIONS[activation](_affine(layer, x))
+    return x

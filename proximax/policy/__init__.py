@@ -1,0 +1,22 @@
+"""From an observation to an action: encode -> network -> distribution -> the environment's action.
+
+Read ``policy`` (the record of pure functions), ``observations`` (encoding and normalisation), ``actions``
+(distributions), ``agent`` (a trained policy on its own).
+"""
+
+from proximax.policy.agent import Agent, split_agents
+from proximax.policy.observations import example_input, init_obs_moments, update_obs_moments
+from proximax.policy.policy import Policy, choose, is_perceptron, make_policy, policy_parameters
+
+__all__ = [
+    "Agent",
+    "Policy",
+    "choose",
+    "example_input",
+    "init_obs_moments",
+    "is_perceptron",
+    "make_policy",
+    "policy_parameters",
+    "split_agents",
+    "update_obs_moments",
+]

@@ -1,0 +1,197 @@
+"""Between the network's outputs and an environment's actions: distributions, masks, bounds.
+
+Each leaf of the action space has a distribution; those of a nested space (``Dict``, ``Tuple``) are ``Joint``, and its
+actions are the tuple of the leaves'. The network's outputs, the log σ and the mask are the leaves' one after the other.
+
+    Discrete        Categorical         n logits                       mask of n
+    MultiDiscrete   MultiCategorical    Σ nvec logits                  mask of Σ nvec
+    MultiBinary     Bernoulli           n logits                       mask of 2 n: (0 allowed, 1 allowed) of each bit
+    Box             Gaussian, SquashedGaussian   A means, and A log σ if they depend on the state
+                    Beta                A α and A β, as 1 + softplus
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.config import PPOConfig
+from proximax.errors import UsageError
+from proximax.maths import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Distribution,
+    Gaussian,
+    Joint,
+    MultiCategorical,
+    SquashedGaussian,
+)
+from proximax.spaces import Space, choice_sizes, leaves, nest, paths, place
+from proximax.types import PyTree
+
+# log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
+LOG_STD_RANGE = (-10.0, 2.0)
+AT_BOUND = 0.999  # of the way from a bounded action's centre to its bounds: there, for ``saturated``
+
+
+def check_box_distribution(space: Space, config: PPOConfig) -> None:
+    """Refuse a bounded distribution for a Box without bounds."""
+    for leaf, path in zip(leaves(space), paths(space)):
+        if isinstance(leaf, spaces.Box) and config.box_distribution != "gaussian" and not action_bounds(leaf)[0].all():
+            raise UsageError(
+                f"box_distribution = {config.box_distribution} needs an action space with finite bounds; "
+                f"{place('action', path)}, {leaf}, has some without. Use gaussian"
+            )
+
+
+def size(leaf: Space) -> int:
+    """How many numbers an action has."""
+    return int(np.prod(leaf.shape or ()))
+
+
+def leaf_outputs(leaf: Space, config: PPOConfig) -> int:
+    """How many of the network's outputs a leaf takes."""
+    if isinstance(leaf, spaces.Box):
+        return size(leaf) * (2 if config.box_distribution == "beta" or config.state_dependent_std else 1)
+    return size(leaf) if isinstance(leaf, spaces.MultiBinary) else sum(choice_sizes(leaf))
+
+
+def leaf_log_stds(leaf: Space, config: PPOConfig) -> int:
+    """How many log σ of a leaf are parameters of their own."""
+    free = config.box_distribution != "beta" and not config.state_dependent_std
+    return size(leaf) if isinstance(leaf, spaces.Box) and free else 0
+
+
+def num_outputs(space: Space, config: PPOConfig) -> int:
+    """How many numbers a policy network puts out."""
+    return sum(leaf_outputs(leaf, config) for leaf in leaves(space))
+
+
+def num_log_stds(space: Space, config: PPOConfig) -> int:
+    """How many log σ are parameters of their own."""
+    return sum(leaf_log_stds(leaf, config) for leaf in leaves(space))
+
+
+def action_distribution(
+    space: Space, config: PPOConfig, out: jax.Array, log_std: jax.Array | None, allowed: jax.Array | None
+) -> Distribution:
+    """The distribution for network outputs ``[B, outputs]``, free log σ ``[log_stds]`` and mask ``[B, choices]``."""
+    each = leaves(space)
+    outs = _split(out, [leaf_outputs(leaf, config) for leaf in each])
+    stds = _split(log_std, [leaf_log_stds(leaf, config) for leaf in each])
+    masks = _split(allowed, [sum(choice_sizes(leaf)) for leaf in each])
+    parts = tuple(_leaf_distribution(leaf, config, *row) for leaf, *row in zip(each, outs, stds, masks))
+    joint: Any = Joint(parts)
+    return joint if isinstance(space, (spaces.Dict, spaces.Tuple)) else parts[0]
+
+
+def _split(x: jax.Array | None, sizes: list[int]) -> list[Any]:
+    """``x`` cut along its last axis; None for each where there is none."""
+    return [None] * len(sizes) if x is None else jnp.split(x, np.cumsum(sizes)[:-1], axis=-1)
+
+
+def _leaf_distribution(leaf: Space, config: PPOConfig, out: Any, free: Any, allowed: Any) -> Distribution:
+    if isinstance(leaf, spaces.Discrete):
+        return Categorical(masked(out, allowed, (int(leaf.n),)))
+    if isinstance(leaf, spaces.MultiDiscrete):
+        sizes = tuple(int(n) for n in leaf.nvec.ravel())
+        return MultiCategorical(masked(out, allowed, sizes), sizes)
+    if isinstance(leaf, spaces.MultiBinary):
+        return Bernoulli(masked_bits(out, allowed))
+    if config.box_distribution == "beta":
+        alpha, beta = jnp.split(1.0 + jax.nn.softplus(out), 2, axis=-1)
+        return Beta(alpha, beta)
+    mean = out
+    if config.state_dependent_std:
+        mean, free = jnp.split(out, 2, axis=-1)
+        free = free + config.log_std_init
+    else:
+        free = jnp.broadcast_to(free[None], out.shape)
+    # The gradient passes the bounds, so that a parameter that overshot them can come back.
+    log_std = free + jax.lax.stop_gradient(jnp.clip(free, *LOG_STD_RANGE) - free)
+    return Gaussian(mean, log_std) if config.box_distribution == "gaussian" else SquashedGaussian(mean, log_std)
+
+
+def masked(logits: jax.Array, allowed: jax.Array | None, sizes: tuple[int, ...]) -> jax.Array:
+    """Logits with -inf for what is forbidden. A choice with nothing allowed is left free: such rows are found apart."""
+    if allowed is None:
+        return logits
+    parts = jnp.split(allowed, np.cumsum(sizes)[:-1], axis=-1)
+    usable = jnp.concatenate([part | ~jnp.any(part, axis=-1, keepdims=True) for part in parts], axis=-1)
+    return jnp.where(usable, logits, -jnp.inf)
+
+
+def masked_bits(logits: jax.Array, allowed: jax.Array | None) -> jax.Array:
+    """Logits of bits, ±inf where only one value is allowed; ``allowed`` are pairs ``[B, 2 n]``."""
+    if allowed is None:
+        return logits
+    zero, one = allowed[..., 0::2], allowed[..., 1::2]
+    return jnp.where(one & ~zero, jnp.inf, jnp.where(zero & ~one, -jnp.inf, logits))
+
+
+def env_action(space: Space, config: PPOConfig, action: PyTree) -> PyTree:
+    """The environment's action for a sampled one; log-probabilities are always of the sample itself."""
+    if not isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return _leaf_env_action(space, config, action)
+    each = [_leaf_env_action(leaf, config, part) for leaf, part in zip(leaves(space), action)]
+    return nest(space, iter(each))
+
+
+def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.Array:
+    """Discrete kinds: shifted by ``start``. Box: a bounded dimension is sampled in units where its bounds are -1 and 1.
+
+    Of a Gaussian sample it is clipped to [-1, 1], of a squashed one the tanh is taken, a Beta's (0, 1) is stretched;
+    then it is mapped to [low, high]. Any other dimension is clipped to the bounds it has.
+    """
+    if isinstance(leaf, spaces.Discrete):
+        return action + int(leaf.start)
+    assert leaf.shape is not None
+    shaped = action.reshape(action.shape[:-1] + leaf.shape)
+    if isinstance(leaf, spaces.MultiDiscrete):
+        return shaped + jnp.asarray(leaf.start, action.dtype).reshape((1,) * (action.ndim - 1) + leaf.shape)
+    if not isinstance(leaf, spaces.Box):
+        return shaped
+    lead = (1,) * (action.ndim - 1)
+    bounded, centre, half, floor, ceiling = (part.reshape((*lead, -1)) for part in action_bounds(leaf))
+    if config.box_distribution == "gaussian":
+        unit = jnp.clip(action, -1.0, 1.0)
+    else:
+        unit = jnp.tanh(action) if config.box_distribution == "squashed_gaussian" else 2.0 * action - 1.0
+    mapped = jnp.where(bounded, unit * half + centre, action)
+    # This clip catches the rounding of the mapping and holds one-sided bounds.
+    return jnp.clip(mapped, floor, ceiling).reshape(shaped.shape)
+
+
+def has_bounds(space: Space) -> bool:
+    """Whether a number of an action is mapped to finite bounds."""
+    return any(isinstance(leaf, spaces.Box) and action_bounds(leaf)[0].any() for leaf in leaves(space))
+
+
+def saturated(space: Space, config: PPOConfig, action: PyTree) -> jax.Array:
+    """The share ``[B]`` of the bounded numbers of sampled actions that the environment gets at a bound."""
+    parts = action if isinstance(space, (spaces.Dict, spaces.Tuple)) else (action,)
+    found: list[jax.Array] = []
+    for leaf, part in zip(leaves(space), parts):
+        if isinstance(leaf, spaces.Box):
+            bounded, centre, half, _, _ = (x.reshape(1, -1) for x in action_bounds(leaf))
+            unit = (_leaf_env_action(leaf, config, part).reshape(len(part), -1) - centre) / half
+            found.append((jnp.abs(unit) > AT_BOUND)[:, bounded[0]])
+    return jnp.mean(jnp.concatenate(found, axis=-1).astype(jnp.float32), axis=-1)
+
+
+def action_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(which dimensions are mapped, their centre, half their width, floor, ceiling), the numbers in float32.
+
+    Floor and ceiling are rounded inward, so that no action leaves a float64 space. A width beyond float32 is no bound.
+    """
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        floor, ceiling, width = (np.asarray(part).astype(np.float32) for part in (low, high, high - low))
+    bounded = np.isfinite(width)
+    floor = np.where(floor < low, np.nextafter(floor, np.float32(np.inf)), floor)
+    ceiling = np.where(ceiling > high, np.nextafter(ceiling, np.float32(-np.inf)), ceiling)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    return bounded, ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32), floor, ceiling

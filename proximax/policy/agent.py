@@ -1,0 +1,129 @@
+"""A trained policy on its own."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium import spaces
+
+from proximax.errors import CheckpointError
+from proximax.policy.policy import Policy, choose
+from proximax.runtime import compilation, host_key
+from proximax.spaces import (
+    MASK,
+    alike,
+    flatten,
+    has_mask,
+    leaves,
+    mask_of,
+    nest,
+    nothing_allowed,
+    obs_dtype,
+    paths,
+    ravel_mask,
+    ravel_masks,
+)
+from proximax.types import Params, PyTree
+
+
+class Agent:
+    """A policy with its parameters and frozen observation normaliser."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        params: Params,
+        obs_moments: PyTree,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+    ) -> None:
+        self.policy, self.params, self.obs_moments = policy, params, obs_moments
+        self.observation_space, self.action_space = observation_space, action_space
+        self._mode, self._sample = (
+            compilation.jit(partial(choose, policy, sample), sooner=True) for sample in (False, True)
+        )
+        self._rng = np.random.default_rng(0)
+
+    def act(self, obs: Any, *, sample: bool = False, action_mask: Any = None) -> Any:
+        """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
+
+        The distribution's mode, or a draw with ``sample``. In the action space's own dtype; an ``int`` for one Discrete
+        action. ``action_mask``: for an environment with masks in ``info``, as a vector or in the form of the action
+        space, ``[B, ...]`` for a batch. Nested spaces: trees.
+        """
+        if action_mask is None:
+            batch, single = stored_batch(self.observation_space, obs)
+        else:
+            batch, single = self._with_mask(obs, action_mask)
+        size = len(jax.tree.leaves(batch)[0])
+        if has_mask(self.observation_space):
+            stuck = nothing_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
+            if stuck.any():
+                raise ValueError(f"the action mask of row {int(np.argmax(stuck))} allows nothing")
+        key = host_key(self._rng.integers(0, 2**32, 2, np.uint32))
+        choose_now = self._sample if sample else self._mode
+        carry, first = self.policy.initial_carry(size), np.ones(size, bool)
+        chosen, _ = choose_now(self.params, self.obs_moments, carry, batch, first, key)
+        pairs = zip(leaves(self.action_space), flatten(self.action_space, chosen))
+        each = [(leaf, np.array(x).astype(leaf.dtype)) for leaf, x in pairs]
+        if not single:
+            return nest(self.action_space, iter([x for _, x in each]))
+        one = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in each]
+        return nest(self.action_space, iter(one))
+
+    def _with_mask(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
+        """``stored_batch`` for a mask that is given apart."""
+        space = self.observation_space
+        if not isinstance(space, spaces.Dict) or not has_mask(space) or "obs" not in space.spaces or len(space) != 2:
+            remedy = "put it there" if has_mask(space) else "leave it out"
+            where = "with masks in the observation" if has_mask(space) else "without masks"
+            raise ValueError(f"{MASK} was given, but the policy was trained {where}, on {space}: {remedy}")
+        batch, single = stored_batch(space["obs"], obs)
+        if single:
+            mask = ravel_mask(self.action_space, action_mask)[None]
+        else:
+            mask = ravel_masks(self.action_space, action_mask, len(jax.tree.leaves(batch)[0]), "observation")
+        return {"obs": batch, MASK: (mask > 0).astype(np.int8)}, single
+
+    def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        """Refuse an environment with other spaces than the policy was trained on."""
+        for what, mine, other in (
+            ("observation", self.observation_space, observation_space),
+            ("action", self.action_space, action_space),
+        ):
+            if not alike(mine, other):
+                raise CheckpointError(f"the policy's {what} space is {mine}, the environment's is {other}")
+
+
+def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
+    """Observations ``[B, ...]`` in their stored dtypes, and whether it was one alone."""
+    try:
+        parts = flatten(space, obs)
+        arrays = [np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), parts)]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"the observation is not of the form of {space}: {error!r}") from error
+    shapes = [leaf.shape or () for leaf in leaves(space)]
+    single = all(x.shape == shape for x, shape in zip(arrays, shapes))
+    for x, shape, path in zip(arrays, shapes, paths(space)):
+        if not single and (x.ndim == 0 or x.shape[1:] != shape):
+            raise ValueError(
+                f"observation{path} of shape {x.shape}; the policy was trained on {shape}, alone or as [B, ...]"
+            )
+    sizes = [len(x) for x in arrays if not single]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
+    return nest(space, iter([x[None] if single else x for x in arrays])), single
+
+
+def split_agents(
+    policy: Policy,
+    params: Params,
+    obs_moments: PyTree,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+) -> list[Agent]:
+    """One agent per seed, from arrays with a leading axis S."""
+    leaves, structure = jax.tree.flatten((params, obs_moments))
+    each = [jax.tree.unflatten(structure, row) for row in zip(*(np.asarray(leaf) for leaf in leaves))]
+    return [Agent(policy, one, moments, observation_space, action_space) for one, moments in each]

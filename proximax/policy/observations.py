@@ -1,0 +1,134 @@
+"""From an environment's observations to the network's input: how they are stored, normalised and encoded.
+
+A nested space (``Dict``, ``Tuple``) gives a tree of arrays of the same form. An entry ``action_mask`` at the top of a
+``Dict`` is no input of the network: it says which actions are allowed (``proximax.spaces.masks``).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.config import PPOConfig
+from proximax.maths import init_moments, normalise, update_moments
+from proximax.spaces import MASK, Space, Stacked, branches, has_mask, is_stacked, leaves, nest
+from proximax.types import Array, Moments, PyTree
+
+# Added to a pixel's variance, so that little is made of a change where nothing else ever moves.
+PIXEL_VARIANCE = 1e-3
+OBS_CLIP = 10.0  # normalised observations are cut to ±10 (Huang et al. 2022, continuous-action detail 7)
+
+
+def seen(space: Space, tree: PyTree) -> PyTree:
+    """``tree`` (the space itself as a ``dict``, moments or observations) without the mask; a lone entry by itself."""
+    if tree is None or not has_mask(space):
+        return tree
+    assert isinstance(space, spaces.Dict)
+    rest = {key: tree[key] for key in space.spaces if key != MASK}
+    return rest if len(rest) > 1 else next(iter(rest.values()))
+
+
+def seen_space(space: Space) -> Space:
+    """The space of what the network sees."""
+    if not has_mask(space):
+        return space
+    assert isinstance(space, spaces.Dict)
+    rest = seen(space, space.spaces)
+    return spaces.Dict(rest) if isinstance(rest, dict) else rest
+
+
+def is_image(space: Space) -> bool:
+    """Bytes from 0 to 255: scaled to [0, 1] instead of normalised."""
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8
+
+
+def encoded_shape(leaf: Space) -> tuple[int, ...]:
+    """Shape of one encoded leaf: Discrete and MultiDiscrete become one-hot vectors."""
+    if isinstance(leaf, spaces.Discrete):
+        return (int(leaf.n),)
+    if isinstance(leaf, spaces.MultiDiscrete):
+        return (int(leaf.nvec.sum()),)
+    assert leaf.shape is not None
+    return leaf.shape
+
+
+def example_input(space: Space) -> PyTree:
+    """What the network sees of one observation, all zeros, ``[1, ...]``."""
+    inside = seen_space(space)
+    return nest(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
+
+
+def init_obs_moments(space: Space, config: PPOConfig) -> PyTree:
+    """Moments of nothing for the leaves that are normalised: images, other Boxes, both or none. None for the others."""
+    return _init_moments(space, config, MASK if has_mask(space) else None)
+
+
+def _init_moments(space: Space, config: PPOConfig, without: str | None = None) -> PyTree:
+    parts = branches(space)
+    if parts is None:
+        wanted = config.normalise_pixels if is_image(space) else config.normalise_obs and isinstance(space, spaces.Box)
+        return init_moments(encoded_shape(space)) if wanted else None
+    each = [None if key == without else _init_moments(part, config) for key, part in parts]
+    if not jax.tree.leaves(each):
+        return None
+    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+
+
+def update_obs_moments(moments: PyTree, obs: PyTree, valid: Array) -> PyTree:
+    """Merge the rows ``[*rows]`` that count into the moments of each leaf; bytes as numbers from 0 to 1."""
+
+    def leaf(m: Moments | None, x: Any) -> Moments | None:
+        if m is None:
+            return None
+        if is_stacked(x):
+            return update_stack_moments(m, x, valid)
+        return update_moments(m, jnp.asarray(x) / 255.0 if x.dtype == np.uint8 else x, valid)
+
+    return jax.tree.map(leaf, moments, obs, is_leaf=lambda x: x is None or isinstance(x, Moments))
+
+
+def update_stack_moments(m: Moments, x: Stacked, valid: Array) -> Moments:
+    """The moments ``[depth, height, width]`` with a rollout's frames, one age after the other."""
+    envs = jnp.arange(x.newest.shape[1])[None]
+
+    def one(age: Array, mean: Array, m2: Array) -> Moments:
+        return update_moments(Moments(m.count, mean, m2), jnp.asarray(x.frames)[x.newest - age, envs] / 255.0, valid)
+
+    each = jax.lax.map(lambda row: one(*row), (x.ages, m.mean, m.m2))
+    return each._replace(count=each.count[0])
+
+
+def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
+    """Observations ``[B, ...]`` as the network sees them, in float32; a tree for nested spaces.
+
+    Discrete and MultiDiscrete: one-hot. MultiBinary: 0 and 1. Bytes: divided by 255, once. With ``moments``: normalised
+    and clipped to ±10.
+    """
+    return _encode(seen_space(space), seen(space, moments), seen(space, obs))
+
+
+def _encode(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
+    parts = branches(space)
+    if parts is None:
+        return _encode_leaf(space, moments, obs)
+    each = [_encode(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
+    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+
+
+def _encode_leaf(leaf: Space, moments: Moments | None, obs: Array) -> jax.Array:
+    if isinstance(leaf, spaces.Discrete):
+        return jax.nn.one_hot(jnp.asarray(obs) - int(leaf.start), int(leaf.n))
+    if isinstance(leaf, spaces.MultiDiscrete):
+        sizes, starts = leaf.nvec.ravel().tolist(), leaf.start.ravel().tolist()
+        index = jnp.asarray(obs).reshape((obs.shape[0], -1))
+        columns = [jax.nn.one_hot(index[:, i] - start, n) for i, (n, start) in enumerate(zip(sizes, starts))]
+        return jnp.concatenate(columns, axis=-1)
+    x = jnp.asarray(obs, jnp.float32)
+    if is_image(leaf):
+        x = x / 255.0
+    if moments is None:
+        return x
+    normalised = normalise(moments, x, PIXEL_VARIANCE) if is_image(leaf) else normalise(moments, x)
+    return jnp.clip(normalised, -OBS_CLIP, OBS_CLIP)

@@ -1,0 +1,172 @@
+"""A policy: the network, the action distribution on top of it, and what lies between both and an environment."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from gymnasium import spaces
+from jax.interpreters.partial_eval import dce_jaxpr
+
+from proximax.config import NetworkName, PPOConfig
+from proximax.errors import UsageError
+from proximax.maths import Distribution
+from proximax.networks import Network, blocks, images, impala, lesson, mlp, nature
+from proximax.policy.actions import (
+    action_distribution,
+    check_box_distribution,
+    env_action,
+    has_bounds,
+    num_log_stds,
+    num_outputs,
+    saturated,
+)
+from proximax.policy.observations import encode_obs, example_input, is_image, seen_space
+from proximax.spaces import check_action_space, check_mask, check_observation_space, has_mask, mask_of, nothing_allowed
+from proximax.types import Array, Key, Params, PyTree
+
+PATCHES = 14  # along either axis of an image, that the first kernels of the network ``blocks`` are apart
+
+
+class Policy(NamedTuple):
+    """π(a|s) and V(s) as pure functions. ``obs`` is encoded (``encode``), with one batch axis ``B``.
+
+    ``apply(params, carry, obs, first)`` gives the distribution over actions, the value ``[B]`` and the next carry.
+    A recurrent policy resets its carry where ``first`` is true; for a feed-forward one ``carry`` is ``()``.
+    """
+
+    init: Callable[[Key], Params]
+    initial_carry: Callable[[int], PyTree]
+    apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
+    encode: Callable[[PyTree, PyTree], PyTree]
+    env_action: Callable[[PyTree], PyTree]
+    stuck: (
+        Callable[[PyTree], jax.Array] | None
+    )  # obs [B, ...], not encoded -> [B]: its mask allows nothing; None: no masks
+    # action [B, ...] as sampled -> [B]: share of its bounded numbers that reach a bound; None: there are none
+    saturated: Callable[[PyTree], jax.Array] | None = None
+
+
+def make_policy(
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    config: PPOConfig,
+    network: Network | NetworkName = "auto",
+) -> Policy:
+    """The policy for these spaces (``proximax.policy.actions``: which distribution each kind of action has).
+
+    ``network``: one of your own, or a built-in one's name. An ``action_mask`` among the observations forbids actions.
+    Raises ``UsageError`` for spaces or a network that do not fit.
+    """
+    check_observation_space(observation_space)
+    check_action_space(action_space)
+    check_box_distribution(action_space, config)
+    check_mask(observation_space, action_space)
+    outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
+    if isinstance(network, str):
+        network = built_in(network, observation_space, outputs, config)
+    masked = has_mask(observation_space)
+
+    def init(key: Key) -> Params:
+        example = example_input(observation_space)
+        params = {"network": network.init(key, example)}
+        if log_stds:
+            params["log_std"] = np.full(log_stds, config.log_std_init, np.float32)
+        check_parameters(params)
+        check_outputs(network, params["network"], example, outputs, action_space)
+        return params
+
+    def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
+        inputs, allowed = obs if masked else (obs, None)
+        out, value = network.apply(params["network"], inputs)
+        return action_distribution(action_space, config, out, params.get("log_std"), allowed), value, carry
+
+    def encode(moments: PyTree, obs: PyTree) -> PyTree:
+        inputs = encode_obs(observation_space, moments, obs)
+        return (inputs, mask_of(observation_space, obs)) if masked else inputs
+
+    def stuck(obs: PyTree) -> jax.Array:
+        return nothing_allowed(action_space, mask_of(observation_space, obs))
+
+    return Policy(
+        init=init,
+        initial_carry=lambda batch: (),
+        apply=apply,
+        encode=encode,
+        env_action=partial(env_action, action_space, config),
+        stuck=stuck if masked else None,
+        saturated=partial(saturated, action_space, config) if has_bounds(action_space) else None,
+    )
+
+
+def is_perceptron(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
+    """Whether the network called ``name`` has layers of ``config.hidden`` units, for these observations."""
+    return name == "mlp" or (name == "auto" and not _sees_image(seen_space(observation_space)))
+
+
+def _sees_image(inside: spaces.Space[Any]) -> bool:
+    return is_image(inside) and len(inside.shape or ()) >= 2
+
+
+def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
+    """The network called ``name`` for these observations."""
+    inside = seen_space(observation_space)
+    if is_perceptron(name, observation_space):
+        return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
+    if not _sees_image(inside):
+        raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
+    if name in ("auto", "blocks"):
+        _, rows, columns, _ = images(example_input(inside)).shape
+        return blocks(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
+    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": lesson}
+    return made[name](outputs)
+
+
+def choose(
+    policy: Policy,
+    sample: bool,
+    params: Params,
+    moments: PyTree,
+    carry: PyTree,
+    obs: PyTree,
+    first: Array,
+    key: Key,
+) -> tuple[PyTree, PyTree]:
+    """The environment's actions for observations ``[B, ...]``, the mode or a sample; and the next carry."""
+    dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
+    return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
+def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[bool]:
+    """For each leaf of ``params`` whether π(. | s) depends on it, for stored ``obs`` ``[B, ...]``; computes nothing."""
+    inputs = params, moments, obs, first
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), inputs)
+
+    def parts(params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[jax.Array]:
+        dist, _, _ = policy.apply(params, (), policy.encode(moments, obs), first)
+        return jax.tree.leaves(dist)
+
+    traced = jax.make_jaxpr(parts)(*shapes)
+    _, used = dce_jaxpr(traced.jaxpr, [True] * len(traced.out_avals))
+    return list(used[: len(jax.tree.leaves(params))])
+
+
+def check_parameters(params: Params) -> None:
+    """Refuse parameters that are not float32: the optimiser works on one float32 vector of them all."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        if leaf.dtype != np.float32:
+            raise UsageError(f"parameter {jax.tree_util.keystr(path)} is of {leaf.dtype}; parameters must be float32")
+
+
+def check_outputs(
+    network: Network, params: Params, example: PyTree, outputs: int, action_space: spaces.Space[Any]
+) -> None:
+    """Refuse a network whose output shapes do not fit the action space."""
+    out, value = jax.eval_shape(network.apply, params, example)
+    if out.shape != (1, outputs):
+        raise UsageError(
+            f"the network's policy output has shape {out.shape}; the action space {action_space} needs {(1, outputs)}"
+        )
+    if value.shape != (1,):
+        raise UsageError(f"the network's value has shape {value.shape}; it must be (1,), one number per observation")

@@ -1,0 +1,131 @@
+"""The spine: rollout + update -> Learner. Read this first, then rollout, maths.advantages, maths.objectives, update.
+
+    repeat:  collect T steps of N environments with the current policy     rollout.unroll | rollout.collect
+             value every state the rollout passed, scale rewards           rollout.with_values, maths.scale_reward
+             advantages, minibatches, ascent on the objective              update.update, algorithms
+             only then let the observation normaliser see the new rows     learn
+
+The normaliser is frozen from acting to the end of the update, so the first minibatch's ratio is 1, to rounding.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from proximax.config import RunConfig
+from proximax.envs import HostEnv, JaxEnv
+from proximax.errors import UsageError
+from proximax.maths import init_moments, scale_reward
+from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
+from proximax.ppo.algorithms import adapted, find_algorithm
+from proximax.ppo.diagnostics import diagnose
+from proximax.ppo.records import Algorithm
+from proximax.ppo.rollout import start, unroll
+from proximax.ppo.update import annealed, init_optimiser, update
+from proximax.ppo.values import with_values
+from proximax.runtime import compilation, split_on_host
+from proximax.types import (
+    Array,
+    Key,
+    Learner,
+    Metrics,
+    RewardScale,
+    RolloutState,
+    TrainState,
+    Transition,
+)
+
+
+def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None) -> Learner:
+    """``config.algo`` on an environment inside the program, for one seed: ``jit`` and ``vmap`` the step as you like.
+
+    ``own``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it once per seed
+    and stack (``stack_seeds``) instead of vmapping it.
+    """
+    algorithm = find_algorithm(config.algo, own)
+    start_envs = compilation.jit(partial(start, env, policy, num_envs=config.num_envs), sooner=True)
+
+    def init(key: Key) -> TrainState:
+        key, key_params, key_env = split_on_host(key, 3)
+        return fresh_state(algorithm, env, policy, config, key, key_params, start_envs(key_env))
+
+    def roll(state: TrainState) -> tuple[TrainState, Transition, Metrics, Key]:
+        key, key_act, key_update = jax.random.split(state.key, 3)
+        keys = jax.random.split(key_act, config.ppo.num_steps)
+        rollout, transitions, episodes = unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)
+        return state._replace(key=key, rollout=rollout), transitions, episodes, key_update
+
+    def step(state: TrainState) -> tuple[TrainState, Metrics]:
+        state, transitions, episodes, key_update = roll(state)
+        state, metrics = learn(algorithm, policy, config, state, transitions, key_update)
+        return state, metrics | episodes
+
+    return Learner(init, step, lambda state: roll(state)[1])
+
+
+def learn(
+    algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition, key: Key
+) -> tuple[TrainState, Metrics]:
+    """Everything after the rollout: scale rewards, value states, update the parameters, then the normaliser."""
+    ppo = config.ppo
+    transitions = with_values(policy, state.params, state.obs_moments, transitions)
+    reward_scale = state.reward_scale
+    if ppo.scale_reward:
+        last = transitions.terminated | transitions.truncated
+        reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, transitions.valid, ppo.gamma)
+        transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
+    rates = annealed(ppo, state, config.updates)
+    params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, rates, key)
+    obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
+    for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
+        metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
+    metrics |= diagnose(policy, transitions)
+    beta, learning_rate = adapted(ppo, state.beta, state.learning_rate, metrics)
+    learned = state._replace(
+        params=params,
+        opt_state=opt_state,
+        obs_moments=obs_moments,
+        reward_scale=reward_scale,
+        beta=beta,
+        learning_rate=learning_rate,
+        update=state.update + 1,
+    )
+    # An update that went wrong ends the run: what was learned before it is what is saved.
+    return jax.tree.map(partial(jnp.where, good(metrics)), learned, state), metrics | rates._asdict()
+
+
+def good(metrics: Metrics) -> Array:
+    """Whether an update was finite and every row's mask allowed something."""
+    return (metrics["finite"] == 1) & (metrics.get("stuck_row", -1) < 0)
+
+
+def fresh_state(
+    algorithm: Algorithm,
+    env: JaxEnv | HostEnv,
+    policy: Policy,
+    config: RunConfig,
+    key: Key,
+    key_params: Key,
+    rollout: RolloutState,
+) -> TrainState:
+    """The state before the first update."""
+    params = policy.init(key_params)
+    moments = init_obs_moments(env.observation_space, config.ppo)
+    apart = algorithm.policy_step is not None
+    if apart and all(policy_parameters(policy, params, moments, rollout.obs, rollout.first)):
+        raise UsageError(
+            f"algo = {config.algo} fits the critic apart from the policy, but every parameter of this network is the "
+            "policy's too. Give the value a head of its own, or choose a2c, surrogate, penalty or clip"
+        )
+    return TrainState(
+        params=params,
+        opt_state=init_optimiser(algorithm, config.ppo, params),
+        obs_moments=moments,
+        reward_scale=RewardScale(jnp.zeros(rollout.first.shape), init_moments(())),
+        rollout=rollout,
+        beta=jnp.asarray(config.ppo.beta, jnp.float32),
+        learning_rate=jnp.asarray(config.ppo.learning_rate, jnp.float32),
+        key=key,
+        update=jnp.zeros((), jnp.int32),
+    )

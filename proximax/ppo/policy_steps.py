@@ -1,0 +1,66 @@
+"""One step of the policy on the whole rollout: gradient, natural gradient, trust region."""
+
+import jax
+import jax.numpy as jnp
+
+from proximax import maths
+from proximax.ppo.losses import forward, mean, policy_loss
+from proximax.ppo.records import Batch, Progress, Stats, Task
+from proximax.ppo.update import gradient_step
+from proximax.types import Metrics, PyTree
+
+
+def ascend(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+    """One step of Adam on the whole rollout."""
+    begin = Progress(params, opt_state, jnp.zeros((), bool))
+    progress, stats = gradient_step(policy_loss, task, begin, batch)
+    return progress.params, progress.opt_state, step_metrics(stats)
+
+
+def natural(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+    """The whole natural gradient step, of KL about δ.
+
+    Source: Kakade 2001, "A natural policy gradient".
+    """
+    step, metrics = natural_step(task, params, batch)
+    return params + step, opt_state, metrics
+
+
+def trust_region(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+    """The natural gradient step, halved until the objective rises and the mean KL is at most δ; or none.
+
+    Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C.
+    """
+
+    def evaluate(p: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return -policy_loss(p, task, batch)[0], mean_kl(p, task, batch)
+
+    step, metrics = natural_step(task, params, batch)
+    config = task.config
+    params, share, _ = maths.line_search(evaluate, params, step, config.delta, config.backtracks)
+    return params, opt_state, metrics | {"step_share": share, "gradient_steps": (share > 0).astype(share.dtype)}
+
+
+def natural_step(task: Task, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
+    """sqrt(2 δ / gᵀ F⁻¹ g) F⁻¹ g for the flat parameters, by conjugate gradient; 0 where it is not finite."""
+    (total, stats), descent = jax.value_and_grad(policy_loss, has_aux=True)(params, task, batch)
+    config = task.config
+    product = maths.fisher_vector_product(lambda p: mean_kl(p, task, batch), params, config.damping)
+    step = maths.natural_gradient_step(-descent, product, config.delta, config.conjugate_gradient_steps)
+    finite = jnp.isfinite(total) & jnp.all(jnp.isfinite(step))
+    norm = jnp.sqrt(jnp.sum(jnp.square(descent)))
+    stats |= {"global_grad_norm": norm, "taken": finite, "finite": finite}
+    return jnp.where(finite, step, 0.0), step_metrics(stats)
+
+
+def mean_kl(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
+    """E[KL(π_old, π)] over the rollout, for flat parameters of π."""
+    dist, _ = forward(params, task, batch)
+    return mean(batch.dist.kl(dist), batch.valid)
+
+
+def step_metrics(stats: Stats) -> Metrics:
+    """What a single step of the policy has to report; before it, every estimate of the KL is 0."""
+    kept = {name: stats[name] for name in ("policy_objective", "entropy", "global_grad_norm")}
+    taken, finite = (stats[name].astype(jnp.float32) for name in ("taken", "finite"))
+    return kept | {"first_ratio_error": stats["ratio_error"], "gradient_steps": taken, "finite": finite}

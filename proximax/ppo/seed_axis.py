@@ -1,0 +1,34 @@
+"""Several seeds as one leading axis S."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from proximax.runtime import host_key
+from proximax.types import TrainState
+
+
+def stack_seeds(states: Sequence[TrainState]) -> TrainState:
+    """One state with a leading axis S for ``vmap``."""
+
+    def stack(*leaves: Any) -> Any:
+        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+            return host_key(np.stack([np.asarray(jax.random.key_data(x)) for x in leaves]))
+        return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
+
+    return jax.tree.map(stack, *states)
+
+
+def over_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
+    if seeds > 1:
+        return jax.vmap(function, in_axes=axes)
+
+    def alone(*arguments: Any) -> Any:
+        taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
+        return jax.tree.map(lambda x: x[None], function(*taken))
+
+    return alone

@@ -1,0 +1,15 @@
+"""Where the time of a run goes.
+
+Read ``throughput`` (environments, acting and learning measured apart) and ``trace`` (when which operation ran).
+"""
+
+from proximax.profiling.throughput import Measured, bench, seconds_of
+from proximax.profiling.trace import CompileClock, Tracer
+
+__all__ = [
+    "CompileClock",
+    "Measured",
+    "Tracer",
+    "bench",
+    "seconds_of",
+]

@@ -1,0 +1,184 @@
+"""Several algorithms on one environment, side by side: trained, put in a table, drawn.
+
+Each run goes to a directory of its own, and all that is shown is read from those. So what is finished already is taken
+as it is, and a comparison that was cut short goes on where it stopped.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proximax.config import RunConfig
+from proximax.envs import EnvLike, env_name
+from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
+from proximax.evaluation import evaluate, summarise_returns
+from proximax.ppo import Algorithm
+from proximax.reports.plots import draw_returns, draw_updates, need_matplotlib
+from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
+from proximax.training import resolve, run
+
+POINTS = 100  # of each curve that is kept
+
+
+def compare(
+    env: EnvLike,
+    algos: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    *,
+    out: str | Path,
+    seeds: int = 8,
+    preset: str | None = None,
+    quiet: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """Train each of ``algos`` on ``env`` and write pictures and a table to ``out``; returns what they show.
+
+    ``algos``: names, or any settings under names of your own, as in
+    ``{"narrow": {"algo": "clip", "epsilon": 0.1}, "wide": {"algo": "clip", "epsilon": 0.3}}``; a setting ``algo`` may
+    be an ``Algorithm`` of your own.
+    ``overrides``: settings for all of them, as in ``train``. Writes ``comparison.json`` (all that is drawn),
+    ``comparison.md``, ``returns.png``, ``updates.png`` and a run directory for each name.
+    """
+    need_matplotlib()
+    variants = algos if isinstance(algos, Mapping) else {name: {"algo": name} for name in algos}
+    if not variants:
+        raise UsageError("compare needs at least one algorithm")
+    resolved = {
+        label: resolve(env, preset, {"seeds": seeds} | overrides | dict(settings))
+        for label, settings in variants.items()
+    }
+    for config, _ in resolved.values():
+        config.check()
+    directory = Path(out)
+    for label, (config, own) in resolved.items():
+        if not finished(directory / label, config):
+            train_one(directory / label, config, own, env, quiet)
+    comparison = {
+        "env": env_name(env),
+        "seeds": seeds,
+        "version": proximax_version(),
+        "runs": [read_run(directory / label, label) for label in resolved],
+    }
+    write_json(directory / "comparison.json", comparison)
+    (directory / "comparison.md").write_text(table(comparison))
+    draw_returns(comparison, directory / "returns.png")
+    draw_updates(comparison, directory / "updates.png")
+    return comparison
+
+
+def finished(directory: Path, config: RunConfig) -> bool:
+    """Whether ``directory`` holds this very run, ended."""
+    if not (directory / "config.json").exists():
+        return False
+    same = read_json(directory / "config.json", "") == json.loads(json.dumps(config.to_json()))
+    if not same or not (directory / "result.json").exists():
+        what = "an unfinished run" if same else "a run with other settings"
+        raise StorageError(f"{directory} holds {what}: move it away, or choose another --out")
+    return True
+
+
+def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: EnvLike, quiet: bool) -> None:
+    """Train; a run that diverges is evaluated with its last good policies and is part of the comparison."""
+    try:
+        run(config, env, own=own, out=directory, quiet=quiet)
+    except NumericalError as error:
+        evaluation = evaluate(directory, config.eval_episodes, env=env)
+        returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]
+        rows = read_rows(directory)
+        write_json(
+            directory / "result.json",
+            {
+                "returns": returns,
+                "steps": rows[-1]["steps"],
+                "wall_s": rows[-1]["time_s"],
+                "stopped_by": "diverged",
+                "notes": [str(error)],
+            },
+        )
+
+
+def read_rows(directory: Path) -> list[dict[str, Any]]:
+    """The rows of ``metrics.jsonl``."""
+    path = directory / "metrics.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def read_run(directory: Path, label: str) -> dict[str, Any]:
+    """What table and pictures need of one run, curves thinned out to ``POINTS``."""
+    config, result = (read_json(directory / name, "the run has not ended") for name in ("config.json", "result.json"))
+    rows = read_rows(directory)
+    try:
+        return {"label": label, **shown(config, result, rows)}
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"result.json or metrics.jsonl of {directory} is not what a run leaves ({what}). Move the directory away, "
+            "and it is trained anew"
+        ) from error
+
+
+def shown(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers and curves of one run."""
+    seeds = range(config["seed"], config["seed"] + config["seeds"])
+    updates = [[row for row in rows if row["seed"] == seed] for seed in seeds]
+    length = min(map(len, updates))
+    kept = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
+    kl = np.array([[each[i]["kl"] for each in updates] for i in range(length)], float)
+    returns = np.array([np.nan if x is None else float(x) for x in result["returns"]])
+    summary = summarise_returns(returns)
+    ppo = config["ppo"]
+    return {
+        "algo": config["algo"],
+        "returns": [finite_or_none(x) for x in returns],
+        "mean": finite_or_none(summary.mean),
+        "iqm": finite_or_none(summary.iqm),
+        "ci95": summary.ci95,
+        "steps": int(result["steps"]),
+        "wall_s": float(result["wall_s"]),
+        "stopped_by": str(result["stopped_by"]),
+        "epsilon": ppo["epsilon"] if config["algo"] == "clip" else None,
+        "kl_bound": ppo["delta"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
+        "at_steps": [int(np.mean([each[i]["steps"] for each in updates])) for i in kept],
+        "return": [[_short(each[i]["recent_return"]) for i in kept] for each in updates],
+        "kl": [_short(x) for x in np.nanmedian(kl, axis=1)[kept]],
+        "kl_percentiles": {str(q): _short(float(np.nanpercentile(kl, q))) for q in (50, 95)},
+        "beta": [[_short(each[i]["beta"]) for i in kept] for each in updates] if config["algo"] == "penalty" else None,
+        "ratio_histogram": np.sum([row["ratio_histogram"] for row in rows], axis=0).tolist(),
+    }
+
+
+def _short(x: float | None) -> float | None:
+    """Five significant digits."""
+    return None if x is None else float(f"{x:.5g}")
+
+
+def table(comparison: dict[str, Any]) -> str:
+    """The comparison as Markdown."""
+    lines = [
+        f"# {comparison['env'].removeprefix('gymnasium:')}, {comparison['seeds']} seeds",
+        "",
+        "Returns are of the final evaluation: deterministic actions, last policy. *KL*: the mean KL(old, new) that an",
+        "update reached, its median and 95th percentile over updates. *Wall*: all seeds together.",
+        "",
+        "| | return, IQM (95 % interval) | mean | worst seed | KL, median (95 %) | steps per seed | wall |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for r in comparison["runs"]:
+        kl = r["kl_percentiles"]
+        low, high = (_number(x) for x in r["ci95"] or (None, None))
+        worst = _number(None if None in r["returns"] else min(r["returns"]))
+        ended = " (diverged)" if r["stopped_by"] == "diverged" else ""
+        lines.append(
+            f"| {r['label']} | {_number(r['iqm'])} ({low} to {high}) | {_number(r['mean'])} | {worst} | "
+            f"{kl['50']:.2g} ({kl['95']:.2g}) | {r['steps']:,}{ended} | {r['wall_s']:.0f} s |"
+        )
+    return "\n".join([*lines, "", f"proximax {comparison['version']}.", ""])
+
+
+def _number(x: float | None) -> str:
+    return "n/a" if x is None else f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}"

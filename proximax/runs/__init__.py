@@ -1,0 +1,48 @@
+"""A run on disk: its directory, metrics and checkpoints, and how they are read back.
+
+Read ``directory``, ``metrics`` (what every number means), ``checkpoint`` (the format), ``pytree_json``,
+``checkpoint_manager`` (when a run is saved), ``loading`` (the trained policies of a run).
+"""
+
+from proximax.runs import checkpoint_manager
+from proximax.runs.checkpoint import (
+    POLICY,
+    STATE,
+    Checkpoint,
+    Snapshot,
+    find_checkpoint,
+    named_leaves,
+    nothing_left,
+    progress_of,
+    rebuild,
+)
+from proximax.runs.checkpoint_manager import Saver, frozen
+from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
+from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
+from proximax.runs.metrics import METRICS, History
+
+__all__ = [
+    "EVALUATIONS_FILE",
+    "METRICS",
+    "METRICS_FILE",
+    "POLICY",
+    "STATE",
+    "Checkpoint",
+    "History",
+    "Resume",
+    "RunDirectory",
+    "Saver",
+    "Snapshot",
+    "check_size",
+    "checkpoint_manager",
+    "find_checkpoint",
+    "frozen",
+    "load",
+    "load_agent",
+    "load_agents",
+    "load_config",
+    "named_leaves",
+    "nothing_left",
+    "progress_of",
+    "rebuild",
+]

@@ -1,0 +1,321 @@
+"""Checkpoints: everything that decides the future of a run, in safetensors and JSON, written whole or not at all.
+
+    RUN/checkpoints/step-000000102400/policy.safetensors    parameters and observation normaliser
+                                      state.safetensors     the rest of the ``TrainState``, environments, counters
+                                      manifest.json         what they are, and the checksum of each
+
+The structure of what is read comes from the config, never from the file. No pickle on any path.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
+
+from proximax.errors import CheckpointError
+from proximax.runs.pytree_json import from_plain, to_plain
+from proximax.runtime import (
+    MOST_BYTES,
+    json_bytes,
+    proximax_version,
+    read_json,
+    regular_size,
+    say,
+    sha256,
+    sync_folder,
+    write_through,
+)
+from proximax.types import PyTree, TrainState
+
+FORMAT = 2
+POLICY, STATE, MANIFEST = "policy.safetensors", "state.safetensors", "manifest.json"
+NAME = re.compile(r"step-\d{12}")
+TEMPORARY, REPLACED, DAMAGED = ".new-", ".old-", "damaged-"
+_NEEDED = {
+    "format": int,
+    "version": str,
+    "update": int,
+    "steps": int,
+    "network": str,
+    "observation_space": dict,
+    "action_space": dict,
+    "config": dict,
+    "files": dict,
+    "progress": dict,
+    "sha256": str,
+}
+
+
+class LaterVersion(CheckpointError):
+    """A checkpoint that a later version has made: it is not damaged, and an older one is no replacement for it."""
+
+
+class Snapshot(NamedTuple):
+    """A run between two updates. Nobody writes to its arrays any more."""
+
+    state: TrainState  # [S, ...]
+    environment: PyTree | None  # ``HostEnv.get_state``; None: could not be had, or is part of ``state``
+    progress: dict[str, Any]  # what else goes on with a run: counters, logs, the best evaluation
+    update: int
+    steps: int  # of each seed, as the config counts them
+    evaluation: float | None  # the mean return of the evaluation of these very policies, if there was one
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint on disk, of which the manifest was read."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) -> Path:
+    """Write ``folder/step-STEPS``; ``header``: what the manifest says of the run.
+
+    Raises ``OSError``, and then nothing has changed.
+    """
+    policy, rest = tensors_of(snapshot.state)
+    progress, environment = (to_plain(getattr(snapshot, name), name, rest) for name in ("progress", "environment"))
+    data = {POLICY: save_tensors(policy), STATE: save_tensors(rest)}
+    manifest = {
+        "format": FORMAT,
+        "version": proximax_version(),
+        "update": snapshot.update,
+        "steps": snapshot.steps,
+        "evaluation": snapshot.evaluation,
+        **header,
+        "files": {name: {"bytes": len(x), "sha256": sha256(x)} for name, x in data.items()},
+        "progress": progress,
+        "environment": environment,
+    }
+    data[MANIFEST] = json_bytes(manifest | {"sha256": sha256(json_bytes(manifest))})
+    if (size := len(data[MANIFEST])) > MOST_BYTES:
+        raise CheckpointError(f"the run's plain values take {size:,} bytes, of which at most {MOST_BYTES:,} are read")
+    path = folder / f"step-{snapshot.steps:012d}"
+    temporary, replaced = (folder / f"{prefix}{path.name}" for prefix in (TEMPORARY, REPLACED))
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, content in data.items():
+            write_through(temporary / name, content)
+        sync_folder(temporary)
+        if path.exists():  # saved at this very step before; if this process ends here, it is found under that name
+            shutil.rmtree(replaced, ignore_errors=True)
+            path.rename(replaced)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        tidy(folder)
+        raise
+    sync_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return path
+
+
+def tidy(folder: Path) -> None:
+    """Clear away what a process that was killed while saving left behind."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{REPLACED}*"):
+        place = path.with_name(path.name.removeprefix(REPLACED))
+        if place.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.rename(place)
+
+
+def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(the policies' arrays, all others), each under its path in ``TrainState``."""
+    named, policy = {name: np.asarray(x, order="C") for name, x in named_leaves(state).items()}, {}
+    for name in [name for name in named if name.startswith((".params", ".obs_moments"))]:
+        policy[name] = named.pop(name)
+    return policy, named
+
+
+def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
+    """Every array of a tree under its path; of random keys the words."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(_words(leaf)) for path, leaf in leaves}
+
+
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is made of random keys."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
+    """The tree ``like``, of arrays or their shapes, with the file's arrays, which it takes out of ``tensors``.
+
+    They must be of the same shapes and dtypes, finite, and none missing.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    # Not ``named_leaves``: of what a config asks for nothing is made before the file is known to hold as much.
+    named = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
+    if missing := [name for name in named if name not in tensors]:
+        raise CheckpointError(f"{where} does not fit this run: {', '.join(missing[:4])} not in it")
+    found = {name: tensors.pop(name) for name in named}
+    for name, leaf in ((name, _words(leaf)) for name, leaf in named.items()):
+        if found[name].shape != leaf.shape:
+            raise CheckpointError(f"{where}: {name} is {found[name].shape}, the config makes it {leaf.shape}")
+        if found[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and found[name].dtype != leaf.dtype:
+            raise CheckpointError(f"{where}: {name} holds {found[name].dtype}, the run makes it {leaf.dtype}")
+        if found[name].dtype.kind == "f" and not name.startswith(".rollout") and not np.isfinite(found[name]).all():
+            raise CheckpointError(f"{where}: {name} holds values that are not finite")
+    each = zip(named.values(), found.values(), strict=True)
+    return jax.tree.unflatten(structure, [_like(leaf, x) for leaf, x in each])
+
+
+def _like(leaf: Any, found: Any) -> Any:
+    """``found``; the random keys of which it is the words, if ``leaf`` is made of keys."""
+    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if is_key(leaf) else found
+
+
+def nothing_left(tensors: dict[str, np.ndarray], where: Path) -> None:
+    """Refuse arrays that nothing has asked for."""
+    if tensors:
+        raise CheckpointError(
+            f"{where} does not fit this run: it also holds {', '.join(map(repr, sorted(tensors)[:4]))}"
+        )
+
+
+def read_manifest(path: Path) -> Checkpoint:
+    """The checkpoint at ``path``, its manifest checked; its tensors are checked as they are read."""
+    manifest = read_json(path / MANIFEST, f"{path} is no checkpoint")
+    check_format(path, manifest)
+    for key, kind in _NEEDED.items():
+        if not isinstance(manifest.get(key), kind):
+            raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it is of the wrong kind")
+    stated = sha256(json_bytes({key: value for key, value in manifest.items() if key != "sha256"}))
+    if stated != manifest["sha256"]:
+        raise CheckpointError(f"{path / MANIFEST} is damaged: its sha256 is not the one it states")
+    return Checkpoint(path, manifest)
+
+
+def check_format(path: Path, manifest: dict[str, Any]) -> None:
+    """Refuse what this version does not know."""
+    found = manifest.get("format")
+    if found == FORMAT:
+        return
+    by = f", made by proximax {manifest.get('version')!r}" if isinstance(manifest.get("version"), str) else ""
+    text = f"{path / MANIFEST} has format {found!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
+    if isinstance(found, int) and found > FORMAT:
+        raise LaterVersion(f"{text}: pip install --upgrade proximax")
+    raise CheckpointError(text)
+
+
+def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
+    """The arrays of one of its files, if size and checksum are those of the manifest."""
+    path, stated = checkpoint.path / name, checkpoint.manifest["files"].get(name)
+    if not isinstance(stated, dict):
+        raise CheckpointError(f"{checkpoint.path / MANIFEST} says nothing of {name}")
+    try:
+        if (size := regular_size(path)) != stated.get("bytes"):
+            raise CheckpointError(f"{path} is damaged: {size:,} bytes, {stated.get('bytes')!r} were written")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != stated.get("sha256"):
+            raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
+        with safe_open(path, framework="numpy") as tensors:
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118  # it is no dict
+    except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def progress_of(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> tuple[dict[str, Any], PyTree | None]:
+    """(progress, state of the environments); takes their arrays out of ``tensors``."""
+    manifest = checkpoint.manifest
+    return from_plain(manifest["progress"], tensors), from_plain(manifest.get("environment"), tensors)
+
+
+def checkpoint_names(folder: Path) -> list[str]:
+    """The checkpoints in a folder, newest first. Links are none."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    names = {path.name.removeprefix(REPLACED) for path in found}
+    return sorted((name for name in names if NAME.fullmatch(name)), reverse=True)
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """Where a checkpoint is: under its name, but in the moment that another of the same step takes its place."""
+    path = folder / name
+    return path if path.exists() else folder / f"{REPLACED}{name}"
+
+
+def find_checkpoint(
+    run_dir: Path, which: str = "last", read: tuple[str, ...] = (POLICY,), set_aside: bool = False
+) -> tuple[Checkpoint, dict[str, np.ndarray]]:
+    """(checkpoint, the arrays of its files ``read``): the newest that is whole, the best by evaluation, or one by name.
+
+    A damaged one is passed over for the one before, loudly, and renamed if ``set_aside``. Raises ``CheckpointError`` if
+    none is whole, or the newest was made by a later version.
+    """
+    folder, faults = run_dir / "checkpoints", dict[Path, CheckpointError]()
+    for checkpoint in candidates(folder, which, faults):
+        try:
+            tensors: dict[str, np.ndarray] = {}
+            for name in read:
+                tensors |= read_tensors(checkpoint, name)
+        except CheckpointError as error:
+            faults[checkpoint.path] = error
+            continue
+        for path, fault in faults.items():
+            say(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead")
+            if set_aside:
+                put_aside(path)
+        return checkpoint, tensors
+    raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
+
+
+def put_aside(path: Path) -> None:
+    """Rename a damaged checkpoint, so that it is not tried again; where that fails it is passed over again."""
+    places = (path.with_name(f"{DAMAGED}{path.name}{suffix}") for suffix in ("", *(f"-{i}" for i in range(1, 100))))
+    with suppress(OSError):
+        path.rename(next(place for place in places if not place.exists()))
+
+
+def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:
+    """The checkpoints to try, in order, each read as it is asked for; those without a good manifest go to ``faults``.
+
+    For the best one all must be read.
+    """
+    names = checkpoint_names(folder)
+    if not names:
+        raise CheckpointError(f"{folder.parent} holds no checkpoint: it is no run, or one cut short before its first")
+    if which not in ("last", "best") and which not in names:
+        raise CheckpointError(f"{folder.parent} has no checkpoint {which!r}; it has {', '.join(names)}, last, best")
+    good = _readable([place_of(folder, name) for name in (names if which in ("last", "best") else [which])], faults)
+    yield from sorted(good, key=rank, reverse=True) if which == "best" else good
+
+
+def _readable(paths: list[Path], faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:
+    for path in paths:
+        try:
+            yield read_manifest(path)
+        except LaterVersion:
+            raise
+        except CheckpointError as error:
+            faults[path] = error
+
+
+def rank(checkpoint: Checkpoint) -> tuple[float, int]:
+    """By evaluation; the later one of equals."""
+    return score_of(checkpoint), checkpoint.manifest["update"]
+
+
+def score_of(checkpoint: Checkpoint) -> float:
+    """The mean return of the evaluation made at it; the lowest number where there was none."""
+    value = checkpoint.manifest.get("evaluation")
+    return float(value) if isinstance(value, (int, float)) else float("-inf")

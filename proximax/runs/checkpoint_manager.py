@@ -1,0 +1,172 @@
+"""When a run is saved, beside the training: a thread writes, a few checkpoints are kept."""
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from proximax.config import RunConfig, seconds_or_steps
+from proximax.errors import CheckpointError, StorageError
+from proximax.runs.checkpoint import (
+    TEMPORARY,
+    Checkpoint,
+    Snapshot,
+    checkpoint_names,
+    is_key,
+    place_of,
+    rank,
+    read_manifest,
+    save_checkpoint,
+    score_of,
+    tidy,
+)
+from proximax.runtime import say, storing
+from proximax.types import PyTree
+
+RETRY_SECONDS = 30.0  # after a save that failed
+
+
+class Saver:
+    """Saves snapshots of a run; without a directory it does nothing.
+
+    ``header``: what every manifest says of the run. ``update``: that of the checkpoint it goes on from, if any.
+    """
+
+    def __init__(
+        self, config: RunConfig, folder: Path | None, header: dict[str, Any], update: int | None = None
+    ) -> None:
+        self._config, self._folder, self._header = config, folder, header
+        self._seconds, self._steps = seconds_or_steps(config.checkpoint_every)
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None  # of the last save
+        self._next_s = time.monotonic() + (self._seconds or 0.0)
+        self._saved = update or 0  # the update of the last snapshot taken
+        self._whole = update  # of the last one that is on disk
+        self._best = float("-inf")
+        if folder is not None:
+            with storing(folder):
+                folder.mkdir(exist_ok=True)
+                tidy(folder)
+            self._best = max((score_of(found) for found in kept(folder)), default=self._best)
+
+    def next_update(self, update: int) -> int:
+        """The first update after ``update`` that must be saved: an update of its own call."""
+        last = self._config.updates
+        if self._steps is None:
+            return last
+        every = max(1, round(self._steps / self._config.batch_size))
+        return min(update - update % every + every, last)
+
+    def due(self, update: int, evaluation: float | None) -> bool:
+        """Whether the run is to be saved now, after ``update``, with this evaluation."""
+        if self._folder is None or update <= self._saved:
+            return False
+        if self._is_best(evaluation):
+            return True
+        if self._error is not None and time.monotonic() >= self._next_s:
+            return True
+        if self._steps is not None:
+            return update >= self.next_update(self._saved)
+        return self._seconds is not None and time.monotonic() >= self._next_s
+
+    def save(self, snapshot: Snapshot, wait: bool = False) -> None:
+        """Begin to save; ``wait`` until it is done.
+
+        One of every so many seconds is left out while another is made, unless it is the best yet. One of every so many
+        steps never is: the same run leaves the same checkpoints.
+        """
+        waits = wait or self._steps is not None or self._is_best(snapshot.evaluation)
+        if self._folder is None or (not waits and self._busy()):
+            return
+        self._join()
+        self._saved = snapshot.update
+        self._thread = threading.Thread(target=self._write, args=(snapshot,))
+        self._thread.start()
+        if wait:
+            self._join()
+
+    def has(self, update: int) -> bool:
+        """Whether the run as it was after ``update`` is on disk, once the save under way has ended.
+
+        Where there is no directory nothing more can be saved either.
+        """
+        self._join()
+        return self._folder is None or self._whole == update
+
+    def _is_best(self, evaluation: float | None) -> bool:
+        if evaluation is None:
+            return False
+        self._join()  # what is being saved may be better
+        return evaluation > self._best
+
+    def close(self) -> None:
+        """Wait; raise ``StorageError`` if the last save failed."""
+        self._join()
+        if self._error is not None:
+            raise StorageError(f"the last checkpoint could not be saved in {self._folder}: {self._error}") from None
+
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write(self, snapshot: Snapshot) -> None:
+        assert self._folder is not None
+        try:
+            for log in self._folder.parent.glob("*.jsonl"):  # first: the checkpoint knows their length
+                sync_file(log)
+            save_checkpoint(self._folder, self._header, snapshot)
+            self._error, self._whole = None, snapshot.update
+            self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
+            self._next_s = time.monotonic() + (self._seconds or 0.0)
+            thin_out(self._folder, self._config.checkpoints_kept)
+        except Exception as error:  # of the disk, or of a state that cannot be saved
+            self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
+            what = f"could not save at {snapshot.steps:,} steps: {error}"
+            say(f"proximax: warning: {what}. Training goes on, and will try again")
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the disk has what was written to a file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def kept(folder: Path) -> list[Checkpoint]:
+    """The checkpoints in ``folder`` with a good manifest, newest first."""
+    found: list[Checkpoint] = []
+    for name in checkpoint_names(folder):
+        try:
+            found.append(read_manifest(place_of(folder, name)))
+        except CheckpointError:
+            continue
+    return found
+
+
+def thin_out(folder: Path, newest: int) -> None:
+    """Remove all but the ``newest`` and the best by evaluation."""
+    found = kept(folder)
+    best = max(found, key=rank, default=None)
+    for each in found[newest:]:
+        if each is not best:
+            away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one
+            each.path.rename(away)
+            shutil.rmtree(away, ignore_errors=True)  # what someone still reads may stay: ``tidy`` clears it away
+
+
+def frozen(tree: PyTree) -> PyTree:
+    """``tree`` on the host, in arrays that nobody writes to."""
+
+    def leaf(x: Any) -> Any:
+        if is_key(x):
+            return x
+        return np.asarray(x) if isinstance(x, jax.Array) else np.array(x)
+
+    return jax.tree.map(leaf, tree)

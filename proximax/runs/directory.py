@@ -1,0 +1,135 @@
+"""What a run leaves behind: its directory, rows of metrics, the result, the traceback of a fault."""
+
+import os
+import re
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from proximax.errors import CheckpointError, StorageError, UsageError
+from proximax.runs.checkpoint import checkpoint_names, tidy
+from proximax.runtime import say, storing
+
+Resume = bool | Literal["auto"]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a run directory: harmless in paths, pages and tables
+METRICS_FILE, EVALUATIONS_FILE = "metrics.jsonl", "evaluations.jsonl"
+RECORDS = (
+    "config.json",
+    METRICS_FILE,
+    EVALUATIONS_FILE,
+    "result.json",
+    "checkpoints",
+)  # any of them makes it a run's directory
+FOLDERS = ("fault", "profile", "tensorboard", "videos")
+LOCK, PROBE = ".lock", ".probe"
+
+
+class RunDirectory:
+    """A writable directory that no other process uses: new, or of a run to go on with. Found out before all else.
+
+    ``resume``: True: it must hold a checkpoint; "auto": a run without one starts from the beginning; False: it must
+    hold no run.
+    """
+
+    def __init__(self, path: Path, resume: Resume = False) -> None:
+        check_name(path)
+        self.path, self._made, self._lock = path, list[Path](), -1
+        if resume is True and not any((path / name).exists() for name in RECORDS):
+            raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
+        check_links(path)
+        try:
+            with storing(path):
+                for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
+                    self._make(folder)
+            self._lock = lock(path / LOCK)
+            with storing(path):
+                (path / PROBE).touch()
+                (path / PROBE).unlink()
+                self.continues = self._find(resume)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder, and know that it is this process's own, unless another process made it just now."""
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return
+        self._made.append(folder)
+
+    def _find(self, resume: Resume) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        if not resume and any((self.path / name).exists() for name in RECORDS):
+            text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
+            raise StorageError(text)
+        tidy(self.path / "checkpoints")
+        saved = bool(checkpoint_names(self.path / "checkpoints"))
+        if resume is True and not saved:
+            raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
+        if resume == "auto" and not saved:
+            say(f"proximax: note: {self.path} holds no checkpoint: the run starts from the beginning")
+        return saved and bool(resume)
+
+    def discard(self) -> None:
+        """Remove what the constructor made; of the folders above the run's those that no other run has come to use."""
+        if self.path in self._made and self._lock >= 0:  # else another process may have come to use it
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+        for folder in reversed(self._made):
+            with suppress(OSError):  # not empty, or removed
+                folder.rmdir()
+
+    def close(self) -> None:
+        """Let other processes use the directory."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def check_links(path: Path) -> None:
+    """Refuse links among what a run writes, which would change what they lead to; and logs that are pipes."""
+    for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
+        for where, folders, files in os.walk(path / name):
+            for each in (Path(where), *(Path(where, x) for x in (*folders, *files))):
+                refuse_link(each)
+        refuse_link(path / name)
+        if (path / name).exists() and not ((path / name).is_file() or (path / name).is_dir()):  # whose end never comes
+            raise StorageError(f"{path / name} is neither a file nor a folder: move it away")
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a symbolic link."""
+    if path.is_symlink():
+        raise StorageError(f"{path} is a symbolic link, which is not followed: put the file or folder itself there")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that some file system, page or table would take for something else."""
+    name = path.absolute().name
+    if not NAME.fullmatch(name) or "\0" in str(path):
+        raise UsageError(
+            f"--out {str(path)!r}: the run's name {name!r} must be of A-Z, a-z, 0-9, '.', '_' and '-', begin with a "
+            "letter or a digit, and have at most 100 characters"
+        )
+
+
+def lock(path: Path) -> int:
+    """An open file that is locked as long as this process lives; refuses one that another process has locked."""
+    with storing(path):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(file, 200).decode(errors="replace").strip()
+        os.close(file)
+        raise StorageError(f"{path.parent} is in use by another process ({holder}): choose another --out") from error
+    except (ImportError, OSError):  # not on this system, not on this file system
+        return file
+    os.truncate(file, 0)
+    os.pwrite(file, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+    return file

@@ -1,0 +1,120 @@
+"""The trained policies of a run directory."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from gymnasium import spaces
+
+from proximax.config import RunConfig, from_json
+from proximax.errors import CheckpointError, UsageError
+from proximax.networks import Network
+from proximax.policy import Agent, example_input, init_obs_moments, is_perceptron, make_policy, split_agents
+from proximax.runs.checkpoint import (
+    MANIFEST,
+    POLICY,
+    candidates,
+    checkpoint_names,
+    find_checkpoint,
+    nothing_left,
+    rebuild,
+)
+from proximax.runtime import read_json, say
+from proximax.spaces import MOST_ELEMENTS, make_space
+from proximax.types import Params, PyTree
+
+
+class Policies(NamedTuple):
+    """The part of a ``TrainState`` that acts."""
+
+    params: Params  # [S, ...]
+    obs_moments: PyTree
+
+
+def load(
+    run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: Network | None = None
+) -> Agent:
+    """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
+
+    ``checkpoint``: "last", "best" by the evaluations made while training, or a name (``step-000000102400``).
+    ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
+    not what training saved.
+    """
+    return load_agent(run_dir, seed, network, checkpoint)[0]
+
+
+def load_agent(
+    run_dir: str | Path, seed: int | None = None, network: Network | None = None, checkpoint: str = "last"
+) -> tuple[Agent, RunConfig, int]:
+    """As ``load``; with the run's config and the seed whose policy it is."""
+    agents, config = load_agents(run_dir, network, checkpoint)
+    if seed is None:
+        seed = config.seed + _best(Path(run_dir) / "result.json")
+    if not config.seed <= seed < config.seed + config.seeds:
+        raise CheckpointError(f"{run_dir} has no seed {seed}; it has {config.seed} to {config.seed + config.seeds - 1}")
+    return agents[seed - config.seed], config, seed
+
+
+def load_config(run_dir: str | Path) -> RunConfig:
+    """The settings of a run."""
+    path, values = settings_of(Path(run_dir))
+    try:
+        config = from_json(values)
+        config.check()
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return config
+
+
+def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+    """(where they stand, the settings of a run): in config.json; where that is lost every checkpoint has them too."""
+    path, folder = run_dir / "config.json", run_dir / "checkpoints"
+    if not path.exists() and checkpoint_names(folder):
+        for saved in candidates(folder, "last", {}):
+            say(f"proximax: warning: {path} is missing: its settings are taken from {saved.path}")
+            return saved.path / MANIFEST, saved.manifest["config"]
+    return path, read_json(path, f"{run_dir} is no run directory")
+
+
+def check_size(observation_space: spaces.Space[Any], config: RunConfig, most: int, where: Path) -> None:
+    """Refuse layers that a file of ``most`` numbers cannot hold, before anything of their size is made."""
+    if is_perceptron(config.network, observation_space):
+        widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.ppo.hidden
+        least = sum(a * b for a, b in pairwise(widths))
+        if least > most:
+            raise CheckpointError(f"{where} does not fit: hidden = {config.ppo.hidden} has {least:,} weights or more")
+
+
+def _best(result: Path) -> int:
+    """Which seed has the best final evaluation; the first one for a run that was cut short."""
+    returns = read_json(result, "").get("returns", []) if result.exists() else []
+    try:
+        return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{result} cannot be read: returns = {returns!r}") from error
+
+
+def load_agents(
+    run_dir: str | Path, network: Network | None = None, checkpoint: str = "last"
+) -> tuple[list[Agent], RunConfig]:
+    """The policies of all seeds of a run, and its config."""
+    directory = Path(run_dir)
+    config = load_config(directory)
+    found, tensors = find_checkpoint(directory, checkpoint)
+    manifest, where = found.manifest, found.path / POLICY
+    if manifest["network"] != "built-in" and network is None:
+        raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
+    # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
+    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
+    observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
+    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
+    if network is None:
+        check_size(observation_space, config, most, where)
+    one = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), one)
+    params, moments = rebuild(like, tensors, where)
+    nothing_left(tensors, where)
+    return split_agents(policy, params, moments, observation_space, action_space), config

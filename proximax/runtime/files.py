@@ -1,0 +1,158 @@
+"""Files that are whole or not there, and JSON that is exactly JSON."""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from proximax.errors import CheckpointError, StorageError
+
+MOST_BYTES, MOST_DEPTH, MOST_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
+# What a system says that cannot wait for a folder: of opening it, of syncing it (network and FUSE file systems).
+NO_FOLDER, NO_SYNC = (errno.EACCES, errno.EISDIR), (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """What the disk refuses is a ``StorageError`` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        text = f"cannot write to {path}: {error.strerror or error}. Choose another --out, or make room"
+        raise StorageError(text) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The whole file or the one that was there before, also if the machine stops in between."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        write_through(temporary, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_through(path: Path, data: bytes) -> None:
+    """Write a new file and wait until the disk has it. It must not be there, not even as a link to somewhere else."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the names in this folder, where the file system lets anyone wait for a folder.
+
+    Where it does not, that is no reason to refuse what has been written.
+    """
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in NO_FOLDER:
+            return
+        raise
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+    finally:
+        os.close(folder)
+
+
+def json_bytes(values: dict[str, Any]) -> bytes:
+    """Strict JSON (no NaN), for people to read."""
+    return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Strict JSON, atomically. Raises ``StorageError``."""
+    with storing(path):
+        write_atomically(path, json_bytes(values))
+
+
+def read_json(path: Path, missing: str) -> dict[str, Any]:
+    """The object in a JSON file, which nobody has to trust; ``missing``: what it means that the file is not there."""
+    try:
+        if (size := regular_size(path)) > MOST_BYTES:
+            raise CheckpointError(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} are read")
+        text = path.read_bytes()
+        values = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+        )
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: {missing}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    check_depth(path, values)
+    return values
+
+
+def regular_size(path: Path) -> int:
+    """The bytes of a file. A link may lead anywhere, and a pipe or a device may have no end: they are not read."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise CheckpointError(f"{path} is a symbolic link, which is not followed: put the file itself there")
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is not a file")
+    return status.st_size
+
+
+def check_depth(path: Path, values: Any) -> None:
+    """Refuse JSON so deep that a function that calls itself for each level would not come to its end."""
+    level = [values]
+    for _ in range(MOST_DEPTH):
+        level = [
+            part for x in level if isinstance(x, (dict, list)) for part in (x.values() if isinstance(x, dict) else x)
+        ]
+        if not level:
+            return
+    raise CheckpointError(f"{path} is nested more than {MOST_DEPTH} deep")
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; readers differ in which of two equal keys they take."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return values
+
+
+def _finite(text: str) -> float:
+    """A number; ``1e999`` would be read as infinity."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def _whole(text: str) -> int:
+    """An integer that may become a float."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"{text[:20]}... is too large a number")
+    return int(text)
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def sha256(data: bytes) -> str:
+    """The checksum that tells a damaged file. It does not tell who made it."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def finite_or_none(x: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return float(x) if math.isfinite(x) else None

@@ -1,0 +1,18 @@
+"""The loop around the learner: start, resume, evaluate, save, stop.
+
+Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers: ``resolve_config``, ``resume``,
+``periodic_evaluation``, ``periodic_video``, ``interrupts``, ``crash_report``, ``result``.
+"""
+
+from proximax.training.resolve_config import resolve
+from proximax.training.result import Result
+from proximax.training.start import run, train
+from proximax.training.trainer import Session
+
+__all__ = [
+    "Result",
+    "Session",
+    "resolve",
+    "run",
+    "train",
+]

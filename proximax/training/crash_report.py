@@ -1,0 +1,87 @@
+"""What is kept of a fault: the rollout it was seen in and a description, so that it can be looked at and repeated."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from proximax.errors import DependencyError, EnvironmentFault, NumericalError, StorageError
+from proximax.ppo import check_rollout
+from proximax.runs import named_leaves
+from proximax.runtime import say, write_json
+from proximax.spaces import FrameStore
+
+FOLDER = "fault"
+
+
+@contextmanager
+def memory_named() -> Iterator[None]:
+    """Name what runs out of memory, JAX's or Python's, as such, and say what needs less."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        text = (str(error).splitlines() or ["no more to be had"])[0].rstrip(".")
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in text:
+            raise
+        raise DependencyError(
+            f"out of memory: {text}. Fewer environments (--num-envs) or seeds, shorter rollouts (--ppo.num-steps), "
+            "smaller minibatches or a smaller network need less; JAX itself takes 75 % of a GPU "
+            "(XLA_PYTHON_CLIENT_MEM_FRACTION, XLA_PYTHON_CLIENT_PREALLOCATE=false)"
+        ) from error
+
+
+def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
+    """The fault in the rows of an update that was not finite (it was undone), or that met a mask of nothing.
+
+    ``rollout``: what the update learned from. What was not finite there was so before anything was computed from it.
+    """
+    for row in rows:
+        place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
+        if (stuck := int(row.get("stuck_row", -1))) >= 0:
+            step, env = divmod(stuck, num_envs)
+            return EnvironmentFault(
+                f"the action mask of environment {env} allowed nothing at step {step} of the rollout of {place}. "
+                "Allow one action at least, or end the episode there"
+            )
+        if row["finite"] != 1:
+            try:
+                if rollout is not None and not isinstance(rollout.obs, FrameStore):  # bytes are finite
+                    check_rollout(rollout)
+            except NumericalError as error:
+                return NumericalError(f"{place}: {error}")
+            return NumericalError(
+                f"loss, gradient or normaliser not finite: {place}. "
+                "Lower the learning rate, or look for huge rewards or observations"
+            )
+    raise AssertionError("a row of an update that went wrong")
+
+
+def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
+    """``error.log``, ``fault/fault.json``, and ``fault/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
+
+    Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk
+    does not take is told.
+    """
+    folder = directory / FOLDER
+    try:
+        trace = "".join(traceback.format_exception(error))
+        (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
+        (folder / "rollout.npz").unlink(missing_ok=True)  # of another fault
+        if rollout is not None:
+            np.savez(folder / "rollout.npz", **named(rollout))
+    except (OSError, StorageError) as fault:
+        say(f"proximax: warning: what was met could not be kept in {folder}: {fault}")
+
+
+def named(rollout: Any) -> dict[str, Any]:
+    """The arrays of a rollout by name."""
+    if isinstance(rollout.obs, FrameStore):
+        rollout = rollout._replace(obs=rollout.obs.stacked())
+    fields = rollout._asdict().items()
+    return {f"{name}{path}": x for name, tree in fields for path, x in named_leaves(tree).items()}

@@ -1,0 +1,108 @@
+"""Ctrl-C and SIGTERM while training: the first asks to stop, a second one ends everything at once."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from proximax.envs import kill_all
+from proximax.errors import Interrupted
+from proximax.runtime import say
+
+# Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is given up.
+PATIENCE_SECONDS = 15.0
+
+
+class Interrupts:
+    """While it is entered, a first SIGINT or SIGTERM is noted, and ``check`` raises it between two updates.
+
+    Python runs signal handlers only between two instructions of the main thread, which may be seconds deep in a
+    compiled program: so a thread of its own reads the signals. Outside the main thread none can be caught.
+    """
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+        self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
+        self._heard = threading.Event()  # by ``check``, or the run has ended
+        self._before: dict[int, Any] = {}
+        self._theirs: socket.socket | None = None
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._theirs, self._wakeup_before = theirs, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup or a shell's & has it
+                self._before[number] = signal.signal(number, _leave_it)
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._heard.set()
+        if self._theirs is None:
+            return
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
+        self._theirs.close()  # ends the thread
+
+    def _watch(self) -> None:
+        """Read a byte for each signal, until the other end is closed."""
+        while byte := self._ours.recv(1):
+            if byte[0] not in self._before:
+                continue
+            if self.caught is not None:
+                end(byte[0])
+            self.caught = byte[0]
+            name = signal.Signals(byte[0]).name
+            say(f"\nproximax: {name}: stopping as soon as this is done; once more: at once")
+            if byte[0] == signal.SIGTERM:
+                threading.Thread(target=self._wait, daemon=True).start()
+        self._ours.close()
+
+    def _wait(self) -> None:
+        """End the process if the update does not come to its end."""
+        if not self._heard.wait(PATIENCE_SECONDS):
+            say("proximax: this takes too long: the last checkpoint stands")
+            end(signal.SIGTERM)
+
+    def check(self) -> None:
+        """Raise ``Interrupted`` if there was a signal."""
+        number = self._raised or self.caught
+        if number is not None:
+            self._heard.set()
+            raise Interrupted(number)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
+        self.check()
+        try:
+            self._handle(self._raise)
+            yield
+        finally:
+            self._handle(_leave_it)
+
+    def _handle(self, handler: Any) -> None:
+        for number in self._before:
+            signal.signal(number, handler)
+
+    def _raise(self, number: int, _: object) -> None:
+        self._raised = number
+        self._heard.set()
+        raise KeyboardInterrupt
+
+
+def _leave_it(*_: object) -> None:
+    """The handler: what is to be done, the thread does."""
+
+
+def end(number: int) -> None:
+    """End this process and its environments' now."""
+    kill_all()
+    os._exit(128 + number)

@@ -1,0 +1,82 @@
+"""Evaluations while training: for the log, for the best checkpoint, to stop early; and the one at the end."""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from proximax.config import RunConfig
+from proximax.envs import EnvLike, HostEnv, JaxEnv, remakable, stepping
+from proximax.evaluation import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
+from proximax.policy import Policy
+from proximax.types import TrainState
+
+STOP_CHECKS = 40  # evaluations over a run with ``stop_at``, where ``eval_every`` does not say
+
+
+class Scorer:
+    """Evaluations after certain updates, each once. They change nothing in training.
+
+    A deterministic policy is often far ahead of the training returns. Without ``eval_every`` a few episodes are played
+    forty times in a run with ``stop_at``; if they reach the goal, a full evaluation on fresh starts decides.
+    """
+
+    def __init__(self, config: RunConfig, env: EnvLike, policy: Policy) -> None:
+        self.latest: Evaluation | None = None
+        self.final: Evaluation | None = None  # the full one that reached the goal
+        self.update = 0  # after which the latest was
+        self._config = config
+        steps = config.eval_every
+        self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
+        self._make = partial(
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config)
+        )
+        self._evaluator: Evaluator | None = None
+
+    def next_update(self, update: int) -> int:
+        """The first update after ``update`` at which to evaluate; the run's last where nothing asks for one."""
+        last, needed = self._config.updates, (self._config.stop_at, self._config.eval_every) != (None, None)
+        return min(update - update % self._every + self._every, last) if needed else last
+
+    def score(self, state: TrainState, update: int) -> bool:
+        """Evaluate, if it is time for it. Whether the mean return of every seed has reached ``stop_at``."""
+        goal, whole = self._config.stop_at, self._config.eval_every is not None
+        if update <= self.update or update != self.next_update(update - 1) or (goal is None and not whole):
+            return False
+        self._evaluator = self._evaluator or self._make()
+        episodes = None if whole else self._evaluator.copies
+        self.latest = evaluate_seeds(self._evaluator, state, self._config, update, episodes)
+        self.update = update  # only now: an evaluation cut short is none, and the one before is of another update
+        if goal is None or self.latest.worst < goal:
+            return False
+        final = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)
+        self.final = final if final.worst >= goal else None
+        return self.final is not None
+
+    def close(self) -> None:
+        """Close the evaluation's environments."""
+        if self._evaluator is not None:
+            self._evaluator.close()
+
+
+def final_evaluation(
+    config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
+) -> Evaluation:
+    """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
+    if not remakable(env):
+        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config))
+    try:
+        return evaluate_seeds(evaluator, state, config)
+    finally:
+        evaluator.close()
+
+
+def evaluate_seeds(
+    evaluator: Evaluator, state: TrainState, config: RunConfig, salt: int = 0, episodes: int | None = None
+) -> Evaluation:
+    """Every seed's policy; another ``salt``, other starts."""
+    arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
+    policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
+    seeds = tuple(range(config.seed, config.seed + config.seeds))
+    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)

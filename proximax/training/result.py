@@ -1,0 +1,71 @@
+"""What a training run reached, and how ``result.json`` says it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proximax.config import RunConfig
+from proximax.evaluation import Evaluation, Summary
+from proximax.policy import Agent
+from proximax.runtime import finite_or_none, proximax_version
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run reached."""
+
+    config: RunConfig
+    agents: list[Agent]
+    """The policies, one per seed."""
+    evaluation: Evaluation
+    """The final evaluation's returns, ``[S, episodes]``."""
+    history: list[dict[str, Any]]
+    """The rows of metrics.jsonl."""
+    steps: int
+    """Environment steps of each seed (the most of any)."""
+    wall_s: float
+    compile_s: float
+    steps_per_s: float
+    """Of all seeds together, compilation included."""
+    stopped_by: str
+    """``steps``, ``stop_at`` or ``callback``."""
+    notes: list[str]
+    """What the user should know about this run."""
+    restarts: int = 0
+    """How often a training environment that crashed was made anew."""
+    directory: Path | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """Mean, interquartile mean and its 95 % interval over seeds, of each seed's mean evaluation return."""
+        return self.evaluation.summary
+
+    @property
+    def agent(self) -> Agent:
+        """The policy of the seed with the best final evaluation."""
+        means = self.evaluation.returns.mean(axis=1)
+        return self.agents[int(np.argmax(np.where(np.isnan(means), -np.inf, means)))]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``result.json``; a return is null where an episode never ended."""
+        summary = self.summary
+        return {
+            "env": self.config.env,
+            "algo": self.config.algo,
+            "seeds": self.config.seeds,
+            "steps": self.steps,
+            "wall_s": round(self.wall_s, 3),
+            "compile_s": round(self.compile_s, 3),
+            "steps_per_s": round(self.steps_per_s, 1),
+            "return_mean": finite_or_none(summary.mean),
+            "return_iqm": finite_or_none(summary.iqm),
+            "return_ci95": summary.ci95,
+            "returns": [finite_or_none(x) for x in self.evaluation.returns.mean(axis=1)],
+            "eval_episodes": self.config.eval_episodes,
+            "stopped_by": self.stopped_by,
+            "notes": self.notes,
+            "restarts": self.restarts,
+            "version": proximax_version(),
+        }

@@ -1,0 +1,166 @@
+"""Going on with a run from its last checkpoint: what may differ, what must not, and how its state is put back."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from proximax.config import RunConfig, from_json
+from proximax.envs import HostEnv, JaxEnv, env_seeds
+from proximax.errors import CheckpointError, UsageError
+from proximax.policy import Policy
+from proximax.ppo import start_host
+from proximax.runs import (
+    METRICS_FILE,
+    POLICY,
+    STATE,
+    Checkpoint,
+    History,
+    check_size,
+    find_checkpoint,
+    nothing_left,
+    progress_of,
+    rebuild,
+)
+from proximax.runtime import proximax_version
+from proximax.types import PyTree, RewardScale, TrainState
+
+# What a run may be continued with: how long, how it is logged, saved and evaluated, not how it learns.
+MAY_CHANGE = (
+    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "env_restarts", "env_timeout"),
+    *("eval_every", "eval_episodes", "eval_sample", "stop_at"),
+)
+NO_LOG = {"size": 0, "waiting": ""}  # the form of what a checkpoint knows of a log
+
+
+class Found(NamedTuple):
+    """What a run goes on from."""
+
+    path: Path
+    manifest: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+    progress: dict[str, Any]
+    environment: PyTree | None  # the state of host environments, where it could be had
+
+
+def find_state(run_dir: Path, config: RunConfig) -> Found:
+    """The newest whole checkpoint of a run, if it can go on with ``config``. Damaged ones are set aside."""
+    checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), set_aside=True)
+    different = differences(saved_config(checkpoint), config)
+    if different:
+        raise CheckpointError(
+            f"{checkpoint.path} is of a run with other settings: {'; '.join(different)}. "
+            f"Only these may change: {', '.join(MAY_CHANGE)}"
+        )
+    if checkpoint.manifest["update"] > config.updates:
+        steps = checkpoint.manifest["steps"]
+        raise CheckpointError(f"steps = {config.steps:,}, but {checkpoint.path} has {steps:,} already: give more")
+    if config.num_envs * config.seeds > sum(x.size for x in tensors.values()):  # before as many are made
+        raise CheckpointError(f"{checkpoint.path} holds less than a number for each of {config.num_envs} environments")
+    progress, environment = progress_of(checkpoint, tensors)
+    check_progress(checkpoint, progress, config)
+    return Found(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
+
+
+def saved_config(checkpoint: Checkpoint) -> RunConfig:
+    """The settings that a checkpoint was made with."""
+    try:
+        config = from_json(checkpoint.manifest["config"])
+        config.check()
+    except UsageError as error:
+        by = f"made by proximax {checkpoint.manifest['version']!r}, this is {proximax_version()}"
+        raise CheckpointError(f"{checkpoint.path} has settings that cannot be read: {error} ({by})") from error
+    return config
+
+
+def check_progress(checkpoint: Checkpoint, progress: dict[str, Any], config: RunConfig) -> None:
+    """Refuse what no run has saved as its progress."""
+    like = {
+        "recorder": {"history": History(config.seed, config.seeds).to_tree(), "logs": {METRICS_FILE: NO_LOG}},
+        "time_s": 0.0,
+        "compile_s": 0.0,
+        "evaluated": 0,
+        "reached": False,
+    }
+    update, steps = (checkpoint.manifest[name] for name in ("update", "steps"))
+    wrong = unlike(progress, like)
+    wrong = wrong or unlike(progress.get("restarts", 0), 0, "restarts")
+    wrong = wrong or unlike(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
+    if not wrong and (progress["recorder"]["history"]["update"] != update or update * config.batch_size != steps):
+        wrong = "its number of updates"
+    if wrong:
+        raise CheckpointError(f"{checkpoint.path} has no progress that a run could go on from: {wrong} is odd")
+
+
+def unlike(value: Any, like: Any, name: str = "progress") -> str:
+    """The first part of ``value`` that is of another kind than in ``like``; "" if there is none. Sizes may differ."""
+    if isinstance(like, dict):
+        if not isinstance(value, dict) or not like.keys() <= value.keys():
+            return name
+        return next(filter(None, (unlike(value[key], part, f"{name}.{key}") for key, part in like.items())), "")
+    if isinstance(like, np.ndarray):
+        same = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (like.dtype, like.ndim)
+    elif isinstance(like, (bool, str)):
+        same = isinstance(value, type(like))
+    else:
+        kinds = int if isinstance(like, int) else (int, float)
+        same = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return "" if same else name
+
+
+def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
+    """The fields that differ and must not, a text each."""
+    before, after = (flat(json.loads(json.dumps(config.to_json()))) for config in (saved, asked))  # tuples are lists
+    return [
+        f"{name} = {before.get(name)!r} there, {after.get(name)!r} asked for"
+        for name in before | after
+        if before.get(name) != after.get(name) and name not in MAY_CHANGE
+    ]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def check_same(found: Found, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig) -> None:
+    """Refuse an environment or a network that is not the one of the checkpoint."""
+    for name in ("observation_space", "action_space"):
+        saved, made = flat(found.manifest[name]), flat(header[name])
+        odd = [f"{k}: {saved.get(k)} there, {made.get(k)} here" for k in saved | made if saved.get(k) != made.get(k)]
+        if odd:
+            raise CheckpointError(f"{found.path} is of another environment: its {name} has {'; '.join(odd)}")
+    if found.manifest["network"] != header["network"]:
+        kinds = f"{found.manifest['network']!r} there, {header['network']!r} here"
+        raise CheckpointError(f"{found.path} is of another network: {kinds}. Pass the network it was trained with")
+    if header["network"] == "built-in":
+        check_size(observation_space, config, sum(x.size for x in found.tensors.values()), found.path)
+
+
+def restore(
+    found: Found, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
+) -> tuple[TrainState, str]:
+    """(the state to go on from, how it was got); ``start`` is the run's first one, for structure and placement."""
+    state: TrainState = rebuild(start, found.tensors, found.path)
+    nothing_left(found.tensors, found.path)
+    where = f"resumed at {found.manifest['steps']:,} steps"
+    if isinstance(env, JaxEnv):
+        placed = jax.tree.map(lambda x, old: jax.device_put(x, old.sharding), state, start)
+        return placed, f"{where}, exactly"
+    if found.environment is not None:
+        env.set_state(found.environment)
+        return state, f"{where}, exactly"
+    names = range(config.seed, config.seed + config.seeds)
+    update = found.manifest["update"]
+    rollout = start_host(env, policy, [env_seeds([name, update], config.num_envs) for name in names])
+    state = state._replace(
+        rollout=rollout, reward_scale=RewardScale(jnp.zeros(rollout.first.shape), state.reward_scale.moments)
+    )
+    return state, f"{where}; the state of the environments could not be had: their episodes start afresh"

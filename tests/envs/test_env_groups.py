@@ -1,0 +1,179 @@
+"""Several host environments as one: seeds side by side, and groups that take turns with the policy."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+from proximax.config.ppo_config import PPOConfig
+from proximax.config.run_config import RunConfig
+from proximax.envs import env_seeds, make_env
+from proximax.envs.env_groups import ASIDE, Groups, Turns, vectorise
+from proximax.envs.envpool_env import EnvPoolEnv
+from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.errors import UsageError
+from proximax.ppo.host_rollout import collect
+from tests.support.toy_envs import ACTIONS, Lawful, Script, host_learner, roll, vector
+
+PPO = PPOConfig(num_steps=24, minibatch_size=24, epochs=2)
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """As if there were four, and no environment were cheap."""
+    for module in ("groups", "make", "workers"):
+        monkeypatch.setattr(f"proximax.envs.{module}.usable_cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
+
+
+def test_groups_share_nothing():
+    def make():
+        return GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
+
+    both = Groups([make(), make()])
+    _, together, _ = roll(both, 20, seeds=[1, 2, 3, 4])
+    for group, seeds in enumerate(([1, 2], [3, 4])):
+        _, alone, _ = roll(make(), 20, seeds=seeds)
+        for name in ("obs", "final_obs", "reward", "valid", "first"):
+            np.testing.assert_array_equal(
+                getattr(together, name)[:, :, 2 * group : 2 * group + 2], getattr(alone, name), err_msg=name
+            )
+
+
+def learned(env, seeds, updates=3):
+    """What the learner has seen and become, and what it counted, after some updates."""
+    learner, state, _ = host_learner(env, PPO, steps=1920, seeds=seeds)
+    counts = []
+    for _ in range(updates):
+        state, metrics = learner.step(state)
+        counts.append([np.asarray(metrics[name]) for name in ("episodes", "return_sum", "length_sum", "steps")])
+    env.close()
+    return jax.tree.map(np.asarray, (state.rollout, counts)), jax.tree.map(np.asarray, state.params)
+
+
+MAKES = {
+    "workers": lambda seeds, turns: vectorise(Script, 4, seeds, turns),
+    "masked": lambda seeds, turns: vectorise(partial(Lawful, ACTIONS["nested"], "info"), 4, seeds, turns),
+    "envpool": lambda seeds, turns: make_env("envpool:Acrobot-v1", 4, groups=seeds, turns=turns),
+}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("make", MAKES)
+def test_turns_give_the_same_transitions_as_all_at_once(make, seeds, cores):
+    """Also what is learned from them; only the products of half as many rows may round otherwise."""
+    seen, params = learned(MAKES[make](seeds, 1), seeds)
+    for turns in (2, 4):
+        env = MAKES[make](seeds, turns)
+        assert isinstance(env, Turns)
+        assert len(env.groups) == turns
+        seen_in_turns, params_in_turns = learned(env, seeds)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), seen_in_turns, seen)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), params_in_turns, params)
+
+
+def test_turns_as_a_whole_are_the_same_environments_in_the_same_order(cores):
+    histories = []
+    for turns in (1, 2):
+        env, rng = vectorise(partial(Lawful, ACTIONS["discrete"], nested=True), 4, 2, turns), np.random.default_rng(0)
+        seen = [jax.tree.map(np.array, env.reset(env_seeds(3, 8)))]
+        for _ in range(20):
+            seen.append(jax.tree.map(np.array, tuple(env.step(5 + rng.integers(0, 3, 8)))))
+        env.close()
+        histories.append(seen)
+    jax.tree.map(np.testing.assert_array_equal, *histories)
+    noise = histories[0][0]["script"][:, 2]
+    assert len(np.unique(noise)) == 8
+
+
+class Logs(GymnasiumEnv):
+    """Notes when it is sent actions, and when it is waited for."""
+
+    def __init__(self, name, log):
+        super().__init__(vector(Script, 2, AutoresetMode.NEXT_STEP))
+        self.name, self.log = name, log
+
+    def send(self, action):
+        self.log.append(f"send {self.name}")
+        super().send(action)
+
+    def receive(self):
+        self.log.append(f"receive {self.name}")
+        return super().receive()
+
+
+def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
+    log = []
+    env = Turns([Logs("a", log), Logs("b", log)], seeds=1)
+
+    def noted(env, act_once, state, buffers):
+        def act(carry, obs, first, place):
+            log.append(f"act for {place[1]}")
+            return act_once(carry, obs, first, place)
+
+        return collect(env, act, state, buffers)
+
+    monkeypatch.setattr("proximax.ppo.learner.collect", noted)
+    learner, state, _ = host_learner(env, PPO, steps=960)
+    log.clear()
+    learner.step(state)
+    a, b = ["act for 0", "send a"], ["act for 2", "send b"]
+    again = [*["receive a", *a], *["receive b", *b]]
+    assert log == a + b + again * (PPO.num_steps - 1) + ["receive a", "receive b"]
+
+
+def test_an_environments_noise_is_its_own_whatever_others_there_are():
+    """The first two environments of four act as they do alone."""
+    rows = []
+    for num_envs in (2, 4):
+        learner, state, _ = host_learner(vector(Script, num_envs, AutoresetMode.SAME_STEP), PPO, steps=24 * num_envs)
+        seen = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("proximax.ppo.learner.collect", lambda *a, seen=seen: seen.append(collect(*a)) or seen[-1])
+            learner.step(state)
+        rows.append(seen[0][1])
+    np.testing.assert_array_equal(rows[0].action, rows[1].action[:, :, :2])
+    assert np.any(rows[1].action[:, :, 0] != rows[1].action[:, :, 1])
+
+
+def test_every_group_may_use_all_cores(cores):
+    env = vectorise(Script, 8, 1, 2)
+    assert [len(group.env._workers) for group in env.groups] == [4, 4]
+    assert [group.columns for group in env.groups] == [slice(0, 4), slice(4, 8)]
+    env.close()
+
+
+def test_turns_that_cannot_be_are_refused_or_noted(cores):
+    with pytest.raises(UsageError, match="turns = 3: must divide num_envs = 4"):
+        vectorise(Script, 4, 1, 3)
+    with pytest.raises(UsageError, match="turns = 2: an environment object is one group"):
+        make_env(vector(Script, 4, AutoresetMode.SAME_STEP), turns=2)
+    with pytest.raises(UsageError, match="turns = 0: must be a whole number >= 1"):
+        RunConfig("CartPole-v1", turns=0).check()
+    for env in (make_env("CartPole-v1", 4, turns=2), make_env("CartPole-v1", 4, groups=2, turns=2)):
+        assert ASIDE in env.notes
+    assert not make_env("CartPole-v1", 4).notes
+
+
+def test_gymnasiums_own_asynchronous_environments_step_aside():
+    """A wrapper's step is its own: it is not passed by."""
+    from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+    env = GymnasiumEnv(AsyncVectorEnv([Script] * 2, autoreset_mode=AutoresetMode.NEXT_STEP, context="forkserver"))
+    plain = GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
+    assert env.steps_aside
+    assert not plain.steps_aside
+    for a, b in zip(roll(env, 20)[1], roll(plain, 20)[1]):
+        if a is not None:
+            np.testing.assert_array_equal(a, b)
+    env.close()
+    pool = make_env("envpool:CartPole-v1", 2)
+    assert isinstance(pool, EnvPoolEnv)
+    assert pool.steps_aside
+    wrapped = GymnasiumEnv(RecordEpisodeStatistics(vector(Script, 2, AutoresetMode.NEXT_STEP)))
+    assert not wrapped.steps_aside
+    roll(wrapped, 20)
+    assert wrapped.env.episode_count > 0
+    pool.close()

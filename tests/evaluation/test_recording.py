@@ -1,0 +1,465 @@
+"""Videos: what is in the files, that they show the game that was played, and that filming leaves training as it is."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+import proximax
+from proximax.cli.dispatch import main
+from proximax.config.atari_config import AtariConfig
+from proximax.envs import Game, env_seeds, pictured
+from proximax.errors import DependencyError, EnvironmentFault, ProximaxError, StorageError, UsageError
+from proximax.evaluation import video_encoding
+from proximax.evaluation.evaluator import EVALUATION_SEED
+from proximax.evaluation.recording import Filmer
+from proximax.evaluation.video_encoding import Canvas, need_encoder, number, write_film
+from proximax.runs.checkpoint import POLICY
+from tests.support.saved_runs import newest
+from tests.support.toy_envs import Fixed, quick_compiler
+
+imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+image = pytest.importorskip("PIL.Image")
+QUICK = {"num_steps": 16, "num_envs": 2, "minibatch_size": 32, "epochs": 1, "eval_episodes": 2, "quiet": True}
+PONG = {"frame_cap": 602, "network": "mlp", "hidden": (8,)}  # 151 steps, the last of them two frames
+
+
+class Drawn(Fixed):
+    """Episodes of three steps. The picture's red says which step it is, its green which episode."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def render(self):
+        return np.full((20, 31, 3), (50 * self.t, 40 * self.episode, 0), np.uint8)
+
+
+def decode(path):
+    """(frames ``[n, rows, columns, 3]``, frames per second) of an mp4."""
+    # Not by imageio-ffmpeg's reader, which forks.
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    told = subprocess.run(command, capture_output=True, check=True)
+    facts = re.search(r"Video: h264 .* yuv420p\b.*? (\d+)x(\d+)\b.*? ([\d.]+) fps", told.stderr.decode())
+    columns, rows = int(facts[1]), int(facts[2])
+    return np.frombuffer(told.stdout, np.uint8).reshape(-1, rows, columns, 3), float(facts[3])
+
+
+def decode_gif(path):
+    """(frames, milliseconds of each) of a GIF."""
+    film = image.open(path)
+    each = []
+    for i in range(film.n_frames):
+        film.seek(i)
+        each.append((np.asarray(film.convert("RGB")), film.info["duration"]))
+    return np.stack([frame for frame, _ in each]), np.array([ms for _, ms in each])
+
+
+def read(frame, canvas, totals, steps):
+    """Which of these returns and steps the frame's caption shows: that whose drawing is nearest to it."""
+
+    def apart(numbers):
+        drawn = canvas.draw(np.zeros((1, 1, 3), np.uint8), *numbers)[: canvas.strip]
+        return np.abs(frame[: canvas.strip].astype(int) - drawn).mean()
+
+    distances = {(total, step): apart((total, step)) for total in totals for step in steps}
+    assert min(distances.values()) < 3
+    return min(distances, key=distances.get)
+
+
+@pytest.fixture(scope="module")
+def cartpole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "cartpole"
+    with quick_compiler():
+        proximax.train("CartPole-v1", steps=64, seeds=2, out=path, preset="none", **QUICK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pong(tmp_path_factory):
+    pytest.importorskip("ale_py")
+    path = tmp_path_factory.mktemp("runs") / "pong"
+    with quick_compiler():
+        proximax.train("ALE/Pong-v5", steps=32, out=path, preset="none", **QUICK, **PONG)
+    return path
+
+
+# ---------------------------------------------------------------- what is in the files
+
+
+def test_an_atari_video_has_every_frame_in_colour_and_shows_the_return_of_the_evaluation(pong):
+    made = proximax.video(pong)
+    assert made.path == pong / "videos" / "policy-0-episode-0.mp4"
+    assert made.returns == proximax.evaluate(pong, 1).returns[0].tolist()
+    assert made.returns[0] < 0
+    frames, fps = decode(made.path)
+    assert (made.fps, made.lengths, made.cut) == (fps, [151], False) == (60, [151], False)
+    assert made.frames == len(frames) == 1 + 602 + 60  # the opening, the game, a second of its end
+    canvas = Canvas((210, 160, 3), "Pong-v5")
+    assert frames.shape[1:] == (canvas.height, canvas.width, 3) == (canvas.strip + 630, 480, 3)
+    assert read(frames[-1], canvas, range(-9, 9), range(149, 154)) == (made.returns[0], 151)
+    assert read(frames[0], canvas, range(-9, 9), range(2)) == (0, 0)
+    ground = frames[300, canvas.strip + 300, 240].astype(int)  # Pong's brown
+    assert np.abs(ground - (144, 72, 17)).max() < 12
+
+
+def test_a_gif_of_a_game_has_a_frame_for_each_step_and_the_same_return(pong, tmp_path):
+    made = proximax.video(pong, tmp_path / "game.gif")
+    assert made.returns == proximax.evaluate(pong, 1).returns[0].tolist()
+    assert made.fps == 15
+    assert made.frames == 1 + 151 + 15
+    frames, ms = decode_gif(made.path)
+    assert abs(ms.sum() - 1000 * made.frames / 15) <= 10
+    assert read(frames[-1], Canvas((210, 160, 3), "Pong-v5"), range(-9, 9), [150, 151]) == (made.returns[0], 151)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_gymnasium_video_runs_at_the_environments_rate(cartpole, tmp_path, suffix):
+    made = proximax.video(cartpole, tmp_path / f"film{suffix}", agent_seed=1, seed=3)
+    assert made.returns == [float(n) for n in made.lengths]
+    assert made.fps == 50
+    assert made.frames == 1 + made.lengths[0] + 50
+    if suffix == ".mp4":
+        frames, fps = decode(made.path)
+        assert fps == 50
+        assert len(frames) == made.frames
+    else:
+        frames, ms = decode_gif(made.path)
+        assert ms.sum() == 20 * made.frames
+    canvas = Canvas((400, 600, 3), "CartPole-v1")
+    assert frames.shape[1:] == (canvas.strip + 400, 600, 3)
+    n = made.lengths[0]
+    assert read(frames[-1], canvas, range(n - 2, n + 3), range(n - 2, n + 3)) == (n, n)
+
+
+def test_the_seeds_choose_policy_and_episode_and_a_sample_can_be_drawn(cartpole, tmp_path):
+    def lengths(**how):
+        return proximax.video(cartpole, tmp_path / "x.mp4", **how).lengths
+
+    plain = [lengths(agent_seed=a, seed=s) for a in (0, 1) for s in (0, 1)]
+    assert len({str(x) for x in plain}) > 1
+    assert lengths(agent_seed=1, seed=1) == plain[3]
+    assert lengths(sample=True, agent_seed=1, seed=1) != plain[3]
+    with pytest.raises(ProximaxError, match="no seed 7"):
+        lengths(agent_seed=7)
+
+
+def agent_of(env):
+    return proximax.train(env, steps=32, **QUICK).agent
+
+
+def test_episodes_follow_one_another_each_from_its_opening_to_the_state_it_reached(tmp_path):
+    agent = agent_of(Fixed)
+    made = proximax.video(agent, tmp_path / "x.mp4", env=Drawn, episodes=2)
+    assert (made.returns, made.lengths, made.cut) == ([3, 3], [3, 3], False)
+    frames, fps = decode(made.path)
+    assert fps == 10
+    assert frames.shape[1:] == (Canvas((20, 31, 3), "").height, 31 * 15 + 1, 3)
+    middle = frames[:, -150, 200].astype(int)
+    wanted = [(50 * t, 40 * e, 0) for e in (0, 1) for t in [0, 1, 2, 3] + [3] * 10]
+    assert np.abs(middle - wanted).max() <= 8
+
+
+def test_a_video_is_cut_after_so_many_seconds(tmp_path, pong):
+    made = proximax.video(pong, tmp_path / "x.mp4", seconds=2)
+    assert (made.lengths, made.cut, made.frames) == ([30], True, 1 + 120 + 60)
+    assert proximax.video(pong, tmp_path / "x.mp4", seconds=2, episodes=3).cut
+
+
+def test_mujoco_is_drawn_where_opengl_works(tmp_path):
+    pytest.importorskip("mujoco")
+    agent = agent_of("InvertedPendulum-v5")
+    try:
+        made = proximax.video(agent, tmp_path / "x.mp4", env="InvertedPendulum-v5", seconds=0.1)
+    except DependencyError as error:
+        pytest.skip(str(error))
+    frames, _ = decode(made.path)
+    assert len(np.unique(frames[-1].reshape(-1, 3), axis=0)) > 100
+
+
+# ---------------------------------------------------------------- the two emulators
+
+
+@pytest.mark.parametrize("sticky", [0.0, 0.25])
+def test_what_is_seen_is_what_is_played(sticky):
+    """In the size of the screen, what is played is the maximum of the last two frames seen, pixel by pixel."""
+    pytest.importorskip("ale_py")
+    config = AtariConfig(sticky_actions=sticky, grayscale=False, height=210, width=160, stack=1, actions=(0, 2, 5))
+    env = pictured(Game("ALE/Pong-v5", config))
+    rng, seen = np.random.default_rng(0), 0
+    obs = env.reset([5])
+    np.testing.assert_array_equal(obs[0, 0], env.opening)
+    for _ in range(300):
+        s = env.step(rng.integers(3, size=1))
+        assert len(env.pictures) == 4
+        np.testing.assert_array_equal(s.final_obs[0, 0], np.maximum(*env.pictures[-2:]))
+        seen += float(s.raw_reward[0])
+    assert seen < 0
+    env.close()
+
+
+def test_a_second_game_is_the_same_too_and_a_game_that_differs_is_refused():
+    pytest.importorskip("ale_py")
+    config = AtariConfig(sticky_actions=0.25, grayscale=False, height=210, width=160, stack=1, frame_cap=100)
+    env = pictured(Game("ALE/Breakout-v5", config))
+    env.reset([1])
+    ends = 0
+    for _ in range(60):
+        s = env.step(np.ones(1, int))
+        ends += bool(s.ended[0])
+        if s.ended[0]:
+            np.testing.assert_array_equal(s.obs[0, 0], env.opening)
+    assert ends == 2
+    env._screen.step(np.ones(1, int))  # one step ahead
+    with pytest.raises(EnvironmentFault, match=r"differ at step 61: .*frame_number"):
+        env.step(np.ones(1, int))
+    env.close()
+
+
+def test_a_game_of_envpool_is_shown_by_ale():
+    pytest.importorskip("ale_py")
+    pytest.importorskip("envpool")
+    env = pictured(Game("envpool:Pong-v5", AtariConfig()))
+    obs = env.reset([0])
+    assert obs.shape == (1, 4, 84, 84)
+    assert env.opening.shape == (210, 160, 3)
+    env.close()
+
+
+# ---------------------------------------------------------------- while training
+
+
+def test_videos_change_nothing_in_training(tmp_path, capsys):
+    for name, how in (("with", {"video_every": 50}), ("without", {})):
+        proximax.train("CartPole-v1", steps=32 * 5, preset="none", out=tmp_path / name, **QUICK, **how)
+    policies = [newest(tmp_path / name, POLICY).read_bytes() for name in ("with", "without")]
+    assert policies[0] == policies[1]
+    rows = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()] for name in ("with", "without")]
+    for each in rows[0] + rows[1]:
+        del each["time_s"]
+    assert rows[0] == rows[1]
+    films = sorted((tmp_path / "with" / "videos").iterdir())
+    assert [path.name for path in films] == ["064.mp4", "128.mp4", "160.mp4"]
+    assert len(decode(films[-1])[0]) > 50
+    assert not (tmp_path / "without" / "videos").exists()
+    assert json.loads((tmp_path / "with" / "config.json").read_text())["video_every"] == 50
+    last = proximax.video(tmp_path / "with", tmp_path / "again.mp4")
+    assert last.path.read_bytes() == films[-1].read_bytes()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_video_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(Filmer, "film", fail)
+    result = proximax.train("CartPole-v1", steps=32, preset="none", out=tmp_path / "run", video_every=32, **QUICK)
+    assert result.stopped_by == "steps"
+    assert capsys.readouterr().err.count("note: no video at 32 steps: disk full") == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [("probe:matching", "draws no pictures"), (Fixed, "its render_mode is None"), ("vector", "give an id")],
+)
+def test_what_cannot_be_filmed_is_refused_before_training(env, message, tmp_path):
+    env = gymnasium.make_vec("CartPole-v1", 2) if env == "vector" else env
+    with pytest.raises(UsageError, match=f"(?i){message}"):
+        proximax.train(env, steps=32, out=tmp_path / "run", video_every=32, **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_videos_of_a_training_run_need_a_place_and_a_number():
+    with pytest.raises(UsageError, match="video_every: its files are in the run directory"):
+        proximax.train("CartPole-v1", steps=32, video_every=10, **QUICK)
+    with pytest.raises(UsageError, match="video_every = 0"):
+        proximax.train("CartPole-v1", steps=32, video_every=0, **QUICK)
+
+
+# ---------------------------------------------------------------- refused
+
+
+class Flat(Drawn):
+    def render(self):
+        return np.zeros((20, 30), np.uint8)
+
+
+class Broken(Drawn):
+    def render(self):
+        raise RuntimeError("no screen")
+
+
+@pytest.mark.parametrize(
+    ("env", "fault", "message"),
+    [
+        ("gymnax:CartPole-v1", UsageError, "draws no pictures"),
+        ("envpool:NoSuchTask-v1", UsageError, "Gymnasium has no NoSuchTask-v1"),
+        ("ALE/Pnog-v5", UsageError, "Did you mean ALE/Pong-v5"),
+        (Flat, EnvironmentFault, r"gave uint8 of shape \(20, 30\)"),
+        (Broken, UsageError, r"cannot be filmed here \(RuntimeError: no screen\)"),
+        (gymnasium.make_vec("CartPole-v1", 1), UsageError, "Give an id, or a callable"),
+    ],
+)
+def test_what_has_no_pictures_is_refused(env, fault, message):
+    if isinstance(env, str) and env.startswith("ALE"):
+        pytest.importorskip("ale_py")
+    with pytest.raises(fault, match=message):
+        pictured(env)
+
+
+def test_an_environment_without_a_render_mode_is_refused():
+    gymnasium.register("Sightless-v0", entry_point=Fixed)
+    refused = pytest.raises(UsageError, match=r"Sightless-v0 cannot be filmed here.*render_mode")
+    with refused, pytest.warns(UserWarning, match="render_mode"):
+        pictured("Sightless-v0")
+
+
+@pytest.mark.filterwarnings("ignore:.*GLFW", "ignore::pytest.PytestUnraisableExceptionWarning")  # of half a renderer
+@pytest.mark.parametrize("way", ["glfw", "none"])
+def test_mujoco_without_opengl_says_what_to_set(way, monkeypatch):
+    pytest.importorskip("mujoco")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MUJOCO_GL", way)
+    with pytest.raises(DependencyError, match=f"MUJOCO_GL=egl .* MUJOCO_GL=osmesa .* It is {way}"):
+        pictured("InvertedPendulum-v5")
+
+
+def test_wrong_arguments_are_refused(cartpole, tmp_path):
+    agent = proximax.load(cartpole)
+    for arguments, how, message in (
+        ((cartpole, "film.avi"), {}, "ends in .mp4 or .gif, not '.avi'"),
+        ((cartpole, "film"), {}, "not 'without ending'"),
+        ((cartpole,), {"episodes": 0}, "must be positive"),
+        ((cartpole,), {"seconds": 0}, "must be positive"),
+        ((agent,), {}, "needs env and out"),
+        ((cartpole, tmp_path / "x.mp4"), {"env": "object:thing"}, "was an object"),
+        ((cartpole, tmp_path / "x.mp4"), {"env": Drawn}, "observation space"),
+    ):
+        with pytest.raises(ProximaxError, match=message):
+            proximax.video(*arguments, **how)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("module", "suffix"), [("imageio_ffmpeg", ".mp4"), ("PIL", ".gif"), ("PIL.ImageFont", ".mp4")])
+def test_without_the_extra_the_line_that_installs_it_is_named(module, suffix, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DependencyError, match=r'pip install "proximax\[video\]"'):
+        need_encoder(suffix)
+
+
+# ---------------------------------------------------------------- the file and its frames
+
+
+def test_a_film_is_written_whole_or_not_at_all(tmp_path):
+    def frames(n):
+        for i in range(5):
+            if i == n:
+                raise EnvironmentFault("stop")
+            yield np.full((16, 16, 3), 50 * i, np.uint8)
+
+    for suffix in (".mp4", ".gif"):
+        with pytest.raises(EnvironmentFault):
+            write_film(tmp_path / f"x{suffix}", frames(3), 10)
+        assert not list(tmp_path.iterdir())
+        assert write_film(tmp_path / f"x{suffix}", frames(9), 10) == 5
+        (tmp_path / f"x{suffix}").unlink()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="could not write"):
+        write_film(tmp_path / "file" / "x.mp4", frames(9), 10)
+
+
+def test_what_ffmpeg_says_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_encoding, "X264", ["-c:v", "no_such_codec"])
+    with pytest.raises(StorageError, match="no_such_codec"):
+        write_film(tmp_path / "x.mp4", iter([np.zeros((16, 16, 3), np.uint8)] * 100), 10)
+
+
+def test_a_gif_faster_than_browsers_show_is_thinned(tmp_path):
+    frames = (np.full((8, 8, 3), i, np.uint8) for i in range(120))
+    assert write_film(tmp_path / "x.gif", frames, 60) == 60
+    assert decode_gif(tmp_path / "x.gif")[1].sum() == 2000
+
+
+def test_numbers_are_short_and_whole_ones_plain():
+    shown = {
+        -21.0: "-21",
+        0.0: "0",
+        0.123: "0.12",
+        -1.5: "-1.50",
+        12.34: "12.3",
+        5784.4: "5,784",
+        1e6: "1,000,000",
+    }
+    assert {x: number(x) for x in shown} == shown
+
+
+@pytest.mark.parametrize("shape", [(210, 160, 3), (64, 64, 3), (33, 500, 3), (1080, 1920, 3), (101, 77, 3)])
+def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
+    canvas = Canvas(shape, "An environment with a name that is much too long for any screen-v0")
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    frame = canvas.draw(picture, 2345678, 29999)
+    assert frame.shape == (canvas.height, canvas.width, 3)
+    assert canvas.height % 2 == canvas.width % 2 == 0
+    inside = frame[canvas.strip :: canvas.scale, :: canvas.scale][: shape[0], : shape[1]]
+    np.testing.assert_array_equal(inside, picture)
+    title, total, step = np.split(frame[: canvas.strip], canvas._places(), axis=1)
+    for part in (title, total, step):  # written, and not over its edges
+        assert part.max() > 200
+        assert len(np.unique(part[:, -3:].reshape(-1, 3), axis=0)) == 1
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_films_a_run(cartpole, tmp_path, capsys):
+    out = tmp_path / "film.gif"
+    assert main(["video", str(cartpole), "--out", str(out), "--episodes", "2", "--seed", "4", "--likeliest"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("return ") == 2
+    assert f"{out}: " in said
+    assert "at 50 frames per second" in said
+    assert out.exists()
+    assert main(["video", str(cartpole), "--seconds", "0.1"]) == 0
+    assert "in 5 steps, cut there: --seconds films more" in capsys.readouterr().out
+    assert len(list((cartpole / "videos").iterdir())) == 1
+    assert main(["video", str(cartpole), "--out", "film.avi"]) == 2
+    assert main(["video", str(tmp_path / "nowhere")]) == 4
+    assert main(["video", str(cartpole), "--sample", "--likeliest"]) == 2
+
+
+def test_the_command_does_not_import_what_only_a_config_names(cartpole, tmp_path, capsys):
+    values = json.loads((cartpole / "config.json").read_text()) | {"env": "gymnasium:strange_package:Env-v0"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert main(["video", str(tmp_path)]) == 2
+    assert "--allow-import" in capsys.readouterr().err
+
+
+def test_train_films_when_asked(tmp_path):
+    small = ["--num-envs", "2", "--ppo.num-steps", "16", "--ppo.minibatch-size", "32", "--steps", "64", "--quiet"]
+    arguments = ["train", "CartPole-v1", *small, "--eval-episodes", "1", "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--video-every", "1000000"]) == 0
+    assert [path.name for path in (tmp_path / "run" / "videos").iterdir()] == ["64.mp4"]
+
+
+def test_filming_forks_no_process_full_of_threads(tmp_path):
+    """JAX warns of ``os.fork``, which may deadlock: FFmpeg must be started without it."""
+    code = (
+        "import warnings; warnings.simplefilter('error'); import jax, numpy as np; from pathlib import Path;"
+        "from proximax.evaluation.video_encoding import write_film; jax.numpy.zeros(1);"
+        f"write_film(Path({str(tmp_path / 'x.mp4')!r}), iter([np.zeros((16, 16, 3), np.uint8)] * 3), 10)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(proximax.__file__).parents[1]
+    )
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "x.mp4").exists()
+
+
+def test_the_start_is_that_of_evaluations():
+    """The first environment of an evaluation has the same seed, however many there are."""
+    assert env_seeds(EVALUATION_SEED, 1) == env_seeds(EVALUATION_SEED, 10)[:1]

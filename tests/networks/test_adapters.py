@@ -1,0 +1,163 @@
+"""Flax linen, Flax nnx and Equinox networks and a plain pair of functions, each trained until CartPole is solved."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import proximax
+from proximax.errors import CheckpointError, UsageError
+from proximax.networks.adapters import from_equinox, from_linen, from_nnx
+from tests.support.toy_envs import ACTIONS, lawful_jax, quick_compiler
+
+
+class Linen(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        h = nn.tanh(nn.Dense(64)(nn.tanh(nn.Dense(64)(x))))
+        return nn.Dense(2, kernel_init=nn.initializers.orthogonal(0.01))(h), nn.Dense(1)(h)[..., 0]
+
+
+class Nnx(nnx.Module):
+    def __init__(self, rngs):
+        self.first, self.second = nnx.Linear(4, 64, rngs=rngs), nnx.Linear(64, 64, rngs=rngs)
+        self.policy, self.value = nnx.Linear(64, 2, rngs=rngs), nnx.Linear(64, 1, rngs=rngs)
+
+    def __call__(self, x):
+        h = nnx.tanh(self.second(nnx.tanh(self.first(x))))
+        return self.policy(h), self.value(h)[..., 0]
+
+
+class Equinox(eqx.Module):
+    torso: eqx.nn.MLP
+    heads: eqx.nn.Linear
+
+    def __init__(self, key):
+        a, b = jax.random.split(key)
+        tanh = jax.nn.tanh
+        self.torso = eqx.nn.MLP(4, 64, 64, 1, activation=tanh, final_activation=tanh, key=a)
+        self.heads = eqx.nn.Linear(64, 3, key=b)
+
+    def __call__(self, x):
+        out = self.heads(self.torso(x))
+        return out[:2], out[2]
+
+
+def plain():
+    def init(key, obs):
+        a, b = jax.random.split(key)
+        return {"w": 0.5 * jax.random.normal(a, (4, 64)), "heads": 0.05 * jax.random.normal(b, (64, 3))}
+
+    def apply(params, obs):
+        out = jnp.tanh(obs @ params["w"]) @ params["heads"]
+        return out[:, :2], out[:, 2]
+
+    return proximax.Network(init, apply)
+
+
+NETWORKS = {
+    "plain": plain,
+    "linen": lambda: from_linen(Linen()),
+    "nnx": lambda: from_nnx(Nnx),
+    "equinox": lambda: from_equinox(Equinox),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_of_ones_own_solves_cartpole_and_comes_back_from_disk(name, tmp_path):
+    network = NETWORKS[name]()
+    result = proximax.train("CartPole-v1", network=network, stop_at=450, out=tmp_path / "run", quiet=True)
+    assert result.stopped_by == "stop_at"
+    errors = [row["first_ratio_error"] for row in result.history]
+    assert errors[0] <= 1e-6
+    # Acting and learning multiply matrices of other heights; their rounding grows with |log π| (an ulp of 10 is 1e-6)
+    assert max(errors) <= 1e-5
+    with pytest.raises(CheckpointError, match=r"network=\.\.\."):
+        proximax.load(tmp_path / "run")
+    again = proximax.load(tmp_path / "run", network=network)
+    obs = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    np.testing.assert_array_equal(again.act(obs), result.agent.act(obs))
+
+
+def test_networks_with_hidden_state_are_refused():
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            h = nn.BatchNorm(use_running_average=False)(x)
+            return nn.Dense(2)(h), nn.Dense(1)(h)[..., 0]
+
+    with pytest.raises(UsageError, match="batch_stats"):
+        proximax.train("CartPole-v1", network=from_linen(Normed()), quiet=True)
+
+    class NnxNormed(nnx.Module):
+        def __init__(self, rngs):
+            self.norm = nnx.BatchNorm(4, rngs=rngs)
+
+    with pytest.raises(UsageError, match=r"besides nnx\.Param"):
+        from_nnx(NnxNormed)
+
+
+def test_a_network_that_does_not_fit_the_action_space_is_refused():
+    wide = proximax.mlp(outputs=3)
+    with pytest.raises(UsageError, match=r"policy output has shape \(1, 3\).*Discrete\(2\).* needs \(1, 2\)"):
+        proximax.train("CartPole-v1", network=wide, quiet=True)
+    flat = proximax.Network(wide.init, lambda params, obs: (wide.apply(params, obs)[0][:, :2], jnp.zeros((1, 1))))
+    with pytest.raises(UsageError, match=r"value has shape \(1, 1\); it must be \(1,\)"):
+        proximax.train("CartPole-v1", network=flat, quiet=True)
+
+
+def test_parameters_that_are_not_float32_are_refused():
+    net = plain()
+    half = proximax.Network(
+        lambda key, obs: jax.tree.map(lambda x: x.astype(jnp.bfloat16), net.init(key, obs)), net.apply
+    )
+    with pytest.raises(UsageError, match=r"'heads'\] is of bfloat16; parameters must be float32"):
+        proximax.train("CartPole-v1", network=half, quiet=True)
+
+
+# ---------------------------------------------------------------- nested observations
+
+
+class NestedLinen(nn.Module):
+    @nn.compact
+    def __call__(self, obs):
+        image, _ = obs["eye"]
+        h = jnp.concatenate([obs["script"], image.reshape(image.shape[0], -1)], axis=-1)
+        return nn.Dense(3)(h), nn.Dense(1)(h)[..., 0]
+
+
+class NestedNnx(nnx.Module):
+    def __init__(self, rngs):
+        self.policy, self.value = nnx.Linear(3, 3, rngs=rngs), nnx.Linear(13, 1, rngs=rngs)
+
+    def __call__(self, obs):
+        return self.policy(obs["script"]), self.value(obs["dial"])[..., 0]
+
+
+class NestedEquinox(eqx.Module):
+    policy: eqx.nn.Linear
+    value: eqx.nn.Linear
+
+    def __init__(self, key):
+        a, b = jax.random.split(key)
+        self.policy, self.value = eqx.nn.Linear(8, 3, key=a), eqx.nn.Linear(2, 1, key=b)
+
+    def __call__(self, obs):
+        _, place = obs["eye"]
+        return self.policy(place), self.value(obs["bits"])[0]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: from_linen(NestedLinen()), lambda: from_nnx(NestedNnx), lambda: from_equinox(NestedEquinox)]
+)
+def test_a_network_of_ones_own_sees_the_nested_observation_without_the_mask(make):
+    env = lawful_jax(ACTIONS["discrete"], masked=True, nested=True)
+    settings = {"steps": 16, "num_steps": 8, "num_envs": 2, "minibatch_size": None, "epochs": 1, "eval_episodes": 2}
+    with quick_compiler():
+        result = proximax.train(env, network=make(), quiet=True, preset="none", **settings)
+    assert result.history[0]["finite"] == 1
+    assert result.history[0]["first_ratio_error"] <= 1e-6
+    np.testing.assert_array_equal(result.evaluation.returns, result.evaluation.lengths)  # nothing forbidden was done

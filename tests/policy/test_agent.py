@@ -1,0 +1,232 @@
+"""A policy on its own: acting on one observation and on many, under masks, and on which spaces. FAULT 18, TRAP 15."""
+
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from proximax.config.ppo_config import PPOConfig
+from proximax.errors import CheckpointError
+from proximax.policy.agent import Agent, split_agents
+from proximax.spaces.masks import with_mask
+from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
+from tests.support.toy_envs import ACTIONS, NESTED_OBS, all_options, at, picks, places, quick_compiler, view
+
+
+def test_acting_on_one_observation_or_on_a_batch_is_the_same():
+    agent = split_agents(*arrays(), OBS, BOX)[0]
+    batch = agent.act(ROWS)
+    assert (batch.shape, batch.dtype) == ((6, 2), np.float32)
+    assert all(BOX.contains(action) for action in batch)
+    np.testing.assert_allclose(agent.act(ROWS[2]), batch[2], atol=1e-6)
+    np.testing.assert_allclose(agent.act(list(ROWS[2].astype(float))), batch[2], atol=1e-6)
+    np.testing.assert_array_equal(agent.act(ROWS), batch)  # the mode, every time
+    drawn = [agent.act(ROWS, sample=True) for _ in range(2)]
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
+    assert np.abs(Agent(agent.policy, agent.params, None, OBS, BOX).act(ROWS) - batch).max() > 1e-3  # normaliser counts
+
+
+def test_a_discrete_action_is_an_int_of_the_space():
+    space = spaces.Discrete(4, start=10)
+    policy, params, moments = arrays(space)
+    params["network"]["policy_head"]["b"][0] = [0, 0, 99, 0]
+    agent = split_agents(policy, params, moments, OBS, space)[0]
+    assert repr(agent.act(ROWS[0])) == "12"  # an int, no array
+    np.testing.assert_array_equal(agent.act(ROWS[:2]), [12, 12])
+    assert agent.act(ROWS[:2]).dtype == space.dtype
+
+
+def test_fault_18_observations_and_environments_of_other_spaces_are_refused():
+    agent = split_agents(*arrays(), OBS, BOX)[0]
+    for shape in ((4,), (2, 4), (2, 2, 3), ()):
+        with pytest.raises(ValueError, match=r"observation of shape .*; the policy was trained on \(3,\)") as caught:
+            agent.act(np.zeros(shape))
+        assert f"shape {shape};" in str(caught.value)
+    agent.check_spaces(OBS, BOX)
+    with pytest.raises(CheckpointError, match=r"policy's observation space is Box.*\(3,\).*environment's.*\(8,\)"):
+        agent.check_spaces(spaces.Box(-1.0, 1.0, (8,)), BOX)
+    for other in (spaces.Discrete(2), spaces.MultiDiscrete([2, 2])):
+        with pytest.raises(CheckpointError, match=r"policy's action space is Box.*environment's is .*Discrete"):
+            agent.check_spaces(OBS, other)
+    bytes_, floats = (spaces.Box(0, 255, (3,), dtype) for dtype in (np.uint8, np.float32))
+    with pytest.raises(CheckpointError, match="observation space"):  # inputs would be 255 times off
+        Agent(agent.policy, agent.params, None, floats, BOX).check_spaces(bytes_, BOX)
+    with pytest.raises(CheckpointError, match="action space"):
+        Agent(agent.policy, agent.params, None, OBS, spaces.Discrete(2)).check_spaces(OBS, spaces.Discrete(2, start=1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quickly():
+    with quick_compiler():
+        yield
+
+
+# ---------------------------------------------------------------- nested spaces
+
+SCRIPTS = [[0, 1, 0.3], [2, 4, -0.7], [1, 6, 0.1], [3, 0, 2.0], [1, 1, -1.5]]
+ALONE = [view(np.array(script)) for script in SCRIPTS]
+BATCH = jax.tree.map(lambda *x: np.stack(x), *ALONE)
+
+
+def agent_of(observation_space, action_space, **settings):
+    policy, params, moments = filled(observation_space, action_space, PPOConfig(hidden=(4,), **settings))
+    return split_agents(policy, params, moments, observation_space, action_space)[1]
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_acting_on_one_nested_observation_or_on_a_batch_is_the_same(name):
+    space = ACTIONS[name]
+    agent = agent_of(NESTED_OBS, space)
+    batch = agent.act(BATCH)
+    for path, leaf in places(space):
+        together = at(batch, path)
+        assert type(together) is np.ndarray
+        assert (together.shape, together.dtype) == ((5, *leaf.shape), leaf.dtype)
+        for i, obs in enumerate(ALONE):
+            one = at(agent.act(obs), path)
+            assert leaf.contains(one)
+            np.testing.assert_allclose(one, together[i], atol=1e-5)
+            assert type(one) is int if isinstance(leaf, spaces.Discrete) else one.dtype == leaf.dtype
+    assert all(space.contains(agent.act(obs, sample=True)) for obs in ALONE)
+    drawn = [agent.act(BATCH, sample=True) for _ in range(4)]
+    assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, drawn[:2])))
+
+
+def test_actions_come_in_the_spaces_own_types():
+    narrow = spaces.Dict(
+        a=spaces.Discrete(3, start=2, dtype=np.int32),
+        b=spaces.Tuple((spaces.Box(-1.0, 1.0, (2,), np.float64), spaces.Box(0.0, 1.0, ()))),
+        c=spaces.MultiDiscrete([[2, 3]], start=[[1, 0]], dtype=np.int16),
+        d=spaces.MultiBinary([2, 2]),
+    )
+    agent = agent_of(OBS, narrow)
+    assert narrow.contains(agent.act(ROWS[0], sample=True))
+    batch = agent.act(ROWS, sample=True)
+    for path, leaf in places(narrow):
+        assert at(batch, path).dtype == leaf.dtype
+
+
+@pytest.mark.parametrize("kind", ["squashed_gaussian", "beta"])
+def test_the_mode_of_bounded_distributions_lies_within_the_bounds(kind):
+    agent = agent_of(OBS, BOX, box_distribution=kind)
+    batch = agent.act(ROWS)
+    assert (batch.shape, batch.dtype) == ((6, 2), np.float32)
+    assert all(BOX.contains(x) for x in np.concatenate([batch, agent.act(ROWS, sample=True)]))
+    np.testing.assert_allclose(agent.act(ROWS[4]), batch[4], atol=1e-5)
+
+
+def test_a_nested_observation_of_another_form_is_refused():
+    agent = agent_of(NESTED_OBS, BOX)
+    for wrong in ({k: v for k, v in ALONE[0].items() if k != "bits"}, {**ALONE[0], "eye": ()}, ROWS[0]):
+        with pytest.raises(ValueError, match="the observation is not of the form of"):
+            agent.act(wrong)
+    with pytest.raises(ValueError, match=r"observation\['bits'\] of shape \(4,\); the policy was trained on \(2,\)"):
+        agent.act({**ALONE[0], "bits": np.zeros(4)})
+    other = spaces.Dict({key: part for key, part in NESTED_OBS.spaces.items() if key != "bits"})
+    with pytest.raises(CheckpointError, match="the policy's observation space is Dict"):
+        agent.check_spaces(other, BOX)
+    agent.check_spaces(spaces.Dict(dict(NESTED_OBS.spaces)), BOX)  # sorted keys
+
+
+# ---------------------------------------------------------------- masks
+
+
+def masks_of(space, seed=0, rows=5):
+    """Random masks ``[rows, choices]`` with one option of each choice at least."""
+    rng, sizes = np.random.default_rng(seed), all_options(space)
+    each = [rng.random((rows, n)) < 0.3 for n in sizes]
+    for part, n in zip(each, sizes):
+        part[np.arange(rows), rng.integers(n, size=rows)] = True
+    return np.concatenate(each, axis=1).astype(np.int8)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_trap_15_a_mask_is_kept_whether_it_comes_apart_or_in_the_observation(name):
+    space, sizes = ACTIONS[name], all_options(ACTIONS[name])
+    given = masks_of(space)
+    apart = agent_of(with_mask(NESTED_OBS, sum(sizes)), space)  # as an environment with masks in info makes it
+    inside = agent_of(spaces.Dict(action_mask=spaces.MultiBinary(sum(sizes)), see=NESTED_OBS), space)
+    for sample in (False, True, True, True):
+        batches = [
+            apart.act(BATCH, action_mask=given, sample=sample),
+            apart.act({"obs": BATCH, "action_mask": given}, sample=sample),
+            inside.act({"see": BATCH, "action_mask": given}, sample=sample),
+        ]
+        for batch in batches:
+            for i in range(5):
+                one = jax.tree.map(lambda x, i=i: x[i], batch)
+                begin = 0
+                for n, taken in zip(sizes, picks(space, one)):
+                    assert given[i, begin + int(taken)]
+                    begin += n
+    for i in range(5):
+        alone = apart.act(ALONE[i], action_mask=given[i])
+        assert space.contains(alone)
+        for x, y in zip(jax.tree.leaves(alone), jax.tree.leaves(apart.act(BATCH, action_mask=given))):
+            np.testing.assert_allclose(x, y[i], atol=1e-5)
+
+
+def test_trap_15_a_mask_that_allows_nothing_is_refused_with_its_row():
+    space = ACTIONS["nested"]
+    agent = agent_of(with_mask(OBS, 13), space)
+    given = np.ones((6, 13), np.int8)
+    given[4, 5:7] = 0  # neither value of a bit
+    with pytest.raises(ValueError, match="the action mask of row 4 allows nothing"):
+        agent.act(ROWS, action_mask=given)
+    with pytest.raises(ValueError, match="the action mask of row 0 allows nothing"):
+        agent.act(ROWS[0], action_mask=np.zeros(13))
+    agent.act(ROWS[0], action_mask=[True] * 13)
+
+
+def test_a_mask_that_is_missing_or_of_the_wrong_size_is_refused():
+    agent = agent_of(with_mask(OBS, 3), spaces.Discrete(3))
+    with pytest.raises(ValueError, match="the observation is not of the form of"):
+        agent.act(ROWS[0])
+    with pytest.raises(ValueError, match=r"action_mask has 2 entries; the action space Discrete\(3\) needs 3"):
+        agent.act(ROWS[0], action_mask=[1, 1])
+    with pytest.raises(ValueError, match=r"action_mask of every observation has 2 entries"):
+        agent.act(ROWS, action_mask=np.ones((6, 2)))
+    with pytest.raises(ValueError, match="action_mask has 5 rows; it must have 6, one for each observation"):
+        agent.act(ROWS, action_mask=np.ones((5, 3)))
+
+
+def test_a_mask_has_the_form_of_the_action_space_too():
+    space = spaces.Dict(b=BOX, c=spaces.Tuple((spaces.Discrete(3), spaces.MultiDiscrete([2, 2]))), d=spaces.Discrete(2))
+    agent = agent_of(with_mask(OBS, 9), space)
+    vector = [0, 1, 1, 1, 0, 0, 1, 1, 1]
+    for tree in (
+        {"b": None, "c": ([0, 1, 1], [[1, 0], [0, 1]]), "d": None},
+        {"c": [np.array([0, 1, 1]), (np.array([1, 0]), np.array([0, 1]))], "d": [1, 1]},
+    ):
+        one, same = (agent.act(ROWS[0], action_mask=mask) for mask in (tree, vector))
+        jax.tree.map(np.testing.assert_array_equal, one, same)
+        assert one["c"][0] > 0
+        assert one["c"][1].tolist() == [0, 1]
+        rows = agent.act(ROWS, action_mask=[tree] * 6)  # one for each observation
+        jax.tree.map(np.testing.assert_array_equal, rows, agent.act(ROWS, action_mask=[vector] * 6))
+    pick, dial = np.tile([0, 1, 1], (6, 1)), np.tile([[1, 0], [0, 1]], (6, 1, 1))
+    pick[3] = [1, 0, 0]
+    batch = agent.act(ROWS, action_mask={"c": (pick, dial), "d": None})
+    assert batch["c"][0][3] == 0
+    assert (np.delete(batch["c"][0], 3) > 0).all()
+    assert batch["c"][1].tolist() == [[0, 1]] * 6
+
+
+def test_a_mask_for_a_policy_that_takes_none_is_refused():
+    agent = split_agents(*arrays(), OBS, BOX)[0]
+    with pytest.raises(ValueError, match=r"the policy was trained without masks, on Box.*: leave it out"):
+        agent.act(ROWS[0], action_mask=[1, 1])
+    inside = agent_of(spaces.Dict(action_mask=spaces.MultiBinary(3), see=OBS), spaces.Discrete(3))
+    with pytest.raises(ValueError, match=r"trained with masks in the observation, on Dict.*: put it there"):
+        inside.act(ROWS[0], action_mask=[1, 1, 1])
+
+
+def test_an_observation_that_is_no_batch_of_numbers_is_refused():
+    agent = agent_of(NESTED_OBS, BOX)
+    with pytest.raises(ValueError, match=r"batches of \[4, 5, 5, 5, 5\]; B must be the same"):
+        agent.act({**BATCH, "bits": BATCH["bits"][:4]})
+    with pytest.raises(ValueError, match=r"observation\['eye'\]\[1\] of shape \(\); the policy was trained on \(\)"):
+        agent.act({**BATCH, "eye": (BATCH["eye"][0], 1)})
+    for wrong in ({"obs": ROWS[0]}, "text", [[1, 2], [3]]):
+        with pytest.raises(ValueError, match="the observation is not of the form of"):
+            split_agents(*arrays(), OBS, BOX)[0].act(wrong)

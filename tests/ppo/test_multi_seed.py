@@ -1,0 +1,102 @@
+"""Many updates to a call: the same as one by one, seeds shared out among devices, an end after what is not good."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import proximax
+from proximax import PPOConfig, RunConfig, make_env, make_policy
+from proximax.ppo.multi_seed import MOST_UPDATES, Pace, many, start_learner
+
+PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
+
+
+def started(seeds=1, env="probe:matching"):
+    config = RunConfig(env, steps=16 * 2 * 40, num_envs=2, seeds=seeds, ppo=PPO)
+    made = make_env(config.env, 2)
+    return start_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)[:2]
+
+
+def equal(a, b):
+    plain = lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x  # noqa: E731
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(plain(x), plain(y)), a, b)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_many_updates_in_a_call_are_those_made_one_by_one(seeds):
+    advance, state = started(seeds)
+    together, rows = advance(state, 5)
+    apart = []
+    for _ in range(5):
+        state, row = advance(state, 1)
+        apart.append(row)
+    equal(together, state)
+    equal(rows, jax.tree.map(lambda *x: np.concatenate(x), *apart))
+    assert rows["finite"].shape == (5, seeds)
+
+
+def test_a_call_makes_no_more_than_its_buffer_holds():
+    counted = lambda state: (state + 1, {"finite": jnp.ones(()), "n": state})  # noqa: E731
+    state, rows = jax.jit(lambda n: many(counted, jnp.zeros(()), n))(MOST_UPDATES)
+    assert state == MOST_UPDATES
+    np.testing.assert_array_equal(rows["n"], np.arange(MOST_UPDATES))
+
+
+def test_a_call_ends_after_an_update_that_is_not_good():
+    step = lambda state: (state + 1, {"finite": jnp.where(state == 3, 0.0, 1.0)})  # noqa: E731
+    state, rows = jax.jit(lambda n: many(step, jnp.zeros(()), n))(10)
+    assert state == 4
+    np.testing.assert_array_equal(rows["finite"][:10], [1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
+
+
+SHARED = """
+import jax, numpy as np, sys, proximax
+from proximax import xla
+xla.use_compilation_cache()
+settings = dict(steps=1280, num_envs=2, num_steps=16, minibatch_size=16, epochs=2, seeds={seeds}, quiet=True)
+if {cores} > 1:
+    jax.config.update("jax_num_cpu_devices", {cores})
+else:
+    xla.use_cpu_devices = lambda: None
+result = proximax.train("probe:matching", **settings)
+print(len(jax.devices()), *[float(np.sum(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(a.params)]))))
+      for a in result.agents])
+"""
+
+
+@pytest.mark.parametrize("seeds", [2, 8, 64])
+def test_seeds_shared_out_among_devices_learn_what_they_learn_alone(seeds):
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", SHARED.format(seeds=seeds, cores=cores)],
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout.split()
+        for cores in (1, 2)
+    ]
+    assert [int(out[0]) for out in ran] == [1, 2]
+    np.testing.assert_allclose(*(np.array(out[1:], float) for out in ran), rtol=1e-5)
+
+
+def test_the_first_call_makes_one_update_and_the_pace_then_grows():
+    pace = Pace()
+    assert pace.next(100) == 1
+    assert pace.next(100) == 4  # fast, but at most four times as many as before
+    assert pace.next(3) == 3
+    assert pace.next(10**9) == 12
+
+
+def test_rows_of_one_call_have_times_of_their_own():
+    result = proximax.train("probe:matching", steps=16 * 2 * 60, num_envs=2, quiet=True, **vars(PPO))
+    times = [row["time_s"] for row in result.history]
+    assert [row["update"] for row in result.history] == list(range(1, 61))
+    assert times == sorted(times)
+    assert len(set(times)) > 30

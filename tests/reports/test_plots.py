@@ -1,0 +1,54 @@
+"""The pictures' numbers: bands, colours; and that what is drawn can be drawn."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from proximax.errors import DependencyError
+from proximax.evaluation.statistics import interquartile_mean, summarise_returns
+from proximax.ppo.update import RATIO_EDGES
+from proximax.reports.plots import COLOURS, band, colours, draw_returns, draw_updates, need_matplotlib
+
+
+def run(algo, **other):
+    return {
+        "label": algo, "algo": algo, "iqm": 5.0, "epsilon": None, "kl_bound": None, "at_steps": [100, 200, 300],
+        "return": [[None, 1.0, 2.0], [0.5, 1.5, 2.5]], "kl": [0.01, 0.0, 0.02], "beta": None,
+        "ratio_histogram": [1] * (len(RATIO_EDGES) + 1),
+    } | other  # fmt: skip
+
+
+def test_the_band_is_the_interquartile_mean_and_its_bootstrap_interval_at_every_point():
+    curves = np.random.default_rng(0).normal(size=(8, 5)) + np.arange(5)
+    middle, low, high = band(curves)
+    np.testing.assert_allclose(middle, interquartile_mean(curves.T))
+    for i in range(5):
+        np.testing.assert_allclose((low[i], high[i]), summarise_returns(curves[:, i]).ci95, atol=0.1)
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+
+
+def test_an_algorithm_keeps_its_colour_and_runs_of_one_algorithm_are_told_apart():
+    assert colours([run("clip"), run("trpo")]) == [COLOURS["clip"], COLOURS["trpo"]]
+    assert len(set(colours([run("clip"), run("clip"), run("clip")]))) == 3
+    assert len(set(COLOURS.values())) == len(COLOURS)
+
+
+@pytest.mark.parametrize("algos", [["clip"], ["clip", "penalty", "trpo", "own:x"]])
+def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_path):
+    special = {"penalty": {"beta": [[1.0, 2.0, 1.0]] * 2, "kl_bound": 0.01}, "clip": {"epsilon": 0.2}}
+    comparison = {"env": "gymnasium:X-v0", "seeds": 2, "runs": [run(algo, **special.get(algo, {})) for algo in algos]}
+    draw_returns(comparison, tmp_path / "a.png")
+    draw_updates(comparison, tmp_path / "b.png")
+    plt = need_matplotlib()
+    for name in ("a.png", "b.png"):
+        pixels = plt.imread(tmp_path / name)
+        assert pixels.shape[0] > 300
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 20  # not blank
+
+
+def test_without_matplotlib_the_line_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(DependencyError, match=r'pip install "proximax\[plots\]"'):
+        need_matplotlib()

@@ -1,0 +1,81 @@
+"""Compiled programs: kept in a folder of the user's own, used again by the next process, and never by others."""
+
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from proximax.runtime import compilation
+
+TRAIN = """
+import jax, proximax
+result = proximax.train("probe:constant", steps=64, num_envs=2, num_steps=16, minibatch_size=16, epochs=1, quiet=True)
+print(jax.config.jax_compilation_cache_dir, result.compile_s)
+"""
+
+
+def train(cache, **environment):
+    """(folder in use, seconds compiling) of a small training run in a process of its own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    told = {**clean, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(cache), **environment}
+    ran = subprocess.run([sys.executable, "-c", TRAIN], env=told, capture_output=True, text=True, check=True)
+    folder, seconds = ran.stdout.split()
+    return folder, float(seconds)
+
+
+def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
+    folder, cold = train(tmp_path)
+    assert folder.startswith(str(tmp_path / "proximax"))
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+    kept = set(os.listdir(folder))
+    assert any("many" in name for name in kept)
+    again, warm = train(tmp_path)
+    assert again == folder
+    assert set(os.listdir(folder)) == kept  # nothing was compiled that was not there
+    assert warm < cold
+
+
+def test_it_can_be_turned_off_or_moved(tmp_path):
+    assert train(tmp_path / "a", JAX_ENABLE_COMPILATION_CACHE="0")[0] == "None"
+    assert not (tmp_path / "a").exists()
+    moved = str(tmp_path / "moved")
+    assert train(tmp_path / "a", JAX_COMPILATION_CACHE_DIR=moved)[0] == moved
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = compilation.cache_folder()
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert train(tmp_path)[0] == "None"
+    assert not os.listdir(folder)
+
+
+def test_without_a_place_to_write_everything_still_runs(tmp_path):
+    (tmp_path / "file").touch()
+    assert train(tmp_path / "file")[0] == "None"
+
+
+def test_the_oldest_programs_go_first(tmp_path):
+    for i, name in enumerate(("old", "middle", "new")):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (time.time(), 1e9 + i))
+    compilation.prune(tmp_path, 250)
+    assert set(os.listdir(tmp_path)) == {"middle", "new"}
+    compilation.prune(tmp_path, 250)
+    assert set(os.listdir(tmp_path)) == {"middle", "new"}
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_jit_computes_what_jax_jit_does(static):
+    def f(x, n):
+        return jax.numpy.tanh(x) * n
+
+    settings = {"static_argnums": 1} if static else {}
+    x = np.linspace(-3, 3, 100, dtype=np.float32)
+    np.testing.assert_allclose(compilation.jit(f, **settings)(x, 3), jax.jit(f, **settings)(x, 3), rtol=1e-6)

@@ -1,0 +1,193 @@
+"""Spaces as trees: leaves in one order everywhere, what is refused and where, which spaces are alike. FAULTS 3, 18."""
+
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+from hypothesis import given
+
+from proximax.errors import UsageError
+from proximax.spaces.checks import check_leaves
+from proximax.spaces.tree import alike, branches, flatten, leaves, nest, paths, place
+from tests.support.strategies import SAMPLED
+from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places
+
+BOX = spaces.Box(-1.0, 1.0, (2,))
+DEEP = spaces.Dict(
+    [
+        ("b", spaces.Tuple((spaces.Discrete(2), spaces.Dict([("z", BOX), ("a", spaces.MultiBinary(3))])))),
+        ("a", spaces.Discrete(4)),
+        ("c", spaces.Tuple((spaces.Tuple((spaces.MultiDiscrete([2, 3]),)),))),
+    ]
+)
+NESTED = [DEEP, NESTED_OBS, ACTIONS["nested"], spaces.Tuple((BOX, BOX)), spaces.Dict(only=BOX)]
+
+
+def test_the_leaves_come_in_the_order_of_sorted_keys_whatever_order_they_were_defined_in():
+    assert list(DEEP.spaces) == ["b", "a", "c"]
+    kinds = [type(leaf).__name__ for leaf in leaves(DEEP)]
+    assert kinds == ["Discrete", "Discrete", "MultiBinary", "Box", "MultiDiscrete"]  # a, b[0], b[1].a, b[1].z, c[0][0]
+    assert [key for key, _ in branches(DEEP)] == ["a", "b", "c"]
+    assert branches(BOX) is None
+    assert leaves(BOX) == [BOX]
+
+
+def test_nest_and_flatten_by_hand():
+    tree = {"c": ((5,),), "b": (2, {"z": 4, "a": 3}), "a": 1}
+    assert flatten(DEEP, tree) == [1, 2, 3, 4, 5]
+    assert nest(DEEP, iter([1, 2, 3, 4, 5])) == tree
+    assert flatten(BOX, 7) == [7]
+    assert nest(BOX, iter([7])) == 7
+
+
+@pytest.mark.parametrize("space", [*NESTED, BOX, spaces.Discrete(3)])
+def test_nest_undoes_flatten_and_flatten_nest(space):
+    space.seed(0)
+    sample = space.sample()
+    parts = flatten(space, sample)
+    again = nest(space, iter(parts))
+    assert space.contains(again)
+    assert [x is y for x, y in zip(flatten(space, again), parts)] == [True] * len(leaves(space))
+    for (path, leaf), part in zip(places(space), parts, strict=True):
+        assert at(sample, path) is part
+        assert leaf.contains(part)
+    numbers = list(range(len(leaves(space))))
+    assert flatten(space, nest(space, iter(numbers))) == numbers
+    assert jax.tree.leaves(nest(space, iter(numbers))) == numbers  # JAX counts them in the same order
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"), [({"a": 1, "b": (2, 3)}, KeyError), ({"a": 1, "b": (2,), "c": 3}, IndexError)]
+)
+def test_a_tree_of_another_form_does_not_flatten(wrong, error):
+    with pytest.raises(error):
+        flatten(spaces.Dict(a=BOX, b=spaces.Tuple((BOX, BOX)), c=BOX), wrong)
+
+
+TEXT, SEQUENCE, GRAPH = spaces.Text(5), spaces.Sequence(BOX), spaces.Graph(BOX, BOX)
+PLACES = [
+    (TEXT, r"thing space is a Text\. Supported: Box, Discrete, and Dict and Tuple of these"),
+    (SEQUENCE, "thing space is a Sequence"),
+    (spaces.OneOf((BOX, BOX)), "thing space is a OneOf"),
+    (spaces.MultiBinary(2), "thing space is a MultiBinary"),
+    (spaces.Dict(a=spaces.Tuple((BOX, TEXT))), r"thing space at thing\['a'\]\[1\] is a Text"),
+    (spaces.Tuple((BOX, spaces.Dict(b=GRAPH, a=BOX))), r"thing space at thing\[1\]\['b'\] is a Graph"),
+    (spaces.Dict(a=BOX, z=spaces.Dict(y=spaces.Dict(x=SEQUENCE))), r"thing\['z'\]\['y'\]\['x'\] is a Sequence"),
+    (spaces.Dict({}), "thing space thing is an empty Dict"),
+    (spaces.Tuple(()), "thing space thing is an empty Tuple"),
+    (spaces.Dict(a=BOX, b=spaces.Tuple(())), r"thing space thing\['b'\] is an empty Tuple"),
+    (spaces.Dict({1: BOX, 2: BOX}), r"thing space thing is a Dict with keys that are not text: \[1, 2\]"),
+    (spaces.Tuple((spaces.Dict([("a", BOX), (3, BOX)]),)), r"thing\[0\] is a Dict with keys that are not text"),
+]
+
+
+@pytest.mark.parametrize(("space", "text"), PLACES)
+def test_fault_03_what_is_not_supported_is_named_with_its_place(space, text):
+    with pytest.raises(UsageError, match=text):
+        check_leaves(space, "thing", (spaces.Box, spaces.Discrete))
+
+
+def test_every_leaf_has_a_path():
+    assert paths(BOX) == [""]
+    space = spaces.Dict(b=spaces.Tuple((BOX, spaces.Dict(c=BOX))), a=BOX)
+    assert paths(space) == ["['a']", "['b'][0]", "['b'][1]['c']"]
+    for space in NESTED:
+        assert paths(space) == ["".join(f"[{key!r}]" for key in path) for path, _ in places(space)]
+    assert (place("action", ""), place("action", "[0]")) == ("action space", "action space at action[0]")
+
+
+BIG = 2**31
+
+
+@pytest.mark.parametrize(
+    ("space", "least", "most"),
+    [
+        (spaces.Discrete(3, start=2**40), 2**40, 2**40 + 2),
+        (spaces.Discrete(3, start=-BIG - 1), -BIG - 1, -BIG + 1),
+        (spaces.Discrete(2, start=BIG - 1), BIG - 1, BIG),
+        (spaces.MultiDiscrete([2, 3], start=[0, BIG - 2]), 0, BIG),
+    ],
+)
+def test_choices_whose_numbers_exceed_32_bits_are_refused(space, least, most):
+    for outer, where in ((space, "thing space is"), (spaces.Dict(a=space), r"thing space at thing\['a'\] is")):
+        with pytest.raises(UsageError, match=rf"{where} .*Discrete.* go from {least} to {most}; .* Count from 0"):
+            check_leaves(outer, "thing", (spaces.Discrete, spaces.MultiDiscrete))
+
+
+def test_no_choices_at_all_are_refused():
+    with pytest.raises(UsageError, match=r"thing space at thing\[0\] is an empty MultiDiscrete"):
+        check_leaves(spaces.Tuple((spaces.MultiDiscrete([]),)), "thing", (spaces.MultiDiscrete,))
+
+
+def test_choices_up_to_32_bits_pass():
+    for space in (
+        spaces.Discrete(2, start=BIG - 2),
+        spaces.Discrete(2, start=-BIG),
+        spaces.Discrete(100, dtype=np.int8),
+    ):
+        check_leaves(space, "thing", (spaces.Discrete,))
+    check_leaves(spaces.MultiDiscrete([[2], [1]], start=[[BIG - 2], [-BIG]]), "thing", (spaces.MultiDiscrete,))
+
+
+@pytest.mark.parametrize("space", [*NESTED, BOX])
+def test_supported_spaces_pass(space):
+    check_leaves(space, "thing", (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
+
+
+BYTES = spaces.Box(0, 255, (2,), np.uint8)
+LIKE = [
+    (BOX, spaces.Box(-7.0, np.inf, (2,), np.float64)),  # bounds and the width of floats may differ
+    (spaces.MultiBinary(3), spaces.MultiBinary([3])),
+    (spaces.Dict([("b", BOX), ("a", BYTES)]), spaces.Dict([("a", BYTES), ("b", BOX)])),
+    (DEEP, DEEP),
+]
+UNLIKE = [
+    (BOX, spaces.Box(-1.0, 1.0, (3,))),
+    (BOX, spaces.Box(-1.0, 1.0, (2, 1))),
+    (BOX, BYTES),  # inputs would be 255 times off
+    (BOX, spaces.Discrete(2)),
+    (spaces.Discrete(2), spaces.Discrete(3)),
+    (spaces.Discrete(2), spaces.Discrete(2, start=1)),
+    (spaces.MultiDiscrete([2, 3]), spaces.MultiDiscrete([3, 2])),
+    (spaces.MultiDiscrete([2, 3]), spaces.MultiDiscrete([[2], [3]])),
+    (spaces.MultiDiscrete([2, 3]), spaces.MultiDiscrete([2, 3], start=[0, 1])),
+    (spaces.MultiBinary(3), spaces.MultiBinary(4)),
+    (spaces.MultiBinary(4), spaces.MultiBinary([2, 2])),
+    (spaces.MultiBinary(2), spaces.MultiDiscrete([2, 2])),
+    (spaces.Dict(a=BOX), spaces.Dict(b=BOX)),
+    (spaces.Dict(a=BOX), spaces.Dict(a=BOX, b=BOX)),
+    (spaces.Dict(a=BOX), BOX),
+    (spaces.Tuple((BOX, BYTES)), spaces.Tuple((BYTES, BOX))),
+    (spaces.Tuple((BOX,)), spaces.Tuple((BOX, BOX))),
+    (spaces.Tuple((spaces.Dict(a=BOX),)), spaces.Tuple((spaces.Dict(a=BYTES),))),
+]
+
+
+@pytest.mark.parametrize(("mine", "other"), LIKE)
+def test_spaces_are_alike_where_a_policy_of_one_fits_the_other(mine, other):
+    assert alike(mine, other)
+    assert alike(other, mine)
+
+
+@pytest.mark.parametrize(("mine", "other"), UNLIKE)
+def test_fault_18_spaces_of_another_tree_kind_shape_or_choice_are_not_alike(mine, other):
+    assert alike(mine, mine)
+    assert alike(other, other)
+    assert not alike(mine, other)
+    assert not alike(other, mine)
+
+
+@given(SAMPLED)
+def test_any_value_of_any_space_flattens_and_nests_back(space):
+    space.seed(0)
+    value = space.sample()
+    flat = flatten(space, value)
+    assert len(flat) == len(leaves(space)) == len(paths(space)) == len(set(paths(space)))
+    for leaf, part, (path, mine) in zip(leaves(space), flat, places(space), strict=True):
+        assert leaf == mine
+        assert part is at(value, path)
+        assert leaf.contains(part)
+    again = nest(space, iter(flat))
+    assert [x is y for x, y in zip(flatten(space, again), flat)] == [True] * len(flat)
+    assert jax.tree.structure(again) == jax.tree.structure(jax.tree.map(lambda x: x, again))
+    assert alike(space, space)

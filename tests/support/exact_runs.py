@@ -1,0 +1,103 @@
+"""Runs whole, and runs in two parts: ``exact.py first|second FOLDER``, each in a process of its own, for test_resume.
+
+FOLDER/CASE/whole makes six updates; FOLDER/CASE/parts three of them, and in the second process the rest.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium import spaces
+
+import proximax
+from proximax.envs import HostEnv
+from proximax.types import Step
+from tests.support.saved_runs import TINY
+from tests.support.toy_envs import ACTIONS, lawful_jax, quick_compiler
+
+
+class Walk(HostEnv):
+    """Noise to see, rewards for what the action does with it, games of drawn lengths; hands out one buffer for ever."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.notes = num_envs, []
+        self.obs, self.left = np.zeros((num_envs, 3), np.float32), np.zeros(num_envs, int)
+
+    def _begin(self, i: int) -> None:
+        self.left[i] = self.rngs[i].integers(1, 12)
+        self.obs[i] = self.rngs[i].normal(size=3)
+
+    def reset(self, seeds: Sequence[int]) -> Any:
+        self.rngs = [np.random.default_rng(seed) for seed in seeds]
+        for i in range(self.num_envs):
+            self._begin(i)
+        return self.obs
+
+    def send(self, action: Any) -> None:
+        self.action = action
+
+    def receive(self) -> Step:
+        reward, n = np.where(self.action > 0, self.obs[:, 0], 0.5), self.num_envs
+        for i in range(n):
+            self.obs[i] = self.rngs[i].normal(size=3)
+            self.left[i] -= 1
+        reached, last = self.obs.copy(), self.left == 0
+        for i in np.flatnonzero(last):
+            self._begin(i)
+        return Step(self.obs, reached, reward, last & (reward > 0.4), last & (reward <= 0.4), last, np.ones(n, bool))
+
+
+class Kept(Walk):
+    """As ``Walk``; its state can be had."""
+
+    def get_state(self) -> Any:
+        rngs = [rng.bit_generator.state for rng in self.rngs]  # integers of 128 bits
+        return {"obs": self.obs.copy(), "left": self.left.copy(), "rngs": rngs}
+
+    def set_state(self, state: Any) -> None:
+        self.obs[:], self.left[:] = state["obs"], state["left"]
+        for rng, found in zip(self.rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = found
+
+
+KL = {"target_kl": 0.01, "kl_control": "learning_rate"}
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "clip": (
+        "probe:matching",
+        {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
+    ),
+    "seeds": ("probe:observed", {"seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL}),
+    "gymnax": ("gymnax:CartPole-v1", {"stop_at": 1e9, "value_epsilon": 0.2, "shared_torso": True}),
+    "masks": (lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True), {"seeds": 2, "entropy_coef": 0.01}),
+    "penalty": ("probe:matching", {"algo": "penalty", "checkpoint_every": "32"}),
+    "surrogate": ("probe:matching", {"algo": "surrogate"} | KL),
+    "trpo": ("probe:matching", {"algo": "trpo"}),
+    "npg": ("probe:matching", {"algo": "npg"}),
+    "reinforce": ("probe:matching", {"algo": "reinforce"}),
+    "a2c": ("probe:matching", {"algo": "a2c", "epochs": 1, "minibatch_size": None}),
+    "host": (lambda: Kept(4), {"seeds": 2}),
+}
+
+
+def stop(rows: Any) -> bool:
+    return rows[0]["update"] == 3
+
+
+def main(stage: str, folder: Path) -> None:
+    for name, (env, settings) in CASES.items():
+        for part in ("whole", "parts") if stage == "first" else ("parts",):
+            made = env() if callable(env) else env
+            how: dict[str, Any] = {"callbacks": [stop]} if (stage, part) == ("first", "parts") else {}
+            proximax.train(made, out=folder / name / part, resume=stage == "second", **TINY | settings, **how)
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    with quick_compiler():
+        main(sys.argv[1], Path(sys.argv[2]))

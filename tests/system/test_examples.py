@@ -1,0 +1,34 @@
+"""Every example runs, at toy size."""
+
+import importlib.util
+
+import pytest
+
+from tests.support import ROOT
+
+FOLDER = ROOT / "examples"
+TOY = {
+    "cartpole": {"steps": 512, "stop_at": None},
+    "many_seeds": {"steps": 512, "seeds": 2},
+    "minorise": {"iterations": 20},
+    "own_algorithm": {"steps": 512, "seeds": 2},
+    "own_environment": {"steps": 800},
+    "own_network": {"steps": 512, "stop_at": None},
+    "update_loop": {"updates": 60, "seeds": 2},
+}
+
+
+def test_every_example_has_a_toy_size():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(TOY)
+
+
+@pytest.mark.parametrize("name", TOY)
+def test_example_runs(name, capsys):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(**TOY[name])
+    out = capsys.readouterr().out
+    assert "mean" in out
+    if name == "update_loop":  # it learns for real
+        assert all(float(x) > 0.9 for x in out.split("[")[1].rstrip("]\n").split())

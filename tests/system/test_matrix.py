@@ -1,0 +1,114 @@
+"""Every algorithm, action space, mask, normalisation and kind of environment with every other: two small updates each.
+
+The full product has 336 cases; here every pair of values meets, in 56 of them.
+"""
+
+import jax
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import proximax
+from proximax.config.ppo_config import PPOConfig
+from proximax.config.run_config import RunConfig
+from proximax.policy.policy import make_policy
+from proximax.ppo.learner import make_learner
+from proximax.runtime.prng import seed_key
+from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, host_learner, lawful_jax, quick_compiler, vector
+
+BOXES = {
+    "gaussian": (UNBOUNDED, {}),
+    "squashed_gaussian": (BOUNDED, {"box_distribution": "squashed_gaussian"}),
+    "beta": (BOUNDED, {"box_distribution": "beta"}),
+    "state_dependent_std": (BOUNDED, {"state_dependent_std": True}),
+}
+FACTORS = {
+    "algo": list(proximax.ALGORITHMS),
+    "action": [*ACTIONS, *BOXES],
+    "masked": [False, True],
+    "normal": [False, True],
+    "where": ["host", "jax"],
+}
+NORMAL = ("normalise_obs", "scale_reward", "standardise_advantage")
+
+
+def pairs(case):
+    names = list(FACTORS)
+    return {(a, case[a], b, case[b]) for i, a in enumerate(names) for b in names[:i]}
+
+
+def possible(case):
+    return case["action"] in ACTIONS or not case["masked"]
+
+
+def product(**fixed):
+    cases = [{}]
+    for name, values in FACTORS.items():
+        cases = [{**case, name: value} for case in cases for value in ([fixed[name]] if name in fixed else values)]
+    return [case for case in cases if possible(case)]
+
+
+def covering():
+    """Every algorithm with every action space, and of the rest what has met least so far."""
+    met, found = {}, []
+    for i, action in enumerate(FACTORS["action"]):
+        for j, algo in enumerate(FACTORS["algo"]):
+            rest = product(algo=algo, action=action)
+            best = min(rest[(i + j) % len(rest) :] + rest, key=lambda case: sorted(met.get(p, 0) for p in pairs(case)))
+            for pair in pairs(best):
+                met[pair] = met.get(pair, 0) + 1
+            found.append(best)
+    return found
+
+
+def test_every_pair_of_values_meets_and_every_algorithm_is_there():
+    assert len(product()) == 336
+    assert set.union(*map(pairs, covering())) == set.union(*map(pairs, product()))
+    assert set(FACTORS["algo"]) == {"reinforce", "npg", "trpo", "a2c", "surrogate", "penalty", "clip"}
+
+
+def learner_of(algo, action, masked, normal, where):
+    """(step, state) of a small run."""
+    space, settings = (ACTIONS[action], {}) if action in ACTIONS else BOXES[action]
+    ppo = PPOConfig(hidden=(4,), num_steps=8, epochs=1, minibatch_size=8, **settings, **dict.fromkeys(NORMAL, normal))
+    nested = action == "nested"
+    if where == "host":
+        masks = "" if not masked else "info" if normal else "key"
+        made = vector(lambda: Lawful(space, masks, nested=nested), 2, AutoresetMode.NEXT_STEP)
+        learner, state, _ = host_learner(made, ppo, steps=32, algo=algo)
+        return learner.step, state
+    env = lawful_jax(space, masked, nested)
+    policy = make_policy(env.observation_space, env.action_space, ppo)
+    learner = make_learner(env, policy, RunConfig("test", algo=algo, steps=32, num_envs=2, ppo=ppo))
+    return jax.jit(learner.step), learner.init(seed_key(0))
+
+
+def check(case):
+    step, state = learner_of(**case)
+    for _ in range(2):  # the second with a normaliser that has seen something
+        before, (state, metrics) = state, step(state)
+        one = jax.tree.map(lambda x: np.asarray(x).item() if np.size(x) == 1 else None, metrics)
+        assert one["finite"] == 1
+        assert one["first_ratio_error"] <= (1e-6 if case["action"] in ACTIONS and case["action"] != "nested" else 1e-5)
+        assert one["return_sum"] == one["length_sum"] > 0  # one for each step that kept the law
+        assert one.get("stuck_row", -1) == -1
+        assert one.get("step_share", 1) > 0
+        old, new = (jax.tree_util.tree_flatten_with_path(x.params)[0] for x in (before, state))
+        for (path, x), (_, y) in zip(old, new):
+            assert np.abs(np.asarray(x) - y).max() > 0, jax.tree_util.keystr(path)
+            assert np.isfinite(y).all()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quickly():
+    with quick_compiler():
+        yield
+
+
+def name(case):
+    return "-".join(case[f] if isinstance(case[f], str) else f * case[f] for f in FACTORS if case[f])
+
+
+@pytest.mark.parametrize("case", covering(), ids=name)
+def test_two_updates_are_finite_on_policy_lawful_and_move_every_parameter(case):
+    check(case)

@@ -1,0 +1,78 @@
+"""When a run evaluates: each time once, on its own starts, and never in the way of training. TRAPS.md 28."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from proximax.config.ppo_config import PPOConfig
+from proximax.config.run_config import RunConfig
+from proximax.evaluation.evaluator import Evaluation
+from proximax.training import periodic_evaluation
+from proximax.training.periodic_evaluation import Scorer
+
+CONFIG = RunConfig("x", steps=100 * 16, num_envs=2, ppo=PPOConfig(num_steps=8, minibatch_size=8), eval_episodes=50)
+
+
+class Fake:
+    copies = 7
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """(salt, episodes) of every evaluation, whose return is ten times the update that made the policy."""
+    found = []
+
+    def play(evaluator, state, config, salt=0, episodes=None):
+        found.append((salt, episodes))
+        return Evaluation(np.full((1, 3), 10.0 * state), np.ones((1, 3)), (0,))
+
+    monkeypatch.setattr(periodic_evaluation, "evaluate_seeds", play)
+    monkeypatch.setattr(periodic_evaluation, "make_evaluator", lambda *_, **__: Fake())
+    return found
+
+
+def scored(scorer, updates):
+    return [update for update in updates if (scorer.score(update, update), scorer.update == update)[1]]
+
+
+def test_without_a_goal_or_an_interval_nothing_is_played(played):
+    scorer = Scorer(CONFIG, None, None)
+    assert scorer.next_update(0) == 100
+    assert not any(scorer.score(update, update) for update in range(101))
+    assert (played, scorer.latest) == ([], None)
+
+
+def test_eval_every_is_in_steps_and_plays_all_episodes(played):
+    scorer = Scorer(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
+    assert [scorer.next_update(update) for update in (0, 4, 5, 99)] == [5, 5, 10, 100]
+    assert scored(scorer, range(1, 13)) == [5, 10]
+    assert played == [(5, None), (10, None)]
+    assert scorer.latest.mean == 100.0
+    assert not scorer.score(10, 10)  # each once
+    assert len(played) == 2
+
+
+def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
+    scorer = Scorer(replace(CONFIG, stop_at=1e9), None, None)
+    assert scored(scorer, range(1, 101)) == [*range(2, 101, 2)]
+    assert set(played) == {(update, 7) for update in range(2, 101, 2)}
+
+
+def test_a_goal_reached_is_decided_on_other_starts(played):
+    scorer = Scorer(replace(CONFIG, stop_at=40.0, eval_every=16), None, None)
+    reached = [update for update in range(1, 5) if scorer.score(update, update)]
+    assert reached == [4]
+    assert played == [(1, None), (2, None), (3, None), (4, None), (104, None)]
+    assert scorer.final.mean == 40.0
+
+
+def test_a_run_that_goes_on_does_not_evaluate_again(played):
+    scorer = Scorer(replace(CONFIG, eval_every=16), None, None)
+    scorer.update = 6  # as its checkpoint has it
+    assert scored(scorer, range(6, 9)) == [6, 7, 8]
+    assert [salt for salt, _ in played] == [7, 8]
+    scorer.close()

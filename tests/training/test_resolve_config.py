@@ -1,0 +1,54 @@
+"""From what a user says to the complete configuration: presets, algorithms, overrides."""
+
+import pytest
+
+import proximax
+from proximax.config.atari_config import AtariConfig
+from proximax.config.ppo_config import PPOConfig
+from proximax.envs import Game
+from proximax.errors import UsageError
+from proximax.training.resolve_config import resolve
+
+
+def test_settings_come_from_preset_then_overrides():
+    config, own = resolve("CartPole-v1", None, {"learning_rate": 0.5, "seeds": 3})
+    assert own is None
+    assert (config.preset, config.num_envs, config.ppo.epochs) == ("cartpole", 8, 20)
+    assert (config.ppo.learning_rate, config.seeds) == (0.5, 3)
+    plain, _ = resolve("CartPole-v1", "none", {})
+    assert (plain.preset, plain.ppo.epochs) == (None, 10)
+    other, _ = resolve("gymnax:CartPole-v1", "cartpole", {})
+    assert (other.env, other.ppo.epochs) == ("gymnax:CartPole-v1", 20)
+    with pytest.raises(UsageError, match="did you mean 'learning_rate'"):
+        resolve("CartPole-v1", None, {"learning_rat": 0.5})
+
+
+def test_settings_come_from_preset_then_algorithm_then_overrides():
+    a2c, _ = resolve("CartPole-v1", None, {"algo": "a2c", "num_steps": 64})
+    assert (a2c.algo, a2c.preset, a2c.ppo.epochs, a2c.ppo.minibatch_size, a2c.ppo.num_steps) == (
+        "a2c",
+        "cartpole",
+        1,
+        None,
+        64,
+    )
+    assert a2c.check() is None
+    fixed, _ = resolve("CartPole-v1", "none", {"algo": "penalty", "target_kl": None})
+    assert (fixed.ppo.target_kl, fixed.ppo.kl_control) == (None, "beta")
+    mine = proximax.Algorithm("mine", lambda signals, rates: signals.advantage)
+    config, own = resolve("CartPole-v1", None, {"algo": mine})
+    assert (config.algo, own) == ("own:mine", mine)
+    assert config.ppo == resolve("CartPole-v1", None, {})[0].ppo
+
+
+def test_no_record_of_settings_is_passed_over():
+    with pytest.raises(UsageError, match="ppo: give its settings by their own names, as learning_rate=1e-3"):
+        resolve("CartPole-v1", None, {"ppo": PPOConfig(gamma=0.5)})
+    small = AtariConfig(stack=1)
+    with pytest.raises(UsageError, match="atari: only for Atari games by their id; gymnasium:CartPole-v1 is not one"):
+        resolve("CartPole-v1", None, {"atari": small})
+    assert resolve("CartPole-v1", "pong", {"atari": None})[0].atari is None
+    with pytest.raises(UsageError, match=r"atari = \{'stack': 1\}: must be an AtariConfig or None"):
+        resolve("ALE/Pong-v5", None, {"atari": {"stack": 1}})
+    for env in ("ALE/Pong-v5", Game("ALE/Pong-v5")):
+        assert resolve(env, None, {"atari": small, "height": 50})[0].atari == AtariConfig(stack=1, height=50)
