@@ -1,4 +1,4 @@
-"""The whole suite runs with rank promotion forbidden (TRAPS: (B, 1) - (B,) would silently make (B, B)).
+"""The whole suite runs with rank promotion forbidden (trap 10: (B, 1) - (B,) would silently make (B, B)).
 
 Its processes share one new folder of compiled programs, so that none compiles what another has. Properties are tried on
 the same few examples every time; ``--hypothesis-profile=more`` draws many, others each time.

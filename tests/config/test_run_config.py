@@ -1,4 +1,4 @@
-"""Configuration: every fault at once and in words, JSON there and back. FAULTS.md 30 to 34."""
+"""Configuration: every fault at once and in words, JSON there and back. Faults 30 to 34."""
 
 import contextlib
 import json

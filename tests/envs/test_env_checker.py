@@ -1,4 +1,4 @@
-"""What a first look at an environment finds, refuses and tells. FAULTS 3, 5, 9, 12, 16; TRAP 15."""
+"""What a first look at an environment finds, refuses and tells. Faults 3, 5, 9, 12, 16; trap 15."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The environments' state: put into new ones, the same actions give the same steps, bit for bit (TRAPS.md 35)."""
+"""The environments' state: put into new ones, the same actions give the same steps, bit for bit (trap 35)."""
 
 import json
 import warnings

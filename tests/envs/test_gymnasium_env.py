@@ -1,4 +1,4 @@
-"""Episode ends on host environments, flat and nested: TRAPS.md 1 to 7, 17, 32, 33, 34."""
+"""Episode ends on host environments, flat and nested: traps 1 to 7, 17, 32, 33, 34."""
 
 import time
 from functools import partial

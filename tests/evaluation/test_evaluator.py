@@ -1,4 +1,4 @@
-"""Evaluation: fair to short episodes, raw rewards, deterministic, frozen. TRAPS.md 28, 33."""
+"""Evaluation: fair to short episodes, raw rewards, deterministic, frozen. Traps 28, 33."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Where rows go: strict JSON lines, TensorBoard, the terminal. FAULTS.md 15, 17."""
+"""Where rows go: strict JSON lines, TensorBoard, the terminal. Faults 15, 17."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""The run directory, its lock, and what is written there. FAULTS.md 24, 25, 29, 39."""
+"""The run directory, its lock, and what is written there. Faults 24, 25, 29, 39."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What goes out to the environment: distributions, bounds, exact types; what is refused. TRAPS 12, 16-18, 32; FAULTS 3,
+"""What goes out to the environment: distributions, bounds, exact types; what is refused. Traps 12, 16-18, 32; faults 3,
 4, 10.
 """
 

@@ -1,4 +1,4 @@
-"""A policy on its own: acting on one observation and on many, under masks, and on which spaces. FAULT 18, TRAP 15."""
+"""A policy on its own: acting on one observation and on many, under masks, and on which spaces. Fault 18, trap 15."""
 
 import jax
 import numpy as np

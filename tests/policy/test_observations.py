@@ -1,4 +1,4 @@
-"""What the network sees of an observation, and how it is stored and normalised. TRAPS 12, 15, 32; FAULT 3."""
+"""What the network sees of an observation, and how it is stored and normalised. Traps 12, 15, 32; fault 3."""
 
 from functools import partial
 

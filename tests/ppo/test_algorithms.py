@@ -1,4 +1,4 @@
-"""The road from REINFORCE to PPO: what each algorithm does to a rollout, and that each learns. TRAPS.md 1, 3, 12, 13,
+"""The road from REINFORCE to PPO: what each algorithm does to a rollout, and that each learns. Traps 1, 3, 12, 13,
 19, 20.
 """
 

@@ -1,4 +1,4 @@
-"""A rollout from outside the program: what counts for the score, and what is refused. TRAPS.md 24, 33."""
+"""A rollout from outside the program: what counts for the score, and what is refused. Traps 24, 33."""
 
 import numpy as np
 import pytest

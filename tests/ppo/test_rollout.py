@@ -1,4 +1,4 @@
-"""Acting, and values of what was reached: TRAPS.md 2, 8, 17, 33. Ends on host environments: envs/test_host.py."""
+"""Acting, and values of what was reached: traps 2, 8, 17, 33. Ends on host environments: envs/test_gymnasium_env.py."""
 
 import jax
 import jax.numpy as jnp

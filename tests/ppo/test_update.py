@@ -1,4 +1,4 @@
-"""One update: ratio, early stop, masks, schedules, batches. TRAPS.md 3, 11, 12, 14, 18, 21, 24, 25, 26."""
+"""One update: ratio, early stop, masks, schedules, batches. Traps 3, 11, 12, 14, 18, 21, 24, 25, 26."""
 
 import jax
 import jax.numpy as jnp

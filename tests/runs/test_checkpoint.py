@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, whenever the process ends; the newest whole one is found. FAULTS.md 20-24, 26."""
+"""Checkpoints are whole or not there, whenever the process ends; the newest whole one is found. Faults 20-24, 26."""
 
 import json
 import os

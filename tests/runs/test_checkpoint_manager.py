@@ -1,4 +1,4 @@
-"""When a run is saved, beside the training, and which checkpoints are kept. FAULTS.md 24."""
+"""When a run is saved, beside the training, and which checkpoints are kept. Fault 24."""
 
 import os
 import threading

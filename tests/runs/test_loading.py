@@ -1,4 +1,4 @@
-"""Policies loaded again, and no hostile file that gets past. FAULTS.md 20, 24, 38, S1-S4."""
+"""Policies loaded again, and no hostile file that gets past. Faults 20, 24, 38, S1-S4."""
 
 import functools
 import json

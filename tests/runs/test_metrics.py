@@ -1,4 +1,4 @@
-"""Rows of metrics.jsonl: the table that explains them, counters, recent returns. TRAPS.md 27, 33."""
+"""Rows of metrics.jsonl: the table that explains them, counters, recent returns. Traps 27, 33."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and JSON that is exactly JSON. FAULTS.md 24, 26, 38."""
+"""Files that are whole or not there, and JSON that is exactly JSON. Faults 24, 26, 38."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Spaces as JSON and back, and refused where the JSON describes none. FAULTS.md 38."""
+"""Spaces as JSON and back, and refused where the JSON describes none. Fault 38."""
 
 import contextlib
 import json

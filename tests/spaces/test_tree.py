@@ -1,4 +1,4 @@
-"""Spaces as trees: leaves in one order everywhere, what is refused and where, which spaces are alike. FAULTS 3, 18."""
+"""Spaces as trees: leaves in one order everywhere, what is refused and where, which spaces are alike. Faults 3, 18."""
 
 import jax
 import numpy as np

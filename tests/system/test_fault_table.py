@@ -1,6 +1,6 @@
-"""What a user meets: every row of FAULTS.md through the command line, in processes of their own.
+"""What a user meets: every row of docs/development/faults.md through the command line, in processes of their own.
 
-Rows 37 and 40 to 44 need devices, a dashboard or several machines.
+Row 14 is in envs/workers/test_vector_env.py; rows 40 to 45, a dashboard and several machines, do not exist yet.
 """
 
 import json

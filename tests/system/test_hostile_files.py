@@ -1,4 +1,4 @@
-"""Runs from a stranger: hostile files are refused, nothing in them runs, nothing is written. FAULTS.md 38, S1-S4, S7.
+"""Runs from a stranger: hostile files are refused, nothing in them runs, nothing is written. Faults 38, S1-S4, S7.
 
 Each file is loaded in another process by ``proximax eval``, ``proximax.load`` and ``proximax train --resume``, under an
 audit hook that sees what Python does, with memory for what a small run needs.

@@ -1,4 +1,4 @@
-"""Action masks: where they come from, what they forbid, what is no mask. TRAPS 3, 4, 15."""
+"""Action masks: where they come from, what they forbid, what is no mask. Traps 3, 4, 15."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What is kept of a fault. FAULTS.md 7, 8."""
+"""What is kept of a fault. Faults 7, 8."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noted once, at once the second time, and nobody else's signals touched. FAULTS.md 27, 28."""
+"""Ctrl-C and SIGTERM: noted once, at once the second time, and nobody else's signals touched. Faults 27, 28."""
 
 import os
 import signal

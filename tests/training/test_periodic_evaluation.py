@@ -1,4 +1,4 @@
-"""When a run evaluates: each time once, on its own starts, and never in the way of training. TRAPS.md 28."""
+"""When a run evaluates: each time once, on its own starts, and never in the way of training. Trap 28."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Runs that go on exactly, and those that may not. TRAPS.md 35, 36; FAULTS.md 18, 19, 23."""
+"""Runs that go on exactly, and those that may not. Traps 35, 36; faults 18, 19, 23."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whole runs: real training to a real score, what is left on disk, early stopping, faults. TRAPS.md 24, 27, 28, 33."""
+"""Whole runs: real training to a real score, what is left on disk, early stopping, faults. Traps 24, 27, 28, 33."""
 
 import json
 import math

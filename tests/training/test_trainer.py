@@ -1,4 +1,4 @@
-"""Runs that are saved as they go, and however they end. FAULTS.md 7, 8, 24, 26-28."""
+"""Runs that are saved as they go, and however they end. Faults 7, 8, 24, 26-28."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Atari games: ALE's vector environment and EnvPool's as one kind of environment. TRAPS.md 6, 7, 33."""
+"""Atari games: ALE's vector environment and EnvPool's as one kind of environment. Traps 6, 7, 33."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Worker processes: the transitions of the plain loop, and a fault instead of a hang (TRAPS.md 5, 32, 34, 37)."""
+"""Worker processes: the transitions of the plain loop, and a fault instead of a hang (traps 5, 32, 34, 37)."""
 
 import os
 import signal
