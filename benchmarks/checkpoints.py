@@ -3,7 +3,7 @@
 python benchmarks/checkpoints.py
 
 Trains a few presets for a short while, saving after every update, and counts the seconds the training loop spends on
-snapshots (``Session.save_if_due``). The cost in percent is of one such wait every 60 s, the default. Writes
+snapshots (``Trainer.save_if_due``). The cost in percent is of one such wait every 60 s, the default. Writes
 results/checkpoints.json and checkpoints.md.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import proximax
 from proximax.runs import checkpoint_manager
-from proximax.training import Session
+from proximax.training import Trainer
 
 RESULTS = Path(__file__).parent / "results"
 RUNS: dict[str, dict[str, Any]] = {
@@ -34,9 +34,9 @@ def measure(env: str, settings: dict[str, Any]) -> dict[str, float]:
     """Medians over the saves of a short run."""
     waits: list[float] = []
     writes: list[float] = []
-    save_if_due, write = Session.save_if_due, checkpoint_manager.save_checkpoint
+    save_if_due, write = Trainer.save_if_due, checkpoint_manager.save_checkpoint
 
-    def timed_wait(session: Session) -> None:
+    def timed_wait(session: Trainer) -> None:
         before = time.perf_counter()
         save_if_due(session)
         waits.append(time.perf_counter() - before)
@@ -47,7 +47,7 @@ def measure(env: str, settings: dict[str, Any]) -> dict[str, float]:
         writes.append(time.perf_counter() - before)
         return path
 
-    Session.save_if_due, checkpoint_manager.save_checkpoint = timed_wait, timed_write  # type: ignore[method-assign]
+    Trainer.save_if_due, checkpoint_manager.save_checkpoint = timed_wait, timed_write  # type: ignore[method-assign]
     try:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
@@ -55,7 +55,7 @@ def measure(env: str, settings: dict[str, Any]) -> dict[str, float]:
             last = sorted((out / "checkpoints").glob("step-*"))[-1]
             size = sum(path.stat().st_size for path in last.iterdir())
     finally:
-        Session.save_if_due, checkpoint_manager.save_checkpoint = save_if_due, write  # type: ignore[method-assign]
+        Trainer.save_if_due, checkpoint_manager.save_checkpoint = save_if_due, write  # type: ignore[method-assign]
     taken = sorted(waits)[len(waits) // 4 :]  # without those in which the last save was still under way
     return {"wait_ms": statistics.median(taken) * 1e3, "write_ms": statistics.median(writes) * 1e3, "bytes": size}
 

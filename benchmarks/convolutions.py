@@ -3,8 +3,8 @@
     python benchmarks/convolutions.py [--torch PYTHON]
 
 ``PYTHON`` is an interpreter that has PyTorch; without it PyTorch is left out. Two networks on 256 float32 images: Mnih
-et al. 2015 on 84 x 84 x 4, ``convnets.blocks`` on 42 x 42 x 2. ``forward`` is both heads; ``learning`` a value of both
-and its gradient for every parameter. Contestants take turns; the table has the medians, in brackets the least.
+et al. 2015 on 84 x 84 x 4, ``convnets.patch_cnn`` on 42 x 42 x 2. ``forward`` is both heads; ``learning`` a value of
+both and its gradient for every parameter. Contestants take turns; the table has the medians, in brackets the least.
 
 Operations are two for each multiply-add of the network itself; what a form computes beyond them does not count.
 """
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.networks import Padding, Pair, convnets, convolve, pair
-from proximax.runtime import compilation, host_key
+from proximax.runtime import compilation, key_from_data
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "speed"))
@@ -56,7 +56,7 @@ def by_im2col(
 FORMS: dict[str, Convolution] = {"XLA's convolution": by_xla, "naive im2col": by_im2col, "ours": convolve}
 NETWORKS = {
     "nature": (convnets.nature(OUTPUTS), (4, 84, 84), [(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),
-    "blocks": (convnets.blocks(OUTPUTS), (2, 42, 42), [(16, 6, 3), (32, 4, 2)], 256),
+    "blocks": (convnets.patch_cnn(OUTPUTS), (2, 42, 42), [(16, 6, 3), (32, 4, 2)], 256),
 }
 
 
@@ -76,7 +76,7 @@ def programs(name: str, form: Convolution) -> dict[str, Callable[[], Any]]:
     """What is timed, compiled."""
     network, shape, *_ = NETWORKS[name]
     x = np.random.default_rng(0).random((BATCH, *shape), np.float32)
-    params = jax.device_put(network.init(host_key(np.array([0, 1], np.uint32)), x[:1]))
+    params = jax.device_put(network.init(key_from_data(np.array([0, 1], np.uint32)), x[:1]))
     convnets.convolve = form  # type: ignore[assignment]  # what the network finds when it is traced
 
     def loss(params: Any, x: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """Train with an objective of your own, here that of Simple Policy Optimization (arXiv 2401.16025), beside PPO-Clip.
 
-An objective is elementwise and is maximised. ``Signals`` has log π(a|s), log r, the advantage and the exact KL of each
-row; means, masks, entropy bonus, value loss, epochs, seeds and environments are taken care of.
+An objective is elementwise and is maximised. ``ObjectiveInputs`` has log π(a|s), log r, the advantage and the exact
+KL of each row; means, masks, entropy bonus, value loss, epochs, seeds and environments are taken care of.
 """
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import proximax
 
 
-def spo(signals: proximax.Signals, rates: proximax.Rates) -> jax.Array:
+def spo(signals: proximax.ObjectiveInputs, rates: proximax.ScheduledValues) -> jax.Array:
     """R A - |A| (r - 1)² / 2 ε: a parabola in r whose top is at 1 ± ε, where clipping would go flat."""
     ratio = jnp.exp(signals.log_ratio)
     penalty = jnp.abs(signals.advantage) * jnp.square(ratio - 1.0) / (2.0 * rates.epsilon)

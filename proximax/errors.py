@@ -16,7 +16,7 @@ class UsageError(ProximaxError, ValueError):
     code = 2
 
 
-class EnvironmentFault(ProximaxError, RuntimeError):
+class EnvError(ProximaxError, RuntimeError):
     """The environment could not be made or reset, raised while stepping, or broke its API."""
 
     code = 3

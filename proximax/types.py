@@ -71,7 +71,7 @@ class Transition(NamedTuple):
     terminated: Array
     truncated: Array
     valid: Array
-    value: Array | None = None  # V(obs); this and what follows is filled by ``values.with_values``
+    value: Array | None = None  # V(obs); this and what follows is filled by ``values.add_values``
     next_value: Array | None = None  # V(final_obs)
     dist: PyTree = None  # π(. | obs) of the policy that acted
 
@@ -113,12 +113,12 @@ class Acted(NamedTuple):
 
     action: PyTree  # as sampled
     log_prob: jax.Array
-    sent: PyTree  # the environment's action
+    env_action: PyTree  # the environment's action
     carry: PyTree
 
 
 # (carry, obs, first, (t, number of the first environment)) -> what the policy does; arrays are ``[S, n, ...]``
-ActOnce = Callable[[PyTree, Any, Any, tuple[int, int]], Acted]
+ActFn = Callable[[PyTree, Any, Any, tuple[int, int]], Acted]
 
 
 class Learner(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from proximax.config import (
-    OWN,
+    CUSTOM,
     AlgorithmName,
     AtariConfig,
     Autoreset,
@@ -252,7 +252,7 @@ def resumed_run(arguments: list[str]) -> str | None:
 def resumed(run: str) -> Train:
     """The command as the run's config has it: flags change single settings, where they may."""
     config = load_config(run)
-    if config.algo.startswith(OWN) or config.env.startswith("object:"):
+    if config.algo.startswith(CUSTOM) or config.env.startswith("object:"):
         what = config.env if config.env.startswith("object:") else config.algo
         raise UsageError(f"{run} has {what}, which only Python knows: proximax.train(..., out={run!r}, resume=True)")
     names = {f.name for f in fields(Train)} & {f.name for f in fields(RunConfig)}

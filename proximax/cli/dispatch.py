@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from proximax.cli.commands import Bench, Compare, Doctor, Eval, Train, Video, parse
-from proximax.cli.output import bench_table, bench_verdict, doctor_report, report, score_line, show_presets
+from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
 from proximax.config import AtariConfig, RunConfig
 from proximax.doctor import diagnose_run
 from proximax.envs import atari_id, env_name
@@ -106,7 +106,7 @@ def run_bench(command: Bench) -> None:
     if not 0 < command.seconds < float("inf"):
         raise UsageError(f"--seconds {command.seconds}: must be positive")
     Console().print(bench_table(measured := bench(config_of(command), seconds=command.seconds)))
-    print(bench_verdict(measured))
+    print(bottleneck_advice(measured))
 
 
 def run_compare(command: Compare, arguments: list[str]) -> None:

@@ -9,7 +9,7 @@ from proximax.config import PRESETS
 from proximax.doctor import CHECKS, Diagnosis
 from proximax.evaluation import Summary
 from proximax.loggers import sparkline
-from proximax.profiling import Measured
+from proximax.profiling import ThroughputReport
 from proximax.runtime import printable
 from proximax.training import Result
 
@@ -22,7 +22,7 @@ REMEDIES = {
 }
 
 
-def bench_table(measured: Measured) -> Table:
+def bench_table(measured: ThroughputReport) -> Table:
     """Each part's time, speed and share of the whole."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("", "ms an update", "steps/s", "of the run"):
@@ -34,7 +34,7 @@ def bench_table(measured: Measured) -> Table:
     return table
 
 
-def bench_verdict(measured: Measured) -> str:
+def bottleneck_advice(measured: ThroughputReport) -> str:
     """What the machine could do, and what holds the run back."""
     gflops = measured.operations / measured.parts["learning"] / 1e9
     slowest = max(measured.parts, key=lambda name: measured.parts[name])

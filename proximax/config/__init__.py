@@ -9,7 +9,7 @@ from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import Activation, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
 from proximax.config.run_config import (
-    OWN,
+    CUSTOM,
     AlgorithmName,
     Autoreset,
     NetworkName,
@@ -20,7 +20,7 @@ from proximax.config.run_config import (
 from proximax.config.validation import check_names
 
 __all__ = [
-    "OWN",
+    "CUSTOM",
     "PRESETS",
     "Activation",
     "AlgorithmName",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from proximax.config.validation import Rule, check_names, range_fault
+from proximax.config.validation import Rule, check_names, range_problem
 from proximax.errors import UsageError
 
 
@@ -59,7 +59,7 @@ class AtariConfig:
 
     def faults(self) -> list[str]:
         """What is wrong with these settings, a sentence each."""
-        found = [range_fault(f"atari.{name}", getattr(self, name), rule) for name, rule in _RANGES.items()]
+        found = [range_problem(f"atari.{name}", getattr(self, name), rule) for name, rule in _RANGES.items()]
         found += [
             f"atari.{f.name} = {getattr(self, f.name)!r}: must be True or False"
             for f in fields(self)

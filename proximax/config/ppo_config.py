@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from proximax.config.validation import COUNT, Rule, choice_fault, range_fault
+from proximax.config.validation import COUNT, Rule, choice_problem, range_problem
 
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
@@ -96,7 +96,7 @@ class PPOConfig:
 
     def faults(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
-        found = [range_fault(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        found = [range_problem(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
         found += [
             f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
             for f in fields(self)
@@ -104,7 +104,7 @@ class PPOConfig:
         ]
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        found += [choice_fault(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+        found += [choice_problem(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
         if self.credit == "gae" and not self.baseline:
             found.append("baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go")
         return [fault for fault in found if fault]

@@ -193,7 +193,7 @@ def find_preset(env: str | None, name: str | None) -> str | None:
     if name == "none":
         return None
     if name is None:
-        return preset_of(env)
+        return default_preset_for(env)
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -201,7 +201,7 @@ def find_preset(env: str | None, name: str | None) -> str | None:
     return name
 
 
-def preset_of(env: str | None) -> str | None:
+def default_preset_for(env: str | None) -> str | None:
     """The preset tuned for ``env``; an Atari game without one has that of all games."""
     found = next((key for key, preset in PRESETS.items() if preset.env == env), None)
     return "atari" if found is None and re.match("gymnasium:ALE/", env or "") else found

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from proximax.config.atari_config import AtariConfig, atari_from_json
 from proximax.config.ppo_config import PPOConfig
-from proximax.config.validation import COUNT, Rule, check_names, choice_fault, range_fault
+from proximax.config.validation import COUNT, Rule, check_names, choice_problem, range_problem
 from proximax.errors import UsageError
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
-EVERY = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
-MOST_ROWS = 2**31 - 1  # of a rollout
-OWN = "own:"  # before the name of an algorithm that is not built in
+CHECKPOINT_EVERY_PATTERN = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
+MAX_ROWS = 2**31 - 1  # of a rollout
+CUSTOM = "own:"  # before the name of an algorithm that is not built in
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
 NetworkName = Literal["auto", "mlp", "blocks", "nature", "impala", "lesson"]
 _RUN_RANGES: dict[str, Rule] = {
@@ -97,23 +97,25 @@ class RunConfig:
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
-        found = [range_fault(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
+        found = [range_problem(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
         for name in ("env", "preset"):
             value = getattr(self, name)
             if not isinstance(value, str) and (name == "env" or value is not None):
                 found.append(f"{name} = {value!r}: must be text")
-        if not (isinstance(self.algo, str) and self.algo.startswith(OWN)):
-            found.append(choice_fault("algo", self.algo, AlgorithmName))
-        if not isinstance(self.checkpoint_every, str) or not re.fullmatch(EVERY, self.checkpoint_every):
+        if not (isinstance(self.algo, str) and self.algo.startswith(CUSTOM)):
+            found.append(choice_problem("algo", self.algo, AlgorithmName))
+        if not isinstance(self.checkpoint_every, str) or not re.fullmatch(
+            CHECKPOINT_EVERY_PATTERN, self.checkpoint_every
+        ):
             found.append(f"checkpoint_every = {self.checkpoint_every!r}: write 60s (seconds), 100000 (steps), or end")
-        found.append(choice_fault("autoreset", self.autoreset, Autoreset))
-        found.append(choice_fault("network", self.network, NetworkName))
+        found.append(choice_problem("autoreset", self.autoreset, Autoreset))
+        found.append(choice_problem("network", self.network, NetworkName))
         if not isinstance(self.eval_sample, bool):
             found.append(f"eval_sample = {self.eval_sample!r}: must be True or False")
         if self.atari is not None:
             known = isinstance(self.atari, AtariConfig)
             found += self.atari.faults() if known else [f"atari = {self.atari!r}: must be an AtariConfig or None"]
-        parts = [*self.ppo.faults(), range_fault("num_envs", self.num_envs, COUNT)]
+        parts = [*self.ppo.faults(), range_problem("num_envs", self.num_envs, COUNT)]
         found += parts if any(parts) else self._algorithm_faults() + self._size_faults()
         if any(found):
             raise UsageError("; ".join(fault for fault in found if fault))
@@ -121,7 +123,7 @@ class RunConfig:
     def _algorithm_faults(self) -> list[str]:
         """What does not go with the algorithm."""
         found: list[str] = []
-        if not isinstance(self.algo, str) or self.algo.startswith(OWN):
+        if not isinstance(self.algo, str) or self.algo.startswith(CUSTOM):
             return found
         if self.algo == "a2c" and self.ppo.epochs != 1:
             found.append(f"epochs = {self.ppo.epochs}: a2c uses each rollout once; set epochs = 1, or algo = surrogate")
@@ -143,9 +145,9 @@ class RunConfig:
         found: list[str] = []
         batch, minibatch = self.batch_size, self.ppo.minibatch_size or self.batch_size
         rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
-        if batch > MOST_ROWS:
+        if batch > MAX_ROWS:
             return [
-                f"{rows} rows are more than 32 bits can number; at most {MOST_ROWS} fit. Lower num_steps or num_envs"
+                f"{rows} rows are more than 32 bits can number; at most {MAX_ROWS} fit. Lower num_steps or num_envs"
             ]
         if batch % minibatch:
             nearest = _nearest_divisors(batch, minibatch)

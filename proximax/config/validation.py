@@ -39,12 +39,12 @@ class Rule:
 COUNT = Rule(1, whole=True)
 
 
-def range_fault(name: str, value: Any, rule: Rule) -> str:
+def range_problem(name: str, value: Any, rule: Rule) -> str:
     """What is wrong with a number; "" if nothing is."""
     return "" if rule.allows(value) else f"{name} = {value}: must be {rule}"
 
 
-def choice_fault(name: str, value: Any, choices: Any) -> str:
+def choice_problem(name: str, value: Any, choices: Any) -> str:
     """What is wrong with one of several ``Literal`` choices; "" if nothing is."""
     known = get_args(choices)
     return "" if value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"

@@ -4,13 +4,13 @@ Read ``diagnosis``, ``checks`` (one function per check), ``live`` (while trainin
 """
 
 from proximax.doctor.diagnosis import CHECKS, SEVERITIES, Diagnosis, Finding, diagnose_run
-from proximax.doctor.live import Watch
+from proximax.doctor.live import LiveDoctor
 
 __all__ = [
     "CHECKS",
     "SEVERITIES",
     "Diagnosis",
     "Finding",
-    "Watch",
+    "LiveDoctor",
     "diagnose_run",
 ]

@@ -181,7 +181,7 @@ def gradients_clipped(rows: Rows, config: RunConfig) -> str | None:
 def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
     """A learning rate that learns nothing."""
     factor = np.ones(len(rows["update"]))
-    if config.ppo.anneal in ("learning_rate", "both"):  # as ``update.annealed``
+    if config.ppo.anneal in ("learning_rate", "both"):  # as ``update.scheduled_values``
         left = 1.0 - (rows["update"] - 1.0) / config.updates
         factor = np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
     rate = column(rows, "learning_rate") / np.maximum(factor, 1e-12)

@@ -170,7 +170,7 @@ class Finding(NamedTuple):
         return f"{self.check.severity} {self.name}: {evidence} (seed {seed}{others}). {self.check.remedy}"
 
 
-def examine(seeds: dict[int, checks.Rows], config: RunConfig) -> list[Finding]:
+def run_checks(seeds: dict[int, checks.Rows], config: RunConfig) -> list[Finding]:
     """What is wrong with a run, the gravest first, by the rows of each seed."""
     found: list[Finding] = []
     with np.errstate(all="ignore"):  # a column may hold anything
@@ -216,7 +216,7 @@ def diagnose_run(run_dir: str | Path) -> Diagnosis:
     log = directory / "error.log"
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     fault = next((line.strip() for line in reversed(lines) if line.strip()), None)
-    return Diagnosis(config, updates, examine(seeds, config), fault, (directory / "result.json").exists())
+    return Diagnosis(config, updates, run_checks(seeds, config), fault, (directory / "result.json").exists())
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

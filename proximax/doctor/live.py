@@ -3,16 +3,16 @@
 from typing import Any
 
 from proximax.config import RunConfig
-from proximax.doctor.diagnosis import Finding, columns, examine
+from proximax.doctor.diagnosis import Finding, columns, run_checks
 
 # ---------------------------------------------------------------- a run that goes on
 
 
-LOOKS = 20  # over a run
-KEPT = 256  # updates at most, evenly thinned, that a look is at
+NUM_CHECKS = 20  # over a run
+MAX_KEPT_UPDATES = 256  # updates at most, evenly thinned, that a look is at
 
 
-class Watch:
+class LiveDoctor:
     """Examines a run as it goes on, twenty times, on a few hundred of its updates: milliseconds for each seed."""
 
     def __init__(self, config: RunConfig) -> None:
@@ -25,13 +25,13 @@ class Watch:
         update = rows[0]["update"]
         if self._keeps(update):
             self._kept.append(rows)
-        if len(self._kept) > KEPT:
+        if len(self._kept) > MAX_KEPT_UPDATES:
             self._every *= 2
             self._kept = [kept for kept in self._kept if self._keeps(kept[0]["update"])]
-        if update * LOOKS // self._config.updates == self._looks:
+        if update * NUM_CHECKS // self._config.updates == self._looks:
             return False
-        self._looks = update * LOOKS // self._config.updates
-        self.findings = examine(columns(row for rows in self._kept for row in rows), self._config)
+        self._looks = update * NUM_CHECKS // self._config.updates
+        self.findings = run_checks(columns(row for rows in self._kept for row in rows), self._config)
         return True
 
     def _keeps(self, update: int) -> bool:

@@ -8,11 +8,20 @@ buffering), ``env_state`` (saving and restoring), ``env_checker``, ``crash_recov
 from proximax.envs.atari.games import Game, ale_id, atari_id
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
 from proximax.envs.env_checker import ignores_seed
-from proximax.envs.env_groups import Group, groups_of
+from proximax.envs.env_groups import Group, pipeline_groups
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnax_env import from_gymnax
 from proximax.envs.ids import imports_package
-from proximax.envs.make import EnvLike, env_name, env_of, make_env, pictured, remakable, restart_notes, stepping
+from proximax.envs.make import (
+    EnvLike,
+    can_recreate,
+    env_from_config,
+    env_name,
+    env_options,
+    make_env,
+    make_rendered_env,
+    restart_notes,
+)
 from proximax.envs.workers.vector_env import kill_all
 
 __all__ = [
@@ -25,17 +34,17 @@ __all__ = [
     "ale_id",
     "atari_id",
     "auto_reset",
+    "can_recreate",
+    "env_from_config",
     "env_name",
-    "env_of",
+    "env_options",
     "env_seeds",
     "from_gymnax",
-    "groups_of",
     "ignores_seed",
     "imports_package",
     "kill_all",
     "make_env",
-    "pictured",
-    "remakable",
+    "make_rendered_env",
+    "pipeline_groups",
     "restart_notes",
-    "stepping",
 ]

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from proximax.envs.env_state import StateError, array, entries
-from proximax.errors import CheckpointError, EnvironmentFault
+from proximax.envs.env_state import StateError, array, expect_keys
+from proximax.errors import CheckpointError, EnvError
 from proximax.types import Array, Key, PyTree, Step
 
 
@@ -92,7 +92,7 @@ def host_state(steps: int, ended: np.ndarray, vector: list[Any], envs: list[Any]
 
 def read_host_state(state: PyTree, num_envs: int) -> tuple[int, np.ndarray, list[Any], list[Any]]:
     """The parts of a ``host_state``; raises ``StateError`` for something else."""
-    parts = entries(state, ("steps", "ended", "vector", "envs"), "the state")
+    parts = expect_keys(state, ("steps", "ended", "vector", "envs"), "the state")
     for name, kind in (("steps", int), ("vector", list), ("envs", list)):
         if type(parts[name]) is not kind:
             raise StateError(f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}")
@@ -101,16 +101,16 @@ def read_host_state(state: PyTree, num_envs: int) -> tuple[int, np.ndarray, list
 
 
 @contextmanager
-def saving() -> Iterator[None]:
+def saving_errors() -> Iterator[None]:
     """What is wrong with a state that an environment gives is the environment's fault."""
     try:
         yield
     except StateError as error:
-        raise EnvironmentFault(f"the environment's state cannot be saved: {error}") from error
+        raise EnvError(f"the environment's state cannot be saved: {error}") from error
 
 
 @contextmanager
-def restoring() -> Iterator[None]:
+def restoring_errors() -> Iterator[None]:
     """What is wrong with a state that was read is the file's fault."""
     try:
         yield

@@ -8,34 +8,34 @@ import gymnasium
 import numpy as np
 
 from proximax.envs.env_checker import environment_fault
-from proximax.errors import EnvironmentFault
+from proximax.errors import EnvError
 from proximax.runtime import say
 
 RESTARTED = "proximax_restarted"  # in ``info``
-NOT_HERE = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
+RESTARTS_NOT_SUPPORTED = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
 
 
-class Restarts:
+class RestartBudget:
     """How often environments that crash are made anew in a run; all groups of environments share one of these.
 
-    ``earlier``: how often it was done in the parts of the run before this one.
+    ``used_before``: how often it was done in the parts of the run before this one.
     """
 
-    def __init__(self, most: int = 0, earlier: int = 0) -> None:
-        self.most, self._earlier, self.used = most, earlier, 0
-        self.heeded = False  # by the environments that were made
+    def __init__(self, limit: int = 0, used_before: int = 0) -> None:
+        self.limit, self._used_before, self.used = limit, used_before, 0
+        self.supported = False  # by the environments that were made
 
     @property
     def number(self) -> int:
         """The latest one's number in the whole run, from 1."""
-        return self._earlier + self.used
+        return self._used_before + self.used
 
-    def spend(self, fault: EnvironmentFault) -> None:
-        """One more, said on stderr; raises ``fault`` once there were ``most``."""
-        if self.number >= self.most:
+    def use(self, fault: EnvError) -> None:
+        """One more, said on stderr; raises ``fault`` once there were ``limit``."""
+        if self.number >= self.limit:
             raise fault
         self.used += 1
-        say(f"proximax: {fault}. Made anew: restart {self.number} of {self.most}")
+        say(f"proximax: {fault}. Made anew: restart {self.number} of {self.limit}")
 
 
 def new_seed(seed: int, restart: int) -> int:
@@ -43,10 +43,10 @@ def new_seed(seed: int, restart: int) -> int:
     return int(np.random.SeedSequence((seed, restart)).generate_state(1)[0] >> 1)
 
 
-class Restarting(gymnasium.Wrapper[Any, Any, Any, Any]):
+class AutoRestartEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """One environment of this process, made anew where it raises: the episode is cut, and ``info`` says so."""
 
-    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], restarts: Restarts, number: int) -> None:
+    def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], restarts: RestartBudget, number: int) -> None:
         super().__init__(make())
         self._make, self._restarts, self._number = make, restarts, number
         self._seed = self._steps = 0
@@ -73,7 +73,7 @@ class Restarting(gymnasium.Wrapper[Any, Any, Any, Any]):
         while True:
             fault = environment_fault(what, error, self._steps, self._number)
             fault.__cause__ = error
-            self._restarts.spend(fault)
+            self._restarts.use(fault)
             with suppress(Exception):
                 self.env.close()
             try:

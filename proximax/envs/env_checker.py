@@ -12,19 +12,19 @@ from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
 from proximax.envs.base import HostEnv
-from proximax.errors import EnvironmentFault, ProximaxError, UsageError
+from proximax.errors import EnvError, ProximaxError, UsageError
 from proximax.spaces import (
     MASK,
-    allowed_action,
     check_action_space,
     check_mask,
     check_observation_space,
     check_stackable,
     flatten,
+    flatten_mask,
     has_mask,
     leaves,
     paths,
-    ravel_mask,
+    sample_allowed_action,
 )
 
 OLD_API = (
@@ -33,7 +33,7 @@ OLD_API = (
 )
 
 
-class Tried(NamedTuple):
+class EnvReport(NamedTuple):
     """What a first look at an environment finds."""
 
     seconds: float  # the least that a step took
@@ -43,7 +43,7 @@ class Tried(NamedTuple):
     action_space: spaces.Space[Any]
 
 
-def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> Tried:
+def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> EnvReport:
     """A few random steps of a fresh environment.
 
     Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
@@ -67,7 +67,7 @@ def try_out(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -
         reached = _guarded("reset", _reset_one, env) if last else (obs, info)
     env.close()
     notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
-    return Tried(min(times), masked, notes, env.observation_space, env.action_space)
+    return EnvReport(min(times), masked, notes, env.observation_space, env.action_space)
 
 
 def _contains(space: spaces.Space[Any], obs: Any) -> bool:
@@ -78,7 +78,7 @@ def _contains(space: spaces.Space[Any], obs: Any) -> bool:
 def _reset_one(env: gymnasium.Env[Any, Any]) -> tuple[Any, dict[str, Any]]:
     reached: Any = env.reset(seed=0)
     if not (isinstance(reached, tuple) and len(reached) == 2 and isinstance(reached[1], dict)):
-        raise EnvironmentFault(OLD_API)
+        raise EnvError(OLD_API)
     obs, info = reached
     check_observation(obs, env.observation_space)
     return obs, info
@@ -92,11 +92,11 @@ def _allowed(env: gymnasium.Env[Any, Any], obs: Any, info: dict[str, Any], step:
     if info.get(MASK) is None:
         return None
     try:
-        return ravel_mask(env.action_space, info[MASK]) > 0
+        return flatten_mask(env.action_space, info[MASK]) > 0
     except UsageError as error:
         if step == 0:
             raise
-        raise EnvironmentFault(f"at step {step} of trying out one environment {error}") from error
+        raise EnvError(f"at step {step} of trying out one environment {error}") from error
 
 
 def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple[tuple[Any, dict[str, Any]], bool]:
@@ -104,7 +104,7 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
     if allowed is None:
         action = env.action_space.sample()
     else:
-        action = allowed_action(env.action_space, allowed, np.random.default_rng(0))
+        action = sample_allowed_action(env.action_space, allowed, np.random.default_rng(0))
     obs, _, terminated, truncated, info = env.step(action)
     return (obs, info), bool(terminated or truncated)
 
@@ -124,13 +124,13 @@ def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
     try:
         parts = flatten(space, obs)
     except (KeyError, IndexError, TypeError) as error:
-        raise EnvironmentFault(f"the observation {obs!r} is not of the form of its space {space}") from error
+        raise EnvError(f"the observation {obs!r} is not of the form of its space {space}") from error
     for leaf, path, part in zip(leaves(space), paths(space), parts):
         array, what = np.asarray(part), f"the observation{path}"
         if array.shape != leaf.shape:
-            raise EnvironmentFault(f"{what} has shape {array.shape}, its space {leaf} says {leaf.shape}")
+            raise EnvError(f"{what} has shape {array.shape}, its space {leaf} says {leaf.shape}")
         if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
-            raise EnvironmentFault(f"{what} is of {array.dtype}, which {leaf} cannot hold without loss")
+            raise EnvError(f"{what} is of {array.dtype}, which {leaf} cannot hold without loss")
 
 
 def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
@@ -139,14 +139,14 @@ def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
     return not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after))
 
 
-def environment_fault(what: str, error: BaseException, step: int, index: int | None = None) -> EnvironmentFault:
+def environment_fault(what: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
     """The fault for an exception that an environment raised: number ``index``, or as the traceback shows."""
     text = str(error)
     if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
-        return EnvironmentFault(OLD_API)
+        return EnvError(OLD_API)
     index = failing_index(error.__traceback__) if index is None else index
     where = f"environment {index}" if index is not None else "the environment"
-    return EnvironmentFault(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
+    return EnvError(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
 
 
 def failing_index(trace: TracebackType | None) -> int | None:

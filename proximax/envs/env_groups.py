@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from proximax.envs.base import HostEnv, host_state, read_host_state, restoring
-from proximax.envs.crash_recovery import Restarting, Restarts
-from proximax.envs.env_checker import try_out
-from proximax.envs.env_state import StateError, entries
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors
+from proximax.envs.crash_recovery import AutoRestartEnv, RestartBudget
+from proximax.envs.env_checker import check_env
+from proximax.envs.env_state import StateError, expect_keys
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.workers.vector_env import TIMEOUT_SECONDS, Workers
 from proximax.errors import UsageError
@@ -23,7 +23,9 @@ from proximax.types import PyTree, Step
 # Where a step of all environments, one after the other, takes less than this, the plain loop is as good. On 2 cores, 8
 # environments, medians: 5 us each: loop 59, workers 65 us; 15 us: 139 and 105; 30 us: 262 and 168. At 0 us: 17 and 33.
 WORKER_SECONDS = 1.5e-4
-ASIDE = "turns: these environments are stepped in this process, so none steps while the policy acts for another"
+NOT_DOUBLE_BUFFERED = (
+    "turns: these environments are stepped in this process, so none steps while the policy acts for another"
+)
 
 
 class Group(NamedTuple):
@@ -33,7 +35,7 @@ class Group(NamedTuple):
     columns: slice  # which of each seed's environments they are
 
 
-class Groups(HostEnv):
+class EnvGroups(HostEnv):
     """Several host environments side by side as one: for vector environments with one generator for all of theirs."""
 
     def __init__(self, envs: Sequence[HostEnv]) -> None:
@@ -72,8 +74,8 @@ class Groups(HostEnv):
 
     def set_state(self, state: PyTree) -> None:
         """Put each group's state back."""
-        with restoring():
-            states = entries(state, ("groups",), "the state")["groups"]
+        with restoring_errors():
+            states = expect_keys(state, ("groups",), "the state")["groups"]
             if not isinstance(states, list) or len(states) != len(self.envs):
                 raise StateError(f"it is not of {len(self.envs)} groups of environments")
         for env, part in zip(self.envs, states):
@@ -85,7 +87,7 @@ class Groups(HostEnv):
             env.close()
 
 
-class Turns(Groups):
+class DoubleBufferedEnvs(EnvGroups):
     """Groups that take turns: while one steps, the policy acts for the next.
 
     Each may use all cores, and has an equal share of every seed's environments. As a whole it is the same environments,
@@ -123,7 +125,7 @@ class Turns(Groups):
 
     def set_state(self, state: PyTree) -> None:
         """Put each group's share back."""
-        with restoring():
+        with restoring_errors():
             steps, ended, vector, envs = read_host_state(state, self.num_envs)
             if vector or len(envs) != self.num_envs:
                 raise StateError(f"it is of {len(envs)} environments, not of {self.num_envs} that can take turns")
@@ -135,18 +137,18 @@ def _concatenate(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
 
 
-def groups_of(env: HostEnv) -> list[Group]:
+def pipeline_groups(env: HostEnv) -> list[Group]:
     """The groups that take turns; one for an environment that steps as a whole."""
-    return env.groups if isinstance(env, Turns) else [Group(env, slice(None))]
+    return env.groups if isinstance(env, DoubleBufferedEnvs) else [Group(env, slice(None))]
 
 
-def in_turns(make: Callable[[int], HostEnv], num_envs: int, seeds: int, turns: int) -> HostEnv:
+def make_double_buffered(make: Callable[[int], HostEnv], num_envs: int, seeds: int, turns: int) -> HostEnv:
     """``num_envs`` environments of each seed in ``turns`` groups, each as ``make`` makes it of its size."""
     if turns == 1:
         return make(num_envs * seeds)
     if num_envs % turns:
         raise UsageError(f"turns = {turns}: must divide num_envs = {num_envs}")
-    return Turns([make(num_envs * seeds // turns) for _ in range(turns)], seeds)
+    return DoubleBufferedEnvs([make(num_envs * seeds // turns) for _ in range(turns)], seeds)
 
 
 def vectorise(
@@ -154,7 +156,7 @@ def vectorise(
     num_envs: int,
     seeds: int = 1,
     turns: int = 1,
-    restarts: Restarts | None = None,
+    restarts: RestartBudget | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> HostEnv:
     """``num_envs`` copies of one environment for each seed, in this process or, where a step is not cheap, in several.
@@ -162,16 +164,16 @@ def vectorise(
     ``turns``: in so many groups, where there are several processes. ``restarts``: of environments that crash; in other
     processes also of those that take more than ``timeout`` seconds for a step.
     """
-    tried, total = try_out(make), num_envs * seeds
-    restarts = restarts or Restarts()
-    restarts.heeded = True
+    tried, total = check_env(make), num_envs * seeds
+    restarts = restarts or RestartBudget()
+    restarts.supported = True
 
     def aside(size: int) -> HostEnv:
         return Workers(make, size, tried, restarts, timeout)
 
     if total * tried.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
         try:
-            workers = in_turns(aside, num_envs, seeds, turns)
+            workers = make_double_buffered(aside, num_envs, seeds, turns)
         except UsageError:
             raise
         except Exception as error:  # of pickling, of an import, of the constructor
@@ -182,11 +184,11 @@ def vectorise(
             workers.notes = tried.notes
             return workers
     makes = [make] * total
-    if restarts.most:
-        makes = [partial(Restarting, make, restarts, i) for i in range(total)]
+    if restarts.limit:
+        makes = [partial(AutoRestartEnv, make, restarts, i) for i in range(total)]
     # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
     vector = SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED)
     env = GymnasiumEnv(vector, masked=tried.masked, restarts=restarts)
-    env.notes = tried.notes + [ASIDE] * (turns > 1)
+    env.notes = tried.notes + [NOT_DOUBLE_BUFFERED] * (turns > 1)
     return env

@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import Wrapper
 from gymnasium.vector import SyncVectorEnv, VectorWrapper
 
-MOST_DEPTH = 64  # of lists in lists
-OURS = "proximax.envs.crash_recovery:Restarting"  # a wrapper that only some runs have, without a state
+MAX_DEPTH = 64  # of lists in lists
+AUTO_RESTART = "proximax.envs.crash_recovery:AutoRestartEnv"  # a wrapper that only some runs have, without a state
 
 
 class StateError(ValueError):
@@ -97,10 +97,10 @@ def get_state(env: Any) -> dict[str, Any] | None:
 
 def set_state(env: Any, state: Any) -> None:
     """Put ``state`` into an environment made as the one whose it was. Raises ``StateError`` for what does not fit."""
-    parts = entries(state, ("parts",), "the environment's state")["parts"]
+    parts = expect_keys(state, ("parts",), "the environment's state")["parts"]
     each = list(layers(env))
     if not isinstance(parts, list) or len(parts) != len(each):
-        raise StateError(f"it has {_what(parts)} as parts, the environment is made of {len(each)}")
+        raise StateError(f"it has {_describe(parts)} as parts, the environment is made of {len(each)}")
     for layer, part in zip(each, parts):
         _restore(layer, part)
 
@@ -138,7 +138,7 @@ def set_one(env: Any, state: Any, i: int) -> None:
 def layers(env: Any) -> Iterator[Any]:
     """The wrappers, from the outside, then what they wrap."""
     while isinstance(env, (Wrapper, VectorWrapper)):
-        if _name(env) != OURS:
+        if _name(env) != AUTO_RESTART:
             yield env
         env = env.env
     yield env
@@ -151,9 +151,9 @@ def _name(layer: Any) -> str:
 def _part(layer: Any) -> dict[str, Any] | None:
     """The state of one layer, with its generator where it is the innermost."""
     name, state = _name(layer), None
-    if _speaks(layer):
-        state = _called(f"{name}.get_state", layer.get_state)
-        state = None if state is None else {"own": plain(state, f"{name}.get_state()")}
+    if _implements_state_protocol(layer):
+        state = _call_env(f"{name}.get_state", layer.get_state)
+        state = None if state is None else {"own": copy_plain(state, f"{name}.get_state()")}
     elif name in KNOWN:
         state = {
             key: None if (now := getattr(layer, key)) is None else field.kind(now) for key, field in KNOWN[name].items()
@@ -168,15 +168,15 @@ def _part(layer: Any) -> dict[str, Any] | None:
 
 def _restore(layer: Any, part: Any) -> None:
     name = _name(layer)
-    part = entries(part, ("name", "state", "generator"), "a part")
+    part = expect_keys(part, ("name", "state", "generator"), "a part")
     if part["name"] != name:
-        raise StateError(f"it is of {_what(part['name'])}, where there is a {name}")
+        raise StateError(f"it is of {_describe(part['name'])}, where there is a {name}")
     state = part["state"]
-    if _speaks(layer):
-        _called(f"{name}.set_state", layer.set_state, plain(entries(state, ("own",), name)["own"], name))
+    if _implements_state_protocol(layer):
+        _call_env(f"{name}.set_state", layer.set_state, copy_plain(expect_keys(state, ("own",), name)["own"], name))
     elif name in KNOWN:
         fields, num_envs = KNOWN[name], getattr(layer, "num_envs", 0)
-        values = entries(state, tuple(fields), name)
+        values = expect_keys(state, tuple(fields), name)
         for key, field in fields.items():
             if field is MAP:  # may be drawn when it is made, and is never changed
                 _same(values[key], _rows(getattr(layer, key)), f"{name}.{key}")
@@ -185,19 +185,19 @@ def _restore(layer: Any, part: Any) -> None:
         if "s" in fields and not layer.s < layer.observation_space.n:
             raise StateError(f"{name}.s is {layer.s}, of {layer.observation_space.n} states")
     elif _is_mujoco(layer):
-        _set_mujoco(layer, entries(state, ("integration", "last_seen"), name))
+        _set_mujoco(layer, expect_keys(state, ("integration", "last_seen"), name))
     else:
         raise StateError(f"{name} has no state that could be put back")
     if not isinstance(layer, (Wrapper, VectorWrapper)):
         _set_generator(layer, part["generator"], name)
 
 
-def _speaks(layer: Any) -> bool:
+def _implements_state_protocol(layer: Any) -> bool:
     """Whether it has the methods itself. MuJoCo's environments have another ``set_state``, and no ``get_state``."""
     return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
 
 
-def _called(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
+def _call_env(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return method(*arguments)
     except Exception as error:
@@ -207,16 +207,16 @@ def _called(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
 # ---------------------------------------------------------------- values
 
 
-def plain(value: Any, path: str, depth: int = 0) -> Any:
+def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
     """A copy; refuses what is no plain value, naming its place. NumPy's own numbers become Python's where equal."""
-    if depth > MOST_DEPTH:
-        raise StateError(f"{path[:80]}... is nested more than {MOST_DEPTH} deep")
+    if depth > MAX_DEPTH:
+        raise StateError(f"{path[:80]}... is nested more than {MAX_DEPTH} deep")
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         return np.array(value, order="C")
     if isinstance(value, list):
-        return [plain(x, f"{path}[{i}]", depth + 1) for i, x in enumerate(value)]
+        return [copy_plain(x, f"{path}[{i}]", depth + 1) for i, x in enumerate(value)]
     if isinstance(value, dict) and all(type(key) is str for key in value):
-        return {key: plain(x, f"{path}[{key!r}]", depth + 1) for key, x in value.items()}
+        return {key: copy_plain(x, f"{path}[{key!r}]", depth + 1) for key, x in value.items()}
     for kinds, cast in (((bool, np.bool_), bool), ((int, np.integer), int), (float, float), (str, str)):
         if isinstance(value, kinds):
             return cast(value)
@@ -228,14 +228,14 @@ def plain(value: Any, path: str, depth: int = 0) -> Any:
     )
 
 
-def entries(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
+def expect_keys(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
     """``value``, a dict with exactly these entries."""
     if not isinstance(value, dict) or set(value) != set(names):
-        raise StateError(f"{what} is {_what(value)}, not a dict of {', '.join(names) or 'nothing'}")
+        raise StateError(f"{what} is {_describe(value)}, not a dict of {', '.join(names) or 'nothing'}")
     return value
 
 
-def _what(value: Any) -> str:
+def _describe(value: Any) -> str:
     """Something that was read, in a few words."""
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(str, list(value)[:8])) or 'nothing'}"
@@ -251,19 +251,19 @@ def _checked(field: Field, value: Any, num_envs: int, what: str) -> Any:
         shape = tuple(num_envs if n == "N" else n for n in field.shape)
         return array(value, shape, field.dtypes, what)
     if type(value) is not field.kind or (field.kind is int and not 0 <= value < 2**63):
-        raise StateError(f"{what} is {_what(value)}, not {field.kind.__name__}" + " from 0" * (field.kind is int))
+        raise StateError(f"{what} is {_describe(value)}, not {field.kind.__name__}" + " from 0" * (field.kind is int))
     return value
 
 
 def _same(value: Any, here: str, what: str) -> None:
     if value != here:
-        raise StateError(f"{what} is {_what(value)}, where there is {here!r}")
+        raise StateError(f"{what} is {_describe(value)}, where there is {here!r}")
 
 
 def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], what: str) -> np.ndarray:
     """A copy of ``value``, an array of this shape and one of these dtypes."""
     if not isinstance(value, np.ndarray) or value.shape != shape or str(value.dtype) not in dtypes:
-        raise StateError(f"{what} is {_what(value)}, not an array {' or '.join(dtypes)} {shape}")
+        raise StateError(f"{what} is {_describe(value)}, not an array {' or '.join(dtypes)} {shape}")
     return np.array(value)
 
 
@@ -275,13 +275,13 @@ def _generator(env: Any) -> Any:
     generator = getattr(env, "np_random", None)
     if type(generator) is not np.random.Generator or type(generator.bit_generator) is not np.random.PCG64:
         return False
-    return plain(generator.bit_generator.state, "np_random")
+    return copy_plain(generator.bit_generator.state, "np_random")
 
 
 def _set_generator(env: Any, state: Any, name: str) -> None:
     fresh = np.random.PCG64(0)
-    values = entries(state, tuple(fresh.state), f"the generator of {name}")
-    inner = entries(values["state"], ("state", "inc"), f"the generator of {name}")
+    values = expect_keys(state, tuple(fresh.state), f"the generator of {name}")
+    inner = expect_keys(values["state"], ("state", "inc"), f"the generator of {name}")
     sizes = ((inner["state"], 128), (inner["inc"], 128), (values["has_uint32"], 1), (values["uinteger"], 32))
     if values["bit_generator"] != "PCG64" or not all(type(n) is int and 0 <= n < 2**bits for n, bits in sizes):
         raise StateError(f"the generator of {name} is no state of a PCG64")
@@ -312,7 +312,7 @@ def _set_mujoco(env: Any, state: dict[str, Any]) -> None:
 
     whole = mujoco.mjtState.mjSTATE_INTEGRATION
     size = mujoco.mj_stateSize(env.model, whole)
-    seen = entries(state["last_seen"], LAST_SEEN, f"last_seen of {_name(env)}")
+    seen = expect_keys(state["last_seen"], LAST_SEEN, f"last_seen of {_name(env)}")
     for name in LAST_SEEN:
         now = getattr(env.data, name)
         now[...] = array(seen[name], now.shape, ("float64",), f"{_name(env)}: data.{name}")

@@ -12,12 +12,22 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from proximax.config import Autoreset
-from proximax.envs.base import HostEnv, host_state, read_host_state, restoring, saving
-from proximax.envs.crash_recovery import RESTARTED, Restarts
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
+from proximax.envs.crash_recovery import RESTARTED, RestartBudget
 from proximax.envs.env_checker import environment_fault
 from proximax.envs.env_state import StateError, get_states, set_states
-from proximax.errors import EnvironmentFault, UsageError
-from proximax.spaces import MASK, check_stackable, flatten, has_mask, leaves, nest, ravel_masks, store, with_mask
+from proximax.errors import EnvError, UsageError
+from proximax.spaces import (
+    MASK,
+    check_stackable,
+    flatten,
+    flatten_masks,
+    has_mask,
+    leaves,
+    to_stored,
+    unflatten,
+    with_mask,
+)
 from proximax.types import PyTree, Step
 
 MODES: dict[str, AutoresetMode] = {
@@ -31,7 +41,7 @@ class GymnasiumEnv(HostEnv):
     """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
 
     ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look. A mask in
-    the observation itself goes before it. ``restarts``: of the environments in it, if they are ``Restarting``.
+    the observation itself goes before it. ``restarts``: of the environments in it, if they are ``AutoRestartEnv``.
     """
 
     def __init__(
@@ -39,7 +49,7 @@ class GymnasiumEnv(HostEnv):
         env: VectorEnv[Any, Any, Any],
         autoreset: Autoreset = "auto",
         masked: bool | None = None,
-        restarts: Restarts | None = None,
+        restarts: RestartBudget | None = None,
     ) -> None:
         self.env = env
         self.num_envs = env.num_envs
@@ -49,7 +59,7 @@ class GymnasiumEnv(HostEnv):
         self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
-        self._steps, self._budget = 0, restarts or Restarts()
+        self._steps, self._budget = 0, restarts or RestartBudget()
         self.info: dict[str, Any] = {}  # of the last step or reset
         self._pending: Any = None  # actions of environments that step in ``receive``
         # A wrapper's ``step`` does something of its own, which the ``send`` of what it wraps would pass by.
@@ -73,7 +83,7 @@ class GymnasiumEnv(HostEnv):
         if MASK not in info:
             return None
         check_stackable(self.action_space, info[MASK])
-        mask = ravel_masks(self.action_space, info[MASK], self.num_envs, "environment")
+        mask = flatten_masks(self.action_space, info[MASK], self.num_envs, "environment")
         return mask if mask.size else None  # of an action space without choices
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
@@ -87,22 +97,22 @@ class GymnasiumEnv(HostEnv):
             self.info = info
             self._last[:] = False
             return jax.tree.map(np.array, self._observed(obs, info))
-        except EnvironmentFault:
+        except EnvError:
             raise
         except Exception as error:
             raise environment_fault("reset", error, 0) from error
 
     def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
         """Observations as they are stored, with their mask. ``terminal`` ones, which no action follows, need none."""
-        obs = store(self._space, obs)
+        obs = to_stored(self._space, obs)
         if not self._masked:
             return obs
         if MASK not in info and not terminal:
-            raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
+            raise EnvError(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
         try:
-            mask = ravel_masks(self.action_space, info.get(MASK), self.num_envs, "environment")
+            mask = flatten_masks(self.action_space, info.get(MASK), self.num_envs, "environment")
         except UsageError as error:
-            raise EnvironmentFault(f"at step {self._steps} {error}") from error
+            raise EnvError(f"at step {self._steps} {error}") from error
         return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
 
     def send(self, action: PyTree) -> None:
@@ -140,7 +150,7 @@ class GymnasiumEnv(HostEnv):
             final_obs, cut = obs, info.get(RESTARTED)
             if last.any():
                 obs, final_obs = self._reset_ended(obs, last, info)
-        except EnvironmentFault:
+        except EnvError:
             raise
         except Exception as error:
             raise environment_fault("step", error, self._steps) from error
@@ -152,7 +162,7 @@ class GymnasiumEnv(HostEnv):
         """Actions in the environment's own dtypes."""
         each = flatten(self.action_space, action)
         cast = [x.astype(dtype, copy=False) for x, dtype in zip(each, self._dtypes)]
-        return nest(self.action_space, iter(cast))
+        return unflatten(self.action_space, iter(cast))
 
     def _reset_ended(self, obs: PyTree, last: np.ndarray, info: dict[str, Any]) -> tuple[PyTree, PyTree]:
         """(observations to act on, observations before the reset) at a step with ends."""
@@ -164,7 +174,7 @@ class GymnasiumEnv(HostEnv):
             return obs, final_obs
         given = info.get("final_obs", info.get("final_observation"))
         if given is None:
-            raise EnvironmentFault(
+            raise EnvError(
                 f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
                 "'final_obs', which same-step autoreset must give. Name the mode it really has with --autoreset"
             )
@@ -181,13 +191,13 @@ class GymnasiumEnv(HostEnv):
 
     def get_state(self) -> PyTree | None:
         """Of the vector environment, and of its environments where it holds them in this process."""
-        with saving():
+        with saving_errors():
             states = get_states(self.env)
         return None if states is None else host_state(self._steps, self._last, **states)
 
     def set_state(self, state: PyTree) -> None:
         """Put back what ``get_state`` gave, or ``Workers.get_state``."""
-        with restoring():
+        with restoring_errors():
             self._steps, ended, vector, envs = read_host_state(state, self.num_envs)
             if ended.any() and self.mode is not AutoresetMode.NEXT_STEP:
                 raise StateError("it was saved in next-step autoreset, between an episode's end and its reset")

@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from proximax.envs.base import JaxEnv
 from proximax.errors import DependencyError, UsageError
-from proximax.spaces import Space, flatten, leaves, nest
+from proximax.spaces import Space, flatten, leaves, unflatten
 from proximax.types import Key, PyTree, Step
 
 
@@ -56,7 +56,7 @@ def from_gymnax(env: Any, params: Any) -> JaxEnv:
 def _observation(space: Space, obs: Any) -> PyTree:
     """Flags and floats as float32; whatever the space stores as integers stays so."""
     each = zip(leaves(space), flatten(space, obs))
-    return nest(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in each]))
+    return unflatten(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in each]))
 
 
 def _leaf(x: jax.Array, image: bool) -> jax.Array:

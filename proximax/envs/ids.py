@@ -8,7 +8,7 @@ import gymnasium
 
 from proximax.envs.atari.games import games_like
 from proximax.envs.gymnax_env import gymnax_ids
-from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from proximax.errors import DependencyError, EnvError, UsageError
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
 
@@ -36,7 +36,7 @@ def find_spec(name: str) -> Any:
         except Exception as error:
             cut = ". Python's compiled copy of it was cut short, as by a full disk: delete its __pycache__"
             hint = cut * isinstance(error, EOFError)
-            raise EnvironmentFault(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
+            raise EnvError(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
     try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:

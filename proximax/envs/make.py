@@ -12,19 +12,19 @@ from gymnasium.vector import VectorEnv
 from proximax.config import Autoreset, RunConfig
 from proximax.envs.atari.games import Game, atari_id
 from proximax.envs.atari.make import make_atari
-from proximax.envs.atari.rendering import PicturedGame
+from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
-from proximax.envs.crash_recovery import NOT_HERE, Restarts
-from proximax.envs.env_groups import ASIDE, Groups, in_turns, vectorise
+from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
+from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double_buffered, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.gymnax_env import gymnax_ids, make_gymnax
 from proximax.envs.ids import _check_known, find_spec, missing_dependency, split_id
 from proximax.envs.probe import PROBES
-from proximax.envs.rendering import UNSEEN, Pictured, PicturedEnv
+from proximax.envs.rendering import CANNOT_RENDER, RenderedEnv, RenderedGymnasiumEnv
 from proximax.envs.workers.vector_env import TIMEOUT_SECONDS
 from proximax.errors import DependencyError, UsageError
-from proximax.runtime import run_inline, usable_cores
+from proximax.runtime import disable_async_dispatch, usable_cores
 
 EnvLike = str | Game | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
 
@@ -48,14 +48,14 @@ def make_env(
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``turns``: every group's environments in so many parts that step at different times
-    (``env_groups.Turns``). ``wide`` replaces ``num_envs`` where the environment has its own vector version, whose
-    copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
+    (``env_groups.DoubleBufferedEnvs``). ``wide`` replaces ``num_envs`` where the environment has its own vector
+    version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
     ``env_restarted``: how many of the restarts have been made before.
     """
-    restarts = Restarts(env_restarts, env_restarted)
+    restarts = RestartBudget(env_restarts, env_restarted)
     made = _make(env, (num_envs, groups, turns), autoreset, wide, (restarts, env_timeout))
-    if env_restarts and not restarts.heeded and not isinstance(made, JaxEnv):
-        made.notes = [*made.notes, NOT_HERE]
+    if env_restarts and not restarts.supported and not isinstance(made, JaxEnv):
+        made.notes = [*made.notes, RESTARTS_NOT_SUPPORTED]
     return made
 
 
@@ -64,15 +64,15 @@ def _make(
     sizes: tuple[int, int, int],
     autoreset: Autoreset,
     wide: int | None,
-    crashes: tuple[Restarts, float],
+    crashes: tuple[RestartBudget, float],
 ) -> JaxEnv | HostEnv:
     turns = sizes[2]
-    if turns > 1 and not remakable(env):
+    if turns > 1 and not can_recreate(env):
         raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
         return env
     if not (isinstance(env, str) and split_id(env)[0] in ("gymnax", "probe")):
-        run_inline()
+        disable_async_dispatch()
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
     if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
@@ -93,12 +93,12 @@ def _make(
     return env
 
 
-def remakable(env: EnvLike) -> bool:
+def can_recreate(env: EnvLike) -> bool:
     """Whether a second, independent environment can be made from what the user gave."""
     return isinstance(env, (str, Game, JaxEnv)) or (callable(env) and not isinstance(env, VectorEnv))
 
 
-def stepping(config: RunConfig) -> dict[str, Any]:
+def env_options(config: RunConfig) -> dict[str, Any]:
     """How a run's host environments are stepped, as ``make_env`` takes it."""
     return {
         "autoreset": config.autoreset,
@@ -122,7 +122,7 @@ def env_name(env: EnvLike) -> str:
     return f"object:{getattr(env, '__name__', type(env).__name__)}"
 
 
-def env_of(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
+def env_from_config(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
     """What a run is trained on: ``env`` where it is an object, else what ``config`` names."""
     if env is not None and not isinstance(env, (str, Game)):
         return env
@@ -130,15 +130,15 @@ def env_of(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
 
 
 def _make_gymnasium(
-    name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[Restarts, float]
+    name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[RestartBudget, float]
 ) -> HostEnv:
     spec = find_spec(name)
     num_envs, groups, turns = sizes
     try:
         if _has_own_vector_version(spec):
             made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
-            env = made[0] if groups == 1 else Groups(made)
-            env.notes = env.notes + [ASIDE] * (turns > 1)
+            env = made[0] if groups == 1 else EnvGroups(made)
+            env.notes = env.notes + [NOT_DOUBLE_BUFFERED] * (turns > 1)
             return env
         return vectorise(partial(gymnasium.make, spec), *sizes, *crashes)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -170,23 +170,23 @@ def _make_envpool(name: str, num_envs: int, groups: int, turns: int) -> HostEnv:
         make = partial(envpool.make, name, env_type="gymnasium", num_envs=size, thread_affinity_offset=offset)
         return EnvPoolEnv(make, size)
 
-    return in_turns(pool, num_envs, groups, turns)
+    return make_double_buffered(pool, num_envs, groups, turns)
 
 
-def pictured(env: EnvLike) -> Pictured:
+def make_rendered_env(env: EnvLike) -> RenderedEnv:
     """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
-    run_inline()
+    disable_async_dispatch()
     if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
-        return PicturedGame(env if isinstance(env, Game) else Game(env))
+        return RenderedAtariEnv(env if isinstance(env, Game) else Game(env))
     if not isinstance(env, str):
         if isinstance(env, (VectorEnv, JaxEnv)) or not callable(env):
             raise UsageError(
-                f"{env_name(env)} {UNSEEN}. Give an id, or a callable that makes one Gymnasium environment"
+                f"{env_name(env)} {CANNOT_RENDER}. Give an id, or a callable that makes one Gymnasium environment"
             )
-        return PicturedEnv(env, env_name(env))
+        return RenderedGymnasiumEnv(env, env_name(env))
     source, name = split_id(env)
     if source in ("gymnax", "probe"):
-        raise UsageError(f"{env} {UNSEEN}. Gymnasium's environments and Atari games can be")
+        raise UsageError(f"{env} {CANNOT_RENDER}. Gymnasium's environments and Atari games can be")
     if source == "envpool" and name not in gymnasium.registry:
-        raise UsageError(f"{env} {UNSEEN}, and Gymnasium has no {name} to play instead")
-    return PicturedEnv(partial(gymnasium.make, find_spec(name), render_mode="rgb_array"), name)
+        raise UsageError(f"{env} {CANNOT_RENDER}, and Gymnasium has no {name} to play instead")
+    return RenderedGymnasiumEnv(partial(gymnasium.make, find_spec(name), render_mode="rgb_array"), name)

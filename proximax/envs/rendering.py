@@ -13,21 +13,21 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from proximax.envs.base import HostEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.ids import missing_dependency
-from proximax.errors import DependencyError, EnvironmentFault, ProximaxError, UsageError
+from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
 from proximax.types import PyTree, Step
 
-UNSEEN = "cannot be filmed: it draws no pictures"
+CANNOT_RENDER = "cannot be filmed: it draws no pictures"
 
 
-class Pictured(HostEnv):
+class RenderedEnv(HostEnv):
     """One environment, and pictures ``[rows, columns, 3]`` of bytes of what it does."""
 
     num_envs = 1
     env: HostEnv  # what the policy plays
     fps: float  # pictures in a second of play
-    each = 1  # pictures that a whole step has
-    opening: np.ndarray  # the start of the episode that the last reset, or the end of another, began
-    pictures: list[np.ndarray]  # what the last step showed, in order
+    frames_per_step = 1  # pictures that a whole step has
+    first_frame: np.ndarray  # the start of the episode that the last reset, or the end of another, began
+    frames: list[np.ndarray]  # what the last step showed, in order
 
     def _show(self, env: HostEnv) -> None:
         self.env, self.notes = env, env.notes
@@ -38,7 +38,7 @@ class Pictured(HostEnv):
         self.env.close()
 
 
-class Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
+class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Takes a picture after each reset and step. ``taken``: of the last step, and of a reset after it."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
@@ -67,14 +67,14 @@ class Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise cannot_draw(self._name, error) from error
         shape, dtype = np.shape(picture), getattr(picture, "dtype", None)
         if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or (self.taken and shape != self.taken[-1].shape):
-            raise EnvironmentFault(
+            raise EnvError(
                 f"render() of {self._name} gave {dtype or type(picture).__name__} of shape {shape}; a video needs "
                 "uint8 pictures [rows, columns, 3], all of one size"
             )
         return np.array(picture)
 
 
-class PicturedEnv(Pictured):
+class RenderedGymnasiumEnv(RenderedEnv):
     """A Gymnasium environment that draws itself."""
 
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], name: str) -> None:
@@ -88,8 +88,10 @@ class PicturedEnv(Pictured):
         except Exception as error:
             raise cannot_draw(name, error) from error
         if env.render_mode != "rgb_array":
-            raise UsageError(f"{name} {UNSEEN}: its render_mode is {env.render_mode!r}; make it with 'rgb_array'")
-        self._camera = Camera(env, name)
+            raise UsageError(
+                f"{name} {CANNOT_RENDER}: its render_mode is {env.render_mode!r}; make it with 'rgb_array'"
+            )
+        self._camera = FrameRecorder(env, name)
         self._camera.reset(seed=0)  # what cannot be drawn is found out here
         vector = SyncVectorEnv([lambda: self._camera], autoreset_mode=AutoresetMode.DISABLED)
         self._show(GymnasiumEnv(vector))
@@ -98,7 +100,7 @@ class PicturedEnv(Pictured):
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """A new episode."""
         obs = self.env.reset(seeds)
-        self.pictures, self.opening = [], self._camera.taken[-1]
+        self.frames, self.first_frame = [], self._camera.taken[-1]
         return obs
 
     def send(self, action: PyTree) -> None:
@@ -108,7 +110,7 @@ class PicturedEnv(Pictured):
     def receive(self) -> Step:
         """Take a step; an episode's end shows the state that it reached, not the next start."""
         s = self.env.receive()
-        self.pictures, self.opening = self._camera.taken[:1], self._camera.taken[-1]
+        self.frames, self.first_frame = self._camera.taken[:1], self._camera.taken[-1]
         return s
 
 

@@ -4,23 +4,23 @@ Read ``evaluator``, ``statistics`` (over seeds), ``recording`` and ``video_encod
 """
 
 from proximax.evaluation.evaluator import EVALUATION_SEED, Evaluation, Evaluator, check_import, evaluate, make_evaluator
-from proximax.evaluation.recording import Filmer, Video, video
+from proximax.evaluation.recording import Video, VideoRecorder, video
 from proximax.evaluation.statistics import Summary, interquartile_mean, summarise_returns
-from proximax.evaluation.video_encoding import need_encoder, number
+from proximax.evaluation.video_encoding import number, require_encoder
 
 __all__ = [
     "EVALUATION_SEED",
     "Evaluation",
     "Evaluator",
-    "Filmer",
     "Summary",
     "Video",
+    "VideoRecorder",
     "check_import",
     "evaluate",
     "interquartile_mean",
     "make_evaluator",
-    "need_encoder",
     "number",
+    "require_encoder",
     "summarise_returns",
     "video",
 ]

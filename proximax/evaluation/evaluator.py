@@ -10,13 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, env_seeds, imports_package, make_env, remakable, stepping
-from proximax.errors import EnvironmentFault, UsageError
+from proximax.envs import (
+    EnvLike,
+    HostEnv,
+    JaxEnv,
+    can_recreate,
+    env_from_config,
+    env_options,
+    env_seeds,
+    imports_package,
+    make_env,
+)
+from proximax.errors import EnvError, UsageError
 from proximax.evaluation.statistics import Summary, summarise_returns
 from proximax.networks import Network
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
-from proximax.runtime import compilation, host_key, seed_key
+from proximax.runtime import compilation, key_from_data, seed_key
 from proximax.types import Key, Params, PyTree
 
 # Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
@@ -78,8 +88,8 @@ def evaluate(
     else:
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_sample if sample is None else sample
-        how, seeds = stepping(config), tuple(range(config.seed, config.seed + config.seeds))
-        env = env_of(config) if env is None else env
+        how, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
+        env = env_from_config(config) if env is None else env
         if not allow_import and env == config.env:
             check_import(config)
     if env is None or (isinstance(env, str) and env.startswith("object:")):
@@ -90,7 +100,7 @@ def evaluate(
         policies = [(agent.params, agent.obs_moments) for agent in agents]
         return score.every(policies, seeds, EVALUATION_SEED + seed)
     finally:
-        if remakable(env):
+        if can_recreate(env):
             score.close()
 
 
@@ -144,7 +154,7 @@ class Evaluator:
 def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **how: Any) -> Evaluator:
     """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is.
 
-    ``how``: they are stepped, as ``make.stepping`` gives it.
+    ``how``: they are stepped, as ``make.env_options`` gives it.
     """
     made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **how)
     return Evaluator(made, policy, episodes, sample)
@@ -168,7 +178,7 @@ def score_host(
     obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
     first: Any = np.ones(n, bool)
     keys = sampling_keys(seed)
-    stuck, ignored = compilation.jit(policy.stuck) if policy.stuck else None, np.zeros(n, bool)
+    stuck, ignored = compilation.jit(policy.all_masked) if policy.all_masked else None, np.zeros(n, bool)
     while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
         if stuck is not None:
             check_masks(np.asarray(stuck(obs)) & (played < quota) & ~ignored, length)
@@ -192,7 +202,7 @@ def check_masks(stuck: Any, steps: Any) -> None:
     """Refuse masks that allow nothing: ``stuck`` says of which environments ``[n]``, ``steps`` ``[n]`` when."""
     if np.any(stuck):
         i = int(np.argmax(stuck))
-        raise EnvironmentFault(
+        raise EnvError(
             f"the action mask of environment {i} allowed nothing at step {int(steps[i])} of its episode, in an "
             "evaluation. Allow one action at least, or end the episode there"
         )
@@ -209,7 +219,7 @@ def sampling_keys(seed: int) -> Any:
     """An endless stream of keys, made without compiling."""
     rng = np.random.default_rng(seed)
     while True:
-        yield host_key(rng.integers(0, 2**32, 2, np.uint32))
+        yield key_from_data(rng.integers(0, 2**32, 2, np.uint32))
 
 
 def score_jax(
@@ -223,7 +233,7 @@ def score_jax(
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     flags = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)
-    find = policy.stuck or (lambda obs: ~flags)
+    find = policy.all_masked or (lambda obs: ~flags)
     begin = (key, env_state, obs, flags, policy.initial_carry(episodes), ~find(obs), zeros, zeros, find(obs))
 
     def running(loop: tuple[Any, ...]) -> jax.Array:

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from proximax.envs import EnvLike, env_name, env_of, env_seeds, pictured
+from proximax.envs import EnvLike, env_from_config, env_name, env_seeds, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.evaluator import EVALUATION_SEED, check_masks, sampling_keys
-from proximax.evaluation.video_encoding import Canvas, need_encoder, write_film
+from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agent
 from proximax.runtime import compilation
 from proximax.types import Params, PyTree
 
 HOLD_SECONDS = 1.0  # that an episode's last frame is shown
-MOST_SECONDS = 300.0  # of play; an untrained policy may play an Atari game for half an hour
+MAX_SECONDS = 300.0  # of play; an untrained policy may play an Atari game for half an hour
 
 
 class Video(NamedTuple):
@@ -44,7 +44,7 @@ def video(
     sample: bool | None = None,
     agent_seed: int | None = None,
     checkpoint: str = "last",
-    seconds: float = MOST_SECONDS,
+    seconds: float = MAX_SECONDS,
 ) -> Video:
     """Film a run's policy, or an ``Agent`` on ``env``, as ``evaluate`` with the same ``seed`` lets it play.
 
@@ -62,14 +62,14 @@ def video(
         agent, sample = run, bool(sample)
     else:
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
-        env = env_of(config) if env is None else env
+        env = env_from_config(config) if env is None else env
         sample = config.eval_sample if sample is None else sample
         out = Path(run) / "videos" / f"policy-{agent_seed}-episode-{seed}.mp4" if out is None else out
     if isinstance(env, str) and env.startswith("object:"):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
-    need_encoder(Path(out).suffix)
+    require_encoder(Path(out).suffix)
     compilation.use_compilation_cache()
-    filmer = Filmer(env, agent.policy, sample)
+    filmer = VideoRecorder(env, agent.policy, sample)
     try:
         agent.check_spaces(filmer.env.observation_space, filmer.env.action_space)
         policy = agent.params, agent.obs_moments
@@ -78,43 +78,43 @@ def video(
         filmer.env.close()
 
 
-class Seen(NamedTuple):
+class RenderedStep(NamedTuple):
     """What one step showed, or the opening of an episode."""
 
-    pictures: list[np.ndarray]
+    frames: list[np.ndarray]
     total: float  # return so far
     step: int
     over: bool
 
 
-class Filmer:
+class VideoRecorder:
     """An environment to watch and a compiled policy, kept for several videos."""
 
     def __init__(self, env: EnvLike, policy: Policy, sample: bool) -> None:
-        self.env, self._policy = pictured(env), policy
+        self.env, self._policy = make_rendered_env(env), policy
         self._title = re.split("[:/]", env_name(env))[-1]
         self._act = compilation.jit(partial(choose, policy, sample), sooner=True)
-        self._stuck = compilation.jit(policy.stuck) if policy.stuck else None
+        self._stuck = compilation.jit(policy.all_masked) if policy.all_masked else None
 
     def film(
-        self, path: Path, policy: tuple[Params, PyTree], seed: int, episodes: int = 1, seconds: float = MOST_SECONDS
+        self, path: Path, policy: tuple[Params, PyTree], seed: int, episodes: int = 1, seconds: float = MAX_SECONDS
     ) -> Video:
         """The first episodes of the environment with this ``seed``, by ``policy``: parameters and normaliser."""
         env, gif = self.env, path.suffix.lower() == ".gif"
-        fps = env.fps / env.each if gif else env.fps
-        ends: list[Seen] = []  # of each episode, or of the whole
-        frames = write_film(path, self._frames(self._play(policy, seed), ends, episodes, seconds, gif), fps)
+        fps = env.fps / env.frames_per_step if gif else env.fps
+        ends: list[RenderedStep] = []  # of each episode, or of the whole
+        frames = write_video(path, self._frames(self._play(policy, seed), ends, episodes, seconds, gif), fps)
         cut = not ends[-1].over
         return Video(path, [end.total for end in ends], [end.step for end in ends], cut, frames, fps)
 
-    def _play(self, policy: tuple[Params, PyTree], seed: int) -> Iterator[Seen]:
+    def _play(self, policy: tuple[Params, PyTree], seed: int) -> Iterator[RenderedStep]:
         """Episode after episode."""
         env, carry = self.env, self._policy.initial_carry(1)
         first: Any = np.ones(1, bool)
         obs, keys = env.reset(env_seeds(seed, 1)), sampling_keys(seed)
         while True:
             total, step, over = 0.0, 0, False
-            yield Seen([env.opening], total, step, over)
+            yield RenderedStep([env.first_frame], total, step, over)
             while not over:
                 if self._stuck is not None:
                     check_masks(np.asarray(self._stuck(obs)), [step])
@@ -122,22 +122,22 @@ class Filmer:
                 s = env.step(jax.tree.map(np.array, action))
                 obs, first = s.obs, s.first
                 total, step, over = total + float(s.raw_reward[0]), step + 1, bool(s.ended[0])
-                yield Seen(env.pictures, total, step, over)
+                yield RenderedStep(env.frames, total, step, over)
 
     def _frames(
-        self, play: Iterator[Seen], ends: list[Seen], episodes: int, seconds: float, gif: bool
+        self, play: Iterator[RenderedStep], ends: list[RenderedStep], episodes: int, seconds: float, gif: bool
     ) -> Iterator[np.ndarray]:
         """The film of so many episodes, of so many ``seconds`` of play at most; ``ends`` is filled."""
-        most, canvas = max(1, round(seconds * self.env.fps / self.env.each)), None
+        most, canvas = max(1, round(seconds * self.env.fps / self.env.frames_per_step)), None
         for count, seen in enumerate(play):
-            canvas = canvas or Canvas(seen.pictures[0].shape, self._title)
+            canvas = canvas or FrameComposer(seen.frames[0].shape, self._title)
             # Sprites of Atari games flicker, so that a GIF's one frame for a step must be made of the last two.
-            shown = [np.maximum.reduce(seen.pictures[-2:])] if gif else seen.pictures
+            shown = [np.maximum.reduce(seen.frames[-2:])] if gif else seen.pictures
             frames = [canvas.draw(picture, seen.total, seen.step) for picture in shown]
             yield from frames
             if not seen.over and count < most:
                 continue
             ends.append(seen)
-            yield from repeat(frames[-1], round(HOLD_SECONDS * self.env.fps / (self.env.each if gif else 1)))
+            yield from repeat(frames[-1], round(HOLD_SECONDS * self.env.fps / (self.env.frames_per_step if gif else 1)))
             if len(ends) == episodes or count >= most:
                 return

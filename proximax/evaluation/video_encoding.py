@@ -22,7 +22,7 @@ GIF_FPS = 50  # browsers show what is meant to be faster at a tenth of its speed
 X264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"]
 
 
-def need_encoder(suffix: str) -> None:
+def require_encoder(suffix: str) -> None:
     """Refuse a kind of file that cannot be written, or name the line that installs what is missing."""
     if suffix.lower() not in SUFFIXES:
         raise UsageError(f"a video is a file that ends in {' or '.join(SUFFIXES)}, not {suffix or 'without ending'!r}")
@@ -39,7 +39,7 @@ def need_encoder(suffix: str) -> None:
         raise DependencyError(f"imageio-ffmpeg brings no FFmpeg for this machine; install one ({error})") from error
 
 
-class Canvas:
+class FrameComposer:
     """Lays out a film: a strip with its title, the return and the step, and the picture, magnified by whole numbers."""
 
     def __init__(self, shape: tuple[int, ...], title: str) -> None:
@@ -110,9 +110,9 @@ def number(x: float) -> str:
     return f"{x:.2f}" if abs(x) < 10 else f"{x:.1f}"
 
 
-def write_film(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
+def write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     """Write all frames, the whole file or none; returns how many it has."""
-    need_encoder(path.suffix)
+    require_encoder(path.suffix)
     unfinished = path.with_name(f".unfinished-{path.name}")
     write = write_gif if path.suffix.lower() == ".gif" else write_mp4
     try:

@@ -4,11 +4,11 @@ Read ``base`` (the protocol), ``jsonl``, ``tensorboard``, ``terminal``, and ``ru
 """
 
 from proximax.loggers.base import Callback
-from proximax.loggers.run_logger import Recorder
+from proximax.loggers.run_logger import RunLogger
 from proximax.loggers.terminal import sparkline
 
 __all__ = [
     "Callback",
-    "Recorder",
+    "RunLogger",
     "sparkline",
 ]

@@ -8,7 +8,7 @@ Rows = list[dict[str, Any]]
 Callback = Callable[[Rows], bool | None]
 
 
-class Sink(Protocol):
+class Logger(Protocol):
     """Takes rows until it is closed."""
 
     def write(self, rows: Rows) -> None: ...  # noqa: D102

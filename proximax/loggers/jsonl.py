@@ -10,7 +10,7 @@ from proximax.loggers.base import Rows
 from proximax.runtime import say
 
 
-class JsonLines:
+class JsonlLogger:
     """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has (``to_tree``).
 
     What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.

@@ -6,16 +6,16 @@ from typing import Any
 from proximax.config import RunConfig
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation
-from proximax.loggers.base import Sink
-from proximax.loggers.jsonl import JsonLines
-from proximax.loggers.tensorboard import TensorBoard, tensorboard_installed
-from proximax.loggers.terminal import Terminal
+from proximax.loggers.base import Logger
+from proximax.loggers.jsonl import JsonlLogger
+from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
+from proximax.loggers.terminal import TerminalLogger
 from proximax.runs import EVALUATIONS_FILE, METRICS_FILE, History, RunDirectory
 from proximax.runtime import finite_or_none, storing, write_json
 from proximax.types import Metrics
 
 
-class Recorder:
+class RunLogger:
     """What a run leaves behind: rows for the sinks, and in its directory the config, the evaluations, the result.
 
     ``saved``: what a checkpoint has of an earlier part of the run (``to_tree``); rows written after it are dropped.
@@ -27,22 +27,22 @@ class Recorder:
         self.rows: list[dict[str, Any]] = []
         self.history = History(config.seed, config.seeds)
         self._config, self._directory = config, directory
-        self._sinks: list[Sink] = []
-        self._evaluations: JsonLines | None = None
+        self._sinks: list[Logger] = []
+        self._evaluations: JsonlLogger | None = None
         if saved is not None:
             self.history.restore(saved["history"])
         if directory:
             with storing(directory.path):
                 self._open(directory.path, saved)
         if not quiet:
-            self._sinks.append(Terminal(config, self.history.update))
+            self._sinks.append(TerminalLogger(config, self.history.update))
 
     def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
         """The files of the run directory."""
         config, logs = self._config, (saved or {}).get("logs", {})
-        self._metrics = JsonLines(path / METRICS_FILE, logs.get(METRICS_FILE))
+        self._metrics = JsonlLogger(path / METRICS_FILE, logs.get(METRICS_FILE))
         if (path / EVALUATIONS_FILE).exists() or (config.stop_at, config.eval_every) != (None, None):
-            self._evaluations = JsonLines(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
+            self._evaluations = JsonlLogger(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
         self._sinks.append(self._metrics)
         self.rows = self._metrics.read()
         # Only now, when nothing is refused any more: the directory becomes that of this run.
@@ -51,7 +51,7 @@ class Recorder:
         write_json(path / "config.json", config.to_json())
         if tensorboard_installed():
             steps = None if saved is None else self.history.steps.tolist()
-            self._sinks.append(TensorBoard(path / "tensorboard", config, steps))
+            self._sinks.append(TensorBoardLogger(path / "tensorboard", config, steps))
 
     def to_tree(self) -> dict[str, Any]:
         """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""

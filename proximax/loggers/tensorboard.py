@@ -14,7 +14,7 @@ TENSORBOARD_ROWS, TENSORBOARD_SECONDS = 1000, 30.0  # updates at most; between f
 NO_CURVES = ("update", "seed", "steps")
 
 
-class TensorBoard:
+class TensorBoardLogger:
     """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes time and room.
 
     Event files are written here and now. ``tensorboardX.SummaryWriter`` has a thread do it, which ends at the first

@@ -9,14 +9,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.text import Text
 
 from proximax.config import RunConfig
-from proximax.doctor import Finding, Watch
+from proximax.doctor import Finding, LiveDoctor
 from proximax.loggers.base import Rows
 from proximax.runtime import say
 
 BARS = "▁▂▃▄▅▆▇█"
 
 
-class Terminal:
+class TerminalLogger:
     """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run.
 
     And what ``proximax.doctor`` finds: the most severe in a line under the bar, else each once, when it first appears.
@@ -29,7 +29,7 @@ class Terminal:
         self._live = self._console.is_terminal
         self._shown = 0.0
         self._tenths = update * 10 // config.updates
-        self._watch = Watch(config)
+        self._watch = LiveDoctor(config)
         self._told: set[str] = set()
         if config.atari is not None:
             say(f"proximax: frames: {config.atari}")

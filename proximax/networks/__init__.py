@@ -7,7 +7,7 @@ Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``co
 from proximax.networks import convnets
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
 from proximax.networks.base import Network
-from proximax.networks.convnets import blocks, images, impala, lesson, nature
+from proximax.networks.convnets import images, impala, nature, patch_cnn, pong_small
 from proximax.networks.convolution import Padding, Pair, convolve, pair
 from proximax.networks.dense import mlp
 
@@ -15,7 +15,6 @@ __all__ = [
     "Network",
     "Padding",
     "Pair",
-    "blocks",
     "convnets",
     "convolve",
     "from_equinox",
@@ -23,8 +22,9 @@ __all__ = [
     "from_nnx",
     "images",
     "impala",
-    "lesson",
     "mlp",
     "nature",
     "pair",
+    "patch_cnn",
+    "pong_small",
 ]

@@ -33,10 +33,10 @@ class Layer(NamedTuple):
 
 def nature(outputs: int, hidden: int = 512) -> Network:
     """The network of Mnih et al. 2015 (Nature 518, Methods) with a policy and a value head, for 84 x 84 images."""
-    return stacked(outputs, [Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1)], hidden)
+    return plain_cnn(outputs, [Layer(32, 8, 4), Layer(64, 4, 2), Layer(64, 3, 1)], hidden)
 
 
-def blocks(
+def patch_cnn(
     outputs: int,
     k: int | Pair = 3,
     channels: Pair = (16, 32),
@@ -49,21 +49,21 @@ def blocks(
     """
     rows, columns = pair(k)
     first = Layer(channels[0], (2 * rows, 2 * columns), (rows, columns))
-    return stacked(outputs, [first, Layer(channels[1], 4, 2)], hidden, activation)
+    return plain_cnn(outputs, [first, Layer(channels[1], 4, 2)], hidden, activation)
 
 
-def lesson(outputs: int) -> Network:
+def pong_small(outputs: int) -> Network:
     """The small network that Pong is often taught with, for two 80 x 80 frames: 1296 features, 256 hidden units."""
-    return stacked(outputs, [Layer(4, 6, 2), Layer(16, 6, 4)], 256)
+    return plain_cnn(outputs, [Layer(4, 6, 2), Layer(16, 6, 4)], 256)
 
 
-def stacked(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
+def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
     """Convolutions one after the other, a dense layer, and two heads on it."""
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
         _, rows, columns, inside = images(obs).shape
-        least = [_least([(pair(x.kernel)[axis], pair(x.stride)[axis]) for x in layers]) for axis in (0, 1)]
+        least = [_smallest_image([(pair(x.kernel)[axis], pair(x.stride)[axis]) for x in layers]) for axis in (0, 1)]
         if rows < least[0] or columns < least[1]:
             raise UsageError(
                 f"observations of shape {np.shape(obs)[1:]} are images of {rows} x {columns} pixels: too small for the "
@@ -130,7 +130,7 @@ def images(obs: PyTree) -> jax.Array:
     return jnp.moveaxis(obs, 1, 3) if obs.shape[1] < obs.shape[3] else obs
 
 
-def _least(layers: Sequence[Pair]) -> int:
+def _smallest_image(layers: Sequence[Pair]) -> int:
     """The fewest pixels of which these kernels and strides leave one."""
     pixels = 1
     for kernel, stride in reversed(layers):

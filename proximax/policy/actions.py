@@ -29,12 +29,12 @@ from proximax.maths import (
     MultiCategorical,
     SquashedGaussian,
 )
-from proximax.spaces import Space, choice_sizes, leaves, nest, paths, place
+from proximax.spaces import Space, choices_per_component, describe_leaf, leaves, paths, unflatten
 from proximax.types import PyTree
 
 # log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
 LOG_STD_RANGE = (-10.0, 2.0)
-AT_BOUND = 0.999  # of the way from a bounded action's centre to its bounds: there, for ``saturated``
+AT_BOUND = 0.999  # of the way from a bounded action's centre to its bounds: there, for ``fraction_at_bounds``
 
 
 def check_box_distribution(space: Space, config: PPOConfig) -> None:
@@ -43,7 +43,7 @@ def check_box_distribution(space: Space, config: PPOConfig) -> None:
         if isinstance(leaf, spaces.Box) and config.box_distribution != "gaussian" and not action_bounds(leaf)[0].all():
             raise UsageError(
                 f"box_distribution = {config.box_distribution} needs an action space with finite bounds; "
-                f"{place('action', path)}, {leaf}, has some without. Use gaussian"
+                f"{describe_leaf('action', path)}, {leaf}, has some without. Use gaussian"
             )
 
 
@@ -56,7 +56,7 @@ def leaf_outputs(leaf: Space, config: PPOConfig) -> int:
     """How many of the network's outputs a leaf takes."""
     if isinstance(leaf, spaces.Box):
         return size(leaf) * (2 if config.box_distribution == "beta" or config.state_dependent_std else 1)
-    return size(leaf) if isinstance(leaf, spaces.MultiBinary) else sum(choice_sizes(leaf))
+    return size(leaf) if isinstance(leaf, spaces.MultiBinary) else sum(choices_per_component(leaf))
 
 
 def leaf_log_stds(leaf: Space, config: PPOConfig) -> int:
@@ -82,7 +82,7 @@ def action_distribution(
     each = leaves(space)
     outs = _split(out, [leaf_outputs(leaf, config) for leaf in each])
     stds = _split(log_std, [leaf_log_stds(leaf, config) for leaf in each])
-    masks = _split(allowed, [sum(choice_sizes(leaf)) for leaf in each])
+    masks = _split(allowed, [sum(choices_per_component(leaf)) for leaf in each])
     parts = tuple(_leaf_distribution(leaf, config, *row) for leaf, *row in zip(each, outs, stds, masks))
     joint: Any = Joint(parts)
     return joint if isinstance(space, (spaces.Dict, spaces.Tuple)) else parts[0]
@@ -137,7 +137,7 @@ def env_action(space: Space, config: PPOConfig, action: PyTree) -> PyTree:
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         return _leaf_env_action(space, config, action)
     each = [_leaf_env_action(leaf, config, part) for leaf, part in zip(leaves(space), action)]
-    return nest(space, iter(each))
+    return unflatten(space, iter(each))
 
 
 def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.Array:
@@ -170,7 +170,7 @@ def has_bounds(space: Space) -> bool:
     return any(isinstance(leaf, spaces.Box) and action_bounds(leaf)[0].any() for leaf in leaves(space))
 
 
-def saturated(space: Space, config: PPOConfig, action: PyTree) -> jax.Array:
+def fraction_at_bounds(space: Space, config: PPOConfig, action: PyTree) -> jax.Array:
     """The share ``[B]`` of the bounded numbers of sampled actions that the environment gets at a bound."""
     parts = action if isinstance(space, (spaces.Dict, spaces.Tuple)) else (action,)
     found: list[jax.Array] = []

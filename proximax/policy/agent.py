@@ -9,20 +9,20 @@ from gymnasium import spaces
 
 from proximax.errors import CheckpointError
 from proximax.policy.policy import Policy, choose
-from proximax.runtime import compilation, host_key
+from proximax.runtime import compilation, key_from_data
 from proximax.spaces import (
     MASK,
-    alike,
+    compatible,
     flatten,
+    flatten_mask,
+    flatten_masks,
     has_mask,
     leaves,
     mask_of,
-    nest,
-    nothing_allowed,
+    no_action_allowed,
     obs_dtype,
     paths,
-    ravel_mask,
-    ravel_masks,
+    unflatten,
 )
 from proximax.types import Params, PyTree
 
@@ -58,19 +58,19 @@ class Agent:
             batch, single = self._with_mask(obs, action_mask)
         size = len(jax.tree.leaves(batch)[0])
         if has_mask(self.observation_space):
-            stuck = nothing_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
+            stuck = no_action_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
             if stuck.any():
                 raise ValueError(f"the action mask of row {int(np.argmax(stuck))} allows nothing")
-        key = host_key(self._rng.integers(0, 2**32, 2, np.uint32))
+        key = key_from_data(self._rng.integers(0, 2**32, 2, np.uint32))
         choose_now = self._sample if sample else self._mode
         carry, first = self.policy.initial_carry(size), np.ones(size, bool)
         chosen, _ = choose_now(self.params, self.obs_moments, carry, batch, first, key)
         pairs = zip(leaves(self.action_space), flatten(self.action_space, chosen))
         each = [(leaf, np.array(x).astype(leaf.dtype)) for leaf, x in pairs]
         if not single:
-            return nest(self.action_space, iter([x for _, x in each]))
+            return unflatten(self.action_space, iter([x for _, x in each]))
         one = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in each]
-        return nest(self.action_space, iter(one))
+        return unflatten(self.action_space, iter(one))
 
     def _with_mask(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
         """``stored_batch`` for a mask that is given apart."""
@@ -81,9 +81,9 @@ class Agent:
             raise ValueError(f"{MASK} was given, but the policy was trained {where}, on {space}: {remedy}")
         batch, single = stored_batch(space["obs"], obs)
         if single:
-            mask = ravel_mask(self.action_space, action_mask)[None]
+            mask = flatten_mask(self.action_space, action_mask)[None]
         else:
-            mask = ravel_masks(self.action_space, action_mask, len(jax.tree.leaves(batch)[0]), "observation")
+            mask = flatten_masks(self.action_space, action_mask, len(jax.tree.leaves(batch)[0]), "observation")
         return {"obs": batch, MASK: (mask > 0).astype(np.int8)}, single
 
     def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
@@ -92,7 +92,7 @@ class Agent:
             ("observation", self.observation_space, observation_space),
             ("action", self.action_space, action_space),
         ):
-            if not alike(mine, other):
+            if not compatible(mine, other):
                 raise CheckpointError(f"the policy's {what} space is {mine}, the environment's is {other}")
 
 
@@ -113,7 +113,7 @@ def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
     sizes = [len(x) for x in arrays if not single]
     if len(set(sizes)) > 1:
         raise ValueError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
-    return nest(space, iter([x[None] if single else x for x in arrays])), single
+    return unflatten(space, iter([x[None] if single else x for x in arrays])), single
 
 
 def split_agents(

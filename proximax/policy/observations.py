@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from proximax.config import PPOConfig
 from proximax.maths import init_moments, normalise, update_moments
-from proximax.spaces import MASK, Space, Stacked, branches, has_mask, is_stacked, leaves, nest
+from proximax.spaces import MASK, Space, Stacked, branches, has_mask, is_stacked, leaves, unflatten
 from proximax.types import Array, Moments, PyTree
 
 # Added to a pixel's variance, so that little is made of a change where nothing else ever moves.
@@ -21,7 +21,7 @@ PIXEL_VARIANCE = 1e-3
 OBS_CLIP = 10.0  # normalised observations are cut to ±10 (Huang et al. 2022, continuous-action detail 7)
 
 
-def seen(space: Space, tree: PyTree) -> PyTree:
+def without_mask(space: Space, tree: PyTree) -> PyTree:
     """``tree`` (the space itself as a ``dict``, moments or observations) without the mask; a lone entry by itself."""
     if tree is None or not has_mask(space):
         return tree
@@ -30,12 +30,12 @@ def seen(space: Space, tree: PyTree) -> PyTree:
     return rest if len(rest) > 1 else next(iter(rest.values()))
 
 
-def seen_space(space: Space) -> Space:
+def network_input_space(space: Space) -> Space:
     """The space of what the network sees."""
     if not has_mask(space):
         return space
     assert isinstance(space, spaces.Dict)
-    rest = seen(space, space.spaces)
+    rest = without_mask(space, space.spaces)
     return spaces.Dict(rest) if isinstance(rest, dict) else rest
 
 
@@ -56,8 +56,8 @@ def encoded_shape(leaf: Space) -> tuple[int, ...]:
 
 def example_input(space: Space) -> PyTree:
     """What the network sees of one observation, all zeros, ``[1, ...]``."""
-    inside = seen_space(space)
-    return nest(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
+    inside = network_input_space(space)
+    return unflatten(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
 
 
 def init_obs_moments(space: Space, config: PPOConfig) -> PyTree:
@@ -106,7 +106,7 @@ def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
     Discrete and MultiDiscrete: one-hot. MultiBinary: 0 and 1. Bytes: divided by 255, once. With ``moments``: normalised
     and clipped to ±10.
     """
-    return _encode(seen_space(space), seen(space, moments), seen(space, obs))
+    return _encode(network_input_space(space), without_mask(space, moments), without_mask(space, obs))
 
 
 def _encode(space: Space, moments: PyTree, obs: PyTree) -> PyTree:

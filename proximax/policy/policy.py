@@ -12,21 +12,28 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from proximax.config import NetworkName, PPOConfig
 from proximax.errors import UsageError
 from proximax.maths import Distribution
-from proximax.networks import Network, blocks, images, impala, lesson, mlp, nature
+from proximax.networks import Network, images, impala, mlp, nature, patch_cnn, pong_small
 from proximax.policy.actions import (
     action_distribution,
     check_box_distribution,
     env_action,
+    fraction_at_bounds,
     has_bounds,
     num_log_stds,
     num_outputs,
-    saturated,
 )
-from proximax.policy.observations import encode_obs, example_input, is_image, seen_space
-from proximax.spaces import check_action_space, check_mask, check_observation_space, has_mask, mask_of, nothing_allowed
+from proximax.policy.observations import encode_obs, example_input, is_image, network_input_space
+from proximax.spaces import (
+    check_action_space,
+    check_mask,
+    check_observation_space,
+    has_mask,
+    mask_of,
+    no_action_allowed,
+)
 from proximax.types import Array, Key, Params, PyTree
 
-PATCHES = 14  # along either axis of an image, that the first kernels of the network ``blocks`` are apart
+PATCHES = 14  # along either axis of an image, that the first kernels of the network ``patch_cnn`` are apart
 
 
 class Policy(NamedTuple):
@@ -41,11 +48,11 @@ class Policy(NamedTuple):
     apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
     encode: Callable[[PyTree, PyTree], PyTree]
     env_action: Callable[[PyTree], PyTree]
-    stuck: (
+    all_masked: (
         Callable[[PyTree], jax.Array] | None
     )  # obs [B, ...], not encoded -> [B]: its mask allows nothing; None: no masks
     # action [B, ...] as sampled -> [B]: share of its bounded numbers that reach a bound; None: there are none
-    saturated: Callable[[PyTree], jax.Array] | None = None
+    fraction_at_bounds: Callable[[PyTree], jax.Array] | None = None
 
 
 def make_policy(
@@ -86,8 +93,8 @@ def make_policy(
         inputs = encode_obs(observation_space, moments, obs)
         return (inputs, mask_of(observation_space, obs)) if masked else inputs
 
-    def stuck(obs: PyTree) -> jax.Array:
-        return nothing_allowed(action_space, mask_of(observation_space, obs))
+    def all_masked(obs: PyTree) -> jax.Array:
+        return no_action_allowed(action_space, mask_of(observation_space, obs))
 
     return Policy(
         init=init,
@@ -95,14 +102,14 @@ def make_policy(
         apply=apply,
         encode=encode,
         env_action=partial(env_action, action_space, config),
-        stuck=stuck if masked else None,
-        saturated=partial(saturated, action_space, config) if has_bounds(action_space) else None,
+        all_masked=all_masked if masked else None,
+        fraction_at_bounds=partial(fraction_at_bounds, action_space, config) if has_bounds(action_space) else None,
     )
 
 
 def is_perceptron(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
     """Whether the network called ``name`` has layers of ``config.hidden`` units, for these observations."""
-    return name == "mlp" or (name == "auto" and not _sees_image(seen_space(observation_space)))
+    return name == "mlp" or (name == "auto" and not _sees_image(network_input_space(observation_space)))
 
 
 def _sees_image(inside: spaces.Space[Any]) -> bool:
@@ -111,15 +118,15 @@ def _sees_image(inside: spaces.Space[Any]) -> bool:
 
 def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
     """The network called ``name`` for these observations."""
-    inside = seen_space(observation_space)
+    inside = network_input_space(observation_space)
     if is_perceptron(name, observation_space):
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
     if not _sees_image(inside):
         raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
     if name in ("auto", "blocks"):
         _, rows, columns, _ = images(example_input(inside)).shape
-        return blocks(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
-    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": lesson}
+        return patch_cnn(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
+    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": pong_small}
     return made[name](outputs)
 
 

@@ -6,41 +6,50 @@ seeds and many updates in a call, on the axis that ``seed_axis`` makes; ``diagno
 """
 
 from proximax.ppo.algorithms import ALGORITHMS, find_algorithm
-from proximax.ppo.host_learner import acting, learning, make_host_learner
-from proximax.ppo.host_rollout import check_rollout, collect, host_buffers, start_host
-from proximax.ppo.learner import good, learn, make_learner
-from proximax.ppo.multi_seed import MOST_UPDATES, SEEDS, Advance, Pace, Started, share_out, side_by_side, start_learner
-from proximax.ppo.records import Algorithm, Rates, Signals
+from proximax.ppo.host_learner import compile_acting, compile_learning, make_host_learner
+from proximax.ppo.host_rollout import check_rollout, collect, host_buffers, reset_host_envs
+from proximax.ppo.learner import learn_from_rollout, make_learner, update_succeeded
+from proximax.ppo.multi_seed import (
+    MAX_UPDATES_PER_CALL,
+    SEEDS_SPEC,
+    AdvanceFn,
+    ChunkSizer,
+    MultiSeedLearner,
+    make_multi_seed_learner,
+    map_over_seeds,
+    shard_over_devices,
+)
+from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
 from proximax.ppo.rollout import act, unroll
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.ppo.update import RATIO_EDGES
 
 __all__ = [
     "ALGORITHMS",
-    "MOST_UPDATES",
+    "MAX_UPDATES_PER_CALL",
     "RATIO_EDGES",
-    "SEEDS",
-    "Advance",
+    "SEEDS_SPEC",
+    "AdvanceFn",
     "Algorithm",
-    "Pace",
-    "Rates",
-    "Signals",
-    "Started",
+    "ChunkSizer",
+    "MultiSeedLearner",
+    "ObjectiveInputs",
+    "ScheduledValues",
     "act",
-    "acting",
     "check_rollout",
     "collect",
+    "compile_acting",
+    "compile_learning",
     "find_algorithm",
-    "good",
     "host_buffers",
-    "learn",
-    "learning",
+    "learn_from_rollout",
     "make_host_learner",
     "make_learner",
-    "share_out",
-    "side_by_side",
+    "make_multi_seed_learner",
+    "map_over_seeds",
+    "reset_host_envs",
+    "shard_over_devices",
     "stack_seeds",
-    "start_host",
-    "start_learner",
     "unroll",
+    "update_succeeded",
 ]

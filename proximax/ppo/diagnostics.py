@@ -17,10 +17,10 @@ def diagnose(policy: Policy, rollout: Transition) -> Metrics:
         metrics["obs_scale"] = scale
     if (width := action_std(rollout.dist, valid)) is not None:
         metrics["action_std"] = width
-    if policy.saturated is not None:
-        metrics["saturated_actions"] = row_mean(policy.saturated(rows(rollout.action)), valid.reshape(-1))
-    if policy.stuck is not None:
-        stuck = policy.stuck(rows(rollout.obs)) & (valid.reshape(-1) > 0)
+    if policy.fraction_at_bounds is not None:
+        metrics["saturated_actions"] = row_mean(policy.fraction_at_bounds(rows(rollout.action)), valid.reshape(-1))
+    if policy.all_masked is not None:
+        stuck = policy.all_masked(rows(rollout.obs)) & (valid.reshape(-1) > 0)
         metrics["stuck_row"] = jnp.where(jnp.any(stuck), jnp.argmax(stuck), -1)
     return metrics
 

@@ -12,12 +12,12 @@ from proximax.config import RunConfig
 from proximax.envs import HostEnv, env_seeds
 from proximax.policy import Policy
 from proximax.ppo.algorithms import find_algorithm
-from proximax.ppo.host_rollout import collect, host_buffers, start_host
-from proximax.ppo.learner import fresh_state, learn
+from proximax.ppo.host_rollout import collect, host_buffers, reset_host_envs
+from proximax.ppo.learner import initial_train_state, learn_from_rollout
 from proximax.ppo.records import Algorithm
 from proximax.ppo.rollout import act
-from proximax.ppo.seed_axis import over_seeds, stack_seeds
-from proximax.runtime import compilation, host_key, rolled, split_on_host
+from proximax.ppo.seed_axis import stack_seeds, vmap_seeds
+from proximax.runtime import as_threefry2x32, compilation, key_from_data, split_on_host
 from proximax.types import (
     Acted,
     Array,
@@ -39,16 +39,16 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
     """
     algorithm = find_algorithm(config.algo, own)
     names = [config.seed + i for i in range(config.seeds)]
-    act_seeds, learn_seeds = acting(policy, config.seeds), learning(algorithm, policy, config)
+    act_seeds, learn_seeds = compile_acting(policy, config.seeds), compile_learning(algorithm, policy, config)
     buffers: list[Transition] = []  # made at the first step, then overwritten by every rollout
 
     def init(keys: Sequence[Key]) -> TrainState:
-        rollout = start_host(env, policy, [env_seeds(name, config.num_envs) for name in names])
+        rollout = reset_host_envs(env, policy, [env_seeds(name, config.num_envs) for name in names])
         states: list[TrainState] = []
         for i, key in enumerate(keys):
             key, key_params = split_on_host(key, 2)
             one = jax.tree.map(lambda x, i=i: x[i], rollout)
-            states.append(fresh_state(algorithm, env, policy, config, key, key_params, one))
+            states.append(initial_train_state(algorithm, env, policy, config, key, key_params, one))
         return stack_seeds(states)._replace(rollout=rollout)
 
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
@@ -67,19 +67,21 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
     return Learner(init, step, lambda _: buffers[0] if buffers else None)
 
 
-def acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
-    """``act_at`` of all seeds, compiled."""
-    return compilation.jit(over_seeds(partial(act_at, policy), seeds, (0, 0, 0, 0, 0, 0, None)), sooner=True)
+def compile_acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
+    """``act_for_group`` of all seeds, compiled."""
+    return compilation.jit(vmap_seeds(partial(act_for_group, policy), seeds, (0, 0, 0, 0, 0, 0, None)), sooner=True)
 
 
-def learning(algorithm: Algorithm, policy: Policy, config: RunConfig) -> Callable[..., tuple[TrainState, Metrics]]:
-    """``learn_host`` of all seeds, compiled."""
+def compile_learning(
+    algorithm: Algorithm, policy: Policy, config: RunConfig
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """``learn_from_host_rollout`` of all seeds, compiled."""
     return compilation.jit(
-        over_seeds(partial(learn_host, algorithm, policy, config), config.seeds, (0, 1)), sooner=True
+        vmap_seeds(partial(learn_from_host_rollout, algorithm, policy, config), config.seeds, (0, 1)), sooner=True
     )
 
 
-def act_at(
+def act_for_group(
     policy: Policy,
     params: Params,
     moments: PyTree,
@@ -94,14 +96,14 @@ def act_at(
     An environment's key depends on its own number, and not on which others act at the same time.
     """
     t, begin = place
-    key, numbers = jax.random.fold_in(host_key(words), t), begin + jnp.arange(first.shape[0])
+    key, numbers = jax.random.fold_in(key_from_data(words), t), begin + jnp.arange(first.shape[0])
     return act(policy, params, moments, carry, obs, first, jax.vmap(partial(jax.random.fold_in, key))(numbers))
 
 
-def learn_host(
+def learn_from_host_rollout(
     algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition
 ) -> Any:
-    """``learn`` after a rollout whose actions used ``fold_in(key, t)`` for t < T."""
-    key, key_update = jax.random.split(jax.random.fold_in(rolled(state.key), config.ppo.num_steps))
-    state = state._replace(key=host_key(jax.random.key_data(key)))
-    return learn(algorithm, policy, config, state, transitions, key_update)
+    """``learn_from_rollout`` after a rollout whose actions used ``fold_in(key, t)`` for t < T."""
+    key, key_update = jax.random.split(jax.random.fold_in(as_threefry2x32(state.key), config.ppo.num_steps))
+    state = state._replace(key=key_from_data(jax.random.key_data(key)))
+    return learn_from_rollout(algorithm, policy, config, state, transitions, key_update)

@@ -6,26 +6,26 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from proximax.envs import Group, HostEnv, groups_of
+from proximax.envs import Group, HostEnv, pipeline_groups
 from proximax.errors import NumericalError
 from proximax.policy import Policy
 from proximax.ppo.records import Episodes
 from proximax.spaces import FrameStore
-from proximax.types import ActOnce, PyTree, RolloutState, Transition
+from proximax.types import ActFn, PyTree, RolloutState, Transition
 
 # ---------------------------------------------------------------- environments outside the program
 
 
 def collect(
-    env: HostEnv, act_once: ActOnce, state: RolloutState, buffers: Any
+    env: HostEnv, act_once: ActFn, state: RolloutState, buffers: Any
 ) -> tuple[RolloutState, Transition, Episodes]:
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once`` is the compiled ``act`` of all seeds.
 
-    One compiled call and one environment call per step and group. With several (``env_groups.Turns``) the policy acts
-    for one while the others step; the transitions are the same.
+    One compiled call and one environment call per step and group. With several groups
+    (``env_groups.DoubleBufferedEnvs``) the policy acts for one while the others step; the transitions are the same.
     """
-    outcomes = Outcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
-    turns = [Turn(group, state, buffers, outcomes) for group in groups_of(env)]
+    outcomes = EpisodeOutcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
+    turns = [GroupRollout(group, state, buffers, outcomes) for group in pipeline_groups(env)]
     for t in range(len(buffers.reward)):
         for turn in turns:
             if t > 0:
@@ -33,34 +33,34 @@ def collect(
             turn.act(act_once, t)
     for turn in turns:
         turn.receive(len(buffers.reward) - 1)
-    rollout = filled(buffers)
+    rollout = finish_rollout(buffers)
     total, length = state.episode_return.copy(), state.episode_length.copy()
     ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
     seeds = len(total)
-    ends = [(*grouped((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
+    ends = [(*split_seeds((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
     obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)
-    return host_state(obs, first, carry, total, length), rollout, ended
+    return host_rollout_state(obs, first, carry, total, length), rollout, ended
 
 
-class Outcomes(NamedTuple):
+class EpisodeOutcomes(NamedTuple):
     """What counts for the score, ``[T, S, N]``: unlike what is learned from, exact and of whole episodes."""
 
     reward: Any  # raw, in float64
     ended: Any
 
 
-class Turn:
+class GroupRollout:
     """One group of environments on its way through a rollout: the policy acts for it, then it steps by itself.
 
     Whatever the environment hands out is copied into the buffers at once, since it may be overwritten at its next step;
     everything else waits until the rollout is there.
     """
 
-    def __init__(self, group: Group, state: RolloutState, buffers: Any, outcomes: Outcomes) -> None:
+    def __init__(self, group: Group, state: RolloutState, buffers: Any, outcomes: EpisodeOutcomes) -> None:
         self.env, self.columns = group
         columns = (slice(None), group.columns)
         # Observations and ``first`` as the environment has them, [S * n, ...]; the carry is the policy's, [S, n, ...].
-        self.obs, self.first = jax.tree.map(lambda x: joined(x[columns]), (state.obs, state.first))
+        self.obs, self.first = jax.tree.map(lambda x: flatten_seeds(x[columns]), (state.obs, state.first))
         self.carry = jax.tree.map(lambda x: x[columns], state.carry)
         self.frames: FrameStore | None = buffers.obs if isinstance(buffers.obs, FrameStore) else None
         if self.frames is not None:
@@ -69,32 +69,34 @@ class Turn:
         mine = (slice(None), *columns)
         self.buffers, self.outcomes = jax.tree.map(lambda x: x[mine], (buffers, outcomes))  # [T, S, n], the same memory
 
-    def act(self, act_once: ActOnce, t: int) -> None:
+    def act(self, act_once: ActFn, t: int) -> None:
         """Choose the actions of step ``t`` and send them."""
         rows = self.buffers
-        put(rows.first, t, self.first)
+        write_step(rows.first, t, self.first)
         if self.frames is None:
-            put(rows.obs, t, self.obs)
+            write_step(rows.obs, t, self.obs)
             obs = jax.tree.map(itemgetter(t), rows.obs)
         else:
-            obs = grouped(self.obs, len(rows.first[t]))
+            obs = split_seeds(self.obs, len(rows.first[t]))
         acted = act_once(self.carry, obs, rows.first[t], (t, self.columns.start or 0))
-        self.env.send(jax.tree.map(joined, acted.sent))
-        put((rows.action, rows.log_prob), t, (acted.action, acted.log_prob))  # while the environments step
+        self.env.send(jax.tree.map(flatten_seeds, acted.env_action))
+        write_step((rows.action, rows.log_prob), t, (acted.action, acted.log_prob))  # while the environments step
         self.carry = acted.carry
 
     def receive(self, t: int) -> None:
         """Wait for what step ``t`` led to."""
         rows, s = self.buffers, self.env.receive()
         if self.frames is None:
-            put(rows.final_obs, t, s.final_obs)
+            write_step(rows.final_obs, t, s.final_obs)
         else:
             shape = rows.first.shape[1:]
             fresh: Any = s.ended | (s.valid == 0)  # in next-step mode: where the step was a reset
             reached, obs, fresh = (x.reshape(*shape, *x.shape[1:]) for x in (s.final_obs, s.obs, fresh))
             self.frames.add(t, self.columns, reached, obs, fresh)
         learned = rows.reward, rows.terminated, rows.truncated, rows.valid
-        put((learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended)))
+        write_step(
+            (learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended))
+        )
         if t > 0 and s.over is not None:
             # Where an environment crashed, the episode is cut after the last step whose outcome is known.
             rows.truncated[t - 1] |= (s.truncated & (np.asarray(s.valid) == 0)).reshape(rows.truncated[t - 1].shape)
@@ -123,14 +125,14 @@ def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: b
     )
 
 
-def filled(buffers: Any) -> Transition:
+def finish_rollout(buffers: Any) -> Transition:
     """The rollout that the buffers hold, without a copy; refuses numbers that are not finite."""
     rollout = buffers._replace(obs=buffers.obs.stacked()) if isinstance(buffers.obs, FrameStore) else buffers
     check_rollout(rollout)
     return rollout
 
 
-def count_episodes(outcomes: Outcomes, valid: Any, truncated: Any, total: Any, length: Any) -> Episodes:
+def count_episodes(outcomes: EpisodeOutcomes, valid: Any, truncated: Any, total: Any, length: Any) -> Episodes:
     """The episodes of each seed that ended, ``[S]``, in a rollout with these rows ``valid`` ``[T, S, N]``.
 
     One that a crash cut, a row ``truncated`` and not valid, does not count: its return is not known.
@@ -162,31 +164,31 @@ def check_rollout(rollout: Any) -> None:
                 raise NumericalError(f"the {what} is not finite: {array[at]} in {place}. Mend the environment")
 
 
-def start_host(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
+def reset_host_envs(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
     """Reset S x N host environments, seed ``s``'s with ``seeds[s]``; arrays are ``[S, N, ...]``."""
     shape = len(seeds), len(seeds[0])
     first, zeros = (np.full(shape, x) for x in (True, 0.0))
     obs = env.reset([seed for group in seeds for seed in group])
     carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
-    return host_state(grouped(obs, shape[0]), first, carry, zeros, zeros.copy())
+    return host_rollout_state(split_seeds(obs, shape[0]), first, carry, zeros, zeros.copy())
 
 
-def host_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:
+def host_rollout_state(obs: Any, first: Any, carry: PyTree, total: Any, length: Any) -> RolloutState:
     """A ``RolloutState`` of NumPy arrays; the environments' own state is theirs."""
     return RolloutState((), obs, first, carry, total, length)
 
 
-def grouped(tree: PyTree, seeds: int) -> PyTree:
+def split_seeds(tree: PyTree, seeds: int) -> PyTree:
     """``[S * N, ...]`` -> ``[S, N, ...]``."""
     return jax.tree.map(lambda x: np.asarray(x).reshape(seeds, -1, *x.shape[1:]), tree)
 
 
-def joined(x: Any) -> Any:
+def flatten_seeds(x: Any) -> Any:
     """A copy ``[S * N, ...]`` of ``[S, N, ...]``, which an environment may write to."""
     return np.array(x).reshape(-1, *x.shape[2:])
 
 
-def put(buffers: PyTree, t: int, values: PyTree) -> None:
+def write_step(buffers: PyTree, t: int, values: PyTree) -> None:
     """Copy ``values``, ``[S, n, ...]`` or ``[S * n, ...]``, to row ``t`` of the buffers ``[T, S, n, ...]``."""
     for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
         buffer[t] = np.asarray(value).reshape(buffer.shape[1:])

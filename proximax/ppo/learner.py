@@ -1,9 +1,9 @@
-"""The spine: rollout + update -> Learner. Read this first, then rollout, maths.advantages, maths.objectives, update.
+"""The core training loop. Read this first, then rollout, values, maths.advantages, maths.objectives, update, losses.
 
-    repeat:  collect T steps of N environments with the current policy     rollout.unroll | rollout.collect
-             value every state the rollout passed, scale rewards           rollout.with_values, maths.scale_reward
-             advantages, minibatches, ascent on the objective              update.update, algorithms
-             only then let the observation normaliser see the new rows     learn
+    repeat:  collect T steps of N environments with the current policy      rollout.unroll | host_rollout.collect
+             value every state the rollout passed, scale rewards            values.add_values, maths.scale_reward
+             advantages, minibatches, ascent on the objective               update.update, losses, algorithms
+             only then let the observation normaliser see the new samples   learn_from_rollout
 
 The normaliser is frozen from acting to the end of the update, so the first minibatch's ratio is 1, to rounding.
 """
@@ -18,12 +18,12 @@ from proximax.envs import HostEnv, JaxEnv
 from proximax.errors import UsageError
 from proximax.maths import init_moments, scale_reward
 from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
-from proximax.ppo.algorithms import adapted, find_algorithm
+from proximax.ppo.algorithms import adapt_after_update, find_algorithm
 from proximax.ppo.diagnostics import diagnose
 from proximax.ppo.records import Algorithm
-from proximax.ppo.rollout import start, unroll
-from proximax.ppo.update import annealed, init_optimiser, update
-from proximax.ppo.values import with_values
+from proximax.ppo.rollout import reset_envs, unroll
+from proximax.ppo.update import init_optimiser, scheduled_values, update
+from proximax.ppo.values import add_values
 from proximax.runtime import compilation, split_on_host
 from proximax.types import (
     Array,
@@ -44,11 +44,11 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
     and stack (``stack_seeds``) instead of vmapping it.
     """
     algorithm = find_algorithm(config.algo, own)
-    start_envs = compilation.jit(partial(start, env, policy, num_envs=config.num_envs), sooner=True)
+    start_envs = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), sooner=True)
 
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)
-        return fresh_state(algorithm, env, policy, config, key, key_params, start_envs(key_env))
+        return initial_train_state(algorithm, env, policy, config, key, key_params, start_envs(key_env))
 
     def roll(state: TrainState) -> tuple[TrainState, Transition, Metrics, Key]:
         key, key_act, key_update = jax.random.split(state.key, 3)
@@ -58,30 +58,30 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
 
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
         state, transitions, episodes, key_update = roll(state)
-        state, metrics = learn(algorithm, policy, config, state, transitions, key_update)
+        state, metrics = learn_from_rollout(algorithm, policy, config, state, transitions, key_update)
         return state, metrics | episodes
 
     return Learner(init, step, lambda state: roll(state)[1])
 
 
-def learn(
+def learn_from_rollout(
     algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition, key: Key
 ) -> tuple[TrainState, Metrics]:
     """Everything after the rollout: scale rewards, value states, update the parameters, then the normaliser."""
     ppo = config.ppo
-    transitions = with_values(policy, state.params, state.obs_moments, transitions)
+    transitions = add_values(policy, state.params, state.obs_moments, transitions)
     reward_scale = state.reward_scale
     if ppo.scale_reward:
         last = transitions.terminated | transitions.truncated
         reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, transitions.valid, ppo.gamma)
         transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
-    rates = annealed(ppo, state, config.updates)
+    rates = scheduled_values(ppo, state, config.updates)
     params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, rates, key)
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
     metrics |= diagnose(policy, transitions)
-    beta, learning_rate = adapted(ppo, state.beta, state.learning_rate, metrics)
+    beta, learning_rate = adapt_after_update(ppo, state.beta, state.learning_rate, metrics)
     learned = state._replace(
         params=params,
         opt_state=opt_state,
@@ -92,15 +92,15 @@ def learn(
         update=state.update + 1,
     )
     # An update that went wrong ends the run: what was learned before it is what is saved.
-    return jax.tree.map(partial(jnp.where, good(metrics)), learned, state), metrics | rates._asdict()
+    return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | rates._asdict()
 
 
-def good(metrics: Metrics) -> Array:
+def update_succeeded(metrics: Metrics) -> Array:
     """Whether an update was finite and every row's mask allowed something."""
     return (metrics["finite"] == 1) & (metrics.get("stuck_row", -1) < 0)
 
 
-def fresh_state(
+def initial_train_state(
     algorithm: Algorithm,
     env: JaxEnv | HostEnv,
     policy: Policy,

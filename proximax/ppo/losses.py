@@ -9,41 +9,41 @@ from proximax.config import PPOConfig
 from proximax.errors import UsageError
 from proximax.maths import Distribution
 from proximax.policy import policy_parameters
-from proximax.ppo.records import Batch, Signals, Stats, Task
-from proximax.ppo.values import on_rows
+from proximax.ppo.records import Batch, ObjectiveInputs, StepStats, UpdateContext
+from proximax.ppo.values import evaluate_policy
 from proximax.spaces import rows_of
 
 
-def joint_loss(params: jax.Array, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+def joint_loss(params: jax.Array, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy] - c_V E[value loss]), to be minimised.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 9.
     """
     dist, value = forward(params, task, minibatch)
-    total, stats = minus_objective(dist, task, minibatch)
-    value_loss = mean(value_losses(task.config, value, minibatch), minibatch.valid)
+    total, stats = policy_objective_loss(dist, task, minibatch)
+    value_loss = weighted_mean(value_losses(task.config, value, minibatch), minibatch.valid)
     return total + task.config.value_coef * value_loss, stats | {"value_loss": value_loss}
 
 
-def policy_loss(params: jax.Array, task: Task, batch: Batch) -> tuple[jax.Array, Stats]:
+def policy_loss(params: jax.Array, task: UpdateContext, batch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy]), to be minimised."""
     dist, _ = forward(params, task, batch)
-    return minus_objective(dist, task, batch)
+    return policy_objective_loss(dist, task, batch)
 
 
-def critic_loss(params: jax.Array, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+def critic_loss(params: jax.Array, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """E[value loss]; its gradient is kept from parameters that the policy depends on."""
-    _, value = forward(keep_policy(params, task, minibatch), task, minibatch)
-    value_loss = mean(value_losses(task.config, value, minibatch), minibatch.valid)
+    _, value = forward(stop_policy_gradient(params, task, minibatch), task, minibatch)
+    value_loss = weighted_mean(value_losses(task.config, value, minibatch), minibatch.valid)
     return value_loss, {"value_loss": value_loss}
 
 
-def forward(params: jax.Array, task: Task, batch: Batch) -> tuple[Distribution, jax.Array]:
+def forward(params: jax.Array, task: UpdateContext, batch: Batch) -> tuple[Distribution, jax.Array]:
     """(π(. | s), V(s)) of the rows, by flat parameters."""
-    return on_rows(task.policy, task.unravel(params), task.moments, task.rollout, batch.row)
+    return evaluate_policy(task.policy, task.unravel(params), task.moments, task.rollout, batch.row)
 
 
-def minus_objective(dist: Distribution, task: Task, minibatch: Batch) -> tuple[jax.Array, Stats]:
+def policy_objective_loss(dist: Distribution, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy]) of a policy, and what it saw."""
     weight, epsilon = minibatch.valid, task.rates.epsilon
     log_prob = dist.log_prob(minibatch.action)
@@ -52,18 +52,18 @@ def minus_objective(dist: Distribution, task: Task, minibatch: Batch) -> tuple[j
     advantage = minibatch.advantage
     if task.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
-    signals = Signals(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
+    signals = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
     each = task.objective(signals, task.rates)
     if jnp.shape(each) != weight.shape:  # [B, 1] would become [B, B] without a word
         raise UsageError(f"the objective gives shape {jnp.shape(each)}; it must be {weight.shape}, a number per row")
-    objective, entropy = mean(each, weight), mean(dist.entropy(), weight)
+    objective, entropy = weighted_mean(each, weight), weighted_mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
     return -(objective + task.config.entropy_coef * entropy), {
         "policy_objective": objective,
         "entropy": entropy,
-        "kl_k1": mean(maths.kl_k1(log_ratio), weight),
-        "kl_k3": mean(maths.kl_k3(log_ratio), weight),
-        "clip_fraction": mean((jnp.abs(ratio - 1.0) > epsilon).astype(ratio.dtype), weight),
+        "kl_k1": weighted_mean(maths.kl_k1(log_ratio), weight),
+        "kl_k3": weighted_mean(maths.kl_k3(log_ratio), weight),
+        "clip_fraction": weighted_mean((jnp.abs(ratio - 1.0) > epsilon).astype(ratio.dtype), weight),
         "ratio_error": jnp.max(jnp.abs(ratio - 1.0) * weight),
     }
 
@@ -75,7 +75,7 @@ def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.A
     return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon)
 
 
-def keep_policy(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
+def stop_policy_gradient(params: jax.Array, task: UpdateContext, batch: Batch) -> jax.Array:
     """``params``, with no gradient to those that the policy depends on."""
     tree = task.unravel(params)
     obs, first = rows_of(task.rollout.obs, batch.row), batch.valid > 0
@@ -84,6 +84,6 @@ def keep_policy(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]
 
 
-def mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Σ w x / Σ w; 0 where nothing counts."""
     return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(jnp.sum(weight), 1.0)

@@ -4,20 +4,24 @@ import jax
 import jax.numpy as jnp
 
 from proximax import maths
-from proximax.ppo.losses import forward, mean, policy_loss
-from proximax.ppo.records import Batch, Progress, Stats, Task
+from proximax.ppo.losses import forward, policy_loss, weighted_mean
+from proximax.ppo.records import Batch, OptimizerProgress, StepStats, UpdateContext
 from proximax.ppo.update import gradient_step
 from proximax.types import Metrics, PyTree
 
 
-def ascend(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+def gradient_policy_step(
+    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+) -> tuple[jax.Array, PyTree, Metrics]:
     """One step of Adam on the whole rollout."""
-    begin = Progress(params, opt_state, jnp.zeros((), bool))
+    begin = OptimizerProgress(params, opt_state, jnp.zeros((), bool))
     progress, stats = gradient_step(policy_loss, task, begin, batch)
     return progress.params, progress.opt_state, step_metrics(stats)
 
 
-def natural(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+def natural_gradient_policy_step(
+    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+) -> tuple[jax.Array, PyTree, Metrics]:
     """The whole natural gradient step, of KL about δ.
 
     Source: Kakade 2001, "A natural policy gradient".
@@ -26,7 +30,9 @@ def natural(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> t
     return params + step, opt_state, metrics
 
 
-def trust_region(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch) -> tuple[jax.Array, PyTree, Metrics]:
+def trpo_policy_step(
+    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+) -> tuple[jax.Array, PyTree, Metrics]:
     """The natural gradient step, halved until the objective rises and the mean KL is at most δ; or none.
 
     Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C.
@@ -41,7 +47,7 @@ def trust_region(task: Task, params: jax.Array, opt_state: PyTree, batch: Batch)
     return params, opt_state, metrics | {"step_share": share, "gradient_steps": (share > 0).astype(share.dtype)}
 
 
-def natural_step(task: Task, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
+def natural_step(task: UpdateContext, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
     """sqrt(2 δ / gᵀ F⁻¹ g) F⁻¹ g for the flat parameters, by conjugate gradient; 0 where it is not finite."""
     (total, stats), descent = jax.value_and_grad(policy_loss, has_aux=True)(params, task, batch)
     config = task.config
@@ -53,13 +59,13 @@ def natural_step(task: Task, params: jax.Array, batch: Batch) -> tuple[jax.Array
     return jnp.where(finite, step, 0.0), step_metrics(stats)
 
 
-def mean_kl(params: jax.Array, task: Task, batch: Batch) -> jax.Array:
+def mean_kl(params: jax.Array, task: UpdateContext, batch: Batch) -> jax.Array:
     """E[KL(π_old, π)] over the rollout, for flat parameters of π."""
     dist, _ = forward(params, task, batch)
-    return mean(batch.dist.kl(dist), batch.valid)
+    return weighted_mean(batch.dist.kl(dist), batch.valid)
 
 
-def step_metrics(stats: Stats) -> Metrics:
+def step_metrics(stats: StepStats) -> Metrics:
     """What a single step of the policy has to report; before it, every estimate of the KL is 0."""
     kept = {name: stats[name] for name in ("policy_objective", "entropy", "global_grad_norm")}
     taken, finite = (stats[name].astype(jnp.float32) for name in ("taken", "finite"))

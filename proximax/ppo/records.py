@@ -11,7 +11,7 @@ from proximax.policy import Policy
 from proximax.types import Metrics, Params, PyTree, Transition
 
 
-class Signals(NamedTuple):
+class ObjectiveInputs(NamedTuple):
     """What an objective may be made of: one number per row ``[B]``, of the policy π that is being refined."""
 
     log_prob: jax.Array  # log π(a|s)
@@ -20,7 +20,7 @@ class Signals(NamedTuple):
     kl: jax.Array  # KL(π_old, π) at the row's state, exact
 
 
-class Rates(NamedTuple):
+class ScheduledValues(NamedTuple):
     """The settings that change from update to update."""
 
     learning_rate: jax.Array
@@ -28,7 +28,7 @@ class Rates(NamedTuple):
     beta: jax.Array
 
 
-Objective = Callable[[Signals, Rates], jax.Array]
+Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]
 
 
 class Batch(NamedTuple):
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     valid: jax.Array
 
 
-class Progress(NamedTuple):
+class OptimizerProgress(NamedTuple):
     """What gradient steps change. Parameters are one flat vector: one Adam instead of one per array compiles faster."""
 
     params: jax.Array
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
     stopped: jax.Array
 
 
-class Task(NamedTuple):
+class UpdateContext(NamedTuple):
     """What stays the same during one update."""
 
     objective: Objective
@@ -60,14 +60,14 @@ class Task(NamedTuple):
     config: PPOConfig
     moments: PyTree
     rollout: Transition
-    rates: Rates
+    rates: ScheduledValues
     unravel: Callable[[jax.Array], Params]
 
 
-Stats = dict[str, jax.Array]  # of one gradient step, before it was taken; means over the minibatch's valid rows
-Loss = Callable[[jax.Array, Task, Batch], tuple[jax.Array, Stats]]  # of the flat parameters
+StepStats = dict[str, jax.Array]  # of one gradient step, before it was taken; means over the minibatch's valid rows
+Loss = Callable[[jax.Array, UpdateContext, Batch], tuple[jax.Array, StepStats]]  # of the flat parameters
 # (task, flat parameters, state of the policy's optimiser, whole rollout) -> (parameters, that state, metrics)
-PolicyStep = Callable[[Task, jax.Array, PyTree, Batch], tuple[jax.Array, PyTree, Metrics]]
+PolicyStep = Callable[[UpdateContext, jax.Array, PyTree, Batch], tuple[jax.Array, PyTree, Metrics]]
 
 
 class Algorithm(NamedTuple):

@@ -1,6 +1,6 @@
 """Acting: T steps of N environments, from inside the program (``unroll``) or outside it (``collect``).
 
-Both give the same ``Transition`` record, without values; ``with_values`` adds them in one batch.
+Both give the same ``Transition`` record, without values; ``values.add_values`` adds them in one batch.
 """
 
 import jax
@@ -15,7 +15,7 @@ from proximax.types import Acted, Array, Key, Params, PyTree, RolloutState, Tran
 def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
     """Sample one action for each environment, with one key for all of them or a key for each.
 
-    Only the actor runs: the compiler removes the value, which ``with_values`` finds for the whole rollout at once.
+    Only the actor runs: the compiler removes the value, which ``add_values`` finds for the whole rollout.
     """
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
     action = jax.vmap(lambda each, k: each.sample(k))(dist, key) if key.ndim else dist.sample(key)
@@ -25,7 +25,7 @@ def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyT
 # ---------------------------------------------------------------- environments inside the program
 
 
-def start(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutState:
+def reset_envs(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutState:
     """Reset ``num_envs`` environments."""
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key, num_envs))
     zeros = jnp.zeros(num_envs)
@@ -41,7 +41,7 @@ def unroll(
         key_act, key_env = jax.random.split(key)
         acted = act(policy, params, moments, state.carry, state.obs, state.first, key_act)
         env_keys = jax.random.split(key_env, acted.log_prob.shape[0])
-        env_state, s = jax.vmap(env.step)(env_keys, state.env_state, acted.sent)
+        env_state, s = jax.vmap(env.step)(env_keys, state.env_state, acted.env_action)
         row = Transition(
             obs=state.obs,
             final_obs=s.final_obs,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.runtime import host_key
+from proximax.runtime import key_from_data
 from proximax.types import TrainState
 
 
@@ -16,13 +16,13 @@ def stack_seeds(states: Sequence[TrainState]) -> TrainState:
 
     def stack(*leaves: Any) -> Any:
         if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-            return host_key(np.stack([np.asarray(jax.random.key_data(x)) for x in leaves]))
+            return key_from_data(np.stack([np.asarray(jax.random.key_data(x)) for x in leaves]))
         return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
 
     return jax.tree.map(stack, *states)
 
 
-def over_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
+def vmap_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
     """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
     if seeds > 1:
         return jax.vmap(function, in_axes=axes)

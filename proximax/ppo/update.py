@@ -13,10 +13,10 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.policy import Policy
-from proximax.ppo.losses import critic_loss, forward, joint_loss, mean
-from proximax.ppo.records import Algorithm, Batch, Loss, Progress, Rates, Stats, Task
-from proximax.ppo.values import with_values
-from proximax.runtime import rolled
+from proximax.ppo.losses import critic_loss, forward, joint_loss, weighted_mean
+from proximax.ppo.records import Algorithm, Batch, Loss, OptimizerProgress, ScheduledValues, StepStats, UpdateContext
+from proximax.ppo.values import add_values
+from proximax.runtime import as_threefry2x32
 from proximax.types import Key, Metrics, Params, PyTree, TrainState, Transition
 
 RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
@@ -34,12 +34,12 @@ def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> P
     return adam if algorithm.policy_step is None else (adam, adam)
 
 
-def annealed(config: PPOConfig, state: TrainState, updates: int) -> Rates:
+def scheduled_values(config: PPOConfig, state: TrainState, updates: int) -> ScheduledValues:
     """The rates of update ``state.update`` (from 0): factor min(1, (1 - update / updates) / (1 - anneal_start))."""
     left = 1.0 - state.update / updates
     factor = jnp.minimum(1.0, left / (1.0 - config.anneal_start))
     rate, width = (factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon"))
-    return Rates(state.learning_rate * rate, jnp.asarray(config.epsilon * width), state.beta)
+    return ScheduledValues(state.learning_rate * rate, jnp.asarray(config.epsilon * width), state.beta)
 
 
 def update(
@@ -48,7 +48,7 @@ def update(
     config: PPOConfig,
     state: TrainState,
     rollout: Transition,
-    rates: Rates,
+    rates: ScheduledValues,
     key: Key,
 ) -> tuple[Params, PyTree, Metrics]:
     """Learn from one rollout with values and scaled rewards (``[T, N]``): (parameters, optimiser's state, metrics).
@@ -57,18 +57,18 @@ def update(
     """
     batch = make_batch(config, rollout)
     flat, unravel = ravel_pytree(state.params)
-    task = Task(algorithm.objective, policy, config, state.obs_moments, rollout, rates, unravel)
+    task = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, rates, unravel)
     if algorithm.policy_step is None:
-        flat, opt_state, metrics = epochs(joint_loss, task, flat, state.opt_state, batch, key)
+        flat, opt_state, metrics = run_epochs(joint_loss, task, flat, state.opt_state, batch, key)
     else:
         policy_state, critic_state = state.opt_state
         flat, policy_state, stepped = algorithm.policy_step(task, flat, policy_state, batch)
-        flat, critic_state, fitted = epochs(critic_loss, task, flat, critic_state, batch, key)
+        flat, critic_state, fitted = run_epochs(critic_loss, task, flat, critic_state, batch, key)
         opt_state = policy_state, critic_state
         metrics = fitted | stepped
         metrics["gradient_steps"] = stepped["gradient_steps"] + fitted["gradient_steps"]
         metrics["finite"] = stepped["finite"] * fitted["finite"]
-    return unravel(flat), opt_state, metrics | outcome(task, flat, batch)
+    return unravel(flat), opt_state, metrics | update_metrics(task, flat, batch)
 
 
 def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
@@ -93,21 +93,21 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
 
 
-def epochs(
-    loss: Loss, task: Task, params: jax.Array, opt_state: PyTree, batch: Batch, key: Key
+def run_epochs(
+    loss: Loss, task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch, key: Key
 ) -> tuple[jax.Array, PyTree, Metrics]:
     """K epochs of minibatch steps down ``loss``."""
 
-    def epoch(progress: Progress, key: Key) -> tuple[Progress, Stats]:
+    def epoch(progress: OptimizerProgress, key: Key) -> tuple[OptimizerProgress, StepStats]:
         rows = batch
         if task.config.recompute_advantage and loss is joint_loss:
-            now = with_values(task.policy, task.unravel(progress.params), task.moments, task.rollout)
+            now = add_values(task.policy, task.unravel(progress.params), task.moments, task.rollout)
             rows = make_batch(task.config, now._replace(dist=task.rollout.dist))
         step = lambda now, i: gradient_step(loss, task, now, jax.tree.map(lambda x: x[i], rows))  # noqa: E731
         return jax.lax.scan(step, progress, minibatches(len(batch.valid), task.config.minibatch_size, key))
 
-    progress = Progress(params, opt_state, jnp.zeros((), bool))
-    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(rolled(key), task.config.epochs))
+    progress = OptimizerProgress(params, opt_state, jnp.zeros((), bool))
+    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(as_threefry2x32(key), task.config.epochs))
     return progress.params, progress.opt_state, summarise(stats)
 
 
@@ -116,7 +116,9 @@ def minibatches(rows: int, minibatch_size: int | None, key: Key) -> jax.Array:
     return maths.permutation(key, rows).reshape(-1, minibatch_size or rows)
 
 
-def gradient_step(loss: Loss, task: Task, progress: Progress, minibatch: Batch) -> tuple[Progress, Stats]:
+def gradient_step(
+    loss: Loss, task: UpdateContext, progress: OptimizerProgress, minibatch: Batch
+) -> tuple[OptimizerProgress, StepStats]:
     """One step of Adam on one minibatch, unless it must not be taken.
 
     A KL above 1.5 target, or a loss or gradient that is not finite, is found before the step; it is not taken, and
@@ -137,19 +139,19 @@ def gradient_step(loss: Loss, task: Task, progress: Progress, minibatch: Batch) 
         (progress.params, progress.opt_state),
     )
     stats |= {"global_grad_norm": norm, "taken": take, "finite": finite | progress.stopped}
-    return Progress(params, opt_state, stopped), stats
+    return OptimizerProgress(params, opt_state, stopped), stats
 
 
-def summarise(stats: Stats) -> Metrics:
+def summarise(stats: StepStats) -> Metrics:
     """Means over the steps taken, of stats ``[epochs, minibatches]``; the first ratio's error; if all was finite."""
     taken = stats.pop("taken").astype(jnp.float32)
     finite = jnp.min(stats.pop("finite").astype(jnp.float32))
     metrics = {"first_ratio_error": stats.pop("ratio_error")[0, 0]} if "ratio_error" in stats else {}
-    metrics |= {name: mean(x, taken) for name, x in stats.items()}
+    metrics |= {name: weighted_mean(x, taken) for name, x in stats.items()}
     return metrics | {"gradient_steps": jnp.sum(taken), "finite": finite}
 
 
-def outcome(task: Task, params: jax.Array, batch: Batch) -> Metrics:
+def update_metrics(task: UpdateContext, params: jax.Array, batch: Batch) -> Metrics:
     """What the whole update did, over all valid rows; and how good the values were that it began with."""
     dist, _ = forward(params, task, batch)
     log_ratio = jnp.where(batch.valid > 0, dist.log_prob(batch.action) - batch.log_prob, 0.0)
@@ -157,11 +159,13 @@ def outcome(task: Task, params: jax.Array, batch: Batch) -> Metrics:
     total = jnp.sum(batch.valid)
     counted = jnp.concatenate([jnp.zeros(1), batch.valid @ below.astype(batch.valid.dtype), total[None]])
     residual = batch.target - batch.value
-    spread = mean(jnp.square(batch.target - mean(batch.target, batch.valid)), batch.valid)
-    unexplained = mean(jnp.square(residual - mean(residual, batch.valid)), batch.valid)
-    advantage_variance = mean(jnp.square(batch.advantage - mean(batch.advantage, batch.valid)), batch.valid)
+    spread = weighted_mean(jnp.square(batch.target - weighted_mean(batch.target, batch.valid)), batch.valid)
+    unexplained = weighted_mean(jnp.square(residual - weighted_mean(residual, batch.valid)), batch.valid)
+    advantage_variance = weighted_mean(
+        jnp.square(batch.advantage - weighted_mean(batch.advantage, batch.valid)), batch.valid
+    )
     return {
-        "kl": mean(batch.dist.kl(dist), batch.valid),
+        "kl": weighted_mean(batch.dist.kl(dist), batch.valid),
         "ratio_histogram": jnp.diff(counted),
         "explained_variance": 1.0 - unexplained / jnp.maximum(spread, 1e-8),
         "advantage_std": jnp.sqrt(advantage_variance),

@@ -7,23 +7,25 @@ from proximax.policy import Policy
 from proximax.spaces import Stacked, rows_of, stacks
 from proximax.types import Array, Params, PyTree, Transition
 
-IMAGES_AT_ONCE = 256  # 1,024 rows of Pong, network blocks: 11 ms with 32 to 256 at once, 25 ms with all
+IMAGES_PER_CHUNK = 256  # 1,024 rows of Pong, network blocks: 11 ms with 32 to 256 at once, 25 ms with all
 
 
-def with_values(policy: Policy, params: Params, moments: PyTree, rollout: Transition) -> Transition:
+def add_values(policy: Policy, params: Params, moments: PyTree, rollout: Transition) -> Transition:
     """Fill π(. | s_t), V(s_t) and V(final_obs_t), ``[T, N]``, by the given parameters."""
     shape = rollout.reward.shape
     rows = jnp.arange(shape[0] * shape[1])
-    dist, value = on_rows(policy, params, moments, rollout, rows)
+    dist, value = evaluate_policy(policy, params, moments, rollout, rows)
     if rollout.final_obs is None:
-        next_value = values_reached(policy, params, moments, rollout, value)
+        next_value = bootstrap_values_of_frames(policy, params, moments, rollout, value)
     else:
-        _, next_value = on_rows(policy, params, moments, rollout._replace(obs=rollout.final_obs), rows)
+        _, next_value = evaluate_policy(policy, params, moments, rollout._replace(obs=rollout.final_obs), rows)
     dist, value, next_value = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), (dist, value, next_value))
     return rollout._replace(dist=dist, value=value, next_value=next_value)
 
 
-def on_rows(policy: Policy, params: Params, moments: PyTree, rollout: Transition, rows: Array) -> tuple[PyTree, Array]:
+def evaluate_policy(
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, rows: Array
+) -> tuple[PyTree, Array]:
     """(π(. | s), V(s)) of rows t N + n ``[B]``; of images a few hundred at a time, for memory and caches."""
 
     def forward(rows: Array) -> tuple[PyTree, Array]:
@@ -31,14 +33,16 @@ def on_rows(policy: Policy, params: Params, moments: PyTree, rollout: Transition
         dist, value, _ = policy.apply(params, (), policy.encode(moments, obs), first)
         return dist, value
 
-    if rollout.final_obs is not None or len(rows) <= IMAGES_AT_ONCE:
+    if rollout.final_obs is not None or len(rows) <= IMAGES_PER_CHUNK:
         return forward(rows)
-    chunk = next(size for size in range(IMAGES_AT_ONCE, 0, -1) if len(rows) % size == 0)
+    chunk = next(size for size in range(IMAGES_PER_CHUNK, 0, -1) if len(rows) % size == 0)
     parts = jax.lax.map(forward, rows.reshape(-1, chunk))
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), parts)
 
 
-def values_reached(policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array) -> jax.Array:
+def bootstrap_values_of_frames(
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array
+) -> jax.Array:
     """V(final_obs_t) of stacked frames ``[T * N]``, from V(s_t) ``[T * N]``.
 
     It is V(s_{t+1}) but where an episode ended or the rollout was cut; those rows are valued a few at a time.

@@ -3,12 +3,12 @@
 Read ``throughput`` (environments, acting and learning measured apart) and ``trace`` (when which operation ran).
 """
 
-from proximax.profiling.throughput import Measured, bench, seconds_of
+from proximax.profiling.throughput import ThroughputReport, bench, seconds_of
 from proximax.profiling.trace import CompileClock, Tracer
 
 __all__ = [
     "CompileClock",
-    "Measured",
+    "ThroughputReport",
     "Tracer",
     "bench",
     "seconds_of",

@@ -16,23 +16,23 @@ from jax.extend.core import Jaxpr, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, HostEnv, JaxEnv, env_of, make_env, remakable, stepping
+from proximax.envs import EnvLike, HostEnv, JaxEnv, can_recreate, env_from_config, env_options, make_env
 from proximax.policy import Policy, make_policy
 from proximax.ppo import (
-    MOST_UPDATES,
-    SEEDS,
-    Advance,
-    Pace,
+    MAX_UPDATES_PER_CALL,
+    SEEDS_SPEC,
+    AdvanceFn,
+    ChunkSizer,
     act,
-    acting,
     collect,
+    compile_acting,
+    compile_learning,
     find_algorithm,
     host_buffers,
-    learn,
-    learning,
-    share_out,
-    side_by_side,
-    start_learner,
+    learn_from_rollout,
+    make_multi_seed_learner,
+    map_over_seeds,
+    shard_over_devices,
     unroll,
 )
 from proximax.runtime import compilation
@@ -43,7 +43,7 @@ PRODUCT = 1024  # rows and columns of the matrix product that is the ceiling
 Calls = dict[str, Callable[[], Any]]  # environment, acting, learning: each part of an update alone
 
 
-class Measured(NamedTuple):
+class ThroughputReport(NamedTuple):
     """What was measured; seconds are of one update, all seeds together."""
 
     steps: int
@@ -60,15 +60,15 @@ class Measured(NamedTuple):
         return self.operations / self.parts["learning"] / self.product
 
 
-def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -> Measured:
+def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -> ThroughputReport:
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
     config.check()
     compilation.prepare(config.seeds)
-    env = env_of(config, env)
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **stepping(config))
+    env = env_from_config(config, env)
+    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **env_options(config))
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
-        advance, state, _ = start_learner(made, policy, config)
+        advance, state, _ = make_multi_seed_learner(made, policy, config)
         whole, state = whole_run(advance, state, seconds)
         if isinstance(made, JaxEnv):
             calls, transitions = jax_parts(made, policy, config, state)
@@ -82,9 +82,9 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
         program: Any = calls["learning"]
         memory = program.func.lower(*program.args).compile().memory_analysis()
     finally:
-        if remakable(env) and not isinstance(made, JaxEnv):
+        if can_recreate(env) and not isinstance(made, JaxEnv):
             made.close()
-    return Measured(
+    return ThroughputReport(
         steps=config.batch_size * config.seeds,
         whole=whole,
         parts=parts,
@@ -106,13 +106,13 @@ def seconds_of(call: Callable[[], Any], seconds: float) -> float:
     return float(np.median(times))
 
 
-def whole_run(advance: Advance, state: TrainState, seconds: float) -> tuple[float, TrainState]:
+def whole_run(advance: AdvanceFn, state: TrainState, seconds: float) -> tuple[float, TrainState]:
     """(seconds of an update as trained, the state reached), the first update left out."""
-    pace, updates, passed = Pace(), 0, 0.0
+    pace, updates, passed = ChunkSizer(), 0, 0.0
     state, _ = advance(state, pace.next(1))
     while passed < seconds or updates < 3:
         began = time.perf_counter()
-        state, metrics = advance(state, pace.next(MOST_UPDATES))
+        state, metrics = advance(state, pace.next(MAX_UPDATES_PER_CALL))
         passed, updates = passed + time.perf_counter() - began, updates + len(metrics["finite"])
     return passed / updates, state
 
@@ -120,13 +120,13 @@ def whole_run(advance: Advance, state: TrainState, seconds: float) -> tuple[floa
 def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainState) -> tuple[Calls, Transition]:
     """The parts of an update on host environments, and a rollout ``[S, T, N, ...]``."""
     words, now = np.asarray(jax.random.key_data(state.key)), state.rollout
-    act_once = partial(acting(policy, config.seeds), state.params, state.obs_moments, words)
+    act_once = partial(compile_acting(policy, config.seeds), state.params, state.obs_moments, words)
     example = act_once(now.carry, now.obs, now.first, (0, 0)).action
     buffers = host_buffers(config.ppo.num_steps, now, example, env.stacked)
     now, rollout, _ = collect(env, act_once, now, buffers)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollout.action)
     sent = jax.tree.map(lambda x: np.asarray(x).reshape(len(rollout.first), -1, *x.shape[1:]), policy.env_action(flat))
-    learn_seeds = learning(find_algorithm(config.algo, None), policy, config)
+    learn_seeds = compile_learning(find_algorithm(config.algo, None), policy, config)
     outside: Any = ()
     seen = [observations_at(rollout.obs, t) for t in range(len(rollout.first))]
 
@@ -148,9 +148,10 @@ def jax_parts(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState)
     """The parts of an update on JAX environments, and a rollout ``[S, T, N, ...]``."""
 
     def compiled(function: Callable[..., Any], *arguments: Any) -> "partial[Any]":
-        inputs = (SEEDS,) * len(arguments)
+        inputs = (SEEDS_SPEC,) * len(arguments)
         return partial(
-            compilation.jit(share_out(partial(side_by_side, function), config.seeds, inputs, SEEDS)), *arguments
+            compilation.jit(shard_over_devices(partial(map_over_seeds, function), config.seeds, inputs, SEEDS_SPEC)),
+            *arguments,
         )
 
     rollout = compiled(partial(roll, env, policy, config), state)()
@@ -186,7 +187,7 @@ def acting_alone(policy: Policy, state: TrainState, rollout: Transition) -> Any:
     def step(carry: PyTree, row: tuple[Key, PyTree, Array]) -> tuple[PyTree, tuple[PyTree, Array]]:
         key, obs, first = row
         acted = act(policy, state.params, state.obs_moments, carry, obs, first, key)
-        return acted.carry, (acted.sent, acted.log_prob)
+        return acted.carry, (acted.env_action, acted.log_prob)
 
     keys = jax.random.split(state.key, rollout.reward.shape[0])
     return jax.lax.scan(step, state.rollout.carry, (keys, rollout.obs, rollout.first))
@@ -195,7 +196,7 @@ def acting_alone(policy: Policy, state: TrainState, rollout: Transition) -> Any:
 def learner(policy: Policy, config: RunConfig) -> Callable[[TrainState, Transition], tuple[TrainState, Metrics]]:
     """What follows a rollout, for one seed."""
     algorithm = find_algorithm(config.algo, None)
-    return lambda state, rollout: learn(algorithm, policy, config, state, rollout, state.key)
+    return lambda state, rollout: learn_from_rollout(algorithm, policy, config, state, rollout, state.key)
 
 
 def count_operations(jaxpr: Jaxpr) -> int:

@@ -10,13 +10,13 @@ from proximax.runs.checkpoint import (
     STATE,
     Checkpoint,
     Snapshot,
+    check_no_extra_arrays,
     find_checkpoint,
     named_leaves,
-    nothing_left,
     progress_of,
-    rebuild,
+    restore_tree,
 )
-from proximax.runs.checkpoint_manager import Saver, frozen
+from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, History
@@ -28,21 +28,21 @@ __all__ = [
     "POLICY",
     "STATE",
     "Checkpoint",
+    "CheckpointManager",
     "History",
     "Resume",
     "RunDirectory",
-    "Saver",
     "Snapshot",
+    "check_no_extra_arrays",
     "check_size",
     "checkpoint_manager",
     "find_checkpoint",
-    "frozen",
     "load",
     "load_agent",
     "load_agents",
     "load_config",
     "named_leaves",
-    "nothing_left",
     "progress_of",
-    "rebuild",
+    "restore_tree",
+    "to_host_copy",
 ]

@@ -24,7 +24,7 @@ from safetensors.numpy import save as save_tensors
 from proximax.errors import CheckpointError
 from proximax.runs.pytree_json import from_plain, to_plain
 from proximax.runtime import (
-    MOST_BYTES,
+    MAX_BYTES,
     json_bytes,
     proximax_version,
     read_json,
@@ -55,7 +55,7 @@ _NEEDED = {
 }
 
 
-class LaterVersion(CheckpointError):
+class NewerFormatError(CheckpointError):
     """A checkpoint that a later version has made: it is not damaged, and an older one is no replacement for it."""
 
 
@@ -97,8 +97,8 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
         "environment": environment,
     }
     data[MANIFEST] = json_bytes(manifest | {"sha256": sha256(json_bytes(manifest))})
-    if (size := len(data[MANIFEST])) > MOST_BYTES:
-        raise CheckpointError(f"the run's plain values take {size:,} bytes, of which at most {MOST_BYTES:,} are read")
+    if (size := len(data[MANIFEST])) > MAX_BYTES:
+        raise CheckpointError(f"the run's plain values take {size:,} bytes, of which at most {MAX_BYTES:,} are read")
     path = folder / f"step-{snapshot.steps:012d}"
     temporary, replaced = (folder / f"{prefix}{path.name}" for prefix in (TEMPORARY, REPLACED))
     try:
@@ -113,14 +113,14 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
         temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        tidy(folder)
+        remove_partial(folder)
         raise
     sync_folder(folder)
     shutil.rmtree(replaced, ignore_errors=True)
     return path
 
 
-def tidy(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
     """Clear away what a process that was killed while saving left behind."""
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
@@ -155,7 +155,7 @@ def is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def rebuild(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
+def restore_tree(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
     """The tree ``like``, of arrays or their shapes, with the file's arrays, which it takes out of ``tensors``.
 
     They must be of the same shapes and dtypes, finite, and none missing.
@@ -182,7 +182,7 @@ def _like(leaf: Any, found: Any) -> Any:
     return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if is_key(leaf) else found
 
 
-def nothing_left(tensors: dict[str, np.ndarray], where: Path) -> None:
+def check_no_extra_arrays(tensors: dict[str, np.ndarray], where: Path) -> None:
     """Refuse arrays that nothing has asked for."""
     if tensors:
         raise CheckpointError(
@@ -211,7 +211,7 @@ def check_format(path: Path, manifest: dict[str, Any]) -> None:
     by = f", made by proximax {manifest.get('version')!r}" if isinstance(manifest.get("version"), str) else ""
     text = f"{path / MANIFEST} has format {found!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
     if isinstance(found, int) and found > FORMAT:
-        raise LaterVersion(f"{text}: pip install --upgrade proximax")
+        raise NewerFormatError(f"{text}: pip install --upgrade proximax")
     raise CheckpointError(text)
 
 
@@ -248,7 +248,7 @@ def checkpoint_names(folder: Path) -> list[str]:
     return sorted((name for name in names if NAME.fullmatch(name)), reverse=True)
 
 
-def place_of(folder: Path, name: str) -> Path:
+def checkpoint_path(folder: Path, name: str) -> Path:
     """Where a checkpoint is: under its name, but in the moment that another of the same step takes its place."""
     path = folder / name
     return path if path.exists() else folder / f"{REPLACED}{name}"
@@ -274,12 +274,12 @@ def find_checkpoint(
         for path, fault in faults.items():
             say(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead")
             if set_aside:
-                put_aside(path)
+                quarantine(path)
         return checkpoint, tensors
     raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
 
 
-def put_aside(path: Path) -> None:
+def quarantine(path: Path) -> None:
     """Rename a damaged checkpoint, so that it is not tried again; where that fails it is passed over again."""
     places = (path.with_name(f"{DAMAGED}{path.name}{suffix}") for suffix in ("", *(f"-{i}" for i in range(1, 100))))
     with suppress(OSError):
@@ -296,7 +296,9 @@ def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) ->
         raise CheckpointError(f"{folder.parent} holds no checkpoint: it is no run, or one cut short before its first")
     if which not in ("last", "best") and which not in names:
         raise CheckpointError(f"{folder.parent} has no checkpoint {which!r}; it has {', '.join(names)}, last, best")
-    good = _readable([place_of(folder, name) for name in (names if which in ("last", "best") else [which])], faults)
+    good = _readable(
+        [checkpoint_path(folder, name) for name in (names if which in ("last", "best") else [which])], faults
+    )
     yield from sorted(good, key=rank, reverse=True) if which == "best" else good
 
 
@@ -304,7 +306,7 @@ def _readable(paths: list[Path], faults: dict[Path, CheckpointError]) -> Iterato
     for path in paths:
         try:
             yield read_manifest(path)
-        except LaterVersion:
+        except NewerFormatError:
             raise
         except CheckpointError as error:
             faults[path] = error

@@ -17,13 +17,13 @@ from proximax.runs.checkpoint import (
     Checkpoint,
     Snapshot,
     checkpoint_names,
+    checkpoint_path,
     is_key,
-    place_of,
     rank,
     read_manifest,
+    remove_partial,
     save_checkpoint,
     score_of,
-    tidy,
 )
 from proximax.runtime import say, storing
 from proximax.types import PyTree
@@ -31,7 +31,7 @@ from proximax.types import PyTree
 RETRY_SECONDS = 30.0  # after a save that failed
 
 
-class Saver:
+class CheckpointManager:
     """Saves snapshots of a run; without a directory it does nothing.
 
     ``header``: what every manifest says of the run. ``update``: that of the checkpoint it goes on from, if any.
@@ -51,8 +51,8 @@ class Saver:
         if folder is not None:
             with storing(folder):
                 folder.mkdir(exist_ok=True)
-                tidy(folder)
-            self._best = max((score_of(found) for found in kept(folder)), default=self._best)
+                remove_partial(folder)
+            self._best = max((score_of(found) for found in valid_checkpoints(folder)), default=self._best)
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` that must be saved: an update of its own call."""
@@ -126,7 +126,7 @@ class Saver:
             self._error, self._whole = None, snapshot.update
             self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
             self._next_s = time.monotonic() + (self._seconds or 0.0)
-            thin_out(self._folder, self._config.checkpoints_kept)
+            delete_old(self._folder, self._config.checkpoints_kept)
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
             what = f"could not save at {snapshot.steps:,} steps: {error}"
@@ -139,29 +139,31 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def kept(folder: Path) -> list[Checkpoint]:
+def valid_checkpoints(folder: Path) -> list[Checkpoint]:
     """The checkpoints in ``folder`` with a good manifest, newest first."""
     found: list[Checkpoint] = []
     for name in checkpoint_names(folder):
         try:
-            found.append(read_manifest(place_of(folder, name)))
+            found.append(read_manifest(checkpoint_path(folder, name)))
         except CheckpointError:
             continue
     return found
 
 
-def thin_out(folder: Path, newest: int) -> None:
+def delete_old(folder: Path, newest: int) -> None:
     """Remove all but the ``newest`` and the best by evaluation."""
-    found = kept(folder)
+    found = valid_checkpoints(folder)
     best = max(found, key=rank, default=None)
     for each in found[newest:]:
         if each is not best:
             away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one
             each.path.rename(away)
-            shutil.rmtree(away, ignore_errors=True)  # what someone still reads may stay: ``tidy`` clears it away
+            shutil.rmtree(
+                away, ignore_errors=True
+            )  # what someone still reads may stay: ``remove_partial`` clears it away
 
 
-def frozen(tree: PyTree) -> PyTree:
+def to_host_copy(tree: PyTree) -> PyTree:
     """``tree`` on the host, in arrays that nobody writes to."""
 
     def leaf(x: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from proximax.errors import CheckpointError, StorageError, UsageError
-from proximax.runs.checkpoint import checkpoint_names, tidy
+from proximax.runs.checkpoint import checkpoint_names, remove_partial
 from proximax.runtime import say, storing
 
 Resume = bool | Literal["auto"]
@@ -65,7 +65,7 @@ class RunDirectory:
         if not resume and any((self.path / name).exists() for name in RECORDS):
             text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
             raise StorageError(text)
-        tidy(self.path / "checkpoints")
+        remove_partial(self.path / "checkpoints")
         saved = bool(checkpoint_names(self.path / "checkpoints"))
         if resume is True and not saved:
             raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")

@@ -17,13 +17,13 @@ from proximax.runs.checkpoint import (
     MANIFEST,
     POLICY,
     candidates,
+    check_no_extra_arrays,
     checkpoint_names,
     find_checkpoint,
-    nothing_left,
-    rebuild,
+    restore_tree,
 )
 from proximax.runtime import read_json, say
-from proximax.spaces import MOST_ELEMENTS, make_space
+from proximax.spaces import MAX_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
 
@@ -108,13 +108,13 @@ def load_agents(
     if manifest["network"] != "built-in" and network is None:
         raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
     # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
-    most = MOST_ELEMENTS if network is not None else min(MOST_ELEMENTS, sum(x.size for x in tensors.values()))
+    most = MAX_ELEMENTS if network is not None else min(MAX_ELEMENTS, sum(x.size for x in tensors.values()))
     observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
     policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     if network is None:
         check_size(observation_space, config, most, where)
     one = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), one)
-    params, moments = rebuild(like, tensors, where)
-    nothing_left(tensors, where)
+    params, moments = restore_tree(like, tensors, where)
+    check_no_extra_arrays(tensors, where)
     return split_agents(policy, params, moments, observation_space, action_space), config

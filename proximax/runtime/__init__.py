@@ -5,10 +5,10 @@ compiled and where compiled ones are kept), ``prng`` (keys without compiling), `
 """
 
 from proximax.runtime import compilation
-from proximax.runtime.compilation import CPU_OPTIONS, run_inline, usable_cores
+from proximax.runtime.compilation import CPU_OPTIONS, disable_async_dispatch, usable_cores
 from proximax.runtime.console import printable, say
 from proximax.runtime.files import (
-    MOST_BYTES,
+    MAX_BYTES,
     finite_or_none,
     json_bytes,
     read_json,
@@ -19,22 +19,22 @@ from proximax.runtime.files import (
     write_json,
     write_through,
 )
-from proximax.runtime.prng import host_key, rolled, seed_key, split_on_host
+from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
 from proximax.runtime.version import proximax_version
 
 __all__ = [
     "CPU_OPTIONS",
-    "MOST_BYTES",
+    "MAX_BYTES",
+    "as_threefry2x32",
     "compilation",
+    "disable_async_dispatch",
     "finite_or_none",
-    "host_key",
     "json_bytes",
+    "key_from_data",
     "printable",
     "proximax_version",
     "read_json",
     "regular_size",
-    "rolled",
-    "run_inline",
     "say",
     "seed_key",
     "sha256",

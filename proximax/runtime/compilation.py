@@ -18,15 +18,15 @@ CPU_OPTIONS: dict[str, bool | int] = {
 }
 # Of programs outside of whose loops the environments are: compiling CartPole-v1's takes 1.2 s so, 1.5 s otherwise, and
 # they run as fast. One that holds its environments loses 8 %.
-SOONER: dict[str, bool | int] = {"xla_backend_optimization_level": 2}
-CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
+FAST_COMPILE_OPTIONS: dict[str, bool | int] = {"xla_backend_optimization_level": 2}
+MAX_CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
 
 
 def jit(function: Callable[..., Any], sooner: bool = False, **settings: Any) -> Callable[..., Any]:
     """``jax.jit`` with the options above, for the default backend; ``sooner``: compiled with less effort."""
     if jax.default_backend() != "cpu":
         return jax.jit(function, **settings)
-    return jax.jit(function, compiler_options=CPU_OPTIONS | (SOONER if sooner else {}), **settings)
+    return jax.jit(function, compiler_options=CPU_OPTIONS | (FAST_COMPILE_OPTIONS if sooner else {}), **settings)
 
 
 def prepare(seeds: int) -> None:
@@ -44,7 +44,7 @@ def use_cpu_devices() -> None:
         return
 
 
-def run_inline() -> None:
+def disable_async_dispatch() -> None:
     """Let JAX run CPU programs in the calling thread: handing each to another thread takes 30 us.
 
     For acting on host environments; several devices would work one after the other. JAX reads this when it starts its
@@ -75,7 +75,7 @@ def use_compilation_cache() -> None:
         status = folder.stat()
         if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
             return
-        prune(folder, CACHE_BYTES)
+        prune(folder, MAX_CACHE_BYTES)
     except OSError:  # no home, or it cannot be written to: compile every time
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -13,7 +13,7 @@ from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
 
-MOST_BYTES, MOST_DEPTH, MOST_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
+MAX_BYTES, MAX_DEPTH, MAX_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
 # What a system says that cannot wait for a folder: of opening it, of syncing it (network and FUSE file systems).
 NO_FOLDER, NO_SYNC = (errno.EACCES, errno.EISDIR), (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
@@ -83,11 +83,15 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def read_json(path: Path, missing: str) -> dict[str, Any]:
     """The object in a JSON file, which nobody has to trust; ``missing``: what it means that the file is not there."""
     try:
-        if (size := regular_size(path)) > MOST_BYTES:
-            raise CheckpointError(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} are read")
+        if (size := regular_size(path)) > MAX_BYTES:
+            raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_BYTES:,} are read")
         text = path.read_bytes()
         values = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+            text,
+            object_pairs_hook=_reject_duplicate_keys,
+            parse_constant=_reject_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: {missing}") from error
@@ -112,16 +116,16 @@ def regular_size(path: Path) -> int:
 def check_depth(path: Path, values: Any) -> None:
     """Refuse JSON so deep that a function that calls itself for each level would not come to its end."""
     level = [values]
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [
             part for x in level if isinstance(x, (dict, list)) for part in (x.values() if isinstance(x, dict) else x)
         ]
         if not level:
             return
-    raise CheckpointError(f"{path} is nested more than {MOST_DEPTH} deep")
+    raise CheckpointError(f"{path} is nested more than {MAX_DEPTH} deep")
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; readers differ in which of two equal keys they take."""
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -130,21 +134,21 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     """A number; ``1e999`` would be read as infinity."""
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is too large a number")
     return value
 
 
-def _whole(text: str) -> int:
+def _parse_int(text: str) -> int:
     """An integer that may become a float."""
-    if len(text) > MOST_DIGITS:
+    if len(text) > MAX_DIGITS:
         raise ValueError(f"{text[:20]}... is too large a number")
     return int(text)
 
 
-def _no_constant(text: str) -> Any:
+def _reject_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON")
 
 

@@ -73,23 +73,23 @@ THREEFRY: Any = define_prng_impl(
 )
 
 
-def rolled(key: Key) -> Key:
+def as_threefry2x32(key: Key) -> Key:
     """The same key for JAX's own threefry. What draws once per update compiles sooner with it (0.1 s for each draw)."""
     return jax.random.wrap_key_data(jax.random.key_data(key), impl="threefry2x32")
 
 
-def host_key(words: Any) -> Key:
+def key_from_data(words: Any) -> Key:
     """A key, or an array of keys, from ``[..., 2]`` 32-bit words, without compiling anything."""
     return jax.random.wrap_key_data(words, impl=THREEFRY)
 
 
 def seed_key(seed: int) -> Key:
     """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and made without compiling."""
-    return split_on_host(host_key(np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
+    return split_on_host(key_from_data(np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
 
 
 def split_on_host(key: Key, num: int) -> list[Key]:
     """``jax.random.split`` for start-up code: NumPy's seed hashing instead of a compiled program (0.1 s)."""
     data = np.asarray(jax.random.key_data(key))
     words = np.random.SeedSequence(data.tolist()).generate_state(num * data.size).reshape(num, data.size)
-    return [host_key(row) for row in words]
+    return [key_from_data(row) for row in words]

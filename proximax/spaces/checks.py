@@ -6,7 +6,7 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.errors import UsageError
-from proximax.spaces.tree import Space, branches, leaves, paths, place
+from proximax.spaces.tree import Space, branches, describe_leaf, leaves, paths
 
 INT32 = np.iinfo(np.int32)
 
@@ -17,10 +17,10 @@ def check_leaves(space: Space, what: str, supported: tuple[type, ...], path: str
     if parts is None and not isinstance(space, supported):
         names = ", ".join(kind.__name__ for kind in supported)
         raise UsageError(
-            f"{place(what, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of these"
+            f"{describe_leaf(what, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of these"
         )
     if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-        check_range(space, place(what, path))
+        check_range(space, describe_leaf(what, path))
     for key, part in parts or []:
         check_leaves(part, what, supported, f"{path}[{key!r}]")
 
@@ -65,7 +65,7 @@ def check_action_space(space: Space) -> None:
     """Refuse a space without support, or with impossible bounds."""
     check_leaves(space, "action", SUPPORTED_ACTIONS)
     for leaf, path in zip(leaves(space), paths(space)):
-        where = place("action", path)
+        where = describe_leaf("action", path)
         if not isinstance(leaf, spaces.Box):
             continue
         if not np.issubdtype(leaf.dtype, np.floating):

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.errors import UsageError
-from proximax.spaces.tree import Space, flatten, leaves, nest
+from proximax.spaces.tree import Space, flatten, leaves, unflatten
 from proximax.types import PyTree
 
 MASK = "action_mask"
@@ -39,44 +39,44 @@ def mask_of(space: Space, obs: PyTree) -> jax.Array:
     return jnp.concatenate([jnp.asarray(x).reshape(x.shape[0], -1) for x in parts], axis=-1) > 0
 
 
-def ravel_mask(space: Space, mask: Any, place: str = MASK, whose: str = "") -> np.ndarray:
+def flatten_mask(space: Space, mask: Any, place: str = MASK, whose: str = "") -> np.ndarray:
     """The mask of one action of ``space`` as a vector."""
     if mask is None:
-        return np.ones(choices(space), np.int8)
+        return np.ones(num_mask_entries(space), np.int8)
     # A list may be the mask of each part of a Tuple, or the whole as one vector of numbers.
     plain = isinstance(mask, (list, tuple)) and all(map(np.isscalar, mask))
-    parts = None if plain else divide(space, mask, (list, tuple), place)
+    parts = None if plain else split_mask_by_subspace(space, mask, (list, tuple), place)
     if parts is not None:
-        each = [ravel_mask(part, one, where, whose) for part, one, _, where in parts]
+        each = [flatten_mask(part, one, where, whose) for part, one, _, where in parts]
         return np.concatenate([np.zeros(0, np.int8), *each])
     vector = np.concatenate([np.zeros(0, np.int8), *(np.ravel(x) for x in jax.tree.leaves(mask))])
-    return sized(space, vector, place, whose)
+    return check_mask_size(space, vector, place, whose)
 
 
-def ravel_masks(space: Space, mask: Any, rows: int, row: str, place: str = MASK) -> np.ndarray:
+def flatten_masks(space: Space, mask: Any, rows: int, row: str, place: str = MASK) -> np.ndarray:
     """The masks of ``rows`` actions of ``space`` as ``[rows, choices]``; all allowed where there is none.
 
     They are an array ``[rows, ...]``, a list of one mask for each row, or have the form of the space with an array or
     list for each part. ``row``: what an error calls a row.
     """
     if mask is None:
-        return np.ones((rows, choices(space)), np.int8)
-    parts = divide(space, mask, (tuple,), place)
+        return np.ones((rows, num_mask_entries(space)), np.int8)
+    parts = split_mask_by_subspace(space, mask, (tuple,), place)
     if parts is not None:
         columns = [np.zeros((rows, 0), np.int8)]
         for part, one, given, where in parts:
-            column = ravel_masks(part, one, rows, row, where)
+            column = flatten_masks(part, one, rows, row, where)
             columns.append(column if given is None else np.where(given[:, None], column, 1))
         return np.concatenate(columns, axis=1)
     each = mask if isinstance(mask, (list, tuple)) else np.atleast_1d(mask)
     if len(each) != rows:
         raise UsageError(f"the {place} has {len(each)} rows; it must have {rows}, one for each {row}")
     if isinstance(each, np.ndarray) and each.dtype != object:
-        return sized(space, each.reshape(rows, -1), place, f" of every {row}")
-    return np.stack([ravel_mask(space, one, place, f" of {row} {i}") for i, one in enumerate(each)])
+        return check_mask_size(space, each.reshape(rows, -1), place, f" of every {row}")
+    return np.stack([flatten_mask(space, one, place, f" of {row} {i}") for i, one in enumerate(each)])
 
 
-def divide(
+def split_mask_by_subspace(
     space: Space, mask: Any, sequences: tuple[type[Sequence[Any]], ...], place: str
 ) -> list[tuple[Space, Any, Any, str]] | None:
     """(part, its mask, which rows have one, its place) of a mask in the form of the space; None for one that is not.
@@ -86,7 +86,7 @@ def divide(
     if isinstance(mask, dict):
         own = space.spaces if isinstance(space, spaces.Dict) else {}
         odd = set(mask) - set(own) - {f"_{key}" for key in own}
-        lacking = [key for key, part in own.items() if key not in mask and choices(part)]
+        lacking = [key for key, part in own.items() if key not in mask and num_mask_entries(part)]
         if odd or lacking or not own:
             raise UsageError(
                 f"the {place} has the keys {list(mask)}, which are not those of the action space {space}. For a part "
@@ -100,9 +100,9 @@ def divide(
     return None
 
 
-def sized(space: Space, mask: np.ndarray, place: str = MASK, whose: str = "") -> np.ndarray:
+def check_mask_size(space: Space, mask: np.ndarray, place: str = MASK, whose: str = "") -> np.ndarray:
     """``mask``, if it has as many entries ``[..., choices]`` as the space, or this part of it, has options."""
-    given, wanted = mask.shape[-1], choices(space)
+    given, wanted = mask.shape[-1], num_mask_entries(space)
     if given != wanted:
         part = "action space" if place == MASK else "part of the action space,"
         raise UsageError(
@@ -125,12 +125,12 @@ def check_stackable(space: Space, mask: Any) -> None:
         )
 
 
-def choices(space: Space) -> int:
+def num_mask_entries(space: Space) -> int:
     """How many entries a mask has."""
-    return sum(sum(choice_sizes(leaf)) for leaf in leaves(space))
+    return sum(sum(choices_per_component(leaf)) for leaf in leaves(space))
 
 
-def choice_sizes(leaf: Space) -> list[int]:
+def choices_per_component(leaf: Space) -> list[int]:
     """How many options each choice of a leaf has."""
     if isinstance(leaf, spaces.Discrete):
         return [int(leaf.n)]
@@ -145,25 +145,25 @@ def check_mask(observation_space: Space, action_space: Space) -> None:
         return
     assert isinstance(observation_space, spaces.Dict)
     given = sum(int(np.prod(leaf.shape or ())) for leaf in leaves(observation_space.spaces[MASK]))
-    sized(action_space, np.broadcast_to(False, given))
+    check_mask_size(action_space, np.broadcast_to(False, given))
 
 
-def nothing_allowed(action_space: Space, allowed: Any) -> Any:
+def no_action_allowed(action_space: Space, allowed: Any) -> Any:
     """``[B]``: whether some choice has no option left, for masks ``[B, choices]`` of NumPy or JAX."""
     stuck = allowed[..., 0] & False
-    for n in (n for leaf in leaves(action_space) for n in choice_sizes(leaf)):
+    for n in (n for leaf in leaves(action_space) for n in choices_per_component(leaf)):
         stuck, allowed = stuck | ~allowed[..., :n].any(axis=-1), allowed[..., n:]
     return stuck
 
 
-def allowed_action(space: Space, allowed: np.ndarray, rng: np.random.Generator) -> Any:
+def sample_allowed_action(space: Space, allowed: np.ndarray, rng: np.random.Generator) -> Any:
     """A random action of one environment that its mask ``[choices]`` allows."""
     drawn: list[Any] = []
     for leaf in leaves(space):
         picks: list[int] = []
-        for n in choice_sizes(leaf):
+        for n in choices_per_component(leaf):
             options, allowed = np.flatnonzero(allowed[:n]), allowed[n:]
             picks.append(int(rng.choice(options)) if len(options) else 0)
         chosen = np.reshape(picks, leaf.shape or ()) + getattr(leaf, "start", 0) if picks else leaf.sample()
         drawn.append(np.asarray(chosen, leaf.dtype)[()])  # of a Discrete a scalar: environments may look it up
-    return nest(space, iter(drawn))
+    return unflatten(space, iter(drawn))

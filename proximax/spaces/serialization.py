@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from proximax.errors import CheckpointError
 
-MOST_ELEMENTS = 2**26  # of a space that is read
+MAX_ELEMENTS = 2**26  # of a space that is read
 _BAD_SPACE = (
     KeyError,
     IndexError,
@@ -48,7 +48,7 @@ def _plain(bound: np.ndarray) -> list[str] | str:
     return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
 
 
-def make_space(values: dict[str, Any], most: int = MOST_ELEMENTS) -> spaces.Space[Any]:
+def make_space(values: dict[str, Any], most: int = MAX_ELEMENTS) -> spaces.Space[Any]:
     """The space that ``describe_space`` described, if it has at most ``most`` elements."""
     try:
         elements = _elements(values)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from proximax.spaces.tree import Space, flatten, leaves, nest
+from proximax.spaces.tree import Space, flatten, leaves, unflatten
 from proximax.types import PyTree
 
 
@@ -17,8 +17,10 @@ def obs_dtype(leaf: Space) -> np.dtype[Any]:
     return np.dtype(np.float32) if np.issubdtype(leaf.dtype, np.floating) else np.dtype(leaf.dtype)
 
 
-def store(space: Space, obs: PyTree) -> PyTree:
+def to_stored(space: Space, obs: PyTree) -> PyTree:
     """Observations of any array kind as a plain tree of NumPy arrays in the stored dtypes; copies only where needed."""
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         return np.asarray(obs, obs_dtype(space))
-    return nest(space, iter([np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), flatten(space, obs))]))
+    return unflatten(
+        space, iter([np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), flatten(space, obs))])
+    )

@@ -27,33 +27,35 @@ def paths(space: Space, path: str = "") -> list[str]:
     return [path] if parts is None else [found for key, part in parts for found in paths(part, f"{path}[{key!r}]")]
 
 
-def place(what: str, path: str) -> str:
+def describe_leaf(what: str, path: str) -> str:
     """How an error names a leaf of the observation or action space."""
     return f"{what} space at {what}{path}" if path else f"{what} space"
 
 
-def nest(space: Space, values: Iterator[Any]) -> Any:
+def unflatten(space: Space, values: Iterator[Any]) -> Any:
     """A tree of the space's form that holds ``values``, one for each leaf."""
     parts = branches(space)
     if parts is None:
         return next(values)
-    filled = [nest(part, values) for _, part in parts]
+    filled = [unflatten(part, values) for _, part in parts]
     return dict(zip((key for key, _ in parts), filled)) if isinstance(space, spaces.Dict) else tuple(filled)
 
 
 def flatten(space: Space, value: Any) -> list[Any]:
-    """The leaves of ``value``, a tree of the space's form. The inverse of ``nest``; raises ``KeyError`` and its kin."""
+    """The leaves of ``value``, a tree of the space's form. The inverse of ``unflatten``; raises ``KeyError``, ..."""
     parts = branches(space)
     return [value] if parts is None else [leaf for key, part in parts for leaf in flatten(part, value[key])]
 
 
-def alike(mine: Space, other: Space) -> bool:
+def compatible(mine: Space, other: Space) -> bool:
     """Whether a policy made for one space fits the other: same tree, kinds, shapes and choices; bounds may differ."""
     if type(mine) is not type(other):
         return False
     left, right = branches(mine), branches(other)
     if left is not None and right is not None:
-        return [k for k, _ in left] == [k for k, _ in right] and all(alike(a, b) for (_, a), (_, b) in zip(left, right))
+        return [k for k, _ in left] == [k for k, _ in right] and all(
+            compatible(a, b) for (_, a), (_, b) in zip(left, right)
+        )
     if isinstance(mine, spaces.Discrete) and isinstance(other, spaces.Discrete):
         return (mine.n, mine.start) == (other.n, other.start)
     if isinstance(mine, spaces.MultiDiscrete) and isinstance(other, spaces.MultiDiscrete):

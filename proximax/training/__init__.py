@@ -7,11 +7,11 @@ Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.start import run, train
-from proximax.training.trainer import Session
+from proximax.training.trainer import Trainer
 
 __all__ = [
     "Result",
-    "Session",
+    "Trainer",
     "resolve",
     "run",
     "train",

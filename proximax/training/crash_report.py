@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from proximax.errors import DependencyError, EnvironmentFault, NumericalError, StorageError
+from proximax.errors import DependencyError, EnvError, NumericalError, StorageError
 from proximax.ppo import check_rollout
 from proximax.runs import named_leaves
 from proximax.runtime import say, write_json
@@ -19,7 +19,7 @@ FOLDER = "fault"
 
 
 @contextmanager
-def memory_named() -> Iterator[None]:
+def translate_out_of_memory() -> Iterator[None]:
     """Name what runs out of memory, JAX's or Python's, as such, and say what needs less."""
     try:
         yield
@@ -34,7 +34,7 @@ def memory_named() -> Iterator[None]:
         ) from error
 
 
-def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
+def diagnose_failed_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
     """The fault in the rows of an update that was not finite (it was undone), or that met a mask of nothing.
 
     ``rollout``: what the update learned from. What was not finite there was so before anything was computed from it.
@@ -43,7 +43,7 @@ def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Except
         place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
         if (stuck := int(row.get("stuck_row", -1))) >= 0:
             step, env = divmod(stuck, num_envs)
-            return EnvironmentFault(
+            return EnvError(
                 f"the action mask of environment {env} allowed nothing at step {step} of the rollout of {place}. "
                 "Allow one action at least, or end the episode there"
             )
@@ -60,7 +60,7 @@ def of_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Except
     raise AssertionError("a row of an update that went wrong")
 
 
-def keep(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
+def write_crash_report(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
     """``error.log``, ``fault/fault.json``, and ``fault/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
 
     Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk

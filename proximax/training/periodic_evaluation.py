@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, HostEnv, JaxEnv, remakable, stepping
+from proximax.envs import EnvLike, HostEnv, JaxEnv, can_recreate, env_options
 from proximax.evaluation import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
 from proximax.policy import Policy
 from proximax.types import TrainState
@@ -14,7 +14,7 @@ from proximax.types import TrainState
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at``, where ``eval_every`` does not say
 
 
-class Scorer:
+class PeriodicEvaluator:
     """Evaluations after certain updates, each once. They change nothing in training.
 
     A deterministic policy is often far ahead of the training returns. Without ``eval_every`` a few episodes are played
@@ -29,7 +29,7 @@ class Scorer:
         steps = config.eval_every
         self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
         self._make = partial(
-            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config)
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **env_options(config)
         )
         self._evaluator: Evaluator | None = None
 
@@ -63,9 +63,9 @@ def final_evaluation(
     config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
 ) -> Evaluation:
     """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
-    if not remakable(env):
+    if not can_recreate(env):
         return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **stepping(config))
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **env_options(config))
     try:
         return evaluate_seeds(evaluator, state, config)
     finally:

@@ -8,13 +8,13 @@ import numpy as np
 from proximax.config import RunConfig
 from proximax.envs import EnvLike
 from proximax.errors import ProximaxError
-from proximax.evaluation import EVALUATION_SEED, Filmer, need_encoder
+from proximax.evaluation import EVALUATION_SEED, VideoRecorder, require_encoder
 from proximax.policy import Policy
 from proximax.runtime import say
 from proximax.types import TrainState
 
 
-class Reel:
+class PeriodicVideo:
     """Videos while training: every ``config.video_every`` steps and at the end, of the first seed's policy.
 
     Environments, compiled policy and random numbers are its own, so that training is as without it. All videos are of
@@ -25,9 +25,9 @@ class Reel:
         self._config, self._filmer, self._filmed = config, None, 0
         if config.video_every is None or directory is None:
             return
-        need_encoder(".mp4")
+        require_encoder(".mp4")
         self._directory = directory / "videos"
-        self._filmer = Filmer(env, policy, config.eval_sample)
+        self._filmer = VideoRecorder(env, policy, config.eval_sample)
 
     def after_update(self, state: TrainState, update: int) -> None:
         """A video, if it is time for one."""

@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from proximax.config import OWN, AtariConfig, PPOConfig, RunConfig, check_names, find_preset, preset_settings
+from proximax.config import CUSTOM, AtariConfig, PPOConfig, RunConfig, check_names, find_preset, preset_settings
 from proximax.envs import EnvLike, Game, ale_id, atari_id, env_name
 from proximax.errors import UsageError
 from proximax.ppo import Algorithm
@@ -22,7 +22,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
         raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
     own = algo if isinstance(algo, Algorithm) else None
     if own is not None:
-        overrides = overrides | {"algo": OWN + own.name}
+        overrides = overrides | {"algo": CUSTOM + own.name}
     settings, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
     ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})

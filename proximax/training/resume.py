@@ -13,18 +13,18 @@ from proximax.config import RunConfig, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.errors import CheckpointError, UsageError
 from proximax.policy import Policy
-from proximax.ppo import start_host
+from proximax.ppo import reset_host_envs
 from proximax.runs import (
     METRICS_FILE,
     POLICY,
     STATE,
     Checkpoint,
     History,
+    check_no_extra_arrays,
     check_size,
     find_checkpoint,
-    nothing_left,
     progress_of,
-    rebuild,
+    restore_tree,
 )
 from proximax.runtime import proximax_version
 from proximax.types import PyTree, RewardScale, TrainState
@@ -37,7 +37,7 @@ MAY_CHANGE = (
 NO_LOG = {"size": 0, "waiting": ""}  # the form of what a checkpoint knows of a log
 
 
-class Found(NamedTuple):
+class ResumePoint(NamedTuple):
     """What a run goes on from."""
 
     path: Path
@@ -47,7 +47,7 @@ class Found(NamedTuple):
     environment: PyTree | None  # the state of host environments, where it could be had
 
 
-def find_state(run_dir: Path, config: RunConfig) -> Found:
+def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
     """The newest whole checkpoint of a run, if it can go on with ``config``. Damaged ones are set aside."""
     checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), set_aside=True)
     different = differences(saved_config(checkpoint), config)
@@ -63,7 +63,7 @@ def find_state(run_dir: Path, config: RunConfig) -> Found:
         raise CheckpointError(f"{checkpoint.path} holds less than a number for each of {config.num_envs} environments")
     progress, environment = progress_of(checkpoint, tensors)
     check_progress(checkpoint, progress, config)
-    return Found(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
+    return ResumePoint(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
 
 
 def saved_config(checkpoint: Checkpoint) -> RunConfig:
@@ -87,21 +87,21 @@ def check_progress(checkpoint: Checkpoint, progress: dict[str, Any], config: Run
         "reached": False,
     }
     update, steps = (checkpoint.manifest[name] for name in ("update", "steps"))
-    wrong = unlike(progress, like)
-    wrong = wrong or unlike(progress.get("restarts", 0), 0, "restarts")
-    wrong = wrong or unlike(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
+    wrong = first_mismatch(progress, like)
+    wrong = wrong or first_mismatch(progress.get("restarts", 0), 0, "restarts")
+    wrong = wrong or first_mismatch(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
     if not wrong and (progress["recorder"]["history"]["update"] != update or update * config.batch_size != steps):
         wrong = "its number of updates"
     if wrong:
         raise CheckpointError(f"{checkpoint.path} has no progress that a run could go on from: {wrong} is odd")
 
 
-def unlike(value: Any, like: Any, name: str = "progress") -> str:
+def first_mismatch(value: Any, like: Any, name: str = "progress") -> str:
     """The first part of ``value`` that is of another kind than in ``like``; "" if there is none. Sizes may differ."""
     if isinstance(like, dict):
         if not isinstance(value, dict) or not like.keys() <= value.keys():
             return name
-        return next(filter(None, (unlike(value[key], part, f"{name}.{key}") for key, part in like.items())), "")
+        return next(filter(None, (first_mismatch(value[key], part, f"{name}.{key}") for key, part in like.items())), "")
     if isinstance(like, np.ndarray):
         same = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (like.dtype, like.ndim)
     elif isinstance(like, (bool, str)):
@@ -114,7 +114,9 @@ def unlike(value: Any, like: Any, name: str = "progress") -> str:
 
 def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
     """The fields that differ and must not, a text each."""
-    before, after = (flat(json.loads(json.dumps(config.to_json()))) for config in (saved, asked))  # tuples are lists
+    before, after = (
+        flatten_dict(json.loads(json.dumps(config.to_json()))) for config in (saved, asked)
+    )  # tuples are lists
     return [
         f"{name} = {before.get(name)!r} there, {after.get(name)!r} asked for"
         for name in before | after
@@ -122,18 +124,20 @@ def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
     ]
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_dict(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        found |= flatten_dict(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 
-def check_same(found: Found, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig) -> None:
+def check_same(
+    found: ResumePoint, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig
+) -> None:
     """Refuse an environment or a network that is not the one of the checkpoint."""
     for name in ("observation_space", "action_space"):
-        saved, made = flat(found.manifest[name]), flat(header[name])
+        saved, made = flatten_dict(found.manifest[name]), flatten_dict(header[name])
         odd = [f"{k}: {saved.get(k)} there, {made.get(k)} here" for k in saved | made if saved.get(k) != made.get(k)]
         if odd:
             raise CheckpointError(f"{found.path} is of another environment: its {name} has {'; '.join(odd)}")
@@ -145,11 +149,11 @@ def check_same(found: Found, header: dict[str, Any], observation_space: spaces.S
 
 
 def restore(
-    found: Found, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
+    found: ResumePoint, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
 ) -> tuple[TrainState, str]:
     """(the state to go on from, how it was got); ``start`` is the run's first one, for structure and placement."""
-    state: TrainState = rebuild(start, found.tensors, found.path)
-    nothing_left(found.tensors, found.path)
+    state: TrainState = restore_tree(start, found.tensors, found.path)
+    check_no_extra_arrays(found.tensors, found.path)
     where = f"resumed at {found.manifest['steps']:,} steps"
     if isinstance(env, JaxEnv):
         placed = jax.tree.map(lambda x, old: jax.device_put(x, old.sharding), state, start)
@@ -159,7 +163,7 @@ def restore(
         return state, f"{where}, exactly"
     names = range(config.seed, config.seed + config.seeds)
     update = found.manifest["update"]
-    rollout = start_host(env, policy, [env_seeds([name, update], config.num_envs) for name in names])
+    rollout = reset_host_envs(env, policy, [env_seeds([name, update], config.num_envs) for name in names])
     state = state._replace(
         rollout=rollout, reward_scale=RewardScale(jnp.zeros(rollout.first.shape), state.reward_scale.moments)
     )

@@ -12,30 +12,30 @@ from proximax.envs import (
     EnvPoolEnv,
     HostEnv,
     JaxEnv,
-    env_of,
+    can_recreate,
+    env_from_config,
+    env_options,
     env_seeds,
     ignores_seed,
     make_env,
-    remakable,
-    stepping,
 )
 from proximax.errors import UsageError
-from proximax.loggers import Callback, Recorder
+from proximax.loggers import Callback, RunLogger
 from proximax.networks import Network
 from proximax.policy import make_policy
-from proximax.ppo import Algorithm, start_learner
+from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import CompileClock, Tracer
-from proximax.runs import Resume, RunDirectory, Saver
+from proximax.runs import CheckpointManager, Resume, RunDirectory
 from proximax.runtime import compilation, say
 from proximax.spaces import describe_space
-from proximax.training.crash_report import memory_named
+from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
-from proximax.training.periodic_evaluation import Scorer, final_evaluation
-from proximax.training.periodic_video import Reel
+from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
+from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
-from proximax.training.resume import check_same, find_state, restore
-from proximax.training.trainer import Prepared, Session
+from proximax.training.resume import check_same, load_resume_point, restore
+from proximax.training.trainer import Trainer, TrainingSetup
 
 
 def train(
@@ -106,26 +106,26 @@ def run(
     The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
     config.check()
-    began, env = time.perf_counter(), env_of(config, env)
+    began, env = time.perf_counter(), env_from_config(config, env)
     check_needs(config, env, out, profile, resume)
     with ExitStack() as stack:
-        stack.enter_context(memory_named())
+        stack.enter_context(translate_out_of_memory())
         directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
         clock = stack.enter_context(CompileClock())
         try:
             prepared = prepare(stack, config, env, directory, network, own)
-            session = Session(
+            session = Trainer(
                 config=config,
                 prepared=prepared,
-                saver=Saver(
+                saver=CheckpointManager(
                     config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
                 ),
-                scorer=stack.enter_context(closing(Scorer(config, env, prepared.policy))),
+                scorer=stack.enter_context(closing(PeriodicEvaluator(config, env, prepared.policy))),
                 interrupts=stack.enter_context(Interrupts()),
                 tracer=stack.enter_context(
                     closing(Tracer(directory.path / "profile" if directory and profile else None))
                 ),
-                recorder=Recorder(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
+                recorder=RunLogger(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
                 clock=clock,
                 callbacks=callbacks,
                 began=began,
@@ -151,7 +151,7 @@ def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile
         if asked and out is None:
             raise UsageError(f"{name}: its files are in the run directory; name one with out")
     for name in ("stop_at", "eval_every"):
-        if getattr(config, name) is not None and not remakable(env):
+        if getattr(config, name) is not None and not can_recreate(env):
             raise UsageError(f"{name} evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
 
 
@@ -162,19 +162,19 @@ def prepare(
     directory: RunDirectory | None,
     network: Network | None,
     own: Algorithm | None,
-) -> Prepared:
+) -> TrainingSetup:
     """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
     compilation.prepare(config.seeds)
-    found = find_state(directory.path, config) if directory and directory.continues else None
+    found = load_resume_point(directory.path, config) if directory and directory.continues else None
     made = make_env(
         env,
         config.num_envs,
         groups=config.seeds,
         turns=config.turns,
         env_restarted=found.progress.get("restarts", 0) if found else 0,
-        **stepping(config),
+        **env_options(config),
     )
-    if remakable(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
+    if can_recreate(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
         stack.callback(made.close)
     if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:
         raise UsageError(
@@ -186,15 +186,15 @@ def prepare(
         check_same(found, header, made.observation_space, config)
     policy = make_policy(made.observation_space, made.action_space, config.ppo, network or config.network)
     notes = environment_notes(made, config)
-    started = start_learner(made, policy, config, own)
+    started = make_multi_seed_learner(made, policy, config, own)
     progress: dict[str, Any] = {}
     if found:
         state, how = restore(found, made, policy, config, started.state)
         started, notes, progress = started._replace(state=state), [*notes, how], found.progress
-    reel = stack.enter_context(closing(Reel(config, env, policy, directory.path if directory else None)))
+    reel = stack.enter_context(closing(PeriodicVideo(config, env, policy, directory.path if directory else None)))
     for note in notes:
         say(f"proximax: note: {note}")
-    return Prepared(
+    return TrainingSetup(
         env=made,
         policy=policy,
         started=started,

@@ -14,43 +14,43 @@ from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv, restart_notes
 from proximax.errors import NumericalError
 from proximax.evaluation import Evaluation
-from proximax.loggers import Callback, Recorder
+from proximax.loggers import Callback, RunLogger
 from proximax.policy import Policy, split_agents
-from proximax.ppo import Pace, Started, good
+from proximax.ppo import ChunkSizer, MultiSeedLearner, update_succeeded
 from proximax.profiling import CompileClock, Tracer
-from proximax.runs import Saver, Snapshot, frozen
+from proximax.runs import CheckpointManager, Snapshot, to_host_copy
 from proximax.runtime import finite_or_none, say
 from proximax.training import crash_report
 from proximax.training.interrupts import Interrupts
-from proximax.training.periodic_evaluation import Scorer
-from proximax.training.periodic_video import Reel
+from proximax.training.periodic_evaluation import PeriodicEvaluator
+from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.result import Result
 from proximax.types import Metrics
 
 
-class Prepared(NamedTuple):
+class TrainingSetup(NamedTuple):
     """What a run is made of, before anything is left behind."""
 
     env: JaxEnv | HostEnv
     policy: Policy
-    started: Started
+    started: MultiSeedLearner
     notes: list[str]  # what the user should know
     header: dict[str, Any]  # of every checkpoint
     progress: dict[str, Any]  # of the checkpoint it goes on from; empty for a new run
     update: int | None  # of that checkpoint
-    reel: Reel
+    reel: PeriodicVideo
     directory: Path | None
 
 
 @dataclass
-class Session:
+class Trainer:
     """What a run works with, and where it stands. ``with`` saves it at the end, also after a fault."""
 
     config: RunConfig
-    prepared: Prepared
-    recorder: Recorder
-    saver: Saver
-    scorer: Scorer
+    prepared: TrainingSetup
+    recorder: RunLogger
+    saver: CheckpointManager
+    scorer: PeriodicEvaluator
     interrupts: Interrupts
     tracer: Tracer
     clock: CompileClock
@@ -83,7 +83,7 @@ class Session:
 
     def loop(self) -> str:
         """All updates, or as many as it takes. Returns what stopped it."""
-        pace = Pace()
+        pace = ChunkSizer()
         while True:
             reached = self.evaluate()
             self.save_if_due()
@@ -122,7 +122,7 @@ class Session:
         for i in range(made):
             each = {name: x[i] for name, x in metrics.items()}
             time_s = began_s + (i + 1) / made * (ended_s - began_s)
-            if not np.all(good(each)):
+            if not np.all(update_succeeded(each)):
                 # The state before the update that went wrong: to save, and to see again what it saw.
                 self.state = advance(before, i)[0] if i else before
                 self.fail(each, time_s)
@@ -135,7 +135,9 @@ class Session:
         self.suspect = self.prepared.started.rollout(self.state)
         self.save_where_it_stands()
         self.undone = 1  # from here on ``update`` counts it
-        raise crash_report.of_update(self.recorder.write(metrics, time_s), self.config.num_envs, self.suspect)
+        raise crash_report.diagnose_failed_update(
+            self.recorder.write(metrics, time_s), self.config.num_envs, self.suspect
+        )
 
     def seconds(self) -> float:
         """Since the run began, without the time between its parts."""
@@ -168,7 +170,7 @@ class Session:
             "reached": self.scorer.final is not None,
             "restarts": self.restarts,
         }
-        return Snapshot(frozen(self.state), host, progress, self.update, steps, self.score())
+        return Snapshot(to_host_copy(self.state), host, progress, self.update, steps, self.score())
 
     def trained(self) -> Snapshot:
         """After the last update: save, and film; so this and the final evaluation, which may be long, can be cut short.
@@ -204,7 +206,7 @@ class Session:
         self.recorder.finish(result.to_json())
         return result
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "Trainer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -229,4 +231,4 @@ class Session:
             say(f"proximax: warning: could not save after {type(error).__name__}: {fault}")
         if self.prepared.directory and not isinstance(error, KeyboardInterrupt):
             steps = (self.update - self.undone) * self.config.batch_size
-            crash_report.keep(self.prepared.directory, error, self.suspect, steps)
+            crash_report.write_crash_report(self.prepared.directory, error, self.suspect, steps)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from proximax.config.validation import COUNT, Rule, check_names, choice_fault, range_fault
+from proximax.config.validation import COUNT, Rule, check_names, choice_problem, range_problem
 from proximax.errors import UsageError
 
 NAN, INF = float("nan"), float("inf")
@@ -26,17 +26,17 @@ def test_ranges_and_their_words(rule, allowed, refused, words):
     assert str(rule) == words
     for value in allowed:
         assert rule.allows(value)
-        assert range_fault("x", value, rule) == ""
+        assert range_problem("x", value, rule) == ""
     for value in refused:
         assert not rule.allows(value)
-        assert range_fault("x", value, rule) == f"x = {value}: must be {words}"
+        assert range_problem("x", value, rule) == f"x = {value}: must be {words}"
 
 
 def test_choices():
     kind = Literal["stop", "go"]
-    assert choice_fault("light", "go", kind) == ""
+    assert choice_problem("light", "go", kind) == ""
     for wrong in ("Go", None, 3, ["go"]):
-        assert choice_fault("light", wrong, kind) == f"light = {wrong!r}: must be one of stop, go"
+        assert choice_problem("light", wrong, kind) == f"light = {wrong!r}: must be one of stop, go"
 
 
 @dataclass

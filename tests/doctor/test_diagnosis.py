@@ -16,8 +16,8 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.config.presets import PRESETS
 from proximax.config.run_config import RunConfig
 from proximax.doctor import checks
-from proximax.doctor.diagnosis import CHECKS, SEVERITIES, columns, diagnose_run, examine, read_rows
-from proximax.doctor.live import Watch
+from proximax.doctor.diagnosis import CHECKS, SEVERITIES, columns, diagnose_run, read_rows, run_checks
+from proximax.doctor.live import LiveDoctor
 from proximax.envs.probe import PROBES, _one, _probe
 from proximax.errors import CheckpointError, NumericalError
 from proximax.maths import adapt_learning_rate
@@ -163,7 +163,7 @@ def test_nothing_is_found_at_any_moment_of_a_healthy_run(name):
     assert diagnosis.updates == diagnosis.config.updates
     rows = read_rows(HEALTHY / name / "metrics.jsonl")
     for update in sorted({row["update"] for row in rows}):
-        found = examine(columns(row for row in rows if row["update"] <= update), diagnosis.config)
+        found = run_checks(columns(row for row in rows if row["update"] <= update), diagnosis.config)
         assert [finding.line for finding in found] == [], update
 
 
@@ -184,13 +184,13 @@ def test_nothing_is_said_while_a_healthy_run_goes_on(name, capsys):
     with quick_compiler():
         result = proximax.train(env, eval_episodes=1, **QUICK[name])
     assert "doctor" not in capsys.readouterr().err
-    assert examine(columns(result.history), result.config) == []
+    assert run_checks(columns(result.history), result.config) == []
 
 
 def test_a_probe_in_which_actions_change_nothing_is_said_to_have_no_signal():
     with quick_compiler():
         result = proximax.train(PROBES["endless"](), eval_episodes=1, quiet=True, steps=20 * UPDATE, **SMALL)
-    assert "no-signal" in names(examine(columns(result.history), result.config))
+    assert "no-signal" in names(run_checks(columns(result.history), result.config))
 
 
 # ---------------------------------------------------------------- each threshold by hand
@@ -306,27 +306,27 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
 
 @pytest.mark.parametrize(("name", "shown", "config", "almost", "other"), HAND)
 def test_by_hand_where_a_check_speaks_and_where_just_not(name, shown, config, almost, other):
-    assert name in names(examine({0: healthy(**shown)}, config))
-    assert name not in names(examine({0: healthy(**almost)}, other))
+    assert name in names(run_checks({0: healthy(**shown)}, config))
+    assert name not in names(run_checks({0: healthy(**almost)}, other))
 
 
 def test_a_critic_has_twenty_updates_to_begin():
     short = replace(CONFIG, steps=40 * 2048)
     bad = healthy(40, explained_variance=-0.5)
-    assert "values" not in names(examine({0: {name: x[:37] for name, x in bad.items()}}, short))
-    assert "values" in names(examine({0: bad}, short))
+    assert "values" not in names(run_checks({0: {name: x[:37] for name, x in bad.items()}}, short))
+    assert "values" in names(run_checks({0: bad}, short))
 
 
 def test_healthy_rows_by_hand_are_healthy_and_what_was_never_logged_is_never_found():
-    assert examine({0: healthy()}, CONFIG) == []
+    assert run_checks({0: healthy()}, CONFIG) == []
     bare = {name: x for name, x in healthy().items() if name in ("update", "steps", "recent_return")}
-    assert examine({0: bare}, CONFIG) == []
+    assert run_checks({0: bare}, CONFIG) == []
     assert {case[0] for case in HAND} == set(CHECKS)
 
 
 def test_evidence_names_the_seeds_and_updates():
     bad = healthy(kl=some(0.75, 0.01, [3, 50]))
-    (finding,) = examine({7: healthy(), 8: bad, 9: bad}, CONFIG)
+    (finding,) = run_checks({7: healthy(), 8: bad, 9: bad}, CONFIG)
     assert list(finding.evidence) == [8, 9]
     assert finding.evidence[8].startswith("KL above 0.5 in 2 of 100 updates, from 4 to 51, up to 0.75")
     assert "(seed 8 and 1 more)" in finding.line
@@ -358,7 +358,7 @@ def as_rows(table, seed=0):
 def test_a_long_run_is_watched_twenty_times_at_few_of_its_rows():
     updates = 5_000
     config = replace(CONFIG, steps=updates * 2048)
-    watch = Watch(config)
+    watch = LiveDoctor(config)
     late = np.where(np.arange(updates) < updates // 2, 0.1, 0.9)
     looks = [row["update"] for row in as_rows(healthy(updates, clip_fraction=late)) if watch.see([row])]
     assert looks == [250 * i for i in range(1, 21)]
@@ -371,7 +371,7 @@ def test_a_long_run_is_watched_twenty_times_at_few_of_its_rows():
 
 
 def test_a_run_of_few_updates_is_looked_at_after_each_and_a_finding_may_go_away():
-    watch = Watch(replace(CONFIG, steps=10 * 2048, ppo=replace(CONFIG.ppo, normalise_obs=False)))
+    watch = LiveDoctor(replace(CONFIG, steps=10 * 2048, ppo=replace(CONFIG.ppo, normalise_obs=False)))
     scales = [1e4] * 4 + [1.0] * 6
     found = []
     for row in as_rows(healthy(10, obs_scale=np.array(scales))):

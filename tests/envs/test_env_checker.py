@@ -9,10 +9,10 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from proximax.envs.env_checker import check_observation, environment_fault, failing_index, ignores_seed, try_out
+from proximax.envs.env_checker import check_env, check_observation, environment_fault, failing_index, ignores_seed
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.errors import EnvironmentFault, UsageError
+from proximax.errors import EnvError, UsageError
 from tests.support.toy_envs import (
     ACTIONS,
     NESTED_OBS,
@@ -46,7 +46,7 @@ class OldStep(Script):
 
 @pytest.mark.parametrize("make", [OldReset, OldStep])
 def test_the_old_gym_api_is_answered_with_the_line_that_wraps_it(make):
-    with pytest.raises(EnvironmentFault, match=r"Gymnasium >= 1.0 is needed.*shimmy"):
+    with pytest.raises(EnvError, match=r"Gymnasium >= 1.0 is needed.*shimmy"):
         vectorise(make, 2)
 
 
@@ -61,7 +61,7 @@ def test_an_environment_that_ignores_its_seed_is_noticed():
 
 def test_trying_out_measures_a_step_and_leaves_no_thread_behind():
     threads = set(threading.enumerate())  # of which some may end meanwhile
-    seconds, masked, notes, *_ = try_out(Slow)
+    seconds, masked, notes, *_ = check_env(Slow)
     assert 0.004 <= seconds < 0.1
     assert not masked
     assert notes == []
@@ -78,9 +78,9 @@ def test_observations_unlike_their_space_are_refused_or_told():
     class Outside(Script):
         observation_space = spaces.Box(-0.1, 0.1, (3,), np.float32)
 
-    with pytest.raises(EnvironmentFault, match=r"has shape \(3,\), its space .* says \(2,\)"):
+    with pytest.raises(EnvError, match=r"has shape \(3,\), its space .* says \(2,\)"):
         vectorise(Shape, 2)
-    with pytest.raises(EnvironmentFault, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):
+    with pytest.raises(EnvError, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):
         vectorise(Lossy, 2)
     assert "lie outside the bounds of their space" in vectorise(Outside, 2).notes[0]
 
@@ -104,8 +104,8 @@ def test_fault_12_what_a_constructor_or_a_reset_or_a_step_raises_is_named():
             return super().step(action)
 
     for where in ("its constructor", "reset", "step"):
-        with pytest.raises(EnvironmentFault, match=f"raised in {where} at step 0: OSError: no level found") as caught:
-            try_out(partial(Breaks, where))
+        with pytest.raises(EnvError, match=f"raised in {where} at step 0: OSError: no level found") as caught:
+            check_env(partial(Breaks, where))
         assert isinstance(caught.value.__cause__, OSError)
 
 
@@ -142,14 +142,14 @@ def test_fault_03_unsupported_spaces_are_refused_before_a_step_is_taken(observat
 
     Odd.observation_space, Odd.action_space = observation, action
     with pytest.raises(UsageError, match=text):
-        try_out(Odd)
+        check_env(Odd)
 
 
 # ---------------------------------------------------------------- nested
 
 
 def test_nested_environments_are_tried_out_with_actions_of_their_own_form():
-    seconds, masked, notes, *_ = try_out(partial(Lawful, ACTIONS["nested"], nested=True))
+    seconds, masked, notes, *_ = check_env(partial(Lawful, ACTIONS["nested"], nested=True))
     assert seconds > 0
     assert (masked, notes) == (False, [])
 
@@ -159,18 +159,18 @@ def test_fault_09_a_nested_observation_unlike_its_space_is_refused_with_the_leaf
     check_observation(good, NESTED_OBS)
     check_observation({**good, "dial": [1, 0], "bits": [0, 1]}, NESTED_OBS)
     for wrong in (np.zeros(3), {k: v for k, v in good.items() if k != "eye"}, {**good, "eye": good["eye"][:1]}):
-        with pytest.raises(EnvironmentFault, match="is not of the form of its space Dict"):
+        with pytest.raises(EnvError, match="is not of the form of its space Dict"):
             check_observation(wrong, NESTED_OBS)
     with pytest.raises(
-        EnvironmentFault,
+        EnvError,
         match=r"observation\['script'\] has shape \(4,\), its space Box\(-inf, inf, \(3,\), float64\) says \(3,\)",
     ):
         check_observation({**good, "script": np.zeros(4)}, NESTED_OBS)
     with pytest.raises(
-        EnvironmentFault, match=r"\['eye'\]\[0\] is of float64, which Box\(0, 255, \(2, 2, 1\), uint8\) cannot hold"
+        EnvError, match=r"\['eye'\]\[0\] is of float64, which Box\(0, 255, \(2, 2, 1\), uint8\) cannot hold"
     ):
         check_observation({**good, "eye": (np.zeros((2, 2, 1)), 1)}, NESTED_OBS)
-    with pytest.raises(EnvironmentFault, match=r"which MultiBinary\(2\) cannot hold without loss"):
+    with pytest.raises(EnvError, match=r"which MultiBinary\(2\) cannot hold without loss"):
         check_observation({**good, "bits": np.array([0.5, 1.0])}, NESTED_OBS)
 
 
@@ -179,7 +179,7 @@ def test_a_leaf_outside_its_bounds_is_told():
         def _obs(self):
             return {**super()._obs(), "dial": np.array([0, 5])}  # the first dial starts at 1
 
-    notes = try_out(partial(Outside, ACTIONS["nested"], nested=True))[2]
+    notes = check_env(partial(Outside, ACTIONS["nested"], nested=True))[2]
     assert len(notes) == 1
     assert "observations tried lie outside the bounds of their space" in notes[0]
     assert "lie outside" in vectorise(partial(Outside, ACTIONS["nested"], nested=True), 2).notes[0]
@@ -211,13 +211,13 @@ def test_a_nested_environment_that_ignores_its_seed_is_noticed():
 def test_trap_15_masked_environments_are_tried_out_with_allowed_actions_only(name, form):
     for masks in ("info", "key"):
         log = []
-        _, masked, notes, *_ = try_out(partial(Lawful, ACTIONS[name], masks, form, log=log))
+        _, masked, notes, *_ = check_env(partial(Lawful, ACTIONS[name], masks, form, log=log))
         assert masked is (masks == "info")  # that in the observation needs no moving
         assert notes == []
         assert len(log) >= 3
         made = vectorise(partial(Lawful, ACTIONS[name], masks, form), 2)
         assert "action_mask" in made.observation_space.spaces
-    assert not try_out(partial(Lawful, ACTIONS[name])).masked
+    assert not check_env(partial(Lawful, ACTIONS[name])).masked
 
 
 @pytest.mark.parametrize("masks", ["info", "key"])
@@ -234,7 +234,7 @@ def test_trap_15_a_mask_of_the_wrong_size_is_refused_before_a_step_is_taken(mask
             raise AssertionError("it was used")
 
     with pytest.raises(UsageError, match=r"action_mask has 4 entries; the action space Discrete\(3\) needs 3"):
-        try_out(Short)
+        check_env(Short)
 
 
 def test_a_mask_whose_size_changes_is_named_with_its_step():
@@ -245,5 +245,5 @@ def test_a_mask_whose_size_changes_is_named_with_its_step():
             obs, reward, _, _, _ = super().step(action)
             return obs, reward, False, False, {"action_mask": np.ones(3 if self.t < 2 else 4)}
 
-    with pytest.raises(EnvironmentFault, match=r"at step 2 of trying out one .*action_mask has 4 entries; .* needs 3"):
-        try_out(Grows)
+    with pytest.raises(EnvError, match=r"at step 2 of trying out one .*action_mask has 4 entries; .* needs 3"):
+        check_env(Grows)

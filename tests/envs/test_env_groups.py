@@ -10,7 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.envs import env_seeds, make_env
-from proximax.envs.env_groups import ASIDE, Groups, Turns, vectorise
+from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, DoubleBufferedEnvs, EnvGroups, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import UsageError
@@ -32,7 +32,7 @@ def test_groups_share_nothing():
     def make():
         return GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
 
-    both = Groups([make(), make()])
+    both = EnvGroups([make(), make()])
     _, together, _ = roll(both, 20, seeds=[1, 2, 3, 4])
     for group, seeds in enumerate(([1, 2], [3, 4])):
         _, alone, _ = roll(make(), 20, seeds=seeds)
@@ -67,7 +67,7 @@ def test_turns_give_the_same_transitions_as_all_at_once(make, seeds, cores):
     seen, params = learned(MAKES[make](seeds, 1), seeds)
     for turns in (2, 4):
         env = MAKES[make](seeds, turns)
-        assert isinstance(env, Turns)
+        assert isinstance(env, DoubleBufferedEnvs)
         assert len(env.groups) == turns
         seen_in_turns, params_in_turns = learned(env, seeds)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), seen_in_turns, seen)
@@ -106,7 +106,7 @@ class Logs(GymnasiumEnv):
 
 def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
     log = []
-    env = Turns([Logs("a", log), Logs("b", log)], seeds=1)
+    env = DoubleBufferedEnvs([Logs("a", log), Logs("b", log)], seeds=1)
 
     def noted(env, act_once, state, buffers):
         def act(carry, obs, first, place):
@@ -153,7 +153,7 @@ def test_turns_that_cannot_be_are_refused_or_noted(cores):
     with pytest.raises(UsageError, match="turns = 0: must be a whole number >= 1"):
         RunConfig("CartPole-v1", turns=0).check()
     for env in (make_env("CartPole-v1", 4, turns=2), make_env("CartPole-v1", 4, groups=2, turns=2)):
-        assert ASIDE in env.notes
+        assert NOT_DOUBLE_BUFFERED in env.notes
     assert not make_env("CartPole-v1", 4).notes
 
 

@@ -18,12 +18,12 @@ from proximax.config.atari_config import AtariConfig
 from proximax.envs import Game, env_state, make_env
 from proximax.envs.atari import ale
 from proximax.envs.base import HostEnv
-from proximax.envs.env_checker import try_out
-from proximax.envs.env_groups import Groups, Turns
+from proximax.envs.env_checker import check_env
+from proximax.envs.env_groups import DoubleBufferedEnvs, EnvGroups
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.workers.vector_env import Workers
-from proximax.errors import CheckpointError, EnvironmentFault
-from proximax.spaces.masks import MASK, allowed_action
+from proximax.errors import CheckpointError, EnvError
+from proximax.spaces.masks import MASK, sample_allowed_action
 from tests.support.toy_envs import ACTIONS, Lawful, Script, vector
 
 
@@ -58,7 +58,7 @@ def actions(env, obs, rng):
     each = []
     for i in range(env.num_envs):
         mask = obs[MASK][i] if isinstance(obs, dict) else np.ones(100)
-        each.append(allowed_action(env.action_space, mask > 0, rng))
+        each.append(sample_allowed_action(env.action_space, mask > 0, rng))
     return np.stack(each).astype(env.action_space.dtype)
 
 
@@ -96,7 +96,7 @@ def plain(make, num_envs=2):
 
 
 def pool(make, num_envs=3):
-    return Workers(make, num_envs, try_out(make))
+    return Workers(make, num_envs, check_env(make))
 
 
 TAXI = max(name for name in gymnasium.registry if name.startswith("Taxi-"))
@@ -137,7 +137,7 @@ def test_trap_35_cartpoles_own_vector_version_goes_on_seeds_side_by_side(seeds):
         return make_env("CartPole-v1", 3, groups=seeds)
 
     env = make()
-    assert isinstance(env, Groups if seeds > 1 else GymnasiumEnv)
+    assert isinstance(env, EnvGroups if seeds > 1 else GymnasiumEnv)
     env.close()
     assert_goes_on(make, ends=9)
 
@@ -211,7 +211,7 @@ def test_trap_35_it_does_not_matter_which_process_has_an_environment():
     make = partial(gymnasium.make, "CartPole-v1")
 
     def turns():
-        return Turns([pool(make, 4), pool(make, 4)], 2)
+        return DoubleBufferedEnvs([pool(make, 4), pool(make, 4)], 2)
 
     assert_goes_on(partial(plain, make, 8), partial(pool, make, 8))
     assert_goes_on(turns, partial(plain, make, 8))
@@ -331,7 +331,7 @@ def test_a_state_that_is_not_plain_is_the_environments_fault_and_names_the_place
     env = kind(Odd)
     try:
         env.reset(range(env.num_envs))
-        with pytest.raises(EnvironmentFault, match=text):
+        with pytest.raises(EnvError, match=text):
             env.get_state()
         env.step(np.zeros(env.num_envs, int))  # nothing is out of step
     finally:

@@ -11,12 +11,12 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from proximax.envs import env_seeds, make_env
-from proximax.envs.env_groups import Groups, vectorise
+from proximax.envs.env_groups import EnvGroups, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv, autoreset_mode
 from proximax.envs.workers.vector_env import Workers
-from proximax.errors import EnvironmentFault, UsageError
-from proximax.ppo.host_rollout import collect, host_buffers, host_state
+from proximax.errors import EnvError, UsageError
+from proximax.ppo.host_rollout import collect, host_buffers, host_rollout_state
 from proximax.types import Acted
 from tests.support.toy_envs import (
     ACTIONS,
@@ -169,7 +169,7 @@ def test_trap_05_missing_final_obs_is_an_error_that_says_so():
     env = Reusing()
     step = env.step
     env.step = lambda actions: (*step(actions)[:4], {})
-    with pytest.raises(EnvironmentFault, match=r"environment 0 at step 4.*final_obs"):
+    with pytest.raises(EnvError, match=r"environment 0 at step 4.*final_obs"):
         roll(GymnasiumEnv(env), 8)
 
 
@@ -253,23 +253,21 @@ class Raises(Script):
 
 def test_an_environment_that_raises_is_named_with_its_step():
     env = GymnasiumEnv(SyncVectorEnv([Script, Raises], autoreset_mode=AutoresetMode.SAME_STEP))
-    with pytest.raises(
-        EnvironmentFault, match="environment 1 raised in step at step 2: ZeroDivisionError: oh no"
-    ) as info:
+    with pytest.raises(EnvError, match="environment 1 raised in step at step 2: ZeroDivisionError: oh no") as info:
         roll(env, 5)
     assert isinstance(info.value.__cause__, ZeroDivisionError)
     text = "environment 0 raised in reset at step 0: ValueError: no level loaded"
     env = GymnasiumEnv(SyncVectorEnv([lambda: Raises("reset")], autoreset_mode=AutoresetMode.SAME_STEP), masked=False)
-    with pytest.raises(EnvironmentFault, match=text):
+    with pytest.raises(EnvError, match=text):
         env.reset([0])
-    with pytest.raises(EnvironmentFault, match=text):  # it looks for masks
+    with pytest.raises(EnvError, match=text):  # it looks for masks
         GymnasiumEnv(env.env)
 
 
 def test_cartpole_uses_its_own_vector_version():
     env = make_env("CartPole-v1", 4)
     assert type(env.env.unwrapped).__name__ == "CartPoleVectorEnv"
-    assert isinstance(make_env("CartPole-v1", 4, groups=2), Groups)
+    assert isinstance(make_env("CartPole-v1", 4, groups=2), EnvGroups)
     assert isinstance(make_env("MountainCar-v0", 2).env, SyncVectorEnv)
     assert isinstance(gymnasium.make("CartPole-v1").action_space, spaces.Discrete)
 
@@ -345,7 +343,7 @@ def test_nested_groups_share_nothing():
     def make():
         return GymnasiumEnv(vector(NESTED, 2, AutoresetMode.SAME_STEP))
 
-    together = nested_rows(Groups([make(), make()]), 20, [1, 2, 3, 4])
+    together = nested_rows(EnvGroups([make(), make()]), 20, [1, 2, 3, 4])
     alone = nested_rows(make(), 20, [1, 2]) + nested_rows(make(), 20, [3, 4])
     assert plain(together) == plain(alone)
 
@@ -374,7 +372,7 @@ def test_collect_fills_buffers_of_every_leaf():
     env = GymnasiumEnv(vector(NESTED, 2, AutoresetMode.NEXT_STEP))
     obs = env.reset([1, 2])
     zeros = np.zeros((1, 2))
-    state = host_state(jax.tree.map(lambda x: x[None], obs), zeros == 0, (), zeros, zeros)
+    state = host_rollout_state(jax.tree.map(lambda x: x[None], obs), zeros == 0, (), zeros, zeros)
     action = jax.tree.map(lambda x: x[None], nested_actions(2))
     buffers = host_buffers(30, state, (np.zeros((1, 2, 4), np.int32), np.zeros((1, 2), np.float32)))
     acted = Acted((np.ones((1, 2, 4), np.int32), np.full((1, 2), 7.0)), np.zeros((1, 2), np.float32), action, ())

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from proximax.envs import JaxEnv, env_name, imports_package, make_env, probe
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.ids import missing_dependency, split_id
-from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from proximax.errors import DependencyError, EnvError, UsageError
 from tests.support.toy_envs import Script, vector
 
 
@@ -49,7 +49,7 @@ def test_a_package_that_is_not_installed_or_does_not_import_is_named(tmp_path, m
         make_env("no_such_package:Env-v0")
     (tmp_path / "broken_envs.py").write_text("raise RuntimeError('half written')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EnvironmentFault, match="importing 'broken_envs' raised RuntimeError: half written"):
+    with pytest.raises(EnvError, match="importing 'broken_envs' raised RuntimeError: half written"):
         make_env("broken_envs:Env-v0")
 
 
@@ -59,7 +59,7 @@ def test_a_compiled_module_that_a_full_disk_cut_short_is_named(tmp_path, monkeyp
     compiled = Path(py_compile.compile(str(source)))
     compiled.write_bytes(compiled.read_bytes()[:-20])
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(EnvironmentFault, match=r"importing 'cut_envs' raised EOFError: .* delete its __pycache__"):
+    with pytest.raises(EnvError, match=r"importing 'cut_envs' raised EOFError: .* delete its __pycache__"):
         make_env("cut_envs:Env-v0")
 
 

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
-from proximax.errors import CheckpointError, EnvironmentFault, UsageError
+from proximax.errors import CheckpointError, EnvError, UsageError
 from proximax.evaluation.evaluator import EVALUATION_SEED, evaluate
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
@@ -224,7 +224,7 @@ def test_trap_15_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_envir
     np.testing.assert_array_equal(evaluate(one, 6, env=env()).lengths, np.full((1, 6), 4))
     for t in (0, 3):
         text = f"action mask of environment 1 allowed nothing at step {t} of its episode, in an evaluation"
-        with pytest.raises(EnvironmentFault, match=text):
+        with pytest.raises(EnvError, match=text):
             evaluate(one, 6, env=env(t=t, episode=1))
     evaluate(one, 3, env=env(t=2, episode=1))  # the second environment has played its one episode by then
 
@@ -241,14 +241,14 @@ def test_trap_15_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothi
         state, s = env.step(key, state, action)
         return state, s._replace(obs=block(s.obs, s.obs["script"]))
 
-    with pytest.raises(EnvironmentFault, match=r"mask of environment \d allowed nothing at step 2 of its episode"):
+    with pytest.raises(EnvError, match=r"mask of environment \d allowed nothing at step 2 of its episode"):
         evaluate(one, 8, env=env._replace(step=step))
 
     def reset(key):
         state, obs = env.reset(key)
         return state, {**obs, "action_mask": jnp.zeros_like(obs["action_mask"])}
 
-    with pytest.raises(EnvironmentFault, match="mask of environment 0 allowed nothing at step 0 of its episode"):
+    with pytest.raises(EnvError, match="mask of environment 0 allowed nothing at step 0 of its episode"):
         evaluate(one, 8, env=env._replace(reset=reset))
 
 

@@ -13,12 +13,12 @@ import pytest
 import proximax
 from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
-from proximax.envs import Game, env_seeds, pictured
-from proximax.errors import DependencyError, EnvironmentFault, ProximaxError, StorageError, UsageError
+from proximax.envs import Game, env_seeds, make_rendered_env
+from proximax.errors import DependencyError, EnvError, ProximaxError, StorageError, UsageError
 from proximax.evaluation import video_encoding
 from proximax.evaluation.evaluator import EVALUATION_SEED
-from proximax.evaluation.recording import Filmer
-from proximax.evaluation.video_encoding import Canvas, need_encoder, number, write_film
+from proximax.evaluation.recording import VideoRecorder
+from proximax.evaluation.video_encoding import FrameComposer, number, require_encoder, write_video
 from proximax.runs.checkpoint import POLICY
 from tests.support.saved_runs import newest
 from tests.support.toy_envs import Fixed, quick_compiler
@@ -99,7 +99,7 @@ def test_an_atari_video_has_every_frame_in_colour_and_shows_the_return_of_the_ev
     frames, fps = decode(made.path)
     assert (made.fps, made.lengths, made.cut) == (fps, [151], False) == (60, [151], False)
     assert made.frames == len(frames) == 1 + 602 + 60  # the opening, the game, a second of its end
-    canvas = Canvas((210, 160, 3), "Pong-v5")
+    canvas = FrameComposer((210, 160, 3), "Pong-v5")
     assert frames.shape[1:] == (canvas.height, canvas.width, 3) == (canvas.strip + 630, 480, 3)
     assert read(frames[-1], canvas, range(-9, 9), range(149, 154)) == (made.returns[0], 151)
     assert read(frames[0], canvas, range(-9, 9), range(2)) == (0, 0)
@@ -114,7 +114,7 @@ def test_a_gif_of_a_game_has_a_frame_for_each_step_and_the_same_return(pong, tmp
     assert made.frames == 1 + 151 + 15
     frames, ms = decode_gif(made.path)
     assert abs(ms.sum() - 1000 * made.frames / 15) <= 10
-    assert read(frames[-1], Canvas((210, 160, 3), "Pong-v5"), range(-9, 9), [150, 151]) == (made.returns[0], 151)
+    assert read(frames[-1], FrameComposer((210, 160, 3), "Pong-v5"), range(-9, 9), [150, 151]) == (made.returns[0], 151)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
@@ -130,7 +130,7 @@ def test_a_gymnasium_video_runs_at_the_environments_rate(cartpole, tmp_path, suf
     else:
         frames, ms = decode_gif(made.path)
         assert ms.sum() == 20 * made.frames
-    canvas = Canvas((400, 600, 3), "CartPole-v1")
+    canvas = FrameComposer((400, 600, 3), "CartPole-v1")
     assert frames.shape[1:] == (canvas.strip + 400, 600, 3)
     n = made.lengths[0]
     assert read(frames[-1], canvas, range(n - 2, n + 3), range(n - 2, n + 3)) == (n, n)
@@ -158,7 +158,7 @@ def test_episodes_follow_one_another_each_from_its_opening_to_the_state_it_reach
     assert (made.returns, made.lengths, made.cut) == ([3, 3], [3, 3], False)
     frames, fps = decode(made.path)
     assert fps == 10
-    assert frames.shape[1:] == (Canvas((20, 31, 3), "").height, 31 * 15 + 1, 3)
+    assert frames.shape[1:] == (FrameComposer((20, 31, 3), "").height, 31 * 15 + 1, 3)
     middle = frames[:, -150, 200].astype(int)
     wanted = [(50 * t, 40 * e, 0) for e in (0, 1) for t in [0, 1, 2, 3] + [3] * 10]
     assert np.abs(middle - wanted).max() <= 8
@@ -189,14 +189,14 @@ def test_what_is_seen_is_what_is_played(sticky):
     """In the size of the screen, what is played is the maximum of the last two frames seen, pixel by pixel."""
     pytest.importorskip("ale_py")
     config = AtariConfig(sticky_actions=sticky, grayscale=False, height=210, width=160, stack=1, actions=(0, 2, 5))
-    env = pictured(Game("ALE/Pong-v5", config))
+    env = make_rendered_env(Game("ALE/Pong-v5", config))
     rng, seen = np.random.default_rng(0), 0
     obs = env.reset([5])
-    np.testing.assert_array_equal(obs[0, 0], env.opening)
+    np.testing.assert_array_equal(obs[0, 0], env.first_frame)
     for _ in range(300):
         s = env.step(rng.integers(3, size=1))
-        assert len(env.pictures) == 4
-        np.testing.assert_array_equal(s.final_obs[0, 0], np.maximum(*env.pictures[-2:]))
+        assert len(env.frames) == 4
+        np.testing.assert_array_equal(s.final_obs[0, 0], np.maximum(*env.frames[-2:]))
         seen += float(s.raw_reward[0])
     assert seen < 0
     env.close()
@@ -205,17 +205,17 @@ def test_what_is_seen_is_what_is_played(sticky):
 def test_a_second_game_is_the_same_too_and_a_game_that_differs_is_refused():
     pytest.importorskip("ale_py")
     config = AtariConfig(sticky_actions=0.25, grayscale=False, height=210, width=160, stack=1, frame_cap=100)
-    env = pictured(Game("ALE/Breakout-v5", config))
+    env = make_rendered_env(Game("ALE/Breakout-v5", config))
     env.reset([1])
     ends = 0
     for _ in range(60):
         s = env.step(np.ones(1, int))
         ends += bool(s.ended[0])
         if s.ended[0]:
-            np.testing.assert_array_equal(s.obs[0, 0], env.opening)
+            np.testing.assert_array_equal(s.obs[0, 0], env.first_frame)
     assert ends == 2
     env._screen.step(np.ones(1, int))  # one step ahead
-    with pytest.raises(EnvironmentFault, match=r"differ at step 61: .*frame_number"):
+    with pytest.raises(EnvError, match=r"differ at step 61: .*frame_number"):
         env.step(np.ones(1, int))
     env.close()
 
@@ -223,10 +223,10 @@ def test_a_second_game_is_the_same_too_and_a_game_that_differs_is_refused():
 def test_a_game_of_envpool_is_shown_by_ale():
     pytest.importorskip("ale_py")
     pytest.importorskip("envpool")
-    env = pictured(Game("envpool:Pong-v5", AtariConfig()))
+    env = make_rendered_env(Game("envpool:Pong-v5", AtariConfig()))
     obs = env.reset([0])
     assert obs.shape == (1, 4, 84, 84)
-    assert env.opening.shape == (210, 160, 3)
+    assert env.first_frame.shape == (210, 160, 3)
     env.close()
 
 
@@ -256,7 +256,7 @@ def test_a_video_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch, 
     def fail(*_):
         raise StorageError("disk full")
 
-    monkeypatch.setattr(Filmer, "film", fail)
+    monkeypatch.setattr(VideoRecorder, "film", fail)
     result = proximax.train("CartPole-v1", steps=32, preset="none", out=tmp_path / "run", video_every=32, **QUICK)
     assert result.stopped_by == "steps"
     assert capsys.readouterr().err.count("note: no video at 32 steps: disk full") == 1
@@ -299,7 +299,7 @@ class Broken(Drawn):
         ("gymnax:CartPole-v1", UsageError, "draws no pictures"),
         ("envpool:NoSuchTask-v1", UsageError, "Gymnasium has no NoSuchTask-v1"),
         ("ALE/Pnog-v5", UsageError, "Did you mean ALE/Pong-v5"),
-        (Flat, EnvironmentFault, r"gave uint8 of shape \(20, 30\)"),
+        (Flat, EnvError, r"gave uint8 of shape \(20, 30\)"),
         (Broken, UsageError, r"cannot be filmed here \(RuntimeError: no screen\)"),
         (gymnasium.make_vec("CartPole-v1", 1), UsageError, "Give an id, or a callable"),
     ],
@@ -308,14 +308,14 @@ def test_what_has_no_pictures_is_refused(env, fault, message):
     if isinstance(env, str) and env.startswith("ALE"):
         pytest.importorskip("ale_py")
     with pytest.raises(fault, match=message):
-        pictured(env)
+        make_rendered_env(env)
 
 
 def test_an_environment_without_a_render_mode_is_refused():
     gymnasium.register("Sightless-v0", entry_point=Fixed)
     refused = pytest.raises(UsageError, match=r"Sightless-v0 cannot be filmed here.*render_mode")
     with refused, pytest.warns(UserWarning, match="render_mode"):
-        pictured("Sightless-v0")
+        make_rendered_env("Sightless-v0")
 
 
 @pytest.mark.filterwarnings("ignore:.*GLFW", "ignore::pytest.PytestUnraisableExceptionWarning")  # of half a renderer
@@ -326,7 +326,7 @@ def test_mujoco_without_opengl_says_what_to_set(way, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MUJOCO_GL", way)
     with pytest.raises(DependencyError, match=f"MUJOCO_GL=egl .* MUJOCO_GL=osmesa .* It is {way}"):
-        pictured("InvertedPendulum-v5")
+        make_rendered_env("InvertedPendulum-v5")
 
 
 def test_wrong_arguments_are_refused(cartpole, tmp_path):
@@ -349,7 +349,7 @@ def test_wrong_arguments_are_refused(cartpole, tmp_path):
 def test_without_the_extra_the_line_that_installs_it_is_named(module, suffix, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DependencyError, match=r'pip install "proximax\[video\]"'):
-        need_encoder(suffix)
+        require_encoder(suffix)
 
 
 # ---------------------------------------------------------------- the file and its frames
@@ -359,29 +359,29 @@ def test_a_film_is_written_whole_or_not_at_all(tmp_path):
     def frames(n):
         for i in range(5):
             if i == n:
-                raise EnvironmentFault("stop")
+                raise EnvError("stop")
             yield np.full((16, 16, 3), 50 * i, np.uint8)
 
     for suffix in (".mp4", ".gif"):
-        with pytest.raises(EnvironmentFault):
-            write_film(tmp_path / f"x{suffix}", frames(3), 10)
+        with pytest.raises(EnvError):
+            write_video(tmp_path / f"x{suffix}", frames(3), 10)
         assert not list(tmp_path.iterdir())
-        assert write_film(tmp_path / f"x{suffix}", frames(9), 10) == 5
+        assert write_video(tmp_path / f"x{suffix}", frames(9), 10) == 5
         (tmp_path / f"x{suffix}").unlink()
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="could not write"):
-        write_film(tmp_path / "file" / "x.mp4", frames(9), 10)
+        write_video(tmp_path / "file" / "x.mp4", frames(9), 10)
 
 
 def test_what_ffmpeg_says_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(video_encoding, "X264", ["-c:v", "no_such_codec"])
     with pytest.raises(StorageError, match="no_such_codec"):
-        write_film(tmp_path / "x.mp4", iter([np.zeros((16, 16, 3), np.uint8)] * 100), 10)
+        write_video(tmp_path / "x.mp4", iter([np.zeros((16, 16, 3), np.uint8)] * 100), 10)
 
 
 def test_a_gif_faster_than_browsers_show_is_thinned(tmp_path):
     frames = (np.full((8, 8, 3), i, np.uint8) for i in range(120))
-    assert write_film(tmp_path / "x.gif", frames, 60) == 60
+    assert write_video(tmp_path / "x.gif", frames, 60) == 60
     assert decode_gif(tmp_path / "x.gif")[1].sum() == 2000
 
 
@@ -400,7 +400,7 @@ def test_numbers_are_short_and_whole_ones_plain():
 
 @pytest.mark.parametrize("shape", [(210, 160, 3), (64, 64, 3), (33, 500, 3), (1080, 1920, 3), (101, 77, 3)])
 def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
-    canvas = Canvas(shape, "An environment with a name that is much too long for any screen-v0")
+    canvas = FrameComposer(shape, "An environment with a name that is much too long for any screen-v0")
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     frame = canvas.draw(picture, 2345678, 29999)
     assert frame.shape == (canvas.height, canvas.width, 3)
@@ -450,8 +450,8 @@ def test_filming_forks_no_process_full_of_threads(tmp_path):
     """JAX warns of ``os.fork``, which may deadlock: FFmpeg must be started without it."""
     code = (
         "import warnings; warnings.simplefilter('error'); import jax, numpy as np; from pathlib import Path;"
-        "from proximax.evaluation.video_encoding import write_film; jax.numpy.zeros(1);"
-        f"write_film(Path({str(tmp_path / 'x.mp4')!r}), iter([np.zeros((16, 16, 3), np.uint8)] * 3), 10)"
+        "from proximax.evaluation.video_encoding import write_video; jax.numpy.zeros(1);"
+        f"write_video(Path({str(tmp_path / 'x.mp4')!r}), iter([np.zeros((16, 16, 3), np.uint8)] * 3), 10)"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(proximax.__file__).parents[1]

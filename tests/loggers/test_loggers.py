@@ -9,9 +9,9 @@ import pytest
 
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
-from proximax.loggers.jsonl import JsonLines
-from proximax.loggers.tensorboard import TensorBoard, tensorboard_installed
-from proximax.loggers.terminal import BARS, Terminal, sparkline
+from proximax.loggers.jsonl import JsonlLogger
+from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
+from proximax.loggers.terminal import BARS, TerminalLogger, sparkline
 
 CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfig(num_steps=8, minibatch_size=8))
 
@@ -24,7 +24,7 @@ def rows(update, score=1.5, **more):
 
 def test_json_lines_parse_strictly_and_are_on_disk_at_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    sink = JsonLines(path)
+    sink = JsonlLogger(path)
     sink.write(rows(1))
     assert [json.loads(line) for line in path.read_text().splitlines()] == rows(1)  # before it is closed
     sink.write(rows(2, score=None))
@@ -56,7 +56,7 @@ def events(directory):
 
 def test_tensorboard_has_a_folder_per_seed_and_each_number_at_its_steps(tmp_path):
     assert tensorboard_installed()
-    sink = TensorBoard(tmp_path, CONFIG)
+    sink = TensorBoardLogger(tmp_path, CONFIG)
     sink.write(rows(1, score=None))
     sink.write(rows(2, score=2.5))
     sink.close()
@@ -73,7 +73,7 @@ def no_terminal(monkeypatch):
 
 @pytest.mark.usefixtures("no_terminal")
 def test_without_a_terminal_each_tenth_is_a_line_on_stderr(capsys):
-    sink = Terminal(CONFIG)
+    sink = TerminalLogger(CONFIG)
     for update in range(1, CONFIG.updates + 1):
         sink.write(rows(update, score=None if update < 20 else float(update)))
     sink.close()
@@ -89,7 +89,7 @@ def test_without_a_terminal_each_tenth_is_a_line_on_stderr(capsys):
 @pytest.mark.usefixtures("no_terminal")
 @pytest.mark.parametrize(("updates", "lines"), [(1, 1), (3, 3), (25, 10)])
 def test_a_run_of_few_updates_prints_no_line_twice(capsys, updates, lines):
-    sink = Terminal(RunConfig("x", steps=updates * 2048))
+    sink = TerminalLogger(RunConfig("x", steps=updates * 2048))
     for update in range(1, updates + 1):
         sink.write(rows(update))
     assert len(capsys.readouterr().err.splitlines()) == lines
@@ -97,7 +97,7 @@ def test_a_run_of_few_updates_prints_no_line_twice(capsys, updates, lines):
 
 def test_with_a_terminal_the_bar_is_on_stderr_too(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
-    sink = Terminal(CONFIG)
+    sink = TerminalLogger(CONFIG)
     for update in (1, 50, 100):
         sink.write(rows(update))
     sink.close()
@@ -108,7 +108,7 @@ def test_with_a_terminal_the_bar_is_on_stderr_too(capsys, monkeypatch):
 
 @pytest.mark.usefixtures("no_terminal")
 def test_without_a_terminal_a_finding_is_said_once_when_it_first_appears(capsys):
-    sink = Terminal(CONFIG)
+    sink = TerminalLogger(CONFIG)
     for update in range(1, CONFIG.updates + 1):
         sink.write(rows(update, first_ratio_error=0.5 if update > 50 else 0.0))
         if update == 50:
@@ -125,7 +125,7 @@ def test_without_a_terminal_a_finding_is_said_once_when_it_first_appears(capsys)
 def test_with_a_terminal_the_gravest_finding_is_one_line_under_the_bar_and_all_stay_at_the_end(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    sink = Terminal(CONFIG)
+    sink = TerminalLogger(CONFIG)
     for update in range(1, 11):
         sink.write(rows(update, first_ratio_error=0.5, step_share=0.0))
     capsys.readouterr()
@@ -156,7 +156,7 @@ def test_sparklines_run_from_the_lowest_to_the_highest_value():
 def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys):
     """A disk that takes 100 bytes more, then none, then all."""
     path = tmp_path / "metrics.jsonl"
-    sink = JsonLines(path)
+    sink = JsonlLogger(path)
     sink.write(rows(1))
     whole, real, room = path.read_bytes(), sink._file, [100]
 
@@ -181,7 +181,7 @@ def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatc
     sink.write(rows(4))
     sink.close()
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(2), *rows(3), *rows(4)]
-    again = JsonLines(path, saved)  # rows that waited when the checkpoint was made are in none of its files
+    again = JsonlLogger(path, saved)  # rows that waited when the checkpoint was made are in none of its files
     assert again.read() == [*rows(1), *rows(2), *rows(3)]
     again.close()
 
@@ -189,7 +189,7 @@ def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatc
 def test_fault_24_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path):
     """It takes half of a row, and then for a while nothing, not even that the half is removed."""
     path = tmp_path / "metrics.jsonl"
-    sink, trouble = JsonLines(path), [True]
+    sink, trouble = JsonlLogger(path), [True]
     real = sink._file
 
     class Stale:
@@ -222,9 +222,9 @@ import resource, signal, sys
 sys.path[:0] = {[*map(str, sys.path)]!r}
 from pathlib import Path
 from proximax.errors import StorageError
-from proximax.loggers.base import JsonLines
+from proximax.loggers.jsonl import JsonlLogger
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sink = JsonLines(Path({str(path)!r}))
+sink = JsonlLogger(Path({str(path)!r}))
 sink.write([{{"a": 1}}])
 resource.setrlimit(resource.RLIMIT_FSIZE, (12, 12))
 sink.write([{{"b": 2}}])
@@ -240,17 +240,17 @@ except StorageError as error:
 
 def test_of_a_log_only_what_the_checkpoint_knows_of_is_kept(tmp_path, capsys):
     path = tmp_path / "metrics.jsonl"
-    sink = JsonLines(path)
+    sink = JsonlLogger(path)
     sink.write(rows(1))
     saved = sink.to_tree()
     sink.write(rows(2))
     sink.close()
-    again = JsonLines(path, saved)
+    again = JsonlLogger(path, saved)
     again.write(rows(3))
     again.close()
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(3)]
     path.write_bytes(path.read_bytes()[:-3])  # someone cut it: what is whole stays, the run goes on, and it is said
-    longer = JsonLines(path, saved | {"size": saved["size"] + 1000})
+    longer = JsonlLogger(path, saved | {"size": saved["size"] + 1000})
     longer.write(rows(4))
     longer.close()
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(3)[:-1], *rows(4)]
@@ -260,9 +260,9 @@ def test_of_a_log_only_what_the_checkpoint_knows_of_is_kept(tmp_path, capsys):
 def test_tensorboard_leaves_out_what_a_resumed_run_makes_again_seed_by_seed(tmp_path):
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-    TensorBoard(tmp_path, CONFIG).close()
+    TensorBoardLogger(tmp_path, CONFIG).close()
     for steps in (None, [40, 37]):  # the first ended before its first checkpoint
-        sink = TensorBoard(tmp_path, CONFIG, steps=steps)
+        sink = TensorBoardLogger(tmp_path, CONFIG, steps=steps)
         sink.write(rows(6))
         sink.close()
     for seed, step in (("seed-3", 41), ("seed-4", 38)):

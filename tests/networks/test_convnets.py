@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from proximax.errors import UsageError
-from proximax.networks.convnets import Layer, _pool, blocks, images, impala, lesson, nature, stacked
+from proximax.networks.convnets import Layer, _pool, images, impala, nature, patch_cnn, plain_cnn, pong_small
 from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chunks_backward, _ordinary, convolve
-from proximax.runtime.prng import host_key
+from proximax.runtime.prng import key_from_data
 
-KEY = host_key(np.array([0, 1], np.uint32))
+KEY = key_from_data(np.array([0, 1], np.uint32))
 # rows, columns, kernel, stride, channels in, channels out: those of the networks, made small; strides that do not
 # divide the kernel, or the image; a stride beyond the kernel; images that the kernel just fits; both ways to multiply.
 CASES = [
@@ -185,8 +185,8 @@ BLOCKS = 6 * 6 * 2 * 16 + 16 + 4 * 4 * 16 * 32 + 32 + 5 * 5 * 32 * 256 + 256 + 2
 NETWORKS = {
     "nature": (nature(4), (4, 84, 84), NATURE),
     "impala": (impala(4), (4, 84, 84), IMPALA),
-    "lesson": (lesson(4), (2, 80, 80), LESSON),
-    "blocks": (blocks(4), (2, 42, 42), BLOCKS),
+    "lesson": (pong_small(4), (2, 80, 80), LESSON),
+    "blocks": (patch_cnn(4), (2, 42, 42), BLOCKS),
 }
 
 
@@ -229,7 +229,7 @@ def test_gains_are_sqrt2_001_and_1_and_biases_zero():
         w = layer["w"].reshape(-1, layer["w"].shape[-1])
         np.testing.assert_allclose(w.T @ w, gain**2 * np.eye(w.shape[1]), atol=1e-5)
         assert not layer["b"].any()
-    other = nature(4, hidden=32).init(host_key(np.array([0, 2], np.uint32)), frames(4, 44, 44, batch=1))
+    other = nature(4, hidden=32).init(key_from_data(np.array([0, 2], np.uint32)), frames(4, 44, 44, batch=1))
     assert np.abs(params["dense"]["w"] - other["dense"]["w"]).max() > 0.01
 
 
@@ -260,7 +260,7 @@ def test_the_axes_of_images():
 
 @pytest.mark.parametrize("shape", [(20, 20), (2, 20, 20), (20, 20, 3), (2, 20, 20, 3)])
 def test_networks_take_every_form(shape):
-    network = blocks(2, 2, (4, 4), 8)
+    network = patch_cnn(2, 2, (4, 4), 8)
     outputs, values = jax.jit(network.apply)(network.init(KEY, frames(*shape, batch=1)), frames(*shape))
     assert outputs.shape == (3, 2)
     assert values.shape == (3,)
@@ -271,9 +271,9 @@ def test_networks_take_every_form(shape):
     [
         (nature(4), (4, 35, 84), "36 x 36"),
         (nature(4), (4, 84, 35), "36 x 36"),
-        (lesson(4), (2, 15, 16), "16 x 16"),
-        (blocks(4, 3), (2, 14, 15), "15 x 15"),
-        (blocks(4, (6, 3)), (2, 84, 14), "30 x 15"),
+        (pong_small(4), (2, 15, 16), "16 x 16"),
+        (patch_cnn(4, 3), (2, 14, 15), "15 x 15"),
+        (patch_cnn(4, (6, 3)), (2, 84, 14), "30 x 15"),
     ],
 )
 def test_images_too_small_are_refused_with_the_least_that_works(network, shape, least):
@@ -306,7 +306,7 @@ def test_pooling_of_impala_is_that_of_xla(shape):
 
 
 def test_a_network_of_ones_own_layers():
-    network = stacked(3, [Layer(4, (5, 3), (2, 1)), Layer(8, 2, 2)], 16, "tanh")
+    network = plain_cnn(3, [Layer(4, (5, 3), (2, 1)), Layer(8, 2, 2)], 16, "tanh")
     params = network.init(KEY, frames(9, 11, batch=1))
     assert [x["w"].shape for x in params["convolutions"]] == [(5, 3, 1, 4), (2, 2, 4, 8)]
     assert params["dense"]["w"].shape == (1 * 4 * 8, 16)  # 9 x 11 -> 3 x 9 -> 1 x 4

@@ -6,13 +6,13 @@ import pytest
 
 from proximax.networks.base import ACTIVATIONS, affine, orthogonal
 from proximax.networks.dense import mlp
-from proximax.runtime.prng import host_key
+from proximax.runtime.prng import key_from_data
 
 OBS = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
 
 
 def key(i):
-    return host_key(np.array([0, i], np.uint32))
+    return key_from_data(np.array([0, i], np.uint32))
 
 
 def weights(layer):

@@ -32,12 +32,12 @@ from proximax.policy.actions import (
     num_log_stds,
     num_outputs,
 )
-from proximax.runtime.prng import host_key
+from proximax.runtime.prng import key_from_data
 from proximax.spaces.checks import check_action_space
 from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, at, options, places, vector
 
 INF = np.inf
-KEY = host_key(np.array([0, 5], np.uint32))
+KEY = key_from_data(np.array([0, 5], np.uint32))
 GAUSSIAN, SQUASHED, BETA = (PPOConfig(box_distribution=kind) for kind in ("gaussian", "squashed_gaussian", "beta"))
 STATE_STD, SQUASHED_STATE_STD = (
     PPOConfig(box_distribution=kind, state_dependent_std=True, log_std_init=-0.5)
@@ -327,7 +327,7 @@ def test_trap_32_actions_reach_the_environment_in_its_own_types():
     env.reset([1, 2, 3])
     dist = distribution(Wide.space, GAUSSIAN, rows=3)
     for i in range(20):
-        drawn = dist.sample(host_key(np.array([0, i], np.uint32)))
+        drawn = dist.sample(key_from_data(np.array([0, i], np.uint32)))
         step = env.step(jax.tree.map(np.array, env_action(Wide.space, GAUSSIAN, drawn)))
         assert step.valid.all()
 

@@ -16,14 +16,14 @@ from proximax.policy.observations import (
     encoded_shape,
     example_input,
     init_obs_moments,
-    seen,
-    seen_space,
+    network_input_space,
     update_obs_moments,
+    without_mask,
 )
 from proximax.spaces.checks import check_observation_space
 from proximax.spaces.masks import has_mask
-from proximax.spaces.storage import obs_dtype, store
-from proximax.spaces.tree import flatten, leaves, nest
+from proximax.spaces.storage import obs_dtype, to_stored
+from proximax.spaces.tree import flatten, leaves, unflatten
 from proximax.types import Moments
 from tests.support.strategies import SAMPLED
 from tests.support.toy_envs import NESTED_OBS, quick_compiler, view
@@ -72,7 +72,7 @@ def test_trap_32_images_are_stored_as_bytes_and_scaled_once():
 def test_trap_32_multi_discrete_observations_are_one_vector_of_one_hots_that_honour_start():
     space = spaces.MultiDiscrete([2, 3], start=[5, -1])
     assert encoded_shape(space) == (5,)
-    stored = store(space, np.array([[5, -1], [6, 1], [5, 0]]))
+    stored = to_stored(space, np.array([[5, -1], [6, 1], [5, 0]]))
     np.testing.assert_array_equal(encode_obs(space, None, stored), [[1, 0, 1, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]])
     table = spaces.MultiDiscrete([[2, 3], [1, 2]], start=[[0, 1], [7, 0]])
     assert encoded_shape(table) == (8,)
@@ -85,7 +85,7 @@ def test_multi_binary_observations_are_zeros_and_ones_in_their_own_shape():
     bits = np.array([[[0, 1], [1, 1]]], np.int8)
     assert obs_dtype(space) == np.int8
     assert encoded_shape(space) == (2, 2)
-    same(encode_obs(space, None, store(space, bits)), bits.astype(np.float32))
+    same(encode_obs(space, None, to_stored(space, bits)), bits.astype(np.float32))
     assert init_obs_moments(space, PPOConfig()) is None
 
 
@@ -102,7 +102,7 @@ def test_multi_binary_observations_are_zeros_and_ones_in_their_own_shape():
 )
 def test_observations_are_stored_narrow_and_seen_as_float32(space, dtype):
     assert obs_dtype(space) == dtype
-    stored = store(space, np.stack([space.sample(), space.sample()]))
+    stored = to_stored(space, np.stack([space.sample(), space.sample()]))
     assert stored.dtype == dtype
     seen = encode_obs(space, None, stored)
     assert seen.dtype == np.float32
@@ -125,7 +125,7 @@ def test_observations_are_normalised_and_cut_to_ten():
 
 def test_trap_32_every_leaf_of_a_nested_observation_is_encoded_by_its_own_rule():
     rows = [view(np.array(script)) for script in ([2.0, 1.0, 0.5], [3.0, 5.0, -0.5])]
-    stored = store(NESTED_OBS, jax.tree.map(lambda *x: np.stack(x), *rows))
+    stored = to_stored(NESTED_OBS, jax.tree.map(lambda *x: np.stack(x), *rows))
     script = moments([1, 1, 0], [4, 1, 0.25])
     seen = encode_obs(NESTED_OBS, {"script": script, "eye": (None, None), "dial": None, "bits": None}, stored)
     np.testing.assert_array_equal(seen["bits"], [[0, 1], [1, 1]])
@@ -178,7 +178,7 @@ def test_moments_of_each_leaf_see_the_valid_rows_only():
 
 def test_trap_15_the_mask_is_neither_seen_nor_normalised():
     obs = {"action_mask": np.array([[1, 0, 1]], np.int8), "x": np.array([[2.0, -4.0]], np.float32), "y": np.array([1])}
-    assert list(seen_space(MASKED).spaces) == ["x", "y"]
+    assert list(network_input_space(MASKED).spaces) == ["x", "y"]
     assert list(encode_obs(MASKED, None, obs)) == list(example_input(MASKED)) == ["x", "y"]
     fresh = init_obs_moments(MASKED, PPOConfig())
     assert (fresh["action_mask"], fresh["y"]) == (None, None)
@@ -194,11 +194,11 @@ def test_trap_15_the_mask_is_neither_seen_nor_normalised():
 def test_a_lone_entry_beside_the_mask_arrives_by_itself():
     for part, obs in ((BOX, np.ones((1, 2), np.float32)), (spaces.Dict(a=BOX), {"a": np.ones((1, 2), np.float32)})):
         space = spaces.Dict(action_mask=MASK, x=part)
-        assert seen_space(space) == part
+        assert network_input_space(space) == part
         inside = encode_obs(space, None, {"action_mask": np.ones((1, 3), np.int8), "x": obs})
         same(inside, obs)
         assert jax.tree.structure(example_input(space)) == jax.tree.structure(obs)
-    assert seen(BOX, 5) == 5
+    assert without_mask(BOX, 5) == 5
 
 
 def test_a_normalised_lone_entry_uses_its_own_moments():
@@ -210,7 +210,7 @@ def test_a_normalised_lone_entry_uses_its_own_moments():
 
 def test_a_dict_of_nothing_but_an_action_mask_is_an_ordinary_observation():
     space = spaces.Dict(action_mask=BOX)
-    assert seen_space(space) == space
+    assert network_input_space(space) == space
     obs = {"action_mask": np.ones((1, 2), np.float32)}
     same(encode_obs(space, None, obs), obs)
 
@@ -228,7 +228,7 @@ INNER = spaces.Dict(action_mask=spaces.Box(0.0, 1.0, (3,)), z=BOX)
     ],
 )
 def test_an_action_mask_further_down_is_an_ordinary_entry(space):
-    ones = lambda space: nest(space, iter([np.ones((1, *leaf.shape), np.float32) for leaf in leaves(space)]))  # noqa: E731
+    ones = lambda space: unflatten(space, iter([np.ones((1, *leaf.shape), np.float32) for leaf in leaves(space)]))  # noqa: E731
     obs, example = ones(space), example_input(space)
     fresh = init_obs_moments(space, PPOConfig())
     learned = learn(fresh, obs, np.ones(1, np.float32))
@@ -248,23 +248,23 @@ def test_storing_copies_only_what_has_to_change():
         "a": np.zeros((4, 2, 2, 1), np.uint8),
         "b": (np.zeros((4, 2), np.float32), np.full((4, 2), 1 / 3), np.zeros(4, np.int64)),
     }
-    stored = store(space, obs)
+    stored = to_stored(space, obs)
     assert stored["a"] is obs["a"]
     assert stored["b"][0] is obs["b"][0]
     assert [x.dtype for x in stored["b"]] == [np.float32, np.float32, np.int32]
     np.testing.assert_array_equal(stored["b"][1], np.float32(1 / 3) * np.ones((4, 2)))
     plain = np.zeros((4, 2), np.float32)
-    assert store(BOX, plain) is plain
-    assert store(BOX, plain.astype(float)).dtype == np.float32
+    assert to_stored(BOX, plain) is plain
+    assert to_stored(BOX, plain.astype(float)).dtype == np.float32
 
 
 def test_storing_gives_a_plain_tree_in_the_order_of_the_leaves():
     sample = {"action_mask": [1, 0, 1], "y": 1, "x": [0.5, 2]}
-    stored = store(MASKED, sample)
+    stored = to_stored(MASKED, sample)
     assert type(stored) is dict
     assert list(stored) == ["action_mask", "x", "y"]
     assert [x.dtype for x in stored.values()] == [obs_dtype(leaf) for leaf in leaves(MASKED)]
-    assert type(store(spaces.Tuple((BOX, BOX)), [plain := np.zeros(2, np.float32), plain])) is tuple
+    assert type(to_stored(spaces.Tuple((BOX, BOX)), [plain := np.zeros(2, np.float32), plain])) is tuple
 
 
 # ---------------------------------------------------------------- what is refused
@@ -337,7 +337,7 @@ def test_trap_32_any_observation_is_encoded_by_the_rules_of_its_leaves(space):
     space.seed(0)
     each = [space.sample() for _ in range(2)]
     rows = [np.stack(parts) for parts in zip(*(flatten(space, one) for one in each))]
-    kept = store(space, nest(space, iter(rows)))
+    kept = to_stored(space, unflatten(space, iter(rows)))
     for leaf, x, raw in zip(leaves(space), flatten(space, kept), rows, strict=True):
         assert x.dtype == obs_dtype(leaf)
         np.testing.assert_array_equal(x, raw.astype(x.dtype))

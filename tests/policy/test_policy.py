@@ -12,7 +12,7 @@ from proximax.maths.distributions import Categorical, Gaussian, Joint
 from proximax.networks.base import Network
 from proximax.policy.actions import LOG_STD_RANGE
 from proximax.policy.policy import choose, make_policy, policy_parameters
-from proximax.runtime.prng import host_key
+from proximax.runtime.prng import key_from_data
 from proximax.types import Moments
 from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places, quick_compiler, view
 
@@ -20,7 +20,7 @@ OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
 ROWS = 3 * np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 FIRST = np.zeros(6, bool)
-KEY = host_key(np.array([0, 5], np.uint32))
+KEY = key_from_data(np.array([0, 5], np.uint32))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -270,11 +270,11 @@ def test_masks_of_nested_actions_forbid_the_right_leaf():
         np.testing.assert_array_equal(action["aim"], np.tile([[4], [3]], (3, 1, 1)))
         np.testing.assert_array_equal(action["arm"][1], np.tile([1, 0], (3, 1)))
         np.testing.assert_array_equal(action["turn"], [2, 2, 2])
-    assert policy.stuck is not None
-    np.testing.assert_array_equal(policy.stuck(obs), [False] * 3)
+    assert policy.all_masked is not None
+    np.testing.assert_array_equal(policy.all_masked(obs), [False] * 3)
     obs["action_mask"][1, 12] = 0
-    np.testing.assert_array_equal(policy.stuck(obs), [False, True, False])
-    assert make_policy(NESTED_OBS, TURN, PPOConfig()).stuck is None
+    np.testing.assert_array_equal(policy.all_masked(obs), [False, True, False])
+    assert make_policy(NESTED_OBS, TURN, PPOConfig()).all_masked is None
 
 
 def test_actions_of_every_leaf_have_the_spaces_form():

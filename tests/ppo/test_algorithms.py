@@ -25,10 +25,10 @@ from proximax.errors import UsageError
 from proximax.policy.policy import make_policy
 from proximax.ppo.host_learner import make_host_learner
 from proximax.ppo.learner import make_learner
-from proximax.ppo.losses import mean, policy_loss
+from proximax.ppo.losses import policy_loss, weighted_mean
 from proximax.ppo.policy_steps import mean_kl, natural_step
-from proximax.ppo.records import Task
-from proximax.ppo.update import annealed, make_batch, update
+from proximax.ppo.records import UpdateContext
+from proximax.ppo.update import make_batch, scheduled_values, update
 from proximax.runtime.prng import seed_key
 from proximax.types import Step, Transition
 from tests.ppo.test_update import ACTIONS, one_update, rollout, setup, state_of
@@ -301,9 +301,9 @@ def test_a_network_without_a_parameter_of_the_values_own_is_refused_before_train
 def task_of(algo, ppo, policy, params, transitions, objective=None):
     """(what stays the same during an update, flat parameters, rows)."""
     flat, unravel = ravel_pytree(params)
-    rates = annealed(ppo, state_of(ppo, params, algo=algo), 10)
+    rates = scheduled_values(ppo, state_of(ppo, params, algo=algo), 10)
     objective = objective or ALGORITHMS[algo].objective
-    return Task(objective, policy, ppo, None, transitions, rates, unravel), flat, batch_of(ppo, transitions)
+    return UpdateContext(objective, policy, ppo, None, transitions, rates, unravel), flat, batch_of(ppo, transitions)
 
 
 def test_at_the_old_policy_the_penalty_has_no_gradient():
@@ -436,7 +436,7 @@ def test_an_update_is_the_same_eager_compiled_and_for_two_seeds_at_once(algo):
     single = [one_update(ppo, r, policy, p, algo=algo)[::2] for p, r in zip(seeds, rollouts)]
 
     def learn(state, transitions):
-        rates = annealed(ppo, state, 10)
+        rates = scheduled_values(ppo, state, 10)
         return update(ALGORITHMS[algo], policy, ppo, state, transitions, rates, jax.random.key(1))[::2]
 
     assert_close(learn(states[0], rollouts[0]), single[0], rtol=1e-3, atol=1e-5)
@@ -649,8 +649,8 @@ def test_the_road_is_complete_and_every_name_finds_itself():
 
 
 def test_an_average_over_rows_counts_by_their_weight():
-    assert mean(jnp.array([1.0, 5.0, jnp.nan]), jnp.array([1.0, 3.0, 0.0])) == 4.0
-    assert mean(jnp.array([jnp.inf]), jnp.zeros(1)) == 0.0
+    assert weighted_mean(jnp.array([1.0, 5.0, jnp.nan]), jnp.array([1.0, 3.0, 0.0])) == 4.0
+    assert weighted_mean(jnp.array([jnp.inf]), jnp.zeros(1)) == 0.0
 
 
 def test_trap_19_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():

@@ -70,7 +70,7 @@ def test_a_bounded_sample_is_at_the_bound_that_the_environment_gets():
         "beta": ([0.9999, 0.001], 0.5),  # -> 9.999 and 0.01 of 10
     }
     for kind, (sample, share) in samples.items():
-        found = policies[kind].saturated(jnp.array([sample]))
+        found = policies[kind].fraction_at_bounds(jnp.array([sample]))
         assert found.shape == (1,), kind
         assert float(found[0]) == share, kind
 
@@ -80,9 +80,9 @@ def test_of_nested_actions_only_bounded_boxes_count():
     space = spaces.Dict({"a": box, "b": spaces.Discrete(3), "c": spaces.Tuple([box, spaces.Box(0.0, np.inf, (2,))])})
     policy = make_policy(SEEN, space, PPOConfig())
     rows = (jnp.array([[1.0], [0.0]]), jnp.array([0, 2]), jnp.array([[0.1], [-3.0]]), jnp.array([[-1.0, 9.0]] * 2))
-    assert policy.saturated(rows).tolist() == [0.5, 0.5]
+    assert policy.fraction_at_bounds(rows).tolist() == [0.5, 0.5]
     for without in (spaces.Discrete(3), spaces.Box(0.0, np.inf, (2,)), spaces.MultiBinary(2)):
-        assert make_policy(SEEN, without, PPOConfig()).saturated is None
+        assert make_policy(SEEN, without, PPOConfig()).fraction_at_bounds is None
 
 
 def test_the_scale_of_observations_is_of_floats_alone():
@@ -150,7 +150,7 @@ def test_trap_15_the_first_valid_row_whose_mask_allows_nothing_is_named():
     nothing = dict.fromkeys(Transition._fields)
     flags = jnp.zeros((2, 3), bool)
     allowed = jnp.array([[1, 0, 1], [1, 1, 0]])  # [T, N]: whether a row's mask allows something
-    policy = SimpleNamespace(stuck=lambda obs: obs == 0, saturated=None)
+    policy = SimpleNamespace(all_masked=lambda obs: obs == 0, fraction_at_bounds=None)
     for valid, row in (([[1, 1, 1], [1, 1, 1]], 1), ([[1, 0, 1], [1, 1, 1]], 5), ([[1, 0, 1], [1, 1, 0]], -1)):
         known = {"obs": allowed, "valid": jnp.array(valid), "truncated": flags, "terminated": flags}
         assert int(diagnose(policy, Transition(**nothing | known))["stuck_row"]) == row

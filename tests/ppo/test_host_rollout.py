@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from proximax.errors import NumericalError
-from proximax.ppo.host_rollout import filled, host_buffers, host_state
+from proximax.ppo.host_rollout import finish_rollout, host_buffers, host_rollout_state
 from tests.support.toy_envs import Games, roll
 
 
@@ -25,13 +25,13 @@ def test_trap_33_returns_are_of_the_score_and_of_whole_games():
 def test_trap_24_what_is_not_finite_is_named_before_it_is_learned_from(value):
     obs = {"a": np.zeros((2, 3, 4), np.float32), "b": np.zeros((2, 3), np.int32)}
     flags, zeros = np.zeros((2, 3), bool), np.zeros((2, 3))
-    buffers = host_buffers(5, host_state(obs, flags, (), zeros, zeros), np.zeros((2, 3), int))
+    buffers = host_buffers(5, host_rollout_state(obs, flags, (), zeros, zeros), np.zeros((2, 3), int))
     for part in (buffers.obs["a"], buffers.final_obs["a"], buffers.reward):
         for other in (buffers.obs["a"], buffers.final_obs["a"], buffers.reward):
             other[:] = 0
-        assert filled(buffers) is buffers
+        assert finish_rollout(buffers) is buffers
         part[3, 1, 2, ...] = value
         what = "reward" if part is buffers.reward else r"observation\['a'\]"
         place = "environment 2 of seed number 1, step 3 of this rollout"
         with pytest.raises(NumericalError, match=rf"the {what} is not finite: .*{value}.* in {place}"):
-            filled(buffers)
+            finish_rollout(buffers)

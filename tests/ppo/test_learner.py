@@ -9,11 +9,11 @@ from gymnasium.vector import AutoresetMode
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.envs import env_seeds, make_env, probe
-from proximax.envs.env_groups import Groups
+from proximax.envs.env_groups import EnvGroups
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.policy.policy import make_policy
 from proximax.ppo.host_rollout import collect
-from proximax.ppo.learner import good, make_learner
+from proximax.ppo.learner import make_learner, update_succeeded
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.runtime.prng import seed_key, split_on_host
 from tests.support.toy_envs import Fixed, Script, host_learner, vector
@@ -26,7 +26,7 @@ def flat(tree):
 
 
 def train_host(seeds, seed=0, updates=3, mode=AutoresetMode.NEXT_STEP):
-    env = Groups([GymnasiumEnv(vector(Script, 4, mode)) for _ in range(seeds)])
+    env = EnvGroups([GymnasiumEnv(vector(Script, 4, mode)) for _ in range(seeds)])
     learner, state, _ = host_learner(env, PPO, steps=10 * 64, seeds=seeds, seed=seed)
     for _ in range(updates):
         state, metrics = learner.step(state)
@@ -171,10 +171,10 @@ def test_update_counter_and_key_move_on():
 
 
 def test_trap_15_an_update_with_a_mask_that_allows_nothing_is_not_good():
-    assert good({"finite": 1.0})
-    assert good({"finite": 1.0, "stuck_row": -1})
-    assert not good({"finite": 1.0, "stuck_row": 0})
-    assert not good({"finite": 0.0, "stuck_row": -1})
+    assert update_succeeded({"finite": 1.0})
+    assert update_succeeded({"finite": 1.0, "stuck_row": -1})
+    assert not update_succeeded({"finite": 1.0, "stuck_row": 0})
+    assert not update_succeeded({"finite": 0.0, "stuck_row": -1})
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 import proximax
 from proximax import PPOConfig, RunConfig, make_env, make_policy
-from proximax.ppo.multi_seed import MOST_UPDATES, Pace, many, start_learner
+from proximax.ppo.multi_seed import MAX_UPDATES_PER_CALL, ChunkSizer, make_multi_seed_learner, run_updates
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 
@@ -19,7 +19,7 @@ PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 def started(seeds=1, env="probe:matching"):
     config = RunConfig(env, steps=16 * 2 * 40, num_envs=2, seeds=seeds, ppo=PPO)
     made = make_env(config.env, 2)
-    return start_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)[:2]
+    return make_multi_seed_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)[:2]
 
 
 def equal(a, b):
@@ -42,14 +42,14 @@ def test_many_updates_in_a_call_are_those_made_one_by_one(seeds):
 
 def test_a_call_makes_no_more_than_its_buffer_holds():
     counted = lambda state: (state + 1, {"finite": jnp.ones(()), "n": state})  # noqa: E731
-    state, rows = jax.jit(lambda n: many(counted, jnp.zeros(()), n))(MOST_UPDATES)
-    assert state == MOST_UPDATES
-    np.testing.assert_array_equal(rows["n"], np.arange(MOST_UPDATES))
+    state, rows = jax.jit(lambda n: run_updates(counted, jnp.zeros(()), n))(MAX_UPDATES_PER_CALL)
+    assert state == MAX_UPDATES_PER_CALL
+    np.testing.assert_array_equal(rows["n"], np.arange(MAX_UPDATES_PER_CALL))
 
 
 def test_a_call_ends_after_an_update_that_is_not_good():
     step = lambda state: (state + 1, {"finite": jnp.where(state == 3, 0.0, 1.0)})  # noqa: E731
-    state, rows = jax.jit(lambda n: many(step, jnp.zeros(()), n))(10)
+    state, rows = jax.jit(lambda n: run_updates(step, jnp.zeros(()), n))(10)
     assert state == 4
     np.testing.assert_array_equal(rows["finite"][:10], [1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
 
@@ -87,7 +87,7 @@ def test_seeds_shared_out_among_devices_learn_what_they_learn_alone(seeds):
 
 
 def test_the_first_call_makes_one_update_and_the_pace_then_grows():
-    pace = Pace()
+    pace = ChunkSizer()
     assert pace.next(100) == 1
     assert pace.next(100) == 4  # fast, but at most four times as many as before
     assert pace.next(3) == 3

@@ -11,13 +11,13 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.envs import probe
 from proximax.maths.distributions import Categorical
 from proximax.policy.policy import Policy, make_policy
-from proximax.ppo.rollout import act, start, unroll
-from proximax.ppo.values import with_values
-from proximax.runtime.prng import host_key, seed_key
+from proximax.ppo.rollout import act, reset_envs, unroll
+from proximax.ppo.values import add_values
+from proximax.runtime.prng import key_from_data, seed_key
 from proximax.types import Transition
 from tests.support.toy_envs import games_jax, quick_compiler
 
-KEY = host_key(np.array([0, 5], np.uint32))
+KEY = key_from_data(np.array([0, 5], np.uint32))
 # Whose value is the observation itself.
 ECHO = Policy(
     init=lambda key: {},
@@ -25,7 +25,7 @@ ECHO = Policy(
     apply=lambda params, carry, obs, first: (Categorical(jnp.zeros((len(obs), 2))), obs[:, 0], carry),
     encode=lambda moments, obs: obs,
     env_action=lambda action: action,
-    stuck=None,
+    all_masked=None,
 )
 
 
@@ -36,7 +36,7 @@ def quickly():
 
 
 def unrolled(env, num_envs, steps, policy=ECHO):
-    state = start(env, policy, seed_key(1), num_envs)
+    state = reset_envs(env, policy, seed_key(1), num_envs)
     return unroll(env, policy, {}, None, state, jax.random.split(KEY, steps))
 
 
@@ -48,7 +48,7 @@ def test_trap_02_next_values_are_of_the_observations_that_were_reached():
         truncated=jnp.array([[False], [True], [False]]),
         **dict.fromkeys(names, jnp.zeros((3, 1))),
     )._replace(terminated=jnp.zeros((3, 1), bool))
-    valued = with_values(ECHO, {}, None, rows)
+    valued = add_values(ECHO, {}, None, rows)
     np.testing.assert_array_equal(valued.value[:, 0], [10, 20, 30])
     np.testing.assert_array_equal(valued.next_value[:, 0], [20, 25, 40])
 
@@ -90,4 +90,4 @@ def test_trap_17_what_is_kept_is_the_sample_and_what_is_sent_is_clipped():
     hand = scipy.stats.norm.logpdf(acted.action, dist.mean, np.e).sum(axis=-1)
     np.testing.assert_allclose(acted.log_prob, hand, rtol=1e-4)
     clipped = np.clip(acted.action, -1, 1)
-    np.testing.assert_allclose(acted.sent, clipped * [1, 2] + [0, 2], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(acted.env_action, clipped * [1, 2] + [0, 2], rtol=1e-6, atol=1e-6)

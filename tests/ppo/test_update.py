@@ -11,18 +11,18 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.policy.policy import make_policy
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.losses import joint_loss
-from proximax.ppo.records import Progress, Task
+from proximax.ppo.records import OptimizerProgress, UpdateContext
 from proximax.ppo.update import (
     RATIO_EDGES,
-    annealed,
-    epochs,
     gradient_step,
     init_optimiser,
     make_batch,
     minibatches,
+    run_epochs,
+    scheduled_values,
     update,
 )
-from proximax.ppo.values import with_values
+from proximax.ppo.values import add_values
 from proximax.types import Moments, TrainState, Transition
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
@@ -48,7 +48,7 @@ def rollout(policy, params, moments=None, shape=(16, 4), seed=0):
         truncated=jax.random.bernoulli(keys[5], 0.1, shape),
         valid=jnp.ones(shape),
     )
-    return with_values(policy, params, moments, transitions)
+    return add_values(policy, params, moments, transitions)
 
 
 def find(algo):
@@ -74,7 +74,7 @@ def one_update(ppo, transitions, policy, params, moments=None, seed=1, algo="cli
     """(parameters, optimiser's state, metrics) after one update, from ``state`` or from a fresh one."""
     learn = jax.jit(update, static_argnums=(0, 1, 2))
     state = state or state_of(ppo, params, moments, algo)
-    rates = annealed(ppo, state, 10)
+    rates = scheduled_values(ppo, state, 10)
     return learn(find(algo), policy, ppo, state, transitions, rates, jax.random.key(seed))
 
 
@@ -210,11 +210,11 @@ def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_a
     start, unravel = ravel_pytree(params)
     state = state_of(ppo, params)
     objective = ALGORITHMS["clip"].objective
-    task = Task(objective, policy, ppo, None, transitions, annealed(ppo, state, 10), unravel)
+    task = UpdateContext(objective, policy, ppo, None, transitions, scheduled_values(ppo, state, 10), unravel)
     step = jax.jit(lambda progress, minibatch: gradient_step(joint_loss, task, progress, minibatch))
     good = jax.tree.map(lambda x: x[:16], make_batch(ppo, transitions))
     bad = good._replace(log_prob=good.log_prob - 1.0)  # ratios of e: a KL of 0.7
-    progress = Progress(start, state.opt_state, jnp.zeros((), bool))
+    progress = OptimizerProgress(start, state.opt_state, jnp.zeros((), bool))
     taken = []
     for minibatch in (good, bad, good):
         progress, stats = step(progress, minibatch)
@@ -229,7 +229,7 @@ def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_a
 def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
     ppo, policy, params, transitions = setup()
     bad = getattr(transitions, poison).at[5, 2].set(jnp.nan)
-    transitions = with_values(policy, params, None, transitions._replace(**{poison: bad}))
+    transitions = add_values(policy, params, None, transitions._replace(**{poison: bad}))
     ppo = PPOConfig(**{**vars(ppo), "minibatch_size": 64})
     after, opt_state, metrics = one_update(ppo, transitions, policy, params)
     assert metrics["finite"] == 0
@@ -240,7 +240,7 @@ def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
 
 def test_trap_25_four_updates_anneal_with_1_075_05_025():
     ppo = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both")
-    at = lambda ppo, i: annealed(ppo, state_of(ppo, np.zeros(1), number=i), 4)  # noqa: E731
+    at = lambda ppo, i: scheduled_values(ppo, state_of(ppo, np.zeros(1), number=i), 4)  # noqa: E731
     rates = [at(ppo, i) for i in range(4)]
     np.testing.assert_allclose([float(r.learning_rate) for r in rates], [0.4, 0.3, 0.2, 0.1], rtol=1e-6)
     np.testing.assert_allclose([float(r.epsilon) for r in rates], [0.2, 0.15, 0.1, 0.05], rtol=1e-6)
@@ -252,7 +252,7 @@ def test_trap_25_four_updates_anneal_with_1_075_05_025():
 
 def test_what_anneals_late_is_whole_until_then_and_falls_as_far():
     late = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both", anneal_start=0.5)
-    rates = [annealed(late, state_of(late, np.zeros(1), number=i), 8) for i in range(8)]
+    rates = [scheduled_values(late, state_of(late, np.zeros(1), number=i), 8) for i in range(8)]
     factors = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
     np.testing.assert_allclose([float(r.learning_rate / 0.4) for r in rates], factors, rtol=1e-6)
     np.testing.assert_allclose([float(r.epsilon / 0.2) for r in rates], factors, rtol=1e-6)
@@ -375,8 +375,12 @@ def task_of(ppo, policy, params, transitions):
     """(what stays the same during an update, flat parameters, state of their optimiser)."""
     flat, unravel = ravel_pytree(params)
     state = state_of(ppo, params)
-    rates = annealed(ppo, state, 10)
-    return Task(ALGORITHMS["clip"].objective, policy, ppo, None, transitions, rates, unravel), flat, state.opt_state
+    rates = scheduled_values(ppo, state, 10)
+    return (
+        UpdateContext(ALGORITHMS["clip"].objective, policy, ppo, None, transitions, rates, unravel),
+        flat,
+        state.opt_state,
+    )
 
 
 def test_trap_24_a_gradient_that_is_not_finite_stops_though_the_loss_is():
@@ -387,7 +391,7 @@ def test_trap_24_a_gradient_that_is_not_finite_stops_though_the_loss_is():
         return jnp.sqrt(0.0 * jnp.sum(params)), {}  # 0, with a gradient of 0 times infinity
 
     assert loss(flat, None, None)[0] == 0
-    begin = Progress(flat, opt_state, jnp.zeros((), bool))
+    begin = OptimizerProgress(flat, opt_state, jnp.zeros((), bool))
     after, stats = gradient_step(loss, task, begin, make_batch(ppo, transitions))
     np.testing.assert_array_equal(after.params, flat)
     assert after.stopped
@@ -417,7 +421,7 @@ def test_trap_26_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
 
     orders = []
     for seed in (0, 1):
-        *_, stats = epochs(loss, task, flat, opt_state, make_batch(ppo, transitions), jax.random.key(seed))
+        *_, stats = run_epochs(loss, task, flat, opt_state, make_batch(ppo, transitions), jax.random.key(seed))
         assert stats["rows"].shape == (4, 4, 16)
         np.testing.assert_array_equal(np.sort(stats["rows"].reshape(4, 64)), np.tile(np.arange(64), (4, 1)))
         orders += [tuple(row.ravel().tolist()) for row in stats["rows"]]

@@ -16,14 +16,14 @@ from proximax.runs.checkpoint import (
     MANIFEST,
     POLICY,
     STATE,
+    check_no_extra_arrays,
     checkpoint_names,
     find_checkpoint,
     named_leaves,
-    nothing_left,
     progress_of,
-    rebuild,
+    remove_partial,
+    restore_tree,
     save_checkpoint,
-    tidy,
 )
 from tests.support import ROOT
 from tests.support.saved_runs import arrays, header, newest, sign, snapshot
@@ -51,25 +51,25 @@ def test_a_state_comes_back_bit_for_bit_with_progress_and_environments(tmp_path)
     save(tmp_path, 4, environment=environment, rows=np.float64(np.pi), name="x", best=-np.inf)
     found, tensors = find_checkpoint(tmp_path, read=(POLICY, STATE))
     saved = snapshot(*PARAMS).state
-    state = rebuild(saved, tensors, found.path)
+    state = restore_tree(saved, tensors, found.path)
     for name, x in named_leaves(saved).items():
         again = named_leaves(state)[name]
         assert (again.dtype, again.shape, again.tobytes()) == (x.dtype, x.shape, x.tobytes()), name
     assert jax.tree.structure(state) == jax.tree.structure(saved)
     assert jax.random.key_impl(state.key) == jax.random.key_impl(saved.key)
     progress, again = progress_of(found, tensors)
-    nothing_left(tensors, found.path)
+    check_no_extra_arrays(tensors, found.path)
     assert progress == {"rows": np.pi, "name": "x", "best": -np.inf}
     assert again["rngs"] == environment["rngs"]
     np.testing.assert_array_equal(again["at"][0], np.arange(3, dtype=np.int16))
     with pytest.raises(CheckpointError, match="it also holds 'evil'"):
-        nothing_left({"evil": np.zeros(1)}, found.path)
+        check_no_extra_arrays({"evil": np.zeros(1)}, found.path)
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 def test_random_keys_of_any_kind_come_back_as_they_were(impl, tmp_path):
     tree = {"key": jax.random.key(5, impl=impl)}
-    again = rebuild(tree, named_leaves(tree), tmp_path)["key"]
+    again = restore_tree(tree, named_leaves(tree), tmp_path)["key"]
     assert jax.random.key_impl(again) == jax.random.key_impl(tree["key"])
     np.testing.assert_array_equal(jax.random.key_data(again), jax.random.key_data(tree["key"]))
 
@@ -133,7 +133,7 @@ def test_fault_26_whenever_a_process_is_killed_while_saving_a_good_checkpoint_is
     for k in range(ends + 1):
         run = tmp_path / str(k)
         before = find_checkpoint(run, read=(POLICY, STATE))[0].manifest  # without anything being cleared up
-        tidy(run / "checkpoints")
+        remove_partial(run / "checkpoints")
         after = find_checkpoint(run, read=(POLICY, STATE))[0]
         assert after.manifest == before, k
         assert after.path.name == f"step-{after.manifest['steps']:012d}"
@@ -278,11 +278,11 @@ def test_fault_22_a_later_format_is_refused_though_an_older_checkpoint_is_there(
 def test_fault_38_a_state_that_does_not_fit_is_refused(name, x, message, tmp_path):
     state = snapshot(*PARAMS).state
     with pytest.raises(CheckpointError, match=message):
-        rebuild(state, named_leaves(state) | {name: x}, tmp_path)
+        restore_tree(state, named_leaves(state) | {name: x}, tmp_path)
     tensors = named_leaves(state)
     del tensors[name]
     with pytest.raises(CheckpointError, match=rf"does not fit this run: \{name} not in it"):
-        rebuild(state, tensors, tmp_path)
+        restore_tree(state, tensors, tmp_path)
 
 
 def test_links_are_no_checkpoints(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from proximax.errors import StorageError
 from proximax.runs import checkpoint_manager as module
 from proximax.runs.checkpoint import checkpoint_names, find_checkpoint
-from proximax.runs.checkpoint_manager import Saver, frozen
+from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from tests.support.saved_runs import CONFIG, arrays, header, snapshot
 
 PARAMS = arrays()[1:]
@@ -26,7 +26,7 @@ def snap(update, evaluation=None):
 
 def make(run, every="end", kept=3, update=None, steps=100):
     config = replace(CONFIG, checkpoint_every=every, checkpoints_kept=kept, steps=steps * BATCH)
-    return Saver(config, run / "checkpoints", header(), update)
+    return CheckpointManager(config, run / "checkpoints", header(), update)
 
 
 def updates(run):
@@ -149,7 +149,7 @@ def test_the_logs_are_on_disk_before_the_checkpoint_that_knows_their_length(tmp_
 
 
 def test_without_a_directory_nothing_is_saved():
-    saver = Saver(CONFIG, None, {})
+    saver = CheckpointManager(CONFIG, None, {})
     saver.save(snap(1), wait=True)
     assert not saver.due(5, 3.0)
     assert saver.has(1)
@@ -158,7 +158,7 @@ def test_without_a_directory_nothing_is_saved():
 
 def test_what_is_frozen_stays_as_it_was():
     x, key = np.zeros(3), jax.random.key(1)
-    tree = frozen({"a": x, "b": jax.numpy.arange(3), "key": key})
+    tree = to_host_copy({"a": x, "b": jax.numpy.arange(3), "key": key})
     x[:] = 9
     assert tree["a"].tolist() == [0, 0, 0]
     assert isinstance(tree["b"], np.ndarray)

@@ -29,7 +29,7 @@ from proximax.runs.loading import load, load_agents
 from proximax.runs.metrics import History
 from proximax.runtime.files import json_bytes, sha256, write_json
 from proximax.spaces.serialization import describe_space
-from proximax.training.resume import find_state
+from proximax.training.resume import load_resume_point
 from tests.spaces.test_serialization import BAD_SPACES, BOX_JSON, short
 from tests.support.saved_runs import (
     BOX,
@@ -280,7 +280,10 @@ def used(files, megabytes=64):
         (folder / FOLDER).mkdir(parents=True)
         for path, data in files.items():
             (folder / path).write_bytes(data)
-        for use in (load, lambda run: find_state(run, CONFIG)):  # what goes on sets damaged ones aside: after ``load``
+        for use in (
+            load,
+            lambda run: load_resume_point(run, CONFIG),
+        ):  # what goes on sets damaged ones aside: after ``load``
             tracemalloc.start()
             try:
                 use(folder)

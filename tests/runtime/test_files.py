@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proximax.errors import CheckpointError, StorageError
-from proximax.runtime.files import MOST_BYTES, read_json, sha256, storing, sync_folder, write_atomically, write_json
+from proximax.runtime.files import MAX_BYTES, read_json, sha256, storing, sync_folder, write_atomically, write_json
 
 
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "replace")])
@@ -89,7 +89,7 @@ def test_fault_38_json_that_is_none_is_refused(data, message, tmp_path):
 def test_fault_38_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     with path.open("wb") as file:
-        file.truncate(MOST_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
     with pytest.raises(CheckpointError, match="at most 16,777,216 are read"):
         read_json(path, "")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proximax.runtime.prng import host_key, seed_key, split_on_host
+from proximax.runtime.prng import key_from_data, seed_key, split_on_host
 
 DRAWS = {
     "bits": lambda key: jax.random.bits(key, (5, 3)),
@@ -23,7 +23,7 @@ DRAWS = {
 @pytest.mark.parametrize("name", DRAWS)
 def test_the_numbers_are_those_of_jaxs_own_threefry(name):
     words = np.array([0x9E3779B9, 2**32 - 3], np.uint32)
-    own, theirs = host_key(words), jax.random.wrap_key_data(words, impl="threefry2x32")
+    own, theirs = key_from_data(words), jax.random.wrap_key_data(words, impl="threefry2x32")
     expected = DRAWS[name](theirs)
     np.testing.assert_array_equal(DRAWS[name](own), expected)
     np.testing.assert_array_equal(jax.jit(DRAWS[name])(own), expected)
@@ -33,7 +33,7 @@ def test_words_of_64_bits_are_jaxs_too():
     with jax.enable_x64(True):
         words = np.array([1, 2], np.uint32)
         expected = jax.random.bits(jax.random.wrap_key_data(words, impl="threefry2x32"), (3,), "uint64")
-        np.testing.assert_array_equal(jax.random.bits(host_key(words), (3,), "uint64"), expected)
+        np.testing.assert_array_equal(jax.random.bits(key_from_data(words), (3,), "uint64"), expected)
 
 
 def test_the_published_test_vector_of_threefry():
@@ -62,7 +62,7 @@ SEEDS = st.lists(st.integers(0, 2**63) | st.integers(0, 2**33), min_size=2, max_
 @given(WORD, WORD, WORD)
 def test_any_key_draws_splits_and_folds_as_jaxs_own(one, two, data):
     words = np.array([one, two], np.uint32)
-    mine, theirs = host_key(words), jax.random.wrap_key_data(words, impl="threefry2x32")
+    mine, theirs = key_from_data(words), jax.random.wrap_key_data(words, impl="threefry2x32")
     np.testing.assert_array_equal(jax.random.bits(mine, (5,)), jax.random.bits(theirs, (5,)))
     for function in (lambda key: jax.random.split(key, 3), lambda key: jax.random.fold_in(key, np.uint32(data))):
         np.testing.assert_array_equal(*(jax.random.key_data(function(key)) for key in (mine, theirs)))

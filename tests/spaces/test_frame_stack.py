@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proximax.config.ppo_config import PPOConfig
-from proximax.envs.env_groups import Groups, Turns
+from proximax.envs.env_groups import DoubleBufferedEnvs, EnvGroups
 from proximax.maths import init_moments, update_moments
 from proximax.policy.observations import update_obs_moments, update_stack_moments
 from proximax.policy.policy import make_policy
-from proximax.ppo.values import on_rows, values_reached, with_values
+from proximax.ppo.values import add_values, bootstrap_values_of_frames, evaluate_policy
 from proximax.runtime.prng import seed_key
 from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, rows_of, stacks
 from tests.support.toy_envs import Screens, collected, host_learner, quick_compiler
@@ -75,9 +75,9 @@ def test_a_store_filled_in_columns_is_the_same(next_step, lengths):
     """Two groups of each of two seeds' environments take turns."""
     seeds = np.arange(8).reshape(2, 4)
     at_once = collected(Screens(8, next_step, 3, lengths), seeds, np.zeros(40, int), True, 2)
-    env = Turns([Screens(4, next_step, 3, lengths) for _ in range(2)], 2)
+    env = DoubleBufferedEnvs([Screens(4, next_step, 3, lengths) for _ in range(2)], 2)
     assert env.stacked
-    assert Groups(env.envs).stacked
+    assert EnvGroups(env.envs).stacked
     for one, other in zip(at_once, collected(env, seeds, np.zeros(40, int), True, 2), strict=True):
         jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -157,11 +157,11 @@ def test_trap_2_values_reached_are_those_of_one_pass_over_the_final_observations
     ours, plain = one_seed(next_step, lengths)
     policy, params, moments = policy_of(Screens(1, next_step), PPO)
     rows = np.arange(120)
-    _, expected = on_rows(policy, params, moments, plain._replace(obs=plain.final_obs), rows)
-    _, value = on_rows(policy, params, moments, ours, rows)
+    _, expected = evaluate_policy(policy, params, moments, plain._replace(obs=plain.final_obs), rows)
+    _, value = evaluate_policy(policy, params, moments, ours, rows)
     valid = plain.valid.ravel() > 0
     for transform in (lambda f: f, jax.jit):
-        found = transform(partial(values_reached, policy))(params, moments, ours, value)
+        found = transform(partial(bootstrap_values_of_frames, policy))(params, moments, ours, value)
         assert found.shape == (120,)
         np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-5, atol=1e-6)
     follows = np.append(plain.obs[1:] == plain.final_obs[:-1], np.zeros((1, 4, 3, 4, 3), bool), axis=0)
@@ -172,7 +172,7 @@ def test_trap_2_values_reached_are_those_of_one_pass_over_the_final_observations
 def test_rollouts_are_valued_alike(next_step):
     ours, plain = one_seed(next_step)
     policy, params, moments = policy_of(Screens(1, next_step), PPO)
-    a, b = (jax.jit(partial(with_values, policy))(params, moments, r) for r in (ours, plain))
+    a, b = (jax.jit(partial(add_values, policy))(params, moments, r) for r in (ours, plain))
     valid = plain.valid > 0
     for name in ("value", "next_value"):
         np.testing.assert_allclose(getattr(a, name)[valid], getattr(b, name)[valid], rtol=1e-5, atol=1e-6)
@@ -182,10 +182,10 @@ def test_rollouts_are_valued_alike(next_step):
 def test_values_are_found_in_parts_where_there_are_many_rows(monkeypatch):
     ours, plain = one_seed()
     policy, params, moments = policy_of(Screens(1, False), PPO)
-    whole = on_rows(policy, params, moments, plain, np.arange(120))
+    whole = evaluate_policy(policy, params, moments, plain, np.arange(120))
     for most in (1, 7, 50, 120):
-        monkeypatch.setattr("proximax.ppo.values.IMAGES_AT_ONCE", most)
-        parts = on_rows(policy, params, moments, ours, np.arange(120))
+        monkeypatch.setattr("proximax.ppo.values.IMAGES_PER_CHUNK", most)
+        parts = evaluate_policy(policy, params, moments, ours, np.arange(120))
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), parts, whole)
 
 
@@ -196,12 +196,12 @@ def test_gradients_are_those_of_plain_observations(next_step, monkeypatch):
     rows = np.random.default_rng(1).permutation(120)[:60]
 
     def loss(params, rollout):
-        dist, value = on_rows(policy, params, moments, rollout, rows)
+        dist, value = evaluate_policy(policy, params, moments, rollout, rows)
         return jnp.mean(jnp.square(value)) + jnp.mean(dist.entropy())
 
     expected = jax.grad(loss)(params, plain)
     for most in (256, 20):
-        monkeypatch.setattr("proximax.ppo.values.IMAGES_AT_ONCE", most)
+        monkeypatch.setattr("proximax.ppo.values.IMAGES_PER_CHUNK", most)
         found = jax.jit(jax.grad(loss))(params, ours)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, expected)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from proximax.errors import UsageError
 from proximax.spaces.checks import check_leaves
-from proximax.spaces.tree import alike, branches, flatten, leaves, nest, paths, place
+from proximax.spaces.tree import branches, compatible, describe_leaf, flatten, leaves, paths, unflatten
 from tests.support.strategies import SAMPLED
 from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places
 
@@ -35,9 +35,9 @@ def test_the_leaves_come_in_the_order_of_sorted_keys_whatever_order_they_were_de
 def test_nest_and_flatten_by_hand():
     tree = {"c": ((5,),), "b": (2, {"z": 4, "a": 3}), "a": 1}
     assert flatten(DEEP, tree) == [1, 2, 3, 4, 5]
-    assert nest(DEEP, iter([1, 2, 3, 4, 5])) == tree
+    assert unflatten(DEEP, iter([1, 2, 3, 4, 5])) == tree
     assert flatten(BOX, 7) == [7]
-    assert nest(BOX, iter([7])) == 7
+    assert unflatten(BOX, iter([7])) == 7
 
 
 @pytest.mark.parametrize("space", [*NESTED, BOX, spaces.Discrete(3)])
@@ -45,15 +45,15 @@ def test_nest_undoes_flatten_and_flatten_nest(space):
     space.seed(0)
     sample = space.sample()
     parts = flatten(space, sample)
-    again = nest(space, iter(parts))
+    again = unflatten(space, iter(parts))
     assert space.contains(again)
     assert [x is y for x, y in zip(flatten(space, again), parts)] == [True] * len(leaves(space))
     for (path, leaf), part in zip(places(space), parts, strict=True):
         assert at(sample, path) is part
         assert leaf.contains(part)
     numbers = list(range(len(leaves(space))))
-    assert flatten(space, nest(space, iter(numbers))) == numbers
-    assert jax.tree.leaves(nest(space, iter(numbers))) == numbers  # JAX counts them in the same order
+    assert flatten(space, unflatten(space, iter(numbers))) == numbers
+    assert jax.tree.leaves(unflatten(space, iter(numbers))) == numbers  # JAX counts them in the same order
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,10 @@ def test_every_leaf_has_a_path():
     assert paths(space) == ["['a']", "['b'][0]", "['b'][1]['c']"]
     for space in NESTED:
         assert paths(space) == ["".join(f"[{key!r}]" for key in path) for path, _ in places(space)]
-    assert (place("action", ""), place("action", "[0]")) == ("action space", "action space at action[0]")
+    assert (describe_leaf("action", ""), describe_leaf("action", "[0]")) == (
+        "action space",
+        "action space at action[0]",
+    )
 
 
 BIG = 2**31
@@ -165,16 +168,16 @@ UNLIKE = [
 
 @pytest.mark.parametrize(("mine", "other"), LIKE)
 def test_spaces_are_alike_where_a_policy_of_one_fits_the_other(mine, other):
-    assert alike(mine, other)
-    assert alike(other, mine)
+    assert compatible(mine, other)
+    assert compatible(other, mine)
 
 
 @pytest.mark.parametrize(("mine", "other"), UNLIKE)
 def test_fault_18_spaces_of_another_tree_kind_shape_or_choice_are_not_alike(mine, other):
-    assert alike(mine, mine)
-    assert alike(other, other)
-    assert not alike(mine, other)
-    assert not alike(other, mine)
+    assert compatible(mine, mine)
+    assert compatible(other, other)
+    assert not compatible(mine, other)
+    assert not compatible(other, mine)
 
 
 @given(SAMPLED)
@@ -187,7 +190,7 @@ def test_any_value_of_any_space_flattens_and_nests_back(space):
         assert leaf == mine
         assert part is at(value, path)
         assert leaf.contains(part)
-    again = nest(space, iter(flat))
+    again = unflatten(space, iter(flat))
     assert [x is y for x, y in zip(flatten(space, again), flat)] == [True] * len(flat)
     assert jax.tree.structure(again) == jax.tree.structure(jax.tree.map(lambda x: x, again))
-    assert alike(space, space)
+    assert compatible(space, space)

@@ -13,7 +13,7 @@ from proximax.policy.observations import init_obs_moments
 from proximax.policy.policy import make_policy
 from proximax.runs.checkpoint import MANIFEST, Snapshot, checkpoint_names, save_checkpoint
 from proximax.runtime.files import json_bytes, sha256, write_json
-from proximax.runtime.prng import host_key
+from proximax.runtime.prng import key_from_data
 from proximax.spaces.serialization import describe_space
 from proximax.types import Moments, RewardScale, RolloutState, TrainState
 
@@ -30,7 +30,7 @@ TINY |= {"steps": 6 * 16, "quiet": True, "preset": "none"}
 def filled(observation_space, action_space, config):
     """(policy, params, moments) of three seeds, far from the fresh policy's near-zero head."""
     policy, rng = make_policy(observation_space, action_space, config), np.random.default_rng(1)
-    params = policy.init(host_key(np.zeros(2, np.uint32)))
+    params = policy.init(key_from_data(np.zeros(2, np.uint32)))
     params = jax.tree.map(lambda x: rng.standard_normal((3, *x.shape)).astype(np.float32), params)
 
     def learned(fresh):
@@ -59,7 +59,7 @@ def snapshot(params, moments, update=4, evaluation=None, environment=None, **pro
         ),
         beta=np.ones(3, np.float32),
         learning_rate=np.ones(3, np.float32),
-        key=host_key(np.full((3, 2), update, np.uint32)),
+        key=key_from_data(np.full((3, 2), update, np.uint32)),
         update=np.full(3, update, np.int32),
     )
     return Snapshot(state, environment, progress, update, update * 100, evaluation)

@@ -17,7 +17,7 @@ from proximax.envs import HostEnv, JaxEnv, auto_reset
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.policy.policy import make_policy
 from proximax.ppo.host_learner import make_host_learner
-from proximax.ppo.host_rollout import collect, host_buffers, host_state
+from proximax.ppo.host_rollout import collect, host_buffers, host_rollout_state
 from proximax.runtime.prng import seed_key
 from proximax.types import Acted, Step
 
@@ -101,7 +101,7 @@ def roll(env: Any, num_steps: int, state: Any = None, seeds: Any = None) -> tupl
     n = env.num_envs
     if state is None:
         obs = env.reset(seeds or list(range(n)))
-        state = host_state(obs[None], np.ones((1, n), bool), (), np.zeros((1, n)), np.zeros((1, n)))
+        state = host_rollout_state(obs[None], np.ones((1, n), bool), (), np.zeros((1, n)), np.zeros((1, n)))
     zeros = np.zeros((1, n, *env.action_space.shape), env.action_space.dtype)
     buffers = host_buffers(num_steps, state, zeros)
     acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
@@ -218,7 +218,9 @@ def collected(
     """
     shape, found = np.shape(seeds), []
     obs = env.reset(np.ravel(seeds).tolist())
-    state = host_state(obs.reshape(*shape, *obs.shape[1:]), np.ones(shape, bool), (), np.zeros(shape), np.zeros(shape))
+    state = host_rollout_state(
+        obs.reshape(*shape, *obs.shape[1:]), np.ones(shape, bool), (), np.zeros(shape), np.zeros(shape)
+    )
 
     def act(carry: Any, obs: Any, first: Any, place: tuple[int, int]) -> Acted:
         columns = slice(place[1], place[1] + first.shape[1])

@@ -13,24 +13,24 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import env_seeds
-from proximax.envs.env_groups import Groups, vectorise
+from proximax.envs.env_groups import EnvGroups, vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.errors import EnvironmentFault, UsageError
+from proximax.errors import EnvError, UsageError
 from proximax.maths.distributions import MultiCategorical
 from proximax.policy.policy import make_policy
-from proximax.ppo.host_rollout import collect, host_buffers, start_host
+from proximax.ppo.host_rollout import collect, host_buffers, reset_host_envs
 from proximax.ppo.rollout import act, unroll
-from proximax.ppo.rollout import start as start_jax
-from proximax.runtime.prng import host_key
+from proximax.ppo.rollout import reset_envs as start_jax
+from proximax.runtime.prng import key_from_data
 from proximax.spaces.masks import (
-    allowed_action,
     check_mask,
-    choice_sizes,
+    choices_per_component,
+    flatten_mask,
+    flatten_masks,
     has_mask,
     mask_of,
-    nothing_allowed,
-    ravel_mask,
-    ravel_masks,
+    no_action_allowed,
+    sample_allowed_action,
     with_mask,
 )
 from tests.support.toy_envs import (
@@ -66,17 +66,17 @@ def quickly():
 
 
 def key(i):
-    return host_key(np.array([0, i], np.uint32))
+    return key_from_data(np.array([0, i], np.uint32))
 
 
 # ---------------------------------------------------------------- form and size
 
 
 def test_a_mask_has_an_entry_for_each_option_of_each_choice_leaf_after_leaf():
-    assert choice_sizes(spaces.Discrete(3, start=7)) == [3]
-    assert choice_sizes(spaces.MultiDiscrete([[2, 3], [1, 4]])) == [2, 3, 1, 4]
-    assert choice_sizes(spaces.MultiBinary([2, 2])) == [2, 2, 2, 2]
-    assert choice_sizes(BOX) == []
+    assert choices_per_component(spaces.Discrete(3, start=7)) == [3]
+    assert choices_per_component(spaces.MultiDiscrete([[2, 3], [1, 4]])) == [2, 3, 1, 4]
+    assert choices_per_component(spaces.MultiBinary([2, 2])) == [2, 2, 2, 2]
+    assert choices_per_component(BOX) == []
     for space in ACTIONS.values():
         good = spaces.Dict(x=BOX, action_mask=spaces.MultiBinary(sum(all_options(space))))
         check_mask(good, space)
@@ -114,16 +114,16 @@ def test_masks_of_an_observation_are_flattened_leaf_after_leaf():
 
 def test_masks_of_info_are_flattened_whatever_gymnasium_made_of_them():
     deep = spaces.Tuple((spaces.Discrete(2), spaces.Dict(b=spaces.Discrete(1), a=spaces.Discrete(2))))
-    assert ravel_mask(deep, [np.array([1, 0]), {"b": [0], "a": np.array([[1, 1]])}]).tolist() == [1, 0, 1, 1, 0]
+    assert flatten_mask(deep, [np.array([1, 0]), {"b": [0], "a": np.array([[1, 1]])}]).tolist() == [1, 0, 1, 1, 0]
     two = spaces.MultiDiscrete([2, 2])
-    np.testing.assert_array_equal(ravel_masks(two, np.array([[[1, 0], [0, 1]]]), 1, "row"), [[1, 0, 0, 1]])
+    np.testing.assert_array_equal(flatten_masks(two, np.array([[[1, 0], [0, 1]]]), 1, "row"), [[1, 0, 0, 1]])
     ragged = np.full(3, None, dtype=object)
     ragged[0], ragged[2] = (np.array([1, 0]), np.array([0, 0, 1])), [[0, 1], [1, 1, 1]]
-    found = ravel_masks(spaces.MultiDiscrete([2, 3]), ragged, 3, "row")
+    found = flatten_masks(spaces.MultiDiscrete([2, 3]), ragged, 3, "row")
     np.testing.assert_array_equal(found, [[1, 0, 0, 0, 1], [1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
     stacked = {"b": np.array([[1, 0]]), "_b": np.array([True]), "a": np.array([[0, 1, 1]]), "_a": np.array([True])}
     space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Discrete(2))
-    np.testing.assert_array_equal(ravel_masks(space, stacked, 1, "row"), [[0, 1, 1, 1, 0]])
+    np.testing.assert_array_equal(flatten_masks(space, stacked, 1, "row"), [[0, 1, 1, 1, 0]])
 
 
 def test_a_choice_without_options_is_found_wherever_it_stands():
@@ -133,7 +133,7 @@ def test_a_choice_without_options_is_found_wherever_it_stands():
     free[5, [0, 3, 4, 7]] = False  # one option is left of each
     free[6] = False
     for allowed in (free, jnp.asarray(free)):
-        np.testing.assert_array_equal(nothing_allowed(space, allowed), [0, 1, 1, 1, 1, 0, 1])
+        np.testing.assert_array_equal(no_action_allowed(space, allowed), [0, 1, 1, 1, 1, 0, 1])
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -144,7 +144,7 @@ def test_random_allowed_actions_are_allowed_and_of_the_space(name):
     for _ in range(100):
         mask = rng.random(sum(sizes)) < 0.4
         mask[np.cumsum([0, *sizes[:-1]])] |= ~np.array([part.any() for part in np.split(mask, np.cumsum(sizes)[:-1])])
-        action = allowed_action(space, mask, rng)
+        action = sample_allowed_action(space, mask, rng)
         assert space.contains(action)
         taken = [int(i) for i in picks(space, action)]
         assert all(part[i] for part, i in zip(np.split(mask, np.cumsum(sizes)[:-1]), taken))
@@ -187,7 +187,7 @@ def policies():
 
 def play(env, policy, acting, steps, seed=0):
     """A rollout ``[T, 1, N]`` of random actions."""
-    state = start_host(env, policy, [env_seeds(seed, env.num_envs)])
+    state = reset_host_envs(env, policy, [env_seeds(seed, env.num_envs)])
     one = lambda carry, obs, first, place: acting(carry, obs, first, key(1000 * seed + place[0]))  # noqa: E731
     buffers = host_buffers(steps, state, one(state.carry, state.obs, state.first, (0, 0)).action)
     return collect(env, one, state, buffers)[1]
@@ -214,7 +214,7 @@ def test_trap_04_every_autoreset_mode_gives_the_same_masks(name, masks, form):
         index = [row.argmax(axis=-1) for row in rows]
         sent = []
         for _, leaf in places(space):
-            mine = [index.pop(0) for _ in choice_sizes(leaf)]
+            mine = [index.pop(0) for _ in choices_per_component(leaf)]
             x = (
                 np.stack(mine, axis=-1).reshape(-1, *leaf.shape)
                 if mine
@@ -295,7 +295,7 @@ def test_no_mask_after_a_reset_is_a_fault(mode):
         for _ in range(4):
             env.step(np.ones(1, int))
 
-    with pytest.raises(EnvironmentFault, match=r"info of step \d has no 'action_mask', which the first reset's had"):
+    with pytest.raises(EnvError, match=r"info of step \d has no 'action_mask', which the first reset's had"):
         play()
 
 
@@ -311,14 +311,14 @@ def test_trap_15_of_a_mask_in_info_and_observation_neither_is_an_input():
         make = partial(Both, spaces.Discrete(2), lambda t, mask=mask: mask, lambda action: action == 1)
         for env in (vectorise(make, 2), GymnasiumEnv(vector(make, 2, SAME_STEP))):
             assert env.observation_space == Both.observation_space
-            assert proximax.policy.observations.seen_space(env.observation_space) == BOX
+            assert proximax.policy.observations.network_input_space(env.observation_space) == BOX
             np.testing.assert_array_equal(env.reset([1, 2])["action_mask"], [ONE] * 2)
             np.testing.assert_array_equal(env.step(np.ones(2, int)).obs["action_mask"], [ONE] * 2)
 
 
 def test_masks_of_groups_and_of_slow_environments_arrive(policies):
     space = ACTIONS["discrete"]
-    both = Groups([lawful("discrete", "info", as_list, SAME_STEP, num_envs=2) for _ in range(2)])
+    both = EnvGroups([lawful("discrete", "info", as_list, SAME_STEP, num_envs=2) for _ in range(2)])
     policy, _, acting = policies("discrete", both)
     rollout = play(both, policy, acting, 40)
     assert rollout.obs["action_mask"].shape == (40, 1, 4, 3)
@@ -339,7 +339,7 @@ def test_a_mask_that_is_gone_is_an_error_that_says_so():
         for _ in range(20):
             obs = env.step(5 + obs["action_mask"].argmax(axis=-1)).obs
 
-    with pytest.raises(EnvironmentFault, match=r"info of step \d+ has no 'action_mask', which the first reset's had"):
+    with pytest.raises(EnvError, match=r"info of step \d+ has no 'action_mask', which the first reset's had"):
         play(obs)
 
 
@@ -402,7 +402,7 @@ PARTS = [
 
 @pytest.mark.parametrize(("space", "mask", "vector_"), PARTS)
 def test_masks_of_info_have_the_form_of_the_action_space(space, mask, vector_):
-    np.testing.assert_array_equal(ravel_mask(space, mask), vector_)
+    np.testing.assert_array_equal(flatten_mask(space, mask), vector_)
     lawful = lambda action: all(vector_[2 * i + int(x)] for i, x in enumerate(picks(space, action)))  # noqa: E731
     for mode in MODES:
         env = GymnasiumEnv(vector(lambda: Given(space, lambda t: mask), 2, mode))
@@ -419,7 +419,7 @@ def test_a_part_that_only_one_environment_has_a_mask_of_is_free_in_the_others():
     found = env.reset([1, 2, 3])["action_mask"]
     np.testing.assert_array_equal(found, [[1, 1, 0, 1], [1, 0, 1, 1], [0, 1, 0, 1]])
     stacked = {"d": np.array([[0, 1], [0, 0]]), "_d": np.array([True, False]), "e": np.ones((2, 2))}
-    np.testing.assert_array_equal(ravel_masks(space, stacked, 2, "row"), [[0, 1, 1, 1], [1, 1, 1, 1]])
+    np.testing.assert_array_equal(flatten_masks(space, stacked, 2, "row"), [[0, 1, 1, 1], [1, 1, 1, 1]])
 
 
 def test_masks_of_another_form_than_the_action_space_are_refused_with_their_place():
@@ -432,14 +432,14 @@ def test_masks_of_another_form_than_the_action_space_are_refused_with_their_plac
         ({"d": three, "e": (three, None)}, r"action_mask\['e'\]\[0\] has 3 entries"),
     ):
         with pytest.raises(UsageError, match=text):
-            ravel_mask(space, wrong)
+            flatten_mask(space, wrong)
     rows = np.array([(ONE, None), ([1, 1, 1], None), None], dtype=object)
     with pytest.raises(UsageError, match=r"action_mask\['e'\]\[0\] of environment 1 has 3 entries"):
-        ravel_masks(space, {"d": np.ones((3, 3)), "e": rows}, 3, "environment")
+        flatten_masks(space, {"d": np.ones((3, 3)), "e": rows}, 3, "environment")
     with pytest.raises(UsageError, match="action_mask has 2 rows; it must have 3, one for each environment"):
-        ravel_masks(space, np.ones((2, 5)), 3, "environment")
+        flatten_masks(space, np.ones((2, 5)), 3, "environment")
     with pytest.raises(UsageError, match=r"keys \['a'\], which are not those of the action space Discrete"):
-        ravel_mask(spaces.Discrete(3), {"a": three})
+        flatten_mask(spaces.Discrete(3), {"a": three})
 
 
 def test_keys_whose_masks_gymnasium_would_overwrite_are_refused():
@@ -465,13 +465,13 @@ def test_a_mask_whose_size_changes_is_a_fault_that_names_environment_and_step(mo
 
     for lengthen in (np.ones, lambda n: np.ones(n).tolist()):
         with pytest.raises(
-            EnvironmentFault, match=r"at step 2 the action_mask of e\w+ \w+ has 4 entries; .*Discrete\(3\) needs 3"
+            EnvError, match=r"at step 2 the action_mask of e\w+ \w+ has 4 entries; .*Discrete\(3\) needs 3"
         ):
             play(lambda f=lengthen: Given(spaces.Discrete(3), lambda t: f(4 if t == 2 else 3)))
     made = [lambda n=n: Given(spaces.Discrete(3), lambda t: [1] * (n if t else 3)) for n in (3, 4)]
     env = GymnasiumEnv(gymnasium.vector.SyncVectorEnv(made, autoreset_mode=mode))
     env.reset([1, 2])
-    with pytest.raises(EnvironmentFault, match="at step 1 the action_mask of environment 1 has 4 entries"):
+    with pytest.raises(EnvError, match="at step 1 the action_mask of environment 1 has 4 entries"):
         env.step(np.zeros(2, int))
 
 
@@ -571,7 +571,7 @@ def test_an_invalid_row_with_nothing_allowed_does_not_spoil_the_gradients(both):
     dist, *_ = policy.apply(params, (), policy.encode(None, obs), np.ones(3, bool))
     assert np.isfinite(dist.entropy()).all()
     assert np.isfinite(dist.log_prob(dist.sample(key(2)))).all()
-    np.testing.assert_array_equal(policy.stuck(obs), [True] * 3)
+    np.testing.assert_array_equal(policy.all_masked(obs), [True] * 3)
 
 
 # ---------------------------------------------------------------- nothing allowed
@@ -607,7 +607,7 @@ def test_trap_15_a_mask_that_allows_nothing_is_an_error_that_names_environment_a
     Stuck.made = 0
     env = vector(partial(Stuck, masks=masks), 2, mode)
     with pytest.raises(
-        EnvironmentFault, match=r"mask of environment 1 allowed nothing at step 3 of the rollout of update 1 of seed 4"
+        EnvError, match=r"mask of environment 1 allowed nothing at step 3 of the rollout of update 1 of seed 4"
     ):
         proximax.train(env, seed=4, **OBJECT)
 
@@ -623,7 +623,7 @@ def test_trap_15_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_w
 
     calm = partial(Lawful, ACTIONS["multi_discrete"], "info")
     env = gymnasium.vector.SyncVectorEnv([calm, calm, Later, calm], autoreset_mode=SAME_STEP)
-    with pytest.raises(EnvironmentFault, match=r"environment 0 allowed nothing at step 6 .* update 2 of seed 1"):
+    with pytest.raises(EnvError, match=r"environment 0 allowed nothing at step 6 .* update 2 of seed 1"):
         proximax.train(env, seeds=2, **OBJECT | {"steps": 48})
 
 
@@ -637,7 +637,7 @@ def test_trap_15_a_jax_environment_whose_mask_allows_nothing_is_named_too():
         blocked = s.obs["action_mask"].at[-1].set(0).at[-2].set(0).at[-3].set(0).at[-4].set(0)  # the last leaf's four
         return state, s._replace(obs={**s.obs, "action_mask": jnp.where(stuck, blocked, s.obs["action_mask"])})
 
-    with pytest.raises(EnvironmentFault, match=r"action mask of environment \d allowed nothing at step \d of the roll"):
+    with pytest.raises(EnvError, match=r"action mask of environment \d allowed nothing at step \d of the roll"):
         proximax.train(env._replace(step=step), **QUICK)
 
 
@@ -695,4 +695,4 @@ def test_trap_15_no_forbidden_action_in_300_steps_of_a_jax_environment(name):
     last = rollout.terminated | rollout.truncated
     assert last.sum() > 100
     np.testing.assert_array_equal(rollout.final_obs["action_mask"][last], 0)
-    assert nothing_allowed(env.action_space, np.asarray(rollout.obs["action_mask"]).reshape(1200, -1) > 0).sum() == 0
+    assert no_action_allowed(env.action_space, np.asarray(rollout.obs["action_mask"]).reshape(1200, -1) > 0).sum() == 0

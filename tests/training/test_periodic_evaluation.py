@@ -9,7 +9,7 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.evaluation.evaluator import Evaluation
 from proximax.training import periodic_evaluation
-from proximax.training.periodic_evaluation import Scorer
+from proximax.training.periodic_evaluation import PeriodicEvaluator
 
 CONFIG = RunConfig("x", steps=100 * 16, num_envs=2, ppo=PPOConfig(num_steps=8, minibatch_size=8), eval_episodes=50)
 
@@ -40,14 +40,14 @@ def scored(scorer, updates):
 
 
 def test_without_a_goal_or_an_interval_nothing_is_played(played):
-    scorer = Scorer(CONFIG, None, None)
+    scorer = PeriodicEvaluator(CONFIG, None, None)
     assert scorer.next_update(0) == 100
     assert not any(scorer.score(update, update) for update in range(101))
     assert (played, scorer.latest) == ([], None)
 
 
 def test_eval_every_is_in_steps_and_plays_all_episodes(played):
-    scorer = Scorer(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
     assert [scorer.next_update(update) for update in (0, 4, 5, 99)] == [5, 5, 10, 100]
     assert scored(scorer, range(1, 13)) == [5, 10]
     assert played == [(5, None), (10, None)]
@@ -57,13 +57,13 @@ def test_eval_every_is_in_steps_and_plays_all_episodes(played):
 
 
 def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
-    scorer = Scorer(replace(CONFIG, stop_at=1e9), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, stop_at=1e9), None, None)
     assert scored(scorer, range(1, 101)) == [*range(2, 101, 2)]
     assert set(played) == {(update, 7) for update in range(2, 101, 2)}
 
 
 def test_a_goal_reached_is_decided_on_other_starts(played):
-    scorer = Scorer(replace(CONFIG, stop_at=40.0, eval_every=16), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, stop_at=40.0, eval_every=16), None, None)
     reached = [update for update in range(1, 5) if scorer.score(update, update)]
     assert reached == [4]
     assert played == [(1, None), (2, None), (3, None), (4, None), (104, None)]
@@ -71,7 +71,7 @@ def test_a_goal_reached_is_decided_on_other_starts(played):
 
 
 def test_a_run_that_goes_on_does_not_evaluate_again(played):
-    scorer = Scorer(replace(CONFIG, eval_every=16), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=16), None, None)
     scorer.update = 6  # as its checkpoint has it
     assert scored(scorer, range(6, 9)) == [6, 7, 8]
     assert [salt for salt, _ in played] == [7, 8]

@@ -17,9 +17,9 @@ import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.envs import probe
-from proximax.errors import CheckpointError, EnvironmentFault
+from proximax.errors import CheckpointError, EnvError
 from proximax.policy.policy import make_policy
-from proximax.ppo.multi_seed import start_learner
+from proximax.ppo.multi_seed import make_multi_seed_learner
 from proximax.runs.checkpoint import (
     POLICY,
     STATE,
@@ -31,7 +31,7 @@ from proximax.runs.checkpoint import (
     save_checkpoint,
 )
 from proximax.runtime.files import write_json
-from proximax.training.resume import MAY_CHANGE, Found, check_same, differences, restore
+from proximax.training.resume import MAY_CHANGE, ResumePoint, check_same, differences, restore
 from proximax.training.start import run
 from tests.support import ROOT
 from tests.support.exact_runs import CASES, Kept, Walk
@@ -110,7 +110,9 @@ def put_back(folder, env, policy, start, environment=None):
     )
     found, tensors = find_checkpoint(folder, read=(POLICY, STATE))
     progress, environment = progress_of(found, tensors)
-    return saved, *restore(Found(found.path, found.manifest, tensors, progress, environment), env, policy, SMALL, start)
+    return saved, *restore(
+        ResumePoint(found.path, found.manifest, tensors, progress, environment), env, policy, SMALL, start
+    )
 
 
 def assert_same(saved, state):
@@ -125,7 +127,7 @@ def started():
     found = {}
     for name, env in (("inside", probe.matching()), ("kept", Kept(6)), ("walk", Walk(6))):
         policy = make_policy(env.observation_space, env.action_space, SMALL.ppo)
-        found[name] = env, policy, start_learner(env, policy, SMALL).state
+        found[name] = env, policy, make_multi_seed_learner(env, policy, SMALL).state
     return found
 
 
@@ -253,7 +255,7 @@ def test_trap_35_restarts_of_environments_are_counted_on_and_the_new_ones_are_th
     assert newest(tmp_path / "whole", POLICY).read_bytes() == newest(tmp_path / "parts", POLICY).read_bytes()
     assert rows_of(tmp_path / "whole" / "metrics.jsonl") == rows_of(tmp_path / "parts" / "metrics.jsonl")
     again = how | {"steps": 16 * 12, "env_restarts": whole.restarts}
-    with pytest.raises(EnvironmentFault, match="OSError: gone"):  # there are no more left
+    with pytest.raises(EnvError, match="OSError: gone"):  # there are no more left
         proximax.train(Crashes, out=tmp_path / "parts", resume=True, **again)
 
 
@@ -305,7 +307,7 @@ def test_fault_19_every_other_setting_that_differs_is_named_with_both_values():
 def test_fault_18_another_environment_or_network_is_named_field_by_field():
     box = {"kind": "Box", "shape": [4], "low": "-inf"}
     spaces = {"observation_space": box, "action_space": {"kind": "Discrete", "shape": [2]}, "network": "built-in"}
-    found = Found(Path("run/checkpoints/step-000000000096"), spaces, {"": np.zeros(99)}, {}, None)
+    found = ResumePoint(Path("run/checkpoints/step-000000000096"), spaces, {"": np.zeros(99)}, {}, None)
     check_same(found, spaces, OBS, CONFIG)
     other = spaces | {"observation_space": {**box, "shape": [8]}}
     with pytest.raises(CheckpointError, match=r"its observation_space has shape: \[4\] there, \[8\] here"):

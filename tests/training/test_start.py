@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.config.run_config import from_json
 from proximax.envs import probe
-from proximax.errors import EnvironmentFault, NumericalError, UsageError
+from proximax.errors import EnvError, NumericalError, UsageError
 from proximax.runs.metrics import METRICS
 from tests.support.toy_envs import Script, vector
 
@@ -162,7 +162,7 @@ class Fails(Script):
 @pytest.mark.parametrize(
     ("how", "fault", "message"),
     [
-        ("raise", EnvironmentFault, r"environment \d raised in step at step \d+: OSError: socket closed"),
+        ("raise", EnvError, r"environment \d raised in step at step \d+: OSError: socket closed"),
         ("obs", NumericalError, r"the observation is not finite: .* in environment \d of seed number 0, step \d+"),
         ("reward", NumericalError, r"the reward is not finite: inf in environment \d"),
     ],

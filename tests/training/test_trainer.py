@@ -15,7 +15,7 @@ import pytest
 
 import proximax
 from proximax.envs import probe
-from proximax.errors import EnvironmentFault, Interrupted, NumericalError, StorageError
+from proximax.errors import EnvError, Interrupted, NumericalError, StorageError
 from proximax.runs import checkpoint_manager
 from proximax.runs.checkpoint import POLICY, STATE, checkpoint_names, find_checkpoint
 from proximax.training import periodic_evaluation
@@ -144,10 +144,10 @@ def test_fault_28_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_le
 
 def test_an_evaluation_that_fails_leaves_no_checkpoint_with_the_return_of_the_one_before(tmp_path, monkeypatch):
     def fails():
-        raise EnvironmentFault("the evaluation's environment")
+        raise EnvError("the evaluation's environment")
 
     ends_the_second(monkeypatch, fails)
-    with pytest.raises(EnvironmentFault, match="the evaluation's environment"):
+    with pytest.raises(EnvError, match="the evaluation's environment"):
         proximax.train(ENV, out=tmp_path, eval_every=32, **TINY)
     manifests = [json.loads(x.read_text()) for x in sorted(tmp_path.glob("checkpoints/step-*/manifest.json"))]
     assert [x["update"] for x in manifests] == [2, 4]
@@ -195,7 +195,9 @@ def test_fault_08_the_state_before_a_bad_update_is_saved_with_the_rollout_that_s
 
 
 def test_fault_07_of_a_host_environment_what_was_saved_before_with_its_state_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint_manager.Saver, "_busy", lambda _: False)  # none is left out, however slow the disk
+    monkeypatch.setattr(
+        checkpoint_manager.CheckpointManager, "_busy", lambda _: False
+    )  # none is left out, however slow the disk
 
     class Bad(Kept):
         def receive(self):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from proximax.envs.base import host_state, read_host_state, restoring
+from proximax.envs.base import host_state, read_host_state, restoring_errors
 from proximax.envs.crash_recovery import new_seed
-from proximax.envs.env_state import StateError, array, entries
+from proximax.envs.env_state import StateError, array, expect_keys
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.types import PyTree, Step
 
@@ -92,7 +92,7 @@ class AleEnv(GymnasiumEnv):
 
     def set_state(self, state: PyTree) -> None:
         """Play the games again."""
-        with restoring():
+        with restoring_errors():
             self._steps, _, vector, envs = read_host_state(state, self.num_envs)
             if vector or len(envs) != self.num_envs:
                 raise StateError(f"it is not of {self.num_envs} games")
@@ -107,7 +107,7 @@ class AleEnv(GymnasiumEnv):
 
     def _checked(self, i: int, game: Any) -> dict[str, Any]:
         """ALE would wait for ever on an action that it does not know."""
-        game = entries(game, ("seed", "actions", "observation", *COUNTERS), f"game {i}")
+        game = expect_keys(game, ("seed", "actions", "observation", *COUNTERS), f"game {i}")
         actions = game["actions"]
         array(actions, (np.size(actions),), ("uint8",), f"actions of game {i}")
         most = int(getattr(self.action_space, "n", 0))

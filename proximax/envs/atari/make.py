@@ -17,10 +17,10 @@ from proximax.config import AtariConfig
 from proximax.envs.atari.ale import AleEnv
 from proximax.envs.atari.games import Game, rom_of
 from proximax.envs.base import HostEnv
-from proximax.envs.env_groups import in_turns
+from proximax.envs.env_groups import make_double_buffered
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from proximax.errors import DependencyError, EnvError, UsageError
 from proximax.types import PyTree, Step
 
 
@@ -51,7 +51,7 @@ class AtariEnv(HostEnv):
         """Start a step. ALE would wait for ever on an action that it does not know."""
         numbers = np.asarray(action)
         if numbers.shape != (self.num_envs,) or not np.isin(numbers, range(len(self._actions))).all():
-            raise EnvironmentFault(
+            raise EnvError(
                 f"actions {numbers.tolist()}: give {self.num_envs} whole numbers from 0 to {len(self._actions) - 1}"
             )
         self.env.send(self._actions[numbers.astype(int)])
@@ -88,7 +88,7 @@ def make_atari(game: Game, num_envs: int, groups: int, turns: int) -> HostEnv:
     if faults := game.config.faults():
         raise UsageError("; ".join(faults))
     make = _pool(game) if game.id.startswith("envpool:") else _ale(game)
-    return in_turns(lambda size: AtariEnv(make(size), game.config), num_envs, groups, turns)
+    return make_double_buffered(lambda size: AtariEnv(make(size), game.config), num_envs, groups, turns)
 
 
 def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:

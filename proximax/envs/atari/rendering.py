@@ -7,15 +7,15 @@ import numpy as np
 
 from proximax.envs.atari.games import Game, ale_id
 from proximax.envs.atari.make import AtariEnv, make_atari, make_screen
-from proximax.envs.rendering import Pictured
-from proximax.errors import EnvironmentFault
+from proximax.envs.rendering import RenderedEnv
+from proximax.errors import EnvError
 from proximax.types import PyTree, Step
 
 ATARI_FPS = 60  # of the console on an American television
 COUNTERS = ("lives", "frame_number", "episode_frame_number")  # what ALE tells after every step
 
 
-class PicturedGame(Pictured):
+class RenderedAtariEnv(RenderedEnv):
     """An Atari game. The policy plays ALE's small gray frames, as in training; a second emulator is what is seen.
 
     That one gets the same seed and the same actions but skips no frame, in colour and full size. Even sticky actions
@@ -26,14 +26,14 @@ class PicturedGame(Pictured):
         game = game._replace(id=ale_id(game.id))  # EnvPool has no second emulator to offer
         self._show(make_atari(game, 1, 1, 1))
         self._screen = make_screen(game)
-        self.fps, self.each = ATARI_FPS, game.config.frame_skip
+        self.fps, self.frames_per_step = ATARI_FPS, game.config.frame_skip
         self._steps, self._action = 0, np.zeros(1, int)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """A new game on both emulators."""
         obs = self.env.reset(seeds)
-        self._steps, self.pictures = 0, []
-        self.opening = np.array(self._screen.reset(seeds)[0, -1])
+        self._steps, self.frames = 0, []
+        self.first_frame = np.array(self._screen.reset(seeds)[0, -1])
         self._compare({})
         return obs
 
@@ -45,13 +45,13 @@ class PicturedGame(Pictured):
     def receive(self) -> Step:
         """The end of that step, and the same step on the screen, frame by frame."""
         s = self.env.receive()
-        self._steps, self.pictures, score, over = self._steps + 1, [], 0.0, False
-        while len(self.pictures) < self.each and not over:
+        self._steps, self.frames, score, over = self._steps + 1, [], 0.0, False
+        while len(self.frames) < self.frames_per_step and not over:
             frame = self._screen.step(self._action)
             score, over = score + float(frame.raw_reward[0]), bool(frame.ended[0])
-            self.pictures.append(np.array(frame.final_obs[0, -1]))
+            self.frames.append(np.array(frame.final_obs[0, -1]))
             if over:
-                self.opening = np.array(frame.obs[0, -1])
+                self.first_frame = np.array(frame.obs[0, -1])
         self._compare({"reward": (float(s.raw_reward[0]), score), "end": (bool(s.ended[0]), over)})
         return s
 
@@ -61,7 +61,7 @@ class PicturedGame(Pictured):
         outcome = outcome | {name: (int(played[name][0]), int(seen[name][0])) for name in COUNTERS}
         for name, (mine, other) in outcome.items():
             if mine != other:
-                raise EnvironmentFault(
+                raise EnvError(
                     f"what is played and what is seen differ at step {self._steps}: {name} {mine} and {other}. "
                     "The emulator does not repeat a game with the same seed and actions, so it cannot be filmed"
                 )

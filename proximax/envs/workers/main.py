@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Shape = tuple[str, tuple[int, ...]]  # dtype and shape of one array
-Again = Callable[[Exception], int]
+RestartFn = Callable[[Exception], int]
 MASK = "action_mask"
 
 
-class Form(NamedTuple):
+class SpaceLayout(NamedTuple):
     """What the environments look like. Trees have a leaf's number in the place of each leaf."""
 
     observation_space: Any
@@ -64,13 +64,13 @@ def padded(dtype: str, shape: tuple[int, ...]) -> int:
     return -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // 64) * 64
 
 
-class Share:
+class WorkerEnvs:
     """The environments ``numbers``, in row ``numbers[k]`` of the arrays each.
 
-    Where one raises, an ``Again`` is told, and gives the seed for another environment; or it raises in its turn.
+    Where one raises, an ``RestartFn`` is told, and gives the seed for another environment; or it raises in its turn.
     """
 
-    def __init__(self, make: Callable[[], Any], worker: int, numbers: range, form: Form, arrays: Arrays) -> None:
+    def __init__(self, make: Callable[[], Any], worker: int, numbers: range, form: SpaceLayout, arrays: Arrays) -> None:
         self.numbers, self.form, self.arrays, self.make = numbers, form, arrays, make
         self.calls, self.place = arrays.calls[0][worker : worker + 1], arrays.place[0][worker : worker + 1]
         self.what = "its constructor"  # what is being called
@@ -87,12 +87,12 @@ class Share:
         self.place[0] = i
         self.calls[0] += 1
 
-    def reset(self, seeds: Sequence[int], again: Again) -> None:
+    def reset(self, seeds: Sequence[int], again: RestartFn) -> None:
         """New episodes."""
         for k, seed in enumerate(seeds):
             self.open(k, again, seed=seed)
 
-    def step(self, again: Again) -> None:
+    def step(self, again: RestartFn) -> None:
         """One step of each environment, and a reset where it ended the episode."""
         arrays, tree = self.arrays, self.form.actions
         reward, terminated, truncated, cut = (x[0] for x in arrays[3:7])
@@ -103,22 +103,22 @@ class Share:
                 obs, reward[i], terminated[i], truncated[i], info = self.envs[k].step(pick(tree, arrays.actions, i))
                 self.write(i, False, obs, info)
             except Exception as error:  # what became of this step is not known
-                self.write(i, False, *self.renew(k, again(error), again))
+                self.write(i, False, *self.recreate_env(k, again(error), again))
                 reward[i], terminated[i], truncated[i], cut[i] = 0.0, False, True, True
                 continue
             if terminated[i] or truncated[i]:
                 self.open(k, again)
 
-    def open(self, k: int, again: Again, **how: int) -> None:
+    def open(self, k: int, again: RestartFn, **how: int) -> None:
         """A new episode."""
         self.what = "reset"
         self.begin(self.numbers[k])
         try:
             self.write(self.numbers[k], True, *self.envs[k].reset(**how))
         except Exception as error:
-            self.renew(k, again(error), again)
+            self.recreate_env(k, again(error), again)
 
-    def renew(self, k: int, seed: int, again: Again) -> tuple[Any, dict[str, Any]]:
+    def recreate_env(self, k: int, seed: int, again: RestartFn) -> tuple[Any, dict[str, Any]]:
         """Another environment in the place of one that crashed, and its first episode."""
         with suppress(Exception):
             self.envs[k].close()
@@ -180,7 +180,7 @@ def states_module() -> Any:
     return module
 
 
-def states_of(share: Share, given: list[Any] | None) -> tuple[str | None, list[Any]]:
+def states_of(share: WorkerEnvs, given: list[Any] | None) -> tuple[str | None, list[Any]]:
     """(what is wrong, states of all environments), after putting ``given`` into them where it is not None."""
     states = states_module()
     try:
@@ -200,14 +200,14 @@ class Pipes:
         self.commands, self.answers = commands, answers
         self.incoming, self.outgoing = Connection(commands, writable=False), Connection(answers, readable=False)
 
-    def report(self, share: Share | None, error: Exception) -> None:
+    def report(self, share: WorkerEnvs | None, error: Exception) -> None:
         """Tell the parent what an environment raised."""
         os.write(self.answers, b"f")
         what = share.what if share else "its constructor"
         trace = "".join(traceback.format_exception(error))
         self.outgoing.send((what, type(error).__name__, str(error), trace))
 
-    def again(self, share: Share, error: Exception) -> int:
+    def again(self, share: WorkerEnvs, error: Exception) -> int:
         """The seed for another environment, if the parent wants one."""
         self.report(share, error)
         if os.read(self.commands, 1) != b"a":
@@ -222,7 +222,7 @@ def serve(commands: int, answers: int, memory: int) -> None:
     share = None
     try:
         make, worker, numbers, form, shapes = pipes.incoming.recv()
-        share = Share(make, worker, numbers, Form(*form), carve(mmap.mmap(memory, 0), shapes))
+        share = WorkerEnvs(make, worker, numbers, SpaceLayout(*form), carve(mmap.mmap(memory, 0), shapes))
         again = partial(pipes.again, share)
         os.write(answers, b"k")
         while command := os.read(commands, 1):

@@ -11,9 +11,9 @@ from typing import Any
 
 from proximax.envs.workers import main, watchdog
 from proximax.envs.workers.main import Arrays
-from proximax.errors import EnvironmentFault
+from proximax.errors import EnvError
 
-MOST_POLL = 60_000.0  # ms; the system takes no more than 32 bits of them
+MAX_POLL_MS = 60_000.0  # ms; the system takes no more than 32 bits of them
 START_SECONDS = 60.0  # that starting Python and importing the environment may take in any case
 
 
@@ -34,8 +34,8 @@ class Worker:
         """Start the process; if there was one, it has its place."""
         if self._process is not None:
             self.kill()
-            self.leave()
-            self.end(0.0)
+            self.request_exit()
+            self.join(0.0)
         theirs, mine = os.pipe()
         ours, reply = os.pipe()
         self.commands, self.answers = Connection(mine, readable=False), Connection(ours, writable=False)
@@ -64,7 +64,7 @@ class Worker:
         with suppress(BrokenPipeError):
             os.write(self.commands.fileno(), command)
 
-    def tell(self, value: Any) -> None:
+    def send_object(self, value: Any) -> None:
         """Send what belongs to a command."""
         with suppress(BrokenPipeError):
             self.commands.send(value)
@@ -72,24 +72,24 @@ class Worker:
     def reset(self, seeds: list[int]) -> None:
         """Start a reset of its environments, of all environments' ``seeds``."""
         self.send(b"r")
-        self.tell([seeds[i] for i in self.numbers])
+        self.send_object([seeds[i] for i in self.numbers])
 
-    def renew(self, seed: int) -> None:
+    def recreate_env(self, seed: int) -> None:
         """Let it make the environment that raised again, and go on."""
         self.send(b"a")
-        self.tell(seed)
+        self.send_object(seed)
 
     def wait(self, what: str, step: int) -> None:
         """Wait for the answer."""
         calls, since = 0, time.monotonic()
         limit = max(self._timeout, START_SECONDS) if what == "its constructor" else self._timeout
-        while not self._ready.poll(min(100 * limit, MOST_POLL)):  # ms: a tenth of the limit
+        while not self._ready.poll(min(100 * limit, MAX_POLL_MS)):  # ms: a tenth of the limit
             now = time.monotonic()
             if calls != self._calls[0]:
                 calls, since = int(self._calls[0]), now
             elif now - since > limit:
                 self.kill()
-                raise EnvironmentFault(
+                raise EnvError(
                     f"environment {self.place} is stuck in {what} at step {step}: no answer for {limit:g} s. "
                     "If it may take longer, raise env_timeout"
                 )
@@ -98,16 +98,16 @@ class Worker:
             raise self._dead(what, step)
         if answer == b"f":
             where, name, text, trace = self.answers.recv()
-            fault = EnvironmentFault(f"environment {self.place} raised in {where} at step {step}: {name}: {text}")
+            fault = EnvError(f"environment {self.place} raised in {where} at step {step}: {name}: {text}")
             fault.add_note(trace)
             raise fault
 
-    def _dead(self, what: str, step: int) -> EnvironmentFault:
+    def _dead(self, what: str, step: int) -> EnvError:
         assert self._process is not None
         code, self.alive = self._process.wait(), False
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         each = f"environments {self.numbers[0]} to {self.numbers[-1]}"
-        return EnvironmentFault(
+        return EnvError(
             f"env worker {self._k} (process {self.pid}) of {each} died in {what} of environment {self.place} "
             f"at step {step}: {how}"
         )
@@ -118,12 +118,12 @@ class Worker:
         if self._process is not None:
             self._process.kill()
 
-    def leave(self) -> None:
+    def request_exit(self) -> None:
         """Ask it to end."""
         if self._process is not None:
             self.commands.close()
 
-    def end(self, seconds: float) -> None:
+    def join(self, seconds: float) -> None:
         """Wait until it has ended; after ``seconds`` it is killed."""
         if self._process is None:
             return

@@ -22,16 +22,16 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from proximax.envs.base import HostEnv, host_state, read_host_state, restoring, saving
-from proximax.envs.crash_recovery import Restarts, new_seed
-from proximax.envs.env_checker import Tried
+from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
+from proximax.envs.crash_recovery import RestartBudget, new_seed
+from proximax.envs.env_checker import EnvReport
 from proximax.envs.env_state import StateError
-from proximax.envs.workers.main import Arrays, Form, Shape, carve, padded
+from proximax.envs.workers.main import Arrays, Shape, SpaceLayout, carve, padded
 from proximax.envs.workers.process import Worker
 from proximax.envs.workers.watchdog import GRACE_SECONDS
-from proximax.errors import EnvironmentFault, UsageError
+from proximax.errors import EnvError, UsageError
 from proximax.runtime import usable_cores
-from proximax.spaces import MASK, choices, flatten, leaves, nest, ravel_mask, store, with_mask
+from proximax.spaces import MASK, flatten, flatten_mask, leaves, num_mask_entries, to_stored, unflatten, with_mask
 from proximax.types import PyTree, Step
 
 # No call of an environment (its constructor, reset or step) may take longer: a stuck one is an error, not a hang.
@@ -54,7 +54,7 @@ def pin(pids: Sequence[int]) -> None:
 class Workers(HostEnv):
     """``num_envs`` copies of one environment, in a process for each core. ``tried``: what a first look at one found.
 
-    Raises ``EnvironmentFault`` where an environment raises, a worker dies, or a call takes ``timeout`` seconds, unless
+    Raises ``EnvError`` where an environment raises, a worker dies, or a call takes ``timeout`` seconds, unless
     ``restarts`` allows to make it anew; and whatever pickling raises for a ``make`` that cannot be sent.
     """
 
@@ -62,23 +62,25 @@ class Workers(HostEnv):
         self,
         make: Callable[[], gymnasium.Env[Any, Any]],
         num_envs: int,
-        tried: Tried,
-        restarts: Restarts | None = None,
+        tried: EnvReport,
+        restarts: RestartBudget | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         space, self.action_space = tried.observation_space, tried.action_space
-        self.num_envs, options = num_envs, choices(self.action_space)
+        self.num_envs, options = num_envs, num_mask_entries(self.action_space)
         self.observation_space = with_mask(space, options) if tried.masked else space
         self.notes: list[str] = []
         self._restarts = 0
-        self._space, self._masked, self._budget = space, tried.masked, restarts or Restarts()
+        self._space, self._masked, self._budget = space, tried.masked, restarts or RestartBudget()
         # Of the observations that were reached, and of those that opened an episode; and whether info had them.
         self._masks, self._given = np.ones((2, num_envs, options), np.int8), np.ones((2, num_envs), bool)
         self._all_valid: Any = np.ones(num_envs, bool)
         self._steps, self._seeds = 0, [0] * num_envs
         self._workers: list[Worker] = []
         numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, len(usable_cores()))]
-        form = Form(space, self.action_space, nest(space, count()), nest(self.action_space, count()), self._masked)
+        form = SpaceLayout(
+            space, self.action_space, unflatten(space, count()), unflatten(self.action_space, count()), self._masked
+        )
         shapes = layout(space, self.action_space, num_envs, len(numbers))
         jobs = [(CloudpickleWrapper(make), k, part, tuple(form), shapes) for k, part in enumerate(numbers)]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
@@ -133,9 +135,9 @@ class Workers(HostEnv):
             for i, fresh, given, mask in worker.answers.recv() if self._masked else ():
                 self._given[int(fresh), i] = given
                 try:
-                    self._masks[int(fresh), i] = ravel_mask(self.action_space, mask, whose=f" of environment {i}")
+                    self._masks[int(fresh), i] = flatten_mask(self.action_space, mask, whose=f" of environment {i}")
                 except UsageError as error:
-                    raise EnvironmentFault(f"at step {self._steps} {error}") from error
+                    raise EnvError(f"at step {self._steps} {error}") from error
             if lost and what == "step":
                 self._cut(slice(worker.numbers[0], worker.numbers[-1] + 1))
 
@@ -146,10 +148,10 @@ class Workers(HostEnv):
             try:
                 worker.wait(what, self._steps)
                 return lost
-            except EnvironmentFault as fault:
+            except EnvError as fault:
                 self._spend(fault)
                 if worker.alive:
-                    worker.renew(new_seed(self._seeds[worker.place], self._budget.number))
+                    worker.recreate_env(new_seed(self._seeds[worker.place], self._budget.number))
                 else:
                     lost = True
                     self._revive(worker)
@@ -162,12 +164,12 @@ class Workers(HostEnv):
             try:
                 worker.wait("its constructor", self._steps)
                 break
-            except EnvironmentFault as fault:
+            except EnvError as fault:
                 self._spend(fault)
         worker.reset([new_seed(seed, self._budget.number) for seed in self._seeds])
 
-    def _spend(self, fault: EnvironmentFault) -> None:
-        self._budget.spend(fault)
+    def _spend(self, fault: EnvError) -> None:
+        self._budget.use(fault)
         self._restarts += 1
 
     def _cut(self, rows: slice) -> None:
@@ -190,7 +192,7 @@ class Workers(HostEnv):
 
     def set_state(self, state: PyTree) -> None:
         """Put each environment's state back, whichever worker has it now."""
-        with restoring():
+        with restoring_errors():
             self._steps, ended, vector, envs = read_host_state(state, self.num_envs)
             if vector or len(envs) != self.num_envs or ended.any():
                 raise StateError("it is of a vector environment, not of single ones that are reset at their ends")
@@ -201,11 +203,11 @@ class Workers(HostEnv):
         for worker in self._workers:
             worker.send(command)
             if states is not None:
-                worker.tell([states[i] for i in worker.numbers])
+                worker.send_object([states[i] for i in worker.numbers])
         for worker in self._workers:
             worker.wait(what, self._steps)
         answers = [worker.answers.recv() for worker in self._workers]  # every one, before what one says is raised
-        with saving() if states is None else nullcontext():
+        with saving_errors() if states is None else nullcontext():
             for fault, _ in answers:
                 if fault is not None:
                     raise StateError(fault)
@@ -213,20 +215,22 @@ class Workers(HostEnv):
 
     def _observed(self, fresh: int, given: np.ndarray) -> PyTree:
         """The observations that were reached (0) or that opened an episode (1), with their masks."""
-        tree = store(self._space, nest(self._space, iter(self._arrays.fresh if fresh else self._arrays.reached)))
+        tree = to_stored(
+            self._space, unflatten(self._space, iter(self._arrays.fresh if fresh else self._arrays.reached))
+        )
         if not self._masked:
             return tree
         if not given.any():
-            raise EnvironmentFault(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
+            raise EnvError(f"info of step {self._steps} has no '{MASK}', which the first reset's had")
         return {"obs": tree, MASK: self._masks[fresh]}
 
     def close(self) -> None:
         """End the workers: those that do not close their environments in time are killed."""
         for worker in self._workers:
-            worker.leave()
+            worker.request_exit()
         limit = time.monotonic() + GRACE_SECONDS
         for worker in self._workers:
-            worker.end(max(limit - time.monotonic(), 0.0))
+            worker.join(max(limit - time.monotonic(), 0.0))
         self._workers = []
         if self._memory is not None:
             os.close(self._memory)

@@ -12,12 +12,12 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
-from proximax.envs import Game, ale_id, atari_id, env_of, env_seeds, make_env
+from proximax.envs import Game, ale_id, atari_id, env_from_config, env_seeds, make_env
 from proximax.envs.atari.games import games_like, rom_of
 from proximax.envs.atari.make import _ale
-from proximax.envs.env_groups import Turns
+from proximax.envs.env_groups import DoubleBufferedEnvs
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.errors import DependencyError, EnvironmentFault, UsageError
+from proximax.errors import DependencyError, EnvError, UsageError
 from proximax.evaluation.evaluator import evaluate
 from proximax.policy.policy import make_policy
 from proximax.ppo.host_learner import make_host_learner
@@ -265,11 +265,11 @@ def test_trap_7_a_bad_action_is_an_error_and_does_not_wait_for_ever(source, turn
     env = make(f"{source}Breakout", 2, turns=turns, **PLAIN)
     env.reset([1, 2])
     for bad in ([0, 4], [-1, 0], [0.5, 0.0], [np.nan, 1.0]):
-        with pytest.raises(EnvironmentFault, match=r"actions \[.*\]: give \d whole numbers from 0 to 3"):
+        with pytest.raises(EnvError, match=r"actions \[.*\]: give \d whole numbers from 0 to 3"):
             env.step(np.array(bad))
     if turns == 1:
         for shape in ((3,), (1,), (2, 1), ()):
-            with pytest.raises(EnvironmentFault, match="give 2 whole numbers from 0 to 3"):
+            with pytest.raises(EnvError, match="give 2 whole numbers from 0 to 3"):
                 env.step(np.zeros(shape, int))
         assert env.step(np.array([1, 3])).obs.shape == (2, 4, 20, 20)  # nothing is left half sent
     env.close()
@@ -287,7 +287,7 @@ def test_actions_are_those_of_the_game_that_the_policy_has(source):
     assert make(f"{source}Pong", full_action_space=True).action_space == gymnasium.spaces.Discrete(18)
     env = make(f"{source}Pong", actions=(0, 17), full_action_space=True, **PLAIN)
     env.reset([1])
-    with pytest.raises(EnvironmentFault, match="from 0 to 1"):
+    with pytest.raises(EnvError, match="from 0 to 1"):
         env.step(np.array([2]))
     with pytest.raises(UsageError, match=r"atari.actions = \(0, 6\): this game has the actions 0 to 5"):
         make(f"{source}Pong", actions=(0, 6))
@@ -330,7 +330,7 @@ def test_turns_and_seeds_side_by_side_give_the_same_transitions(source):
     told = []
     for turns in (1, 2):
         env = make(f"{source}Pong", 2, 2, turns, **settings)
-        assert isinstance(env, Turns) == (turns > 1)
+        assert isinstance(env, DoubleBufferedEnvs) == (turns > 1)
         assert env.stacked  # frames are stored once in turns too
         [(rollout, episodes, state)] = collected(env, seeds, actions, stacked=True)
         obs = jax.vmap(lambda obs: rows_of(obs, np.arange(100)), in_axes=1)(rollout.obs)
@@ -449,7 +449,7 @@ def test_a_run_by_either_source_is_the_same_where_no_game_ends():
     states = []
     for source in SOURCES:
         config, _ = resolve(f"{source}Pong-v5", "none", {k: v for k, v in settings.items() if k != "quiet"})
-        env = make_env(env_of(config), config.num_envs)
+        env = make_env(env_from_config(config), config.num_envs)
         policy = make_policy(env.observation_space, env.action_space, config.ppo, config.network)
         with quick_compiler():
             learner = make_host_learner(env, policy, config)

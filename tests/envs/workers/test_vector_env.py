@@ -17,21 +17,21 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import proximax
 from proximax.envs import env_seeds, make_env
-from proximax.envs.crash_recovery import Restarting, Restarts
-from proximax.envs.env_checker import Tried, try_out
+from proximax.envs.crash_recovery import AutoRestartEnv, RestartBudget
+from proximax.envs.env_checker import EnvReport, check_env
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.workers import vector_env
 from proximax.envs.workers.vector_env import Workers
-from proximax.errors import EnvironmentFault
-from proximax.spaces.masks import MASK, allowed_action
-from proximax.spaces.tree import flatten, leaves, nest
+from proximax.errors import EnvError
+from proximax.spaces.masks import MASK, sample_allowed_action
+from proximax.spaces.tree import flatten, leaves, unflatten
 from tests.support import ROOT
 from tests.support.toy_envs import ACTIONS, Fixed, Lawful, Script, as_array, as_tree, roll, vector
 
 
 def pool(make, num_envs, restarts=0, timeout=60.0):
-    return Workers(make, num_envs, try_out(make), Restarts(restarts), timeout)
+    return Workers(make, num_envs, check_env(make), RestartBudget(restarts), timeout)
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +45,9 @@ def random_actions(env, obs, rng):
     each = []
     for i in range(env.num_envs):
         mask = obs[MASK][i] if isinstance(obs, dict) and MASK in obs else np.ones(100)
-        each.append(flatten(env.action_space, allowed_action(env.action_space, mask > 0, rng)))
+        each.append(flatten(env.action_space, sample_allowed_action(env.action_space, mask > 0, rng)))
     dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
-    return nest(env.action_space, iter([np.stack(x).astype(dtype) for x, dtype in zip(zip(*each), dtypes)]))
+    return unflatten(env.action_space, iter([np.stack(x).astype(dtype) for x, dtype in zip(zip(*each), dtypes)]))
 
 
 def history(env, steps, seeds):
@@ -229,7 +229,7 @@ def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_envir
     env = pool(partial(Breaks, how), 5, timeout=0.5 if how == "hang" else 60.0)
     pids = [worker.pid for worker in env._workers]
     before = time.perf_counter()
-    with pytest.raises(EnvironmentFault, match=text):
+    with pytest.raises(EnvError, match=text):
         history(env, 5, range(5))
     env.close()
     assert time.perf_counter() - before < 4
@@ -241,7 +241,7 @@ def test_trap_37_a_worker_killed_between_two_steps_is_a_fault():
     env.reset(range(4))
     env._workers[1]._process.kill()
     env._workers[1]._process.wait()
-    with pytest.raises(EnvironmentFault, match=r"environments 2 to 3 died in step .* at step 0: signal 9"):
+    with pytest.raises(EnvError, match=r"environments 2 to 3 died in step .* at step 0: signal 9"):
         env.step(np.zeros(4, int))
     env.close()
 
@@ -277,7 +277,7 @@ import ctypes, os, signal, threading
 import numpy as np
 from tests.support.toy_envs import Script
 from proximax.envs.workers import vector_env
-from proximax.envs.env_checker import Tried
+from proximax.envs.env_checker import EnvReport
 
 vector_env.usable_cores = lambda: [0, 1]
 
@@ -289,7 +289,7 @@ class Stays(Script):
             ctypes.PyDLL(None).sleep(1000)  # in C code, and keeps Python's lock: no thread of the worker runs
         threading.Event().wait()
 
-tried = Tried(0.0, False, [], Script.observation_space, Script.action_space)
+tried = EnvReport(0.0, False, [], Script.observation_space, Script.action_space)
 env = vector_env.Workers(Script if {stuck} == 0 else Stays, 4, tried)
 env.reset(range(4))
 print(*(worker.pid for worker in env._workers), flush=True)
@@ -333,20 +333,20 @@ def test_trap_37_all_workers_can_be_ended_at_once():
 
 def test_the_environments_own_traceback_is_in_the_faults_notes():
     env = pool(Breaks, 5)
-    with pytest.raises(EnvironmentFault) as caught:
+    with pytest.raises(EnvError) as caught:
         history(env, 5, range(5))
     env.close()
     assert [note for note in caught.value.__notes__ if 'raise ZeroDivisionError("oh no")' in note]
 
 
 def aside(make, num_envs, most, timeout=60.0):
-    tried = Tried(0.0, False, [], Script.observation_space, Script.action_space)
-    return Workers(make, num_envs, tried, Restarts(most), timeout)
+    tried = EnvReport(0.0, False, [], Script.observation_space, Script.action_space)
+    return Workers(make, num_envs, tried, RestartBudget(most), timeout)
 
 
 def here(make, num_envs, most, timeout=60.0):
-    restarts = Restarts(most)
-    makes = [partial(Restarting, make, restarts, i) for i in range(num_envs)]
+    restarts = RestartBudget(most)
+    makes = [partial(AutoRestartEnv, make, restarts, i) for i in range(num_envs)]
     return GymnasiumEnv(SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED), masked=False, restarts=restarts)
 
 
@@ -392,7 +392,7 @@ def test_there_is_an_end_to_making_environments_anew(kind, how, capfd):
 
     env = kind(partial(Always, how), 2, 4)
     try:
-        with pytest.raises(EnvironmentFault, match=r"environment \d raised in (step|reset) at step \d+: (Zero|Value)"):
+        with pytest.raises(EnvError, match=r"environment \d raised in (step|reset) at step \d+: (Zero|Value)"):
             history(env, 60, range(2))
         assert env.restarts == 4
         assert capfd.readouterr().err.count("Made anew") == 4
@@ -483,7 +483,7 @@ def test_training_and_evaluation_go_on_after_crashes():
     assert (result.evaluation.lengths == 3).all()
     assert result.summary.mean == 3
     assert [note for note in result.notes if note.startswith("env_restarts: ")]
-    with pytest.raises(EnvironmentFault, match="OSError: gone"):
+    with pytest.raises(EnvError, match="OSError: gone"):
         proximax.train(Now, **settings)
 
 
@@ -544,10 +544,10 @@ def test_masks_that_vanish_are_a_fault():
     env = Workers(
         partial(Forgets, ACTIONS["discrete"], "info"),
         2,
-        Tried(0.0, True, [], Lawful.observation_space, ACTIONS["discrete"]),
+        EnvReport(0.0, True, [], Lawful.observation_space, ACTIONS["discrete"]),
     )
     try:
-        with pytest.raises(EnvironmentFault, match="has no 'action_mask', which the first reset's had"):
+        with pytest.raises(EnvError, match="has no 'action_mask', which the first reset's had"):
             history(env, 5, [1, 2])
     finally:
         env.close()
