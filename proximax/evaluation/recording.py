@@ -132,7 +132,7 @@ class VideoRecorder:
         for count, seen in enumerate(play):
             canvas = canvas or FrameComposer(seen.frames[0].shape, self._title)
             # Sprites of Atari games flicker, so that a GIF's one frame for a step must be made of the last two.
-            shown = [np.maximum.reduce(seen.frames[-2:])] if gif else seen.pictures
+            shown = [np.maximum.reduce(seen.frames[-2:])] if gif else seen.frames
             frames = [canvas.draw(picture, seen.total, seen.step) for picture in shown]
             yield from frames
             if not seen.over and count < most:
