@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 .PHONY: demo test check clean
 demo: $(VENV)/.demo
-	$(BIN)/proximax train CartPole-v1 --stop-at 475
+	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=proximax.maths,beartype.beartype --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -139,7 +139,7 @@ def page() -> str:
             f"`{result['command']}`: {result['machine']}",
         ]
     pong = search("pong", ("-10", "0", "10", "15", "18"), PONG)
-    lesson = search("pong-lesson", ("-15", "-10", "-5", "0"), LESSON)
+    lesson = search("pong-reinforce", ("-15", "-10", "-5", "0"), LESSON)
     breakout = search("breakout", ("10", "20", "30", "40", "50", "60"), BREAKOUT)
     return "\n".join([*text, *pictures, *pong, *lesson, *breakout, ""])
 

@@ -26,7 +26,7 @@ TRAIN = """
 import json, sys, proximax
 env, settings = sys.argv[1], json.loads(sys.argv[2])
 result = proximax.train(env, quiet=True, **settings)
-rows = [[row[k] for k in ("seed", "steps", "recent_return")] for row in result.history]
+rows = [[row[k] for k in ("seed", "steps", "return_last_100")] for row in result.history]
 print(json.dumps({"rows": rows, "returns": result.evaluation.returns.mean(axis=1).tolist()}))
 """
 

@@ -56,7 +56,7 @@ def by_im2col(
 FORMS: dict[str, Convolution] = {"XLA's convolution": by_xla, "naive im2col": by_im2col, "ours": convolve}
 NETWORKS = {
     "nature": (convnets.nature(OUTPUTS), (4, 84, 84), [(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),
-    "blocks": (convnets.patch_cnn(OUTPUTS), (2, 42, 42), [(16, 6, 3), (32, 4, 2)], 256),
+    "patch-cnn": (convnets.patch_cnn(OUTPUTS), (2, 42, 42), [(16, 6, 3), (32, 4, 2)], 256),
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from atari import GAMES, RESULTS, machine, progress
 
-NETWORKS = ("blocks", "nature", "impala")
+NETWORKS = ("patch-cnn", "nature", "impala")
 GOALS = (-15.0, -10.0, 0.0, 10.0, 18.0)
 
 

@@ -45,9 +45,9 @@ def record(name: str) -> None:
 
 def curve(history: list[dict], seed: int) -> list[list[float]]:
     """[steps, recent return] pairs of one seed, at most ``POINTS``."""
-    rows = [row for row in history if row["seed"] == seed and row["recent_return"] is not None]
+    rows = [row for row in history if row["seed"] == seed and row["return_last_100"] is not None]
     kept = rows[:: max(1, len(rows) // POINTS)]
-    return [[row["steps"], round(row["recent_return"], 2)] for row in kept]
+    return [[row["steps"], round(row["return_last_100"], 2)] for row in kept]
 
 
 def recorded() -> list[dict]:

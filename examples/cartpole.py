@@ -5,8 +5,8 @@ import gymnasium
 import proximax
 
 
-def main(steps: int = 100_000, stop_at: float | None = 475) -> None:
-    result = proximax.train("CartPole-v1", steps=steps, stop_at=stop_at)
+def main(steps: int = 100_000, stop_at_return: float | None = 475) -> None:
+    result = proximax.train("CartPole-v1", steps=steps, stop_at_return=stop_at_return)
     print(f"mean return {result.summary.mean:.1f} after {result.steps:,} steps in {result.wall_s:.1f} s")
 
     env = gymnasium.make("CartPole-v1")

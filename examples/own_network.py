@@ -20,9 +20,9 @@ def apply(params: dict[str, jax.Array], obs: jax.Array) -> tuple[jax.Array, jax.
     return out[:, :2], out[:, 2]
 
 
-def main(steps: int = 100_000, stop_at: float | None = 475) -> None:
+def main(steps: int = 100_000, stop_at_return: float | None = 475) -> None:
     network = proximax.Network(init, apply)
-    result = proximax.train("CartPole-v1", network=network, steps=steps, stop_at=stop_at)
+    result = proximax.train("CartPole-v1", network=network, steps=steps, stop_at_return=stop_at_return)
     print(f"mean return {result.summary.mean:.1f} after {result.steps:,} steps")
 
 

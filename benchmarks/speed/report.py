@@ -84,7 +84,7 @@ def rows() -> Iterator[Row]:
         for envs in (8, 64):
             what, name = f"HalfCheetah-v5 by {source}, {envs} environments: two turns", f"{source}, {envs} environments"
             yield speed(f"turns-{source.lower()}-{envs}", what, "turns", f"{name}, in turns", f"{name}, at once")
-    for network in ("Nature CNN", "blocks"):
+    for network in ("Nature CNN", "patch-cnn"):
         what, ours = f"Pong from 84 x 84 pixels, {network}", f"proximax, {network}"
         yield speed(f"pong-{network.split()[0].lower()}-sb3", what, "pong_pixels", ours, "SB3")
     what = "Update's share of the speed of a [1024, 64] x [64, 64] product"

@@ -19,7 +19,7 @@ def solve(s: dict[str, Any]) -> dict[str, Any]:
     from proximax.cli import main
 
     out = Path("run")
-    asked = ["train", s["env"], "--stop-at", str(s["goal"]), "--seed", str(s["seed"]), "--out", str(out)]
+    asked = ["train", s["env"], "--stop-at-return", str(s["goal"]), "--seed", str(s["seed"]), "--out", str(out)]
     output, sys.stdout = sys.stdout, sys.stderr
     code = main([*asked, "--steps", str(s["steps"])])
     finished = time.time()
@@ -49,7 +49,7 @@ def learn(s: dict[str, Any]) -> dict[str, Any]:
     rows = result.config.batch_size * result.config.seeds
     marks = [0.0] + [row["time_s"] for row in result.history if row["seed"] == result.config.seed]
     values = pace(marks, rows)
-    recent = [row["recent_return"] for row in result.history[-result.config.seeds :]]
+    recent = [row["return_last_100"] for row in result.history[-result.config.seeds :]]
     scores = [x for x in recent if x is not None]
     return values | {
         "return": result.summary.mean,

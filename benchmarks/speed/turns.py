@@ -1,4 +1,4 @@
-"""Environments in two groups that take turns with the policy (``--turns 2``), against all of them at once.
+"""Environments in two groups that take turns with the policy (``--env-groups 2``), against all of them at once.
 
 python benchmarks/speed/turns.py
 
@@ -20,7 +20,7 @@ def main() -> None:
             sizes = {"env": env, "num_envs": envs, "num_steps": steps, "steps": options.steps, "eval_episodes": 1}
             for turns in (1, 2):
                 name = f"{source}, {envs} environments, {'in turns' if turns > 1 else 'at once'}"
-                contestants.append(Contestant(name, "run_proximax.py", SETTINGS | sizes | {"turns": turns}))
+                contestants.append(Contestant(name, "run_proximax.py", SETTINGS | sizes | {"env_groups": turns}))
     compare("turns", contestants, options)
 
 

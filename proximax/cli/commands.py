@@ -41,7 +41,7 @@ class Train:
     """The first seed; the others follow."""
     num_envs: int = 8
     """Environments of each seed."""
-    turns: int = 1
+    env_groups: int = 1
     """Groups of environments, one stepping while the policy acts for the next; for cores to spare."""
     out: Path | None = None
     """Run directory, which must be new. Default: runs/ENV-ALGO-DATE-TIME."""
@@ -49,15 +49,15 @@ class Train:
     """Go on with this run directory from its last checkpoint; "auto": with --out, or start there if it holds none."""
     checkpoint_every: str = "60s"
     """How often to save the whole run: 60s (seconds), 100000 (steps of each seed), or end."""
-    checkpoints_kept: int = 3
+    keep_checkpoints: int = 3
     """The newest so many checkpoints are kept, and the best by evaluation."""
     eval_every: int | None = None
     """Evaluate after every so many steps: OUT/evaluations.jsonl, and the best checkpoint is kept."""
-    stop_at: float | None = None
+    stop_at_return: float | None = None
     """Stop as soon as the mean evaluation return of every seed reaches this."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
-    eval_sample: tyro.conf.FlagConversionOff[bool] = False
+    eval_stochastic: tyro.conf.FlagConversionOff[bool] = False
     """Draw actions from the policy in evaluations, instead of taking its likeliest ones."""
     video_every: int | None = None
     """Film an episode after every so many steps, and at the end: OUT/videos/STEPS.mp4"""
@@ -97,7 +97,7 @@ class Bench:
     """How many seeds train side by side."""
     num_envs: int = 8
     """Environments of each seed."""
-    turns: int = 1
+    env_groups: int = 1
     """Groups of environments, one stepping while the policy acts for the next."""
     seconds: float = 2.0
     """How long to measure each part."""
@@ -153,13 +153,13 @@ class Eval:
     episodes: int = 100
     """Episodes of each seed."""
     seed: int = 0
-    """Of the environments, and of the actions with --sample."""
+    """Of the environments, and of the actions with --stochastic."""
     checkpoint: str = "last"
-    """Which: last, best (by the evaluations of --eval-every and --stop-at), or a name in RUN/checkpoints."""
-    sample: bool = False
-    """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
-    likeliest: bool = False
-    """Take the policy's likeliest actions."""
+    """Which: last, best (by the evaluations of --eval-every and --stop-at-return), or a name in RUN/checkpoints."""
+    stochastic: bool = False
+    """Sample actions. Without --stochastic and --deterministic: as the run's own evaluations do."""
+    deterministic: bool = False
+    """Take the most likely actions (the mode)."""
     allow_import: bool = False
     """Let the run's config.json name a package to import (package:Env-v0)."""
     debug: bool = False
@@ -175,15 +175,15 @@ class Video:
     out: Path | None = None
     """An .mp4 or .gif file. Default: RUN/videos/policy-SEED-episode-SEED.mp4"""
     seed: int = 0
-    """Of the environment, and of the actions with --sample: the episode that `proximax eval --episodes 1` plays."""
+    """Of the environment, and of the actions with --stochastic: the episode that `proximax eval --episodes 1` plays."""
     episodes: int = 1
     """How many episodes, one after the other."""
-    sample: bool = False
-    """Draw actions from the policy. Without --sample and --likeliest: as the run's own evaluations do."""
-    likeliest: bool = False
-    """Take the policy's likeliest actions."""
+    stochastic: bool = False
+    """Sample actions. Without --stochastic and --deterministic: as the run's own evaluations do."""
+    deterministic: bool = False
+    """Take the most likely actions (the mode)."""
     checkpoint: str = "last"
-    """Which: last, best (by the evaluations of --eval-every and --stop-at), or a name in RUN/checkpoints."""
+    """Which: last, best (by the evaluations of --eval-every and --stop-at-return), or a name in RUN/checkpoints."""
     agent_seed: int | None = None
     """Which of the run's seeds; by default the one with the best final evaluation."""
     seconds: float = 300.0

@@ -173,9 +173,9 @@ def run_eval(command: Eval) -> None:
 
 def sample_of(command: Eval | Video) -> bool | None:
     """Whether to draw actions; None: as the run's own evaluations do."""
-    if command.sample and command.likeliest:
-        raise UsageError("--sample and --likeliest: give one of them, or none")
-    return command.sample if command.sample or command.likeliest else None
+    if command.stochastic and command.deterministic:
+        raise UsageError("--stochastic and --deterministic: give one of them, or none")
+    return command.stochastic if command.stochastic or command.deterministic else None
 
 
 def run_video(command: Video) -> None:

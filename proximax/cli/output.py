@@ -57,9 +57,9 @@ def report(result: Result) -> str:
         f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
         score_line(summary, config.seeds, config.eval_episodes),
     ]
-    if config.stop_at is not None:
-        met = result.evaluation.worst >= config.stop_at
-        lines.append(f"goal      {config.stop_at:g} {'' if met else 'not '}reached in {result.steps:,} steps")
+    if config.stop_at_return is not None:
+        met = result.evaluation.worst >= config.stop_at_return
+        lines.append(f"goal      {config.stop_at_return:g} {'' if met else 'not '}reached in {result.steps:,} steps")
     lines += [
         f"saved in {result.directory}",
         f"next: proximax eval {result.directory}   or, to train another: proximax presets",
@@ -71,7 +71,7 @@ def mean_curve(history: list[dict[str, Any]]) -> list[float]:
     """Mean over seeds of the recent training return after each update; nothing where a seed has none yet."""
     updates: dict[int, list[float | None]] = {}
     for row in history:
-        updates.setdefault(row["update"], []).append(row["recent_return"])
+        updates.setdefault(row["update"], []).append(row["return_last_100"])
     return [sum(x for x in each if x is not None) / len(each) for each in updates.values() if None not in each]
 
 

@@ -1,13 +1,14 @@
 """What a run is told: documented records, their validation, tuned presets.
 
 Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
-``presets`` (tuned settings), ``validation`` (ranges and choices).
+``presets`` (tuned settings), ``validation`` (ranges and choices), ``renames`` (earlier names of settings).
 """
 
 from proximax.config import presets
 from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import Activation, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
+from proximax.config.renames import current_names
 from proximax.config.run_config import (
     CUSTOM,
     AlgorithmName,
@@ -30,6 +31,7 @@ __all__ = [
     "PPOConfig",
     "RunConfig",
     "check_names",
+    "current_names",
     "find_preset",
     "from_json",
     "preset_settings",

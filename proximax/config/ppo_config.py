@@ -7,7 +7,7 @@ from proximax.config.validation import COUNT, Rule, choice_problem, range_proble
 
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
-Credit = Literal["total", "to-go", "gae"]
+AdvantageEstimator = Literal["total", "to-go", "gae"]
 KLControl = Literal["stop", "learning_rate", "beta"]
 BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
 
@@ -36,7 +36,7 @@ class PPOConfig:
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
     """λ of GAE. Source: arXiv 1707.06347, table 3."""
-    credit: Credit = "gae"
+    advantage: AdvantageEstimator = "gae"
     """What an action is weighed with: its trajectory's total return, its return to go, or GAE's advantage."""
     baseline: bool = True
     """V(s) is taken from the total return or the return to go; GAE has it in any case."""
@@ -44,13 +44,13 @@ class PPOConfig:
     """ε, half-width of the ratio's clip band (clip). Source: arXiv 1707.06347, section 6.1."""
     beta: float = 1.0
     """β, weight of KL(old, new), at the start (penalty). Source: arXiv 1707.06347, section 6.1."""
-    delta: float = 0.01
+    max_kl: float = 0.01
     """δ, largest mean KL(old, new) of a step (npg, trpo). Source: arXiv 1502.05477, section 8."""
     damping: float = 0.1
     """Added to the diagonal of the Fisher matrix (npg, trpo). Source: OpenAI Baselines, TRPO."""
     conjugate_gradient_steps: int = 10
     """Fisher-vector products per step (npg, trpo). Source: arXiv 1502.05477, appendix C."""
-    backtracks: int = 10
+    line_search_steps: int = 10
     """How often the line search halves the step before giving up (trpo)."""
     value_epsilon: float | None = None
     """Half-width of the value clip, in units of scaled returns; None: no clip (arXiv 2006.05990 finds no gain)."""
@@ -72,7 +72,7 @@ class PPOConfig:
     """Rewards divided by the running standard deviation of the discounted return."""
     standardise_advantage: bool = True
     """Advantages (or returns) to mean 0 and standard deviation 1 within each minibatch; all equal: 0."""
-    standardise_environments: bool = False
+    standardise_across_envs: bool = False
     """Advantages (or returns) of each time step to mean 0 and standard deviation 1 over the environments."""
     recompute_advantage: bool = False
     """Values and advantages anew before every epoch, by the current critic (surrogate, penalty, clip).
@@ -105,8 +105,8 @@ class PPOConfig:
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
             found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
         found += [choice_problem(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
-        if self.credit == "gae" and not self.baseline:
-            found.append("baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go")
+        if self.advantage == "gae" and not self.baseline:
+            found.append("baseline = False: advantage = gae subtracts V(s) in any case; choose total or to-go")
         return [fault for fault in found if fault]
 
 
@@ -120,10 +120,10 @@ _RANGES: dict[str, Rule] = {
     "lam": Rule(0, 1),
     "epsilon": Rule(0, open_low=True),
     "beta": Rule(0, open_low=True),
-    "delta": Rule(0, open_low=True),
+    "max_kl": Rule(0, open_low=True),
     "damping": Rule(0),
     "conjugate_gradient_steps": Rule(1, whole=True),
-    "backtracks": Rule(0, 60, whole=True),
+    "line_search_steps": Rule(0, 60, whole=True),
     "value_epsilon": Rule(0, open_low=True, optional=True),
     "value_coef": Rule(0),
     "entropy_coef": Rule(0),
@@ -135,7 +135,7 @@ _RANGES: dict[str, Rule] = {
 _CHOICES = {
     "anneal": Anneal,
     "activation": Activation,
-    "credit": Credit,
+    "advantage": AdvantageEstimator,
     "kl_control": KLControl,
     "box_distribution": BoxDistribution,
 }

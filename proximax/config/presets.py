@@ -32,7 +32,7 @@ class Preset(NamedTuple):
 
 # What an algorithm sets by itself, over the defaults and over a preset, which are those of clip.
 ALGORITHM_SETTINGS: dict[str, dict[str, Any]] = {
-    "reinforce": {"credit": "to-go"},
+    "reinforce": {"advantage": "to-go"},
     "a2c": {"epochs": 1, "minibatch_size": None},
     "penalty": {"target_kl": 0.01, "kl_control": "beta"},
 }
@@ -52,7 +52,7 @@ _PONG = dataclasses.replace(
     _ATARI, minibatch_size=64, learning_rate=5e-4, epsilon=0.2, normalise_pixels=True, recompute_advantage=True
 )
 # A game's likeliest actions may lead nowhere for ever, as where nobody presses fire: published scores are of draws.
-_GAMES = {"eval_sample": True, "eval_episodes": 30, "atari": AtariConfig()}
+_GAMES = {"eval_stochastic": True, "eval_episodes": 30, "atari": AtariConfig()}
 PRESETS: dict[str, Preset] = {
     "cartpole": Preset(
         env="gymnasium:CartPole-v1",
@@ -153,7 +153,7 @@ PRESETS: dict[str, Preset] = {
         source="own search: benchmarks/atari.md",
         run=_GAMES | {"atari": AtariConfig(height=84, width=42, stack=2)},
     ),
-    "pong-lesson": Preset(
+    "pong-reinforce": Preset(
         env="gymnasium:ALE/Pong-v5",
         steps=1_000_000,
         num_envs=16,
@@ -164,17 +164,17 @@ PRESETS: dict[str, Preset] = {
             learning_rate=5e-4,
             epsilon=0.2,
             entropy_coef=0.001,
-            credit="to-go",
+            advantage="to-go",
             baseline=False,
             standardise_advantage=False,
-            standardise_environments=True,
+            standardise_across_envs=True,
             normalise_pixels=True,
         ),
         expected="4",
         source="as it is often taught: returns alone, standardised over the games; minibatches, pixels' moments: ours",
         # The four passes are of the critic, which only measures here; the run that is recorded had them.
         algos={"reinforce": {"epochs": 4, "learning_rate": 2e-3, "entropy_coef": 0.01}},
-        run=_GAMES | {"network": "lesson", "atari": AtariConfig(height=80, width=80, stack=2, actions=(4, 5))},
+        run=_GAMES | {"network": "pong-small", "atari": AtariConfig(height=80, width=80, stack=2, actions=(4, 5))},
     ),
     "breakout": Preset(
         env="gymnasium:ALE/Breakout-v5",

@@ -7,26 +7,27 @@ from typing import Any, Literal
 
 from proximax.config.atari_config import AtariConfig, atari_from_json
 from proximax.config.ppo_config import PPOConfig
+from proximax.config.renames import current_names
 from proximax.config.validation import COUNT, Rule, check_names, choice_problem, range_problem
 from proximax.errors import UsageError
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
 CHECKPOINT_EVERY_PATTERN = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
 MAX_ROWS = 2**31 - 1  # of a rollout
-CUSTOM = "own:"  # before the name of an algorithm that is not built in
+CUSTOM = "custom:"  # before the name of an algorithm that is not built in
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
-NetworkName = Literal["auto", "mlp", "blocks", "nature", "impala", "lesson"]
+NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small"]
 _RUN_RANGES: dict[str, Rule] = {
     "steps": COUNT,
     "seeds": COUNT,
     "seed": Rule(0, 2**63, whole=True),
-    "stop_at": Rule(-math.inf, optional=True),
-    "turns": COUNT,
+    "stop_at_return": Rule(-math.inf, optional=True),
+    "env_groups": COUNT,
     "env_restarts": Rule(0, whole=True),
     "env_timeout": Rule(0, open_low=True),
     "eval_episodes": COUNT,
     "eval_every": Rule(1, whole=True, optional=True),
-    "checkpoints_kept": COUNT,
+    "keep_checkpoints": COUNT,
     "video_every": Rule(1, whole=True, optional=True),
 }
 
@@ -43,7 +44,7 @@ class RunConfig:
     env: str
     """Where the environment comes from and its id, as ``gymnasium:CartPole-v1``."""
     algo: str = "clip"
-    """Which algorithm of the road; ``own:NAME`` for one of your own."""
+    """Which algorithm of the road; ``custom:NAME`` for one of your own."""
     preset: str | None = None
     """The preset the settings started from."""
     steps: int = 1_000_000
@@ -54,21 +55,21 @@ class RunConfig:
     """The first seed; the others follow: seed, seed + 1, ..."""
     num_envs: int = 8
     """N, environments of each seed."""
-    turns: int = 1
+    env_groups: int = 1
     """Groups of each seed's environments: while one steps, the policy acts for the next. The same transitions, sooner
     where the environments leave cores idle; divides num_envs."""
     checkpoint_every: str = "60s"
     """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000"), or only at the
     "end"."""
-    checkpoints_kept: int = 3
+    keep_checkpoints: int = 3
     """The newest so many checkpoints are kept, and the best by evaluation."""
     eval_every: int | None = None
     """Evaluate after every so many steps of a seed, for evaluations.jsonl and the best checkpoint; None: at the end."""
-    stop_at: float | None = None
+    stop_at_return: float | None = None
     """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
-    eval_sample: bool = False
+    eval_stochastic: bool = False
     """Whether evaluations draw actions from the policy instead of taking its likeliest ones."""
     video_every: int | None = None
     """A video of an evaluation episode after every so many steps of a seed, and at the end; None: no videos."""
@@ -110,8 +111,8 @@ class RunConfig:
             found.append(f"checkpoint_every = {self.checkpoint_every!r}: write 60s (seconds), 100000 (steps), or end")
         found.append(choice_problem("autoreset", self.autoreset, Autoreset))
         found.append(choice_problem("network", self.network, NetworkName))
-        if not isinstance(self.eval_sample, bool):
-            found.append(f"eval_sample = {self.eval_sample!r}: must be True or False")
+        if not isinstance(self.eval_stochastic, bool):
+            found.append(f"eval_stochastic = {self.eval_stochastic!r}: must be True or False")
         if self.atari is not None:
             known = isinstance(self.atari, AtariConfig)
             found += self.atari.faults() if known else [f"atari = {self.atari!r}: must be an AtariConfig or None"]
@@ -132,7 +133,7 @@ class RunConfig:
         if self.algo == "a2c" and self.ppo.minibatch_size not in (None, self.batch_size):
             found.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
         if self.ppo.target_kl is not None and self.algo in ("npg", "trpo"):
-            found.append(f"target_kl = {self.ppo.target_kl}: the KL of a {self.algo} step is bounded by delta")
+            found.append(f"target_kl = {self.ppo.target_kl}: the KL of a {self.algo} step is bounded by max_kl")
         if self.ppo.target_kl is not None and self.algo in ("reinforce", "a2c") and self.ppo.kl_control == "stop":
             found.append(
                 f"target_kl = {self.ppo.target_kl}: {self.algo} takes one step, with nothing to stop; choose "
@@ -177,6 +178,7 @@ def from_json(values: dict[str, Any]) -> RunConfig:
     ppo = values.get("ppo", {})
     if "env" not in values or not isinstance(ppo, dict):
         raise UsageError("a config needs env, and ppo as an object of settings")
+    ppo, values = (current_names(settings, warn=False) for settings in (ppo, values))
     check_names(ppo, PPOConfig)
     check_names(values, RunConfig)
     if isinstance(ppo.get("hidden"), list):

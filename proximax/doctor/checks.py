@@ -164,7 +164,7 @@ def rewards_huge(rows: Rows, config: RunConfig) -> str | None:
 
 def obs_not_normalised(rows: Rows, config: RunConfig) -> str | None:
     """Raw observations of a scale no network likes."""
-    scale = median(column(rows, "obs_scale"))
+    scale = median(column(rows, "obs_abs_max_mean"))
     if config.ppo.normalise_obs or not (scale > OBS_MOST or scale < OBS_LEAST):
         return None
     return f"the largest entry of the observations has a mean size of {scale:.2g}; 1 is wanted"
@@ -191,7 +191,7 @@ def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
 
 def actions_saturated(rows: Rows, config: RunConfig) -> str | None:
     """Actions that are nearly all at a bound."""
-    share = column(rows, "saturated_actions")
+    share = column(rows, "actions_at_bounds")
     held = for_long(rows, config, share > SATURATED)
     return f"{share[-1]:.1%} of the action's numbers at a bound, {held}" if held else None
 
@@ -199,7 +199,7 @@ def actions_saturated(rows: Rows, config: RunConfig) -> str | None:
 def never_ends(rows: Rows, config: RunConfig) -> str | None:
     """Environments without an episode's end."""
     steps = rows["steps"][-1] / config.num_envs
-    if np.isfinite(column(rows, "recent_return")).any() or steps < ENDLESS:
+    if np.isfinite(column(rows, "return_last_100")).any() or steps < ENDLESS:
         return None
     return f"no episode ended in {steps:,.0f} steps of each of {config.num_envs} environments"
 
@@ -246,5 +246,5 @@ def stopped_at_once(rows: Rows, config: RunConfig) -> str | None:
 
 def line_search_fails(rows: Rows, config: RunConfig) -> str | None:
     """A trust region in which no step improves."""
-    found = column(rows, "step_share") == 0
+    found = column(rows, "line_search_fraction") == 0
     return where(rows, found) if len(found) >= SAME_UPDATES and found.mean() > 0.5 else None

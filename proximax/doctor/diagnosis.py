@@ -11,7 +11,7 @@ import numpy as np
 from proximax.config import RunConfig
 from proximax.doctor import checks
 from proximax.errors import CheckpointError
-from proximax.runs import load_config
+from proximax.runs import current_metrics, load_config
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[Severity, str] = {
@@ -143,7 +143,7 @@ CHECKS: dict[str, Check] = {
         "warning",
         checks.line_search_fails,
         "No step of the line search raises the objective within δ.",
-        "Raise --ppo.damping or --ppo.conjugate-gradient-steps, lower --ppo.delta, or collect more (--ppo.num-steps).",
+        "Raise --ppo.damping or --ppo.conjugate-gradient-steps, lower --ppo.max-kl, or collect more (--ppo.num-steps).",
     ),
     "time-limit": Check(
         "note",
@@ -233,7 +233,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def read_row(line: str, place: str) -> dict[str, Any]:
     """One row, if it is an object of numbers and lists that names update, seed and steps."""
     try:
-        row = json.loads(line)
+        row = current_metrics(json.loads(line))
         values = [x for x in row.values() if x is not None and not isinstance(x, list)]
         whole = all(type(row[name]) is int for name in ("update", "seed", "steps"))
     except (ValueError, KeyError, AttributeError, RecursionError) as error:

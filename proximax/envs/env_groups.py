@@ -24,7 +24,7 @@ from proximax.types import PyTree, Step
 # environments, medians: 5 us each: loop 59, workers 65 us; 15 us: 139 and 105; 30 us: 262 and 168. At 0 us: 17 and 33.
 WORKER_SECONDS = 1.5e-4
 NOT_DOUBLE_BUFFERED = (
-    "turns: these environments are stepped in this process, so none steps while the policy acts for another"
+    "env_groups: these environments are stepped in this process, so none steps while the policy acts for another"
 )
 
 
@@ -142,27 +142,27 @@ def pipeline_groups(env: HostEnv) -> list[Group]:
     return env.groups if isinstance(env, DoubleBufferedEnvs) else [Group(env, slice(None))]
 
 
-def make_double_buffered(make: Callable[[int], HostEnv], num_envs: int, seeds: int, turns: int) -> HostEnv:
-    """``num_envs`` environments of each seed in ``turns`` groups, each as ``make`` makes it of its size."""
-    if turns == 1:
+def make_double_buffered(make: Callable[[int], HostEnv], num_envs: int, seeds: int, env_groups: int) -> HostEnv:
+    """``num_envs`` environments of each seed in ``env_groups`` groups, each as ``make`` makes it of its size."""
+    if env_groups == 1:
         return make(num_envs * seeds)
-    if num_envs % turns:
-        raise UsageError(f"turns = {turns}: must divide num_envs = {num_envs}")
-    return DoubleBufferedEnvs([make(num_envs * seeds // turns) for _ in range(turns)], seeds)
+    if num_envs % env_groups:
+        raise UsageError(f"env_groups = {env_groups}: must divide num_envs = {num_envs}")
+    return DoubleBufferedEnvs([make(num_envs * seeds // env_groups) for _ in range(env_groups)], seeds)
 
 
 def vectorise(
     make: Callable[[], gymnasium.Env[Any, Any]],
     num_envs: int,
     seeds: int = 1,
-    turns: int = 1,
+    env_groups: int = 1,
     restarts: RestartBudget | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> HostEnv:
     """``num_envs`` copies of one environment for each seed, in this process or, where a step is not cheap, in several.
 
-    ``turns``: in so many groups, where there are several processes. ``restarts``: of environments that crash; in other
-    processes also of those that take more than ``timeout`` seconds for a step.
+    ``env_groups``: in so many groups, where there are several processes. ``restarts``: of environments that crash; in
+    other processes also of those that take more than ``timeout`` seconds for a step.
     """
     tried, total = check_env(make), num_envs * seeds
     restarts = restarts or RestartBudget()
@@ -173,7 +173,7 @@ def vectorise(
 
     if total * tried.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
         try:
-            workers = make_double_buffered(aside, num_envs, seeds, turns)
+            workers = make_double_buffered(aside, num_envs, seeds, env_groups)
         except UsageError:
             raise
         except Exception as error:  # of pickling, of an import, of the constructor
@@ -190,5 +190,5 @@ def vectorise(
     # reuses its observation buffer would have its final observation overwritten by the next episode's first.
     vector = SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED)
     env = GymnasiumEnv(vector, masked=tried.masked, restarts=restarts)
-    env.notes = tried.notes + [NOT_DOUBLE_BUFFERED] * (turns > 1)
+    env.notes = tried.notes + [NOT_DOUBLE_BUFFERED] * (env_groups > 1)
     return env

@@ -34,7 +34,7 @@ def make_env(
     num_envs: int = 8,
     *,
     groups: int = 1,
-    turns: int = 1,
+    env_groups: int = 1,
     autoreset: Autoreset = "auto",
     wide: int | None = None,
     env_restarts: int = 0,
@@ -47,13 +47,13 @@ def make_env(
     ``package:Env-v0`` imports ``package`` first), an Atari ``Game`` with its preprocessing, a Gymnasium ``VectorEnv``
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
-    with another's. ``turns``: every group's environments in so many parts that step at different times
+    with another's. ``env_groups``: every group's environments in so many parts that step at different times
     (``env_groups.DoubleBufferedEnvs``). ``wide`` replaces ``num_envs`` where the environment has its own vector
     version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
     ``env_restarted``: how many of the restarts have been made before.
     """
     restarts = RestartBudget(env_restarts, env_restarted)
-    made = _make(env, (num_envs, groups, turns), autoreset, wide, (restarts, env_timeout))
+    made = _make(env, (num_envs, groups, env_groups), autoreset, wide, (restarts, env_timeout))
     if env_restarts and not restarts.supported and not isinstance(made, JaxEnv):
         made.notes = [*made.notes, RESTARTS_NOT_SUPPORTED]
     return made
@@ -66,9 +66,9 @@ def _make(
     wide: int | None,
     crashes: tuple[RestartBudget, float],
 ) -> JaxEnv | HostEnv:
-    turns = sizes[2]
-    if turns > 1 and not can_recreate(env):
-        raise UsageError(f"turns = {turns}: an environment object is one group; give an id or a callable")
+    env_groups = sizes[2]
+    if env_groups > 1 and not can_recreate(env):
+        raise UsageError(f"env_groups = {env_groups}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
         return env
     if not (isinstance(env, str) and split_id(env)[0] in ("gymnax", "probe")):
@@ -133,12 +133,12 @@ def _make_gymnasium(
     name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[RestartBudget, float]
 ) -> HostEnv:
     spec = find_spec(name)
-    num_envs, groups, turns = sizes
+    num_envs, groups, env_groups = sizes
     try:
         if _has_own_vector_version(spec):
             made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
             env = made[0] if groups == 1 else EnvGroups(made)
-            env.notes = env.notes + [NOT_DOUBLE_BUFFERED] * (turns > 1)
+            env.notes = env.notes + [NOT_DOUBLE_BUFFERED] * (env_groups > 1)
             return env
         return vectorise(partial(gymnasium.make, spec), *sizes, *crashes)  # a partial of no code of ours, for workers
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -156,7 +156,7 @@ def _has_own_vector_version(spec: Any) -> bool:
     return "autoreset_mode" in (getattr(cls, "metadata", None) or {})
 
 
-def _make_envpool(name: str, num_envs: int, groups: int, turns: int) -> HostEnv:
+def _make_envpool(name: str, num_envs: int, groups: int, env_groups: int) -> HostEnv:
     try:
         import envpool
     except ImportError as error:
@@ -170,7 +170,7 @@ def _make_envpool(name: str, num_envs: int, groups: int, turns: int) -> HostEnv:
         make = partial(envpool.make, name, env_type="gymnasium", num_envs=size, thread_affinity_offset=offset)
         return EnvPoolEnv(make, size)
 
-    return make_double_buffered(pool, num_envs, groups, turns)
+    return make_double_buffered(pool, num_envs, groups, env_groups)
 
 
 def make_rendered_env(env: EnvLike) -> RenderedEnv:

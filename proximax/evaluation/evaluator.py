@@ -87,7 +87,7 @@ def evaluate(
         seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network, checkpoint)
-        sample = config.eval_sample if sample is None else sample
+        sample = config.eval_stochastic if sample is None else sample
         how, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
         env = env_from_config(config) if env is None else env
         if not allow_import and env == config.env:

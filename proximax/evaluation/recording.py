@@ -63,7 +63,7 @@ def video(
     else:
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
         env = env_from_config(config) if env is None else env
-        sample = config.eval_sample if sample is None else sample
+        sample = config.eval_stochastic if sample is None else sample
         out = Path(run) / "videos" / f"policy-{agent_seed}-episode-{seed}.mp4" if out is None else out
     if isinstance(env, str) and env.startswith("object:"):
         raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")

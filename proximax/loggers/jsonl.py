@@ -7,6 +7,7 @@ from typing import Any
 
 from proximax.errors import StorageError
 from proximax.loggers.base import Rows
+from proximax.runs import current_metrics
 from proximax.runtime import say
 
 
@@ -34,9 +35,11 @@ class JsonlLogger:
     def read(self) -> Rows:
         """The rows that are in the file."""
         try:
-            rows = [json.loads(line) for line in self.path.read_bytes().splitlines()]
+            rows = [current_metrics(json.loads(line)) for line in self.path.read_bytes().splitlines()]
             for row in rows:
-                if not (isinstance(row["update"], int) and isinstance(row["recent_return"], (int, float, type(None)))):
+                if not (
+                    isinstance(row["update"], int) and isinstance(row["return_last_100"], (int, float, type(None)))
+                ):
                     raise ValueError(f"{row['update']!r} is no update")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise StorageError(f"{self.path} was changed since it was written: {error}. Move it away") from error

@@ -41,7 +41,7 @@ class RunLogger:
         """The files of the run directory."""
         config, logs = self._config, (saved or {}).get("logs", {})
         self._metrics = JsonlLogger(path / METRICS_FILE, logs.get(METRICS_FILE))
-        if (path / EVALUATIONS_FILE).exists() or (config.stop_at, config.eval_every) != (None, None):
+        if (path / EVALUATIONS_FILE).exists() or (config.stop_at_return, config.eval_every) != (None, None):
             self._evaluations = JsonlLogger(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
         self._sinks.append(self._metrics)
         self.rows = self._metrics.read()

@@ -51,7 +51,7 @@ class TerminalLogger:
         """Show the state of the run, at most ten times a second."""
         now, update = time.perf_counter(), rows[0]["update"]
         steps = max(row["steps"] for row in rows)
-        scores = [row["recent_return"] for row in rows if row["recent_return"] is not None]
+        scores = [row["return_last_100"] for row in rows if row["return_last_100"] is not None]
         score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
         made = sum(row["steps"] - self._resumed for row in rows)
         speed = f"{made / max(now - self._began, 1e-9):,.0f}"

@@ -123,10 +123,10 @@ def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: i
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
     if not _sees_image(inside):
         raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
-    if name in ("auto", "blocks"):
+    if name in ("auto", "patch-cnn"):
         _, rows, columns, _ = images(example_input(inside)).shape
         return patch_cnn(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
-    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "lesson": pong_small}
+    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "pong-small": pong_small}
     return made[name](outputs)
 
 

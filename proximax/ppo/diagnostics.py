@@ -14,14 +14,14 @@ def diagnose(policy: Policy, rollout: Transition) -> Metrics:
     cut = rollout.truncated & ~rollout.terminated
     metrics = {"truncations": jnp.sum(jnp.where(valid > 0, cut, False).astype(jnp.float32))}
     if (scale := observation_scale(rollout.obs, valid)) is not None:
-        metrics["obs_scale"] = scale
+        metrics["obs_abs_max_mean"] = scale
     if (width := action_std(rollout.dist, valid)) is not None:
         metrics["action_std"] = width
     if policy.fraction_at_bounds is not None:
-        metrics["saturated_actions"] = row_mean(policy.fraction_at_bounds(rows(rollout.action)), valid.reshape(-1))
+        metrics["actions_at_bounds"] = row_mean(policy.fraction_at_bounds(rows(rollout.action)), valid.reshape(-1))
     if policy.all_masked is not None:
         stuck = policy.all_masked(rows(rollout.obs)) & (valid.reshape(-1) > 0)
-        metrics["stuck_row"] = jnp.where(jnp.any(stuck), jnp.argmax(stuck), -1)
+        metrics["fully_masked_index"] = jnp.where(jnp.any(stuck), jnp.argmax(stuck), -1)
     return metrics
 
 

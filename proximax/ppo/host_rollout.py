@@ -25,19 +25,19 @@ def collect(
     (``env_groups.DoubleBufferedEnvs``) the policy acts for one while the others step; the transitions are the same.
     """
     outcomes = EpisodeOutcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
-    turns = [GroupRollout(group, state, buffers, outcomes) for group in pipeline_groups(env)]
+    groups = [GroupRollout(env_group, state, buffers, outcomes) for env_group in pipeline_groups(env)]
     for t in range(len(buffers.reward)):
-        for turn in turns:
+        for group in groups:
             if t > 0:
-                turn.receive(t - 1)
-            turn.act(act_once, t)
-    for turn in turns:
-        turn.receive(len(buffers.reward) - 1)
+                group.receive(t - 1)
+            group.act(act_once, t)
+    for group in groups:
+        group.receive(len(buffers.reward) - 1)
     rollout = finish_rollout(buffers)
     total, length = state.episode_return.copy(), state.episode_length.copy()
     ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
     seeds = len(total)
-    ends = [(*split_seeds((turn.obs, turn.first), seeds), turn.carry) for turn in turns]
+    ends = [(*split_seeds((group.obs, group.first), seeds), group.carry) for group in groups]
     obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)
     return host_rollout_state(obs, first, carry, total, length), rollout, ended
 

@@ -97,7 +97,7 @@ def learn_from_rollout(
 
 def update_succeeded(metrics: Metrics) -> Array:
     """Whether an update was finite and every row's mask allowed something."""
-    return (metrics["finite"] == 1) & (metrics.get("stuck_row", -1) < 0)
+    return (metrics["finite"] == 1) & (metrics.get("fully_masked_index", -1) < 0)
 
 
 def initial_train_state(

@@ -43,8 +43,12 @@ def trpo_policy_step(
 
     step, metrics = natural_step(task, params, batch)
     config = task.config
-    params, share, _ = maths.line_search(evaluate, params, step, config.delta, config.backtracks)
-    return params, opt_state, metrics | {"step_share": share, "gradient_steps": (share > 0).astype(share.dtype)}
+    params, share, _ = maths.line_search(evaluate, params, step, config.max_kl, config.line_search_steps)
+    return (
+        params,
+        opt_state,
+        metrics | {"line_search_fraction": share, "gradient_steps": (share > 0).astype(share.dtype)},
+    )
 
 
 def natural_step(task: UpdateContext, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
@@ -52,7 +56,7 @@ def natural_step(task: UpdateContext, params: jax.Array, batch: Batch) -> tuple[
     (total, stats), descent = jax.value_and_grad(policy_loss, has_aux=True)(params, task, batch)
     config = task.config
     product = maths.fisher_vector_product(lambda p: mean_kl(p, task, batch), params, config.damping)
-    step = maths.natural_gradient_step(-descent, product, config.delta, config.conjugate_gradient_steps)
+    step = maths.natural_gradient_step(-descent, product, config.max_kl, config.conjugate_gradient_steps)
     finite = jnp.isfinite(total) & jnp.all(jnp.isfinite(step))
     norm = jnp.sqrt(jnp.sum(jnp.square(descent)))
     stats |= {"global_grad_norm": norm, "taken": finite, "finite": finite}

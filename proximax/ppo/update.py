@@ -79,14 +79,14 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
     r = rollout
     assert r.value is not None
     assert r.next_value is not None
-    if config.credit == "gae":
+    if config.advantage == "gae":
         advantage = maths.gae(r.reward, r.value, r.next_value, r.terminated, r.truncated, config.gamma, config.lam)
         target = advantage + r.value
     else:
         target = maths.returns_to_go(r.reward, r.terminated, r.truncated, config.gamma, r.next_value)
-        weight = target if config.credit == "to-go" else maths.total_returns(target, r.first)
+        weight = target if config.advantage == "to-go" else maths.total_returns(target, r.first)
         advantage = weight - r.value if config.baseline else weight
-    if config.standardise_environments:
+    if config.standardise_across_envs:
         advantage = jax.vmap(maths.standardise)(advantage, r.valid)
     row = jnp.arange(r.reward.size).reshape(r.reward.shape)
     batch = Batch(row, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)

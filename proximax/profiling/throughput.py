@@ -65,7 +65,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     config.check()
     compilation.prepare(config.seeds)
     env = env_from_config(config, env)
-    made = make_env(env, config.num_envs, groups=config.seeds, turns=config.turns, **env_options(config))
+    made = make_env(env, config.num_envs, groups=config.seeds, env_groups=config.env_groups, **env_options(config))
     try:
         policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
         advance, state, _ = make_multi_seed_learner(made, policy, config)

@@ -17,6 +17,7 @@ from proximax.errors import CheckpointError, NumericalError, StorageError, Usage
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
 from proximax.reports.plots import draw_returns, draw_updates, need_matplotlib
+from proximax.runs import current_metrics
 from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
 from proximax.training import resolve, run
 
@@ -103,7 +104,7 @@ def read_rows(directory: Path) -> list[dict[str, Any]]:
     """The rows of ``metrics.jsonl``."""
     path = directory / "metrics.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        return [current_metrics(json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
@@ -142,9 +143,9 @@ def shown(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, A
         "wall_s": float(result["wall_s"]),
         "stopped_by": str(result["stopped_by"]),
         "epsilon": ppo["epsilon"] if config["algo"] == "clip" else None,
-        "kl_bound": ppo["delta"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
+        "kl_bound": ppo["max_kl"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
         "at_steps": [int(np.mean([each[i]["steps"] for each in updates])) for i in kept],
-        "return": [[_short(each[i]["recent_return"]) for i in kept] for each in updates],
+        "return": [[_short(each[i]["return_last_100"]) for i in kept] for each in updates],
         "kl": [_short(x) for x in np.nanmedian(kl, axis=1)[kept]],
         "kl_percentiles": {str(q): _short(float(np.nanpercentile(kl, q))) for q in (50, 95)},
         "beta": [[_short(each[i]["beta"]) for i in kept] for each in updates] if config["algo"] == "penalty" else None,

@@ -19,7 +19,7 @@ from proximax.runs.checkpoint import (
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
-from proximax.runs.metrics import METRICS, History
+from proximax.runs.metrics import METRICS, History, current_metrics
 
 __all__ = [
     "EVALUATIONS_FILE",
@@ -36,6 +36,7 @@ __all__ = [
     "check_no_extra_arrays",
     "check_size",
     "checkpoint_manager",
+    "current_metrics",
     "find_checkpoint",
     "load",
     "load_agent",

@@ -126,7 +126,7 @@ class CheckpointManager:
             self._error, self._whole = None, snapshot.update
             self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
             self._next_s = time.monotonic() + (self._seconds or 0.0)
-            delete_old(self._folder, self._config.checkpoints_kept)
+            delete_old(self._folder, self._config.keep_checkpoints)
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
             what = f"could not save at {snapshot.steps:,} steps: {error}"

@@ -22,7 +22,7 @@ RECORDS = (
     "result.json",
     "checkpoints",
 )  # any of them makes it a run's directory
-FOLDERS = ("fault", "profile", "tensorboard", "videos")
+FOLDERS = ("crash", "profile", "tensorboard", "videos")
 LOCK, PROBE = ".lock", ".probe"
 
 

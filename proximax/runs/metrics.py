@@ -18,7 +18,7 @@ METRICS: dict[str, str] = {
     "episodes": "Episodes that ended in this rollout.",
     "episode_return": "Mean return of those episodes: raw rewards, actions sampled. null if none ended.",
     "episode_length": "Their mean length in steps. null if none ended.",
-    "recent_return": "Mean return of the latest 100 episodes or so. null before the first episode ended.",
+    "return_last_100": "Mean return of the latest 100 episodes or so. null before the first episode ended.",
     "policy_objective": "Mean of the algorithm's objective over the gradient steps taken, each before it was taken.",
     "value_loss": "Mean of the value loss, with its factor ½, in units of scaled rewards.",
     "entropy": "Mean entropy of the policy, in nats (differential entropy for Box actions).",
@@ -32,16 +32,24 @@ METRICS: dict[str, str] = {
     "explained_variance": "1 - Var(target - V) / Var(target), V of the rollout. 1 is perfect, 0 a constant.",
     "advantage_std": "Standard deviation of the advantages before they are standardised, in units of scaled rewards.",
     "gradient_steps": "Steps taken: epochs x minibatches, one more where the policy steps apart, fewer after a stop.",
-    "step_share": "trpo: the share of the natural gradient step that the line search took; 0: none would do.",
+    "line_search_fraction": "trpo: the share of the natural gradient step that the line search took; 0: none would do.",
     "truncations": "Episodes of this rollout that a time limit cut, and nothing else ended.",
-    "obs_scale": "Largest mean |x| of an entry of the observations, before normalisation. Only where they are floats.",
+    "obs_abs_max_mean": "Largest mean |x| of an entry of the observations, not normalised. Only where they are floats.",
     "action_std": "Mean σ of Gaussian Box actions, before any squashing; 1 is half the range of a bounded one.",
-    "saturated_actions": "Share of the Box actions' bounded numbers that the environment got at a bound (to 0.1 %).",
-    "stuck_row": "With action masks: step x environments + environment of the first row that allows nothing; -1: none.",
+    "actions_at_bounds": "Share of the Box actions' bounded numbers that the environment got at a bound (to 0.1 %).",
+    "fully_masked_index": "With action masks: step x environments + environment of the first empty mask; -1.",
     "finite": "1; 0 if a loss, gradient or normaliser was not finite, which ends training.",
     "learning_rate": "Adam's step size in this update.",
     "epsilon": "The clip's half-width in this update.",
     "beta": "The penalty's weight in this update.",
+}
+# Names in the runs of version 0.1.
+RENAMED = {
+    "stuck_row": "fully_masked_index",
+    "saturated_actions": "actions_at_bounds",
+    "step_share": "line_search_fraction",
+    "recent_return": "return_last_100",
+    "obs_scale": "obs_abs_max_mean",
 }
 RECENT_EPISODES = 100
 RECENT_ROLLOUTS = 1000  # at most, where one of the seeds ends no episodes
@@ -64,14 +72,14 @@ class History:
         self.steps += values.pop("steps").astype(np.int64)
         self.update += 1
         self._remember(sums, counts)
-        recent = self.recent_return
+        recent = self.return_last_100
         lists = {name: np.asarray(x, np.float64).tolist() for name, x in values.items()}
         rows: list[dict[str, Any]] = []
         for i, seed in enumerate(self.seeds):
             row: dict[str, Any] = {"update": self.update, "seed": seed, "steps": int(self.steps[i])}
             row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
             row |= {"episode_return": _ratio(sums[i], counts[i]), "episode_length": _ratio(lengths[i], counts[i])}
-            row["recent_return"] = _number(float(recent[i]))
+            row["return_last_100"] = _number(float(recent[i]))
             rows.append(row | {name: _plain(x[i]) for name, x in lists.items()})
         return rows
 
@@ -106,7 +114,7 @@ class History:
             self._sums, self._counts = self._sums - self._recent.popleft()[0], rest
 
     @property
-    def recent_return(self) -> np.ndarray:
+    def return_last_100(self) -> np.ndarray:
         """``[S]``: mean return of the latest episodes, at least 100 where there were as many; NaN before the first."""
         return np.where(self._counts > 0, self._sums / np.maximum(self._counts, 1), np.nan)
 
@@ -122,3 +130,8 @@ def _number(x: float) -> float | None:
 
 def _ratio(total: float, count: float) -> float | None:
     return _number(float(total / count)) if count else None
+
+
+def current_metrics(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics.jsonl under the names of today."""
+    return {RENAMED.get(name, name): value for name, value in row.items()}

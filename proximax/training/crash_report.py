@@ -15,7 +15,7 @@ from proximax.runs import named_leaves
 from proximax.runtime import say, write_json
 from proximax.spaces import FrameStore
 
-FOLDER = "fault"
+FOLDER = "crash"
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def diagnose_failed_update(rows: list[dict[str, Any]], num_envs: int, rollout: A
     """
     for row in rows:
         place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
-        if (stuck := int(row.get("stuck_row", -1))) >= 0:
+        if (stuck := int(row.get("fully_masked_index", -1))) >= 0:
             step, env = divmod(stuck, num_envs)
             return EnvError(
                 f"the action mask of environment {env} allowed nothing at step {step} of the rollout of {place}. "
@@ -61,7 +61,7 @@ def diagnose_failed_update(rows: list[dict[str, Any]], num_envs: int, rollout: A
 
 
 def write_crash_report(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
-    """``error.log``, ``fault/fault.json``, and ``fault/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
+    """``error.log``, ``crash/crash.json``, and ``crash/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
 
     Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk
     does not take is told.
@@ -71,7 +71,7 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Any, step
         trace = "".join(traceback.format_exception(error))
         (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
-        write_json(folder / "fault.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
+        write_json(folder / "crash.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         (folder / "rollout.npz").unlink(missing_ok=True)  # of another fault
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named(rollout))

@@ -11,14 +11,14 @@ from proximax.evaluation import EVALUATION_SEED, Evaluation, Evaluator, make_eva
 from proximax.policy import Policy
 from proximax.types import TrainState
 
-STOP_CHECKS = 40  # evaluations over a run with ``stop_at``, where ``eval_every`` does not say
+STOP_CHECKS = 40  # evaluations over a run with ``stop_at_return``, where ``eval_every`` does not say
 
 
 class PeriodicEvaluator:
     """Evaluations after certain updates, each once. They change nothing in training.
 
     A deterministic policy is often far ahead of the training returns. Without ``eval_every`` a few episodes are played
-    forty times in a run with ``stop_at``; if they reach the goal, a full evaluation on fresh starts decides.
+    forty times in a run with ``stop_at_return``; if they reach the goal, a full evaluation on fresh starts decides.
     """
 
     def __init__(self, config: RunConfig, env: EnvLike, policy: Policy) -> None:
@@ -29,18 +29,18 @@ class PeriodicEvaluator:
         steps = config.eval_every
         self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
         self._make = partial(
-            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_sample, **env_options(config)
+            make_evaluator, env, policy, config.eval_episodes, sample=config.eval_stochastic, **env_options(config)
         )
         self._evaluator: Evaluator | None = None
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` at which to evaluate; the run's last where nothing asks for one."""
-        last, needed = self._config.updates, (self._config.stop_at, self._config.eval_every) != (None, None)
+        last, needed = self._config.updates, (self._config.stop_at_return, self._config.eval_every) != (None, None)
         return min(update - update % self._every + self._every, last) if needed else last
 
     def score(self, state: TrainState, update: int) -> bool:
-        """Evaluate, if it is time for it. Whether the mean return of every seed has reached ``stop_at``."""
-        goal, whole = self._config.stop_at, self._config.eval_every is not None
+        """Evaluate, if it is time for it. Whether the mean return of every seed has reached ``stop_at_return``."""
+        goal, whole = self._config.stop_at_return, self._config.eval_every is not None
         if update <= self.update or update != self.next_update(update - 1) or (goal is None and not whole):
             return False
         self._evaluator = self._evaluator or self._make()
@@ -64,8 +64,8 @@ def final_evaluation(
 ) -> Evaluation:
     """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
     if not can_recreate(env):
-        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_sample), state, config)
-    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_sample, **env_options(config))
+        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_stochastic), state, config)
+    evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_stochastic, **env_options(config))
     try:
         return evaluate_seeds(evaluator, state, config)
     finally:

@@ -27,7 +27,7 @@ class PeriodicVideo:
             return
         require_encoder(".mp4")
         self._directory = directory / "videos"
-        self._filmer = VideoRecorder(env, policy, config.eval_sample)
+        self._filmer = VideoRecorder(env, policy, config.eval_stochastic)
 
     def after_update(self, state: TrainState, update: int) -> None:
         """A video, if it is time for one."""

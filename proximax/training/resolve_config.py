@@ -3,7 +3,16 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from proximax.config import CUSTOM, AtariConfig, PPOConfig, RunConfig, check_names, find_preset, preset_settings
+from proximax.config import (
+    CUSTOM,
+    AtariConfig,
+    PPOConfig,
+    RunConfig,
+    check_names,
+    current_names,
+    find_preset,
+    preset_settings,
+)
 from proximax.envs import EnvLike, Game, ale_id, atari_id, env_name
 from proximax.errors import UsageError
 from proximax.ppo import Algorithm
@@ -14,6 +23,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
 
     And the algorithm, where ``overrides["algo"]`` is one of the user's own.
     """
+    overrides = current_names(overrides)
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
     if "ppo" in overrides:
         raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")

@@ -31,8 +31,8 @@ from proximax.types import PyTree, RewardScale, TrainState
 
 # What a run may be continued with: how long, how it is logged, saved and evaluated, not how it learns.
 MAY_CHANGE = (
-    *("steps", "checkpoint_every", "checkpoints_kept", "video_every", "env_restarts", "env_timeout"),
-    *("eval_every", "eval_episodes", "eval_sample", "stop_at"),
+    *("steps", "checkpoint_every", "keep_checkpoints", "video_every", "env_restarts", "env_timeout"),
+    *("eval_every", "eval_episodes", "eval_stochastic", "stop_at_return"),
 )
 NO_LOG = {"size": 0, "waiting": ""}  # the form of what a checkpoint knows of a log
 

@@ -65,8 +65,8 @@ def train(
     ``callbacks``: each is called with the rows of every update (``runs.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: one of your own, or the name of a built-in one (``RunConfig.network``).
-    ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``, ``stop_at=475``),
-    for Atari games also of ``AtariConfig``.
+    ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``,
+    ``stop_at_return=475``), for Atari games also of ``AtariConfig``.
 
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
     """
@@ -150,7 +150,7 @@ def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile
     for name, asked in (("profile", profile), ("video_every", config.video_every is not None), ("resume", resume)):
         if asked and out is None:
             raise UsageError(f"{name}: its files are in the run directory; name one with out")
-    for name in ("stop_at", "eval_every"):
+    for name in ("stop_at_return", "eval_every"):
         if getattr(config, name) is not None and not can_recreate(env):
             raise UsageError(f"{name} evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
 
@@ -170,7 +170,7 @@ def prepare(
         env,
         config.num_envs,
         groups=config.seeds,
-        turns=config.turns,
+        env_groups=config.env_groups,
         env_restarted=found.progress.get("restarts", 0) if found else 0,
         **env_options(config),
     )

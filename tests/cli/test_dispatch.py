@@ -131,7 +131,7 @@ def test_train_then_eval_as_a_user_would(here, capsys):
     out = capsys.readouterr().out
     assert "over 5 evaluation episodes of each of 2 seeds" in out
     assert "seed 1: mean" in out
-    assert main(["eval", "first", "--episodes", "5", "--sample", "--seed", "3"]) == 0
+    assert main(["eval", "first", "--episodes", "5", "--stochastic", "--seed", "3"]) == 0
     capsys.readouterr()
     assert main(["train", "CartPole-v1", "--out", "first", *QUICK]) == 5
     assert "already holds a run" in capsys.readouterr().err
@@ -143,19 +143,30 @@ def test_a_game_is_trained_and_evaluated_as_a_user_would(here, capsys):
     """Evaluations are of whole games, cut here at 15 steps, and draw actions as the preset of all games says."""
     pytest.importorskip("ale_py")
     size = ["--atari.height", "10", "--atari.width", "10", "--atari.frame-cap", "60", "--ppo.num-steps", "128"]
-    size += ["--num-envs", "4", "--ppo.minibatch-size", "512", "--ppo.epochs", "1", "--network", "mlp", "--turns", "2"]
+    size += [
+        "--num-envs",
+        "4",
+        "--ppo.minibatch-size",
+        "512",
+        "--ppo.epochs",
+        "1",
+        "--network",
+        "mlp",
+        "--env-groups",
+        "2",
+    ]
     with quick_compiler():
         command = ["train", "ALE/Pong-v5", "--steps", "2048", *size, "--eval-episodes", "2", "--out", "run", "--quiet"]
         assert main(command) == 0
         assert "ALE/Pong-v5, clip, 1 seed: 2,048 steps" in capsys.readouterr().out
         config = json.loads(Path("run/config.json").read_text())
-        assert (config["preset"], config["eval_sample"], config["env"]) == ("pong", True, "gymnasium:ALE/Pong-v5")
+        assert (config["preset"], config["eval_stochastic"], config["env"]) == ("pong", True, "gymnasium:ALE/Pong-v5")
         assert (config["atari"]["height"], config["atari"]["frame_cap"], config["atari"]["stack"]) == (10, 60, 2)
-        for how in ([], ["--likeliest"], ["--sample"]):
+        for how in ([], ["--deterministic"], ["--stochastic"]):
             assert main(["eval", "run", "--episodes", "2", *how]) == 0
             assert "over 2 evaluation episodes" in capsys.readouterr().out
-    assert main(["eval", "run", "--sample", "--likeliest"]) == 2
-    assert "--sample and --likeliest: give one of them" in capsys.readouterr().err
+    assert main(["eval", "run", "--stochastic", "--deterministic"]) == 2
+    assert "--stochastic and --deterministic: give one of them" in capsys.readouterr().err
 
 
 def test_eval_does_not_import_what_only_a_config_names(here, capsys):
@@ -202,9 +213,10 @@ def test_presets_lists_every_preset_with_its_expected_return(capsys, monkeypatch
 
 
 def test_the_training_curve_is_the_mean_over_seeds():
-    rows = [{"update": u, "seed": s, "recent_return": x} for u, s, x in [(1, 0, None), (1, 1, 2.0)]]
+    rows = [{"update": u, "seed": s, "return_last_100": x} for u, s, x in [(1, 0, None), (1, 1, 2.0)]]
     rows += [
-        {"update": u, "seed": s, "recent_return": x} for u, s, x in [(2, 0, 4.0), (2, 1, 8.0), (3, 0, 5.0), (3, 1, 9.0)]
+        {"update": u, "seed": s, "return_last_100": x}
+        for u, s, x in [(2, 0, 4.0), (2, 1, 8.0), (3, 0, 5.0), (3, 1, 9.0)]
     ]
     assert mean_curve(rows) == [6.0, 7.0]
 

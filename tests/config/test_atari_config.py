@@ -91,7 +91,7 @@ def test_a_maximum_of_one_frame_is_refused():
 def test_a_config_survives_json_with_its_types():
     shown = AtariConfig(frame_skip=2, actions=(4, 5), sticky_actions=0.25, episodic_life=False, height=42)
     for atari in (None, AtariConfig(), shown):
-        once = RunConfig("gymnasium:ALE/Pong-v5", atari=atari, eval_sample=True, network="nature")
+        once = RunConfig("gymnasium:ALE/Pong-v5", atari=atari, eval_stochastic=True, network="nature")
         again = from_json(json.loads(json.dumps(once.to_json(), allow_nan=False)))
         assert again == once
     assert isinstance(again.atari.actions, tuple)

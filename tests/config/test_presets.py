@@ -52,8 +52,8 @@ def test_what_an_algorithm_sets_by_itself_over_defaults_and_presets():
         a2c, penalty, reinforce = (preset_settings(name, algo)[1] for algo in ("a2c", "penalty", "reinforce"))
         assert (a2c.epochs, a2c.minibatch_size) == (1, None)
         assert (penalty.target_kl, penalty.kl_control) == (0.01, "beta")
-        assert reinforce.credit == "to-go"
-    assert preset_settings(None, "reinforce")[1] == PPOConfig(credit="to-go")
+        assert reinforce.advantage == "to-go"
+    assert preset_settings(None, "reinforce")[1] == PPOConfig(advantage="to-go")
     assert preset_settings(None, "trpo")[1] == preset_settings(None, "own:mine")[1] == PPOConfig()
     assert preset_settings("cartpole", "own:mine") == preset_settings("cartpole")
 
@@ -89,24 +89,28 @@ def test_an_atari_game_has_its_own_preset_or_that_of_all_whoever_plays_it(env, p
     assert config.preset == preset
     command = parse(["train", env])  # the command line agrees with the API
     if preset:
-        assert (config.atari, config.ppo, config.eval_sample) == (command.atari, command.ppo, command.eval_sample)
+        assert (config.atari, config.ppo, config.eval_stochastic) == (
+            command.atari,
+            command.ppo,
+            command.eval_stochastic,
+        )
         assert config.atari == PRESETS[preset].run["atari"]
         assert (config.num_envs, config.steps) == (command.num_envs, command.steps)
-        assert config.eval_sample
+        assert config.eval_stochastic
     else:
         assert config.atari is None
 
 
 def test_what_a_user_sets_of_a_game_wins_over_its_preset():
-    config, _ = resolve("ALE/Pong-v5", None, {"stack": 3, "sticky_actions": 0.25, "eval_sample": False})
-    assert (config.atari.stack, config.atari.sticky_actions, config.eval_sample) == (3, 0.25, False)
+    config, _ = resolve("ALE/Pong-v5", None, {"stack": 3, "sticky_actions": 0.25, "eval_stochastic": False})
+    assert (config.atari.stack, config.atari.sticky_actions, config.eval_stochastic) == (3, 0.25, False)
     assert config.atari.height == PRESETS["pong"].run["atari"].height
     flags = [
         "--atari.stack",
         "3",
         "--atari.sticky-actions",
         "0.25",
-        "--eval-sample",
+        "--eval-stochastic",
         "False",
         "--atari.actions",
         "2",
@@ -114,8 +118,8 @@ def test_what_a_user_sets_of_a_game_wins_over_its_preset():
     ]
     command = parse(["train", "ALE/Pong-v5", *flags])
     assert command.atari == replace(config.atari, actions=(2, 3))
-    assert not command.eval_sample
-    assert parse(["train", "CartPole-v1", "--eval-sample", "True"]).eval_sample
+    assert not command.eval_stochastic
+    assert parse(["train", "CartPole-v1", "--eval-stochastic", "True"]).eval_stochastic
     assert resolve("ALE/Pong-v5", "none", {})[0].atari == AtariConfig()
     assert resolve("CartPole-v1", "pong", {})[0].atari is None
     assert parse(["train", "CartPole-v1", "--preset", "pong"]).atari == AtariConfig()

@@ -56,12 +56,12 @@ WRONG = [
     ("max_grad_norm", 0, "must be a number > 0, or None"),
     ("target_kl", -0.01, "must be a number > 0, or None"),
     ("beta", 0.0, "must be a number > 0"),
-    ("delta", 0, "must be a number > 0"),
+    ("max_kl", 0, "must be a number > 0"),
     ("damping", -0.1, "must be a number >= 0"),
     ("conjugate_gradient_steps", 0, "must be a whole number >= 1"),
-    ("backtracks", 61, "must be a whole number >= 0 and <= 60"),  # ½⁶⁰ of a step is none
-    ("backtracks", -1, "must be a whole number >= 0 and <= 60"),
-    ("credit", "'togo'", "must be one of total, to-go, gae"),
+    ("line_search_steps", 61, "must be a whole number >= 0 and <= 60"),  # ½⁶⁰ of a step is none
+    ("line_search_steps", -1, "must be a whole number >= 0 and <= 60"),
+    ("advantage", "'togo'", "must be one of total, to-go, gae"),
     ("kl_control", "'lr'", "must be one of stop, learning_rate, beta"),
     ("box_distribution", "'normal'", "must be one of gaussian, squashed_gaussian, beta"),
     ("log_std_init", 2.5, "must be a number >= -10 and <= 2"),
@@ -74,7 +74,7 @@ WRONG = [
     ("anneal_start", -0.1, "must be a number >= 0 and <= 0.99"),
     ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
     ("algo", "'klip'", "must be one of reinforce, a2c, npg, trpo, surrogate, penalty, clip"),
-    ("algo", "'own'", "must be one of reinforce"),  # of one's own: own:NAME
+    ("algo", "'own'", "must be one of reinforce"),  # of one's own: custom:NAME
     ("autoreset", "'no'", "must be one of auto, next_step, same_step, disabled"),
     ("num_envs", 0, "must be"),
     ("seeds", 0, "must be a whole number >= 1"),
@@ -105,15 +105,15 @@ REFUSED = [
     ({"algo": "a2c", "epochs": 1}, "minibatch_size = 64: a2c takes one step per rollout; set None"),
     ({"kl_control": "beta"}, "kl_control = beta: clip has no β; choose algo = penalty, or stop or learning_rate"),
     ({"algo": "reinforce", "kl_control": "beta", "target_kl": 0.1}, "kl_control = beta: reinforce has no β"),
-    ({"algo": "npg", "target_kl": 0.01}, "target_kl = 0.01: the KL of a npg step is bounded by delta"),
+    ({"algo": "npg", "target_kl": 0.01}, "target_kl = 0.01: the KL of a npg step is bounded by max_kl"),
     ({"algo": "trpo", "target_kl": 0.01, "kl_control": "learning_rate"}, "target_kl = 0.01: the KL of a trpo step"),
     (
         {"algo": "a2c", "epochs": 1, "minibatch_size": None, "target_kl": 0.1},
         "target_kl = 0.1: a2c takes one step, with",
     ),
     ({"algo": "reinforce", "target_kl": 0.1}, "nothing to stop; choose kl_control = learning_rate"),
-    ({"baseline": False}, "baseline = False: credit = gae subtracts V(s) in any case; choose total or to-go"),
-    ({"algo": "reinforce", "credit": "gae", "baseline": False}, "baseline = False: credit = gae"),
+    ({"baseline": False}, "baseline = False: advantage = gae subtracts V(s) in any case; choose total or to-go"),
+    ({"algo": "reinforce", "advantage": "gae", "baseline": False}, "baseline = False: advantage = gae"),
 ]
 GOES = [
     {"algo": "a2c", "epochs": 1, "minibatch_size": None},
@@ -121,10 +121,10 @@ GOES = [
     {"algo": "penalty", "kl_control": "beta", "target_kl": 0.01},
     {"algo": "penalty", "kl_control": "stop", "target_kl": None},
     {"algo": "surrogate", "kl_control": "learning_rate", "target_kl": 0.01},
-    {"algo": "reinforce", "credit": "total", "baseline": False},
-    {"algo": "trpo", "credit": "to-go", "baseline": False},
-    {"algo": "npg", "backtracks": 0},
-    {"algo": "own:mine", "epochs": 3, "kl_control": "beta", "target_kl": 0.01},  # ours to refuse only what cannot be
+    {"algo": "reinforce", "advantage": "total", "baseline": False},
+    {"algo": "trpo", "advantage": "to-go", "baseline": False},
+    {"algo": "npg", "line_search_steps": 0},
+    {"algo": "custom:mine", "epochs": 3, "kl_control": "beta", "target_kl": 0.01},  # ours to refuse only what cannot be
 ]
 
 
@@ -157,7 +157,7 @@ def test_fault_34_a_wrong_type_is_refused_in_every_field(name):
     assert name in fault(**{name: object()})
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "num_steps", "seed", "steps", "num_envs", "stop_at"])
+@pytest.mark.parametrize("name", ["learning_rate", "num_steps", "seed", "steps", "num_envs", "stop_at_return"])
 def test_fault_34_a_truth_value_is_no_number(name):
     assert f"{name} = True: must be" in fault(**{name: True})
 
@@ -204,7 +204,9 @@ def test_fault_33_an_unknown_name_is_answered_with_the_nearest():
 
 
 def test_a_config_survives_json_with_its_types():
-    once = config(hidden=(8, 16, 4), value_epsilon=0.3, stop_at=475.5, preset="cartpole", shared_torso=True, seed=2**40)
+    once = config(
+        hidden=(8, 16, 4), value_epsilon=0.3, stop_at_return=475.5, preset="cartpole", shared_torso=True, seed=2**40
+    )
     again = from_json(json.loads(json.dumps(once.to_json(), allow_nan=False)))
     assert again == once
     assert again.ppo.hidden == (8, 16, 4)

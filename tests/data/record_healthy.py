@@ -27,7 +27,7 @@ RUNS = {
     "pong": ("ALE/Pong-v5", {"steps": 40_960, "eval_episodes": 1}),
     "atari": ("ALE/Breakout-v5", {"preset": "atari", "steps": 40_960, "eval_episodes": 2}),
     "breakout": ("ALE/Breakout-v5", {"eval_episodes": 30}),
-    "pong-lesson": ("ALE/Pong-v5", {"preset": "pong-lesson", "eval_episodes": 30}),
+    "pong-reinforce": ("ALE/Pong-v5", {"preset": "pong-reinforce", "eval_episodes": 30}),
 }
 READ = {"update", "seed", "steps", *re.findall(r'"([a-z_]+)"', inspect.getsource(checks))}
 

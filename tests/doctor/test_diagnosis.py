@@ -106,7 +106,7 @@ BROKEN = {
         {"entropy_coef": 1.0, "learning_rate": 0.03, "anneal": "none", "steps": 20 * UPDATE, **SMALL},
     ),
     "early-stop": ("CartPole-v1", {"target_kl": 1e-5, "learning_rate": 0.01, "steps": 10 * UPDATE}),
-    "line-search": (CHOICE, {"algo": "trpo", "delta": 10.0, "backtracks": 0, "steps": 20 * UPDATE, **SMALL}),
+    "line-search": (CHOICE, {"algo": "trpo", "max_kl": 10.0, "line_search_steps": 0, "steps": 20 * UPDATE, **SMALL}),
     "time-limit": (lasting(50), {"steps": 40 * UPDATE, **SMALL}),
 }
 
@@ -213,14 +213,14 @@ def healthy(updates=100, **more):
         "value_loss": 0.1,
         "global_grad_norm": 0.7,
         "learning_rate": 3e-4,
-        "obs_scale": 1.0,
+        "obs_abs_max_mean": 1.0,
         "advantage_std": 0.5,
         "gradient_steps": 320.0,
         "truncations": 1.0,
         "episodes": 8.0,
         "episode_return": at * 1.0,
         "episode_length": 100.0,
-        "recent_return": at * 1.0,
+        "return_last_100": at * 1.0,
     }
     return {name: np.broadcast_to(np.asarray(x, float), (updates,)).copy() for name, x in {**values, **more}.items()}
 
@@ -252,8 +252,8 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
     ("collapse", {"action_std": 0.01, "episode_return": some(6, 5, -1)}, CONFIG, {"action_std": 0.01}, CONFIG),
     ("rewards-huge", {"value_loss": 1e5}, ppo(scale_reward=False), {"value_loss": 1e5}, CONFIG),
     ("rewards-huge", {"value_loss": 1e5}, ppo(scale_reward=False), {"value_loss": 1e3}, ppo(scale_reward=False)),
-    ("never-ends", {"recent_return": np.nan}, CONFIG, {"recent_return": some(1, np.nan, -1)}, CONFIG),
-    ("never-ends", {"recent_return": np.nan}, CONFIG, {"recent_return": np.nan}, replace(CONFIG, num_envs=64)),
+    ("never-ends", {"return_last_100": np.nan}, CONFIG, {"return_last_100": some(1, np.nan, -1)}, CONFIG),
+    ("never-ends", {"return_last_100": np.nan}, CONFIG, {"return_last_100": np.nan}, replace(CONFIG, num_envs=64)),
     ("clipped", {"clip_fraction": 0.7}, CONFIG, {"clip_fraction": 0.7}, replace(CONFIG, algo="penalty")),
     ("hardly-moves", {"kl": 1e-7, "clip_fraction": 0.0}, CONFIG, {"kl": 1e-7}, CONFIG),
     ("hardly-moves", {"kl": some(1e-7, 0.01, slice(0, 30)), "clip_fraction": 0.0}, CONFIG, {}, CONFIG),
@@ -273,8 +273,14 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
         {"explained_variance": -9.0, "value_loss": some(1, 1e-3, slice(50))},
         CONFIG,
     ),
-    ("observations", {"obs_scale": 100.0}, ppo(normalise_obs=False), {"obs_scale": 100.0}, CONFIG),
-    ("observations", {"obs_scale": 1e-3}, ppo(normalise_obs=False), {"obs_scale": 20.0}, ppo(normalise_obs=False)),
+    ("observations", {"obs_abs_max_mean": 100.0}, ppo(normalise_obs=False), {"obs_abs_max_mean": 100.0}, CONFIG),
+    (
+        "observations",
+        {"obs_abs_max_mean": 1e-3},
+        ppo(normalise_obs=False),
+        {"obs_abs_max_mean": 20.0},
+        ppo(normalise_obs=False),
+    ),
     ("gradients", {"global_grad_norm": 600.0}, CONFIG, {"global_grad_norm": 600.0}, ppo(max_grad_norm=None)),
     ("gradients", {"global_grad_norm": 600.0}, CONFIG, {"global_grad_norm": some(600, 1, slice(40))}, CONFIG),
     ("learning-rate", {"learning_rate": 1e-6}, CONFIG, {"learning_rate": 1e-5}, CONFIG),
@@ -293,11 +299,17 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
         {"learning_rate": 1.1e-6 * np.minimum(1.0, np.linspace(4.0, 0.04, 100))},
         ppo(anneal="both", anneal_start=0.75),
     ),
-    ("saturation", {"saturated_actions": 0.99}, CONFIG, {"saturated_actions": 0.9}, CONFIG),
+    ("saturation", {"actions_at_bounds": 0.99}, CONFIG, {"actions_at_bounds": 0.9}, CONFIG),
     ("std-blow-up", {"action_std": np.linspace(1, 4, 100)}, CONFIG, {"action_std": 4.0}, CONFIG),
     ("early-stop", {"gradient_steps": 10.0}, ppo(target_kl=0.01), {"gradient_steps": 10.0}, CONFIG),
     ("early-stop", {"gradient_steps": 10.0}, ppo(target_kl=0.01), {"gradient_steps": 100.0}, ppo(target_kl=0.01)),
-    ("line-search", {"step_share": some(0, 1, slice(60))}, CONFIG, {"step_share": some(0, 1, slice(40))}, CONFIG),
+    (
+        "line-search",
+        {"line_search_fraction": some(0, 1, slice(60))},
+        CONFIG,
+        {"line_search_fraction": some(0, 1, slice(40))},
+        CONFIG,
+    ),
     ("time-limit", {"truncations": 0.0}, CONFIG, {"truncations": some(1, 0, 3)}, CONFIG),
     ("time-limit", {"truncations": 0.0}, CONFIG, {"truncations": 0.0, "episode_length": some(99, 100, -1)}, CONFIG),
     ("time-limit", {"truncations": 0.0}, CONFIG, {"truncations": 0.0, "episode_length": 5.0}, CONFIG),
@@ -319,7 +331,7 @@ def test_a_critic_has_twenty_updates_to_begin():
 
 def test_healthy_rows_by_hand_are_healthy_and_what_was_never_logged_is_never_found():
     assert run_checks({0: healthy()}, CONFIG) == []
-    bare = {name: x for name, x in healthy().items() if name in ("update", "steps", "recent_return")}
+    bare = {name: x for name, x in healthy().items() if name in ("update", "steps", "return_last_100")}
     assert run_checks({0: bare}, CONFIG) == []
     assert {case[0] for case in HAND} == set(CHECKS)
 
@@ -374,7 +386,7 @@ def test_a_run_of_few_updates_is_looked_at_after_each_and_a_finding_may_go_away(
     watch = LiveDoctor(replace(CONFIG, steps=10 * 2048, ppo=replace(CONFIG.ppo, normalise_obs=False)))
     scales = [1e4] * 4 + [1.0] * 6
     found = []
-    for row in as_rows(healthy(10, obs_scale=np.array(scales))):
+    for row in as_rows(healthy(10, obs_abs_max_mean=np.array(scales))):
         assert watch.see([row])
         found.append(names(watch.findings))
     assert found[0] == {"observations"}

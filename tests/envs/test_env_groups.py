@@ -56,7 +56,7 @@ def learned(env, seeds, updates=3):
 MAKES = {
     "workers": lambda seeds, turns: vectorise(Script, 4, seeds, turns),
     "masked": lambda seeds, turns: vectorise(partial(Lawful, ACTIONS["nested"], "info"), 4, seeds, turns),
-    "envpool": lambda seeds, turns: make_env("envpool:Acrobot-v1", 4, groups=seeds, turns=turns),
+    "envpool": lambda seeds, turns: make_env("envpool:Acrobot-v1", 4, groups=seeds, env_groups=turns),
 }
 
 
@@ -149,10 +149,10 @@ def test_turns_that_cannot_be_are_refused_or_noted(cores):
     with pytest.raises(UsageError, match="turns = 3: must divide num_envs = 4"):
         vectorise(Script, 4, 1, 3)
     with pytest.raises(UsageError, match="turns = 2: an environment object is one group"):
-        make_env(vector(Script, 4, AutoresetMode.SAME_STEP), turns=2)
+        make_env(vector(Script, 4, AutoresetMode.SAME_STEP), env_groups=2)
     with pytest.raises(UsageError, match="turns = 0: must be a whole number >= 1"):
-        RunConfig("CartPole-v1", turns=0).check()
-    for env in (make_env("CartPole-v1", 4, turns=2), make_env("CartPole-v1", 4, groups=2, turns=2)):
+        RunConfig("CartPole-v1", env_groups=0).check()
+    for env in (make_env("CartPole-v1", 4, env_groups=2), make_env("CartPole-v1", 4, groups=2, env_groups=2)):
         assert NOT_DOUBLE_BUFFERED in env.notes
     assert not make_env("CartPole-v1", 4).notes
 

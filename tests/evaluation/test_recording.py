@@ -418,7 +418,7 @@ def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
 
 def test_the_command_films_a_run(cartpole, tmp_path, capsys):
     out = tmp_path / "film.gif"
-    assert main(["video", str(cartpole), "--out", str(out), "--episodes", "2", "--seed", "4", "--likeliest"]) == 0
+    assert main(["video", str(cartpole), "--out", str(out), "--episodes", "2", "--seed", "4", "--deterministic"]) == 0
     said = capsys.readouterr().out
     assert said.count("return ") == 2
     assert f"{out}: " in said
@@ -429,7 +429,7 @@ def test_the_command_films_a_run(cartpole, tmp_path, capsys):
     assert len(list((cartpole / "videos").iterdir())) == 1
     assert main(["video", str(cartpole), "--out", "film.avi"]) == 2
     assert main(["video", str(tmp_path / "nowhere")]) == 4
-    assert main(["video", str(cartpole), "--sample", "--likeliest"]) == 2
+    assert main(["video", str(cartpole), "--stochastic", "--deterministic"]) == 2
 
 
 def test_the_command_does_not_import_what_only_a_config_names(cartpole, tmp_path, capsys):

@@ -18,7 +18,7 @@ CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfi
 
 def rows(update, score=1.5, **more):
     """The rows of both seeds."""
-    row = {"update": update, "steps": 8 * update, "recent_return": score, "entropy": 0.25, **more}
+    row = {"update": update, "steps": 8 * update, "return_last_100": score, "entropy": 0.25, **more}
     return [{**row, "seed": 3}, {**row, "seed": 4}]
 
 
@@ -62,7 +62,7 @@ def test_tensorboard_has_a_folder_per_seed_and_each_number_at_its_steps(tmp_path
     sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-3", "seed-4"]
     for seed in ("seed-3", "seed-4"):
-        assert events(tmp_path / seed) == [("entropy", 8, 0.25), ("recent_return", 16, 2.5), ("entropy", 16, 0.25)]
+        assert events(tmp_path / seed) == [("entropy", 8, 0.25), ("return_last_100", 16, 2.5), ("entropy", 16, 0.25)]
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_with_a_terminal_the_gravest_finding_is_one_line_under_the_bar_and_all_s
     monkeypatch.setenv("COLUMNS", "80")
     sink = TerminalLogger(CONFIG)
     for update in range(1, 11):
-        sink.write(rows(update, first_ratio_error=0.5, step_share=0.0))
+        sink.write(rows(update, first_ratio_error=0.5, line_search_fraction=0.0))
     capsys.readouterr()
     sink._view.refresh()
     shown = capsys.readouterr().err

@@ -69,7 +69,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_of_ones_own_solves_cartpole_and_comes_back_from_disk(name, tmp_path):
     network = NETWORKS[name]()
-    result = proximax.train("CartPole-v1", network=network, stop_at=450, out=tmp_path / "run", quiet=True)
+    result = proximax.train("CartPole-v1", network=network, stop_at_return=450, out=tmp_path / "run", quiet=True)
     assert result.stopped_by == "stop_at"
     errors = [row["first_ratio_error"] for row in result.history]
     assert errors[0] <= 1e-6

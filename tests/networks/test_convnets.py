@@ -185,8 +185,8 @@ BLOCKS = 6 * 6 * 2 * 16 + 16 + 4 * 4 * 16 * 32 + 32 + 5 * 5 * 32 * 256 + 256 + 2
 NETWORKS = {
     "nature": (nature(4), (4, 84, 84), NATURE),
     "impala": (impala(4), (4, 84, 84), IMPALA),
-    "lesson": (pong_small(4), (2, 80, 80), LESSON),
-    "blocks": (patch_cnn(4), (2, 42, 42), BLOCKS),
+    "pong-small": (pong_small(4), (2, 80, 80), LESSON),
+    "patch-cnn": (patch_cnn(4), (2, 42, 42), BLOCKS),
 }
 
 
@@ -241,7 +241,7 @@ def test_every_pixel_counts_that_a_kernel_reaches(name):
     reach = jax.jit(jax.grad(lambda x: jnp.sum(network.apply(steep, x)[0][:, 0])))(frames(*shape))
     seen = (np.asarray(reach) != 0).any(0).mean()
     # blocks: (42 - 6) / 3 leaves nothing, (13 - 4) / 2 one row of 13 and with it 3 of 42 pixels.
-    assert seen > {"nature": 0.97, "impala": 0.97, "lesson": 0.85, "blocks": 0.8}[name]
+    assert seen > {"nature": 0.97, "impala": 0.97, "pong-small": 0.85, "patch-cnn": 0.8}[name]
     reached = jax.jit(jax.grad(lambda p: network.apply({**steep, **p}, frames(*shape))[1].sum()))
     first = jax.tree.leaves(reached({k: v for k, v in params.items() if k in ("convolutions", "stages")}))[1]
     assert (np.asarray(first) != 0).mean() > 0.8

@@ -129,13 +129,13 @@ def first_kernel(shape, name):
 def test_images_get_the_network_that_is_named():
     assert first_kernel((4, 84, 84), "nature") == (8, 8, 4, 32)
     assert first_kernel((4, 84, 84), "impala") == (3, 3, 4, 16)
-    assert first_kernel((2, 80, 80), "lesson") == (6, 6, 2, 4)
+    assert first_kernel((2, 80, 80), "pong-small") == (6, 6, 2, 4)
     assert first_kernel((4, 84, 84), "mlp") is None
     for shape, kernel in (((4, 84, 84), (12, 12, 4, 16)), ((2, 84, 42), (12, 6, 2, 16)), ((3, 50, 60), (6, 8, 3, 16))):
-        assert first_kernel(shape, "blocks") == kernel
+        assert first_kernel(shape, "patch-cnn") == kernel
         assert first_kernel(shape, "auto") == kernel
     assert "actor" in make_policy(OBS, BOX, PPOConfig(), "auto").init(KEY)["network"]
-    for name in ("blocks", "nature", "impala", "lesson"):
+    for name in ("patch-cnn", "nature", "impala", "pong-small"):
         with pytest.raises(UsageError, match=f"network = {name} sees images"):
             make_policy(OBS, BOX, PPOConfig(), name)
 

@@ -38,10 +38,10 @@ APART = ["reinforce", "npg", "trpo"]  # a step of the policy, then the critic
 TOGETHER = ["a2c", "surrogate", "penalty", "clip"]
 # Of one update on a random rollout: each program is compiled once and serves many tests.
 SETTINGS = {
-    "reinforce": {"credit": "to-go", "baseline": False, "max_grad_norm": None},
+    "reinforce": {"advantage": "to-go", "baseline": False, "max_grad_norm": None},
     "a2c": {"epochs": 1, "minibatch_size": None, "max_grad_norm": None},
-    "npg": {"delta": 1e-4, "damping": 1e-6},
-    "trpo": {"delta": 0.3, "damping": 1e-3},
+    "npg": {"max_kl": 1e-4, "damping": 1e-6},
+    "trpo": {"max_kl": 0.3, "damping": 1e-3},
 }
 POLICY = ("actor", "policy_head", "log_std")  # the parts of the built-in network that the policy depends on
 
@@ -172,16 +172,16 @@ def test_trap_19_trpo_takes_the_largest_share_of_the_step_within_the_trust_regio
         old = shaken(params, i, 0.1 + 0.1 * i)
         transitions = rollout(policy, old, seed=i)
         after, _, metrics = one_update(ppo, transitions, policy, old, algo="trpo")
-        share = float(metrics["step_share"])
+        share = float(metrics["line_search_fraction"])
         shares.append(share)
-        assert share in [0.0, *(0.5**j for j in range(ppo.backtracks + 1))]
-        assert divergence(policy, old, after, transitions) <= ppo.delta * (1 + 1e-5)
+        assert share in [0.0, *(0.5**j for j in range(ppo.line_search_steps + 1))]
+        assert divergence(policy, old, after, transitions) <= ppo.max_kl * (1 + 1e-5)
         gain = surrogate_of(ppo, policy, after, transitions) - surrogate_of(ppo, policy, old, transitions)
         assert gain > 0 if share else gain == 0
         # Twice that step would not have done.
         twice = jax.tree.map(lambda x, y: x + 2.0 * (y - x), old, after)
         gain = surrogate_of(ppo, policy, twice, transitions) - surrogate_of(ppo, policy, old, transitions)
-        assert share in (0.0, 1.0) or divergence(policy, old, twice, transitions) > ppo.delta or gain <= 0
+        assert share in (0.0, 1.0) or divergence(policy, old, twice, transitions) > ppo.max_kl or gain <= 0
     assert {0.5, 1.0} <= set(shares)
 
 
@@ -189,7 +189,7 @@ def test_trpo_without_advantages_leaves_the_policy_where_it_is():
     ppo, policy, params, transitions = made("trpo")
     after, _, metrics = one_update(ppo, without_advantage(transitions), policy, params, algo="trpo")
     np.testing.assert_array_equal(split(after)[0], split(params)[0])
-    assert metrics["step_share"] == 0
+    assert metrics["line_search_fraction"] == 0
     assert abs(metrics["kl"]) < 1e-7
     assert metrics["finite"] == 1
     for leaf in jax.tree.leaves((after, metrics)):
@@ -197,11 +197,11 @@ def test_trpo_without_advantages_leaves_the_policy_where_it_is():
 
 
 def test_trpo_under_an_impossible_bound_gives_up_and_fits_the_critic():
-    ppo, policy, params, transitions = made("trpo", delta=1e-30)
+    ppo, policy, params, transitions = made("trpo", max_kl=1e-30)
     after, _, metrics = one_update(ppo, transitions, policy, params, algo="trpo")
     np.testing.assert_array_equal(split(after)[0], split(params)[0])
     assert np.abs(split(after)[1] - split(params)[1]).max() > 1e-4
-    assert metrics["step_share"] == 0
+    assert metrics["line_search_fraction"] == 0
     assert abs(metrics["kl"]) < 1e-7
     assert metrics["gradient_steps"] == 16  # the critic's
     assert metrics["finite"] == 1
@@ -214,9 +214,9 @@ def test_npg_takes_the_whole_step_whose_kl_is_near_delta(kind):
         old = shaken(params, i, 0.3)
         transitions = rollout(policy, old, seed=i)
         after, _, metrics = one_update(ppo, transitions, policy, old, algo="npg")
-        assert divergence(policy, old, after, transitions) == pytest.approx(ppo.delta, rel=0.2)
+        assert divergence(policy, old, after, transitions) == pytest.approx(ppo.max_kl, rel=0.2)
         assert surrogate_of(ppo, policy, after, transitions) > surrogate_of(ppo, policy, old, transitions)
-        assert "step_share" not in metrics
+        assert "line_search_fraction" not in metrics
     still, _, metrics = one_update(ppo, without_advantage(transitions), policy, old, algo="npg")
     np.testing.assert_array_equal(split(still)[0], split(old)[0])
     assert metrics["finite"] == 1
@@ -390,7 +390,7 @@ GAE = column([2.25, 5.0, 2.625, 2.5, 0.0], [1.59375, 0.375, 1.5, 0.0, 12.0])
 
 
 @pytest.mark.parametrize(
-    ("credit", "baseline", "advantage", "target"),
+    ("advantage", "baseline", "advantage", "target"),
     [
         ("to-go", False, TO_GO, TO_GO),
         ("to-go", True, TO_GO - TINY["value"], TO_GO),
@@ -403,7 +403,7 @@ def test_trap_01_what_an_action_is_weighed_with_worked_out_by_hand(credit, basel
     nothing = jnp.zeros((5, 2))
     names = set(Transition._fields) - set(TINY) - {"valid"}
     transitions = Transition(**TINY, valid=nothing + 1, **dict.fromkeys(names, nothing))
-    batch = batch_of(PPOConfig(credit=credit, baseline=baseline, gamma=0.5, lam=0.5), transitions)
+    batch = batch_of(PPOConfig(advantage=credit, baseline=baseline, gamma=0.5, lam=0.5), transitions)
     np.testing.assert_allclose(batch.advantage.reshape(5, 2), advantage, rtol=1e-6)
     np.testing.assert_allclose(batch.target.reshape(5, 2), target, rtol=1e-6)
 
@@ -420,7 +420,7 @@ def test_trap_13_where_all_returns_are_equal_reinforce_stays():
 def test_reinforce_with_gae_moves_the_policy_as_a2c_does():
     ppo, policy, params, transitions = made("a2c")
     together, *_ = one_update(ppo, transitions, policy, params, algo="a2c")
-    apart = PPOConfig(**{**vars(ppo), "credit": "gae", "epochs": 2, "minibatch_size": 16})
+    apart = PPOConfig(**{**vars(ppo), "advantage": "gae", "epochs": 2, "minibatch_size": 16})
     alone, *_ = one_update(apart, transitions, policy, params, algo="reinforce")
     np.testing.assert_allclose(split(together)[0], split(alone)[0], atol=1e-4)
     assert np.abs(split(alone)[0] - split(params)[0]).max() > 0.009
@@ -489,7 +489,7 @@ class Run(NamedTuple):
 
 LEARNING = {"num_steps": 16, "minibatch_size": 32, "epochs": 4, "learning_rate": 0.01, "anneal": "none", "hidden": (8,)}
 FASTER = {"reinforce": {"learning_rate": 0.03}, "a2c": {"learning_rate": 0.03}, "penalty": {"beta": 0.1}}
-FASTER |= {name: {"delta": 0.02} for name in ("npg", "trpo")}
+FASTER |= {name: {"max_kl": 0.02} for name in ("npg", "trpo")}
 INSIDE_UPDATES, OUTSIDE_UPDATES = 60, 40
 # Controlled otherwise outside than inside, to see all controls at work.
 OUTSIDE = {
@@ -553,8 +553,8 @@ def check_every_update(run, ratio_error):
         assert numbers["steps"] == 128
         assert numbers["first_ratio_error"] <= ratio_error
         assert numbers["ratio_histogram"].sum() == 128
-        if "step_share" in numbers:
-            assert numbers["kl"] <= run.ppo.delta * (1 + 1e-5)
+        if "line_search_fraction" in numbers:
+            assert numbers["kl"] <= run.ppo.max_kl * (1 + 1e-5)
 
 
 def test_trap_20_beta_follows_the_kl_of_each_update_and_lives():
@@ -605,20 +605,20 @@ def test_an_algorithm_of_ones_own_trains_is_saved_and_needed_to_train_again(tmp_
     small |= {"learning_rate": 0.01, "steps": 20 * 128, "eval_episodes": 20, "quiet": True}
     result = proximax.train("probe:matching", algo=mine, out=tmp_path / "run", **small)
     assert set(calls) == {(32,)}
-    assert result.config.algo == "own:mine"
+    assert result.config.algo == "custom:mine"
     assert result.evaluation.mean > 0.9
     config = from_json(json.loads((tmp_path / "run" / "config.json").read_text()))
     assert config == result.config
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["algo"] == "own:mine"
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["algo"] == "custom:mine"
     obs = np.array([0.9], np.float32)
     assert proximax.load(tmp_path / "run").act(obs) == result.agent.act(obs) == 1
     assert proximax.evaluate(tmp_path / "run", 10).mean > 0.9
-    with pytest.raises(UsageError, match="algo = own:mine, but none was passed"):
+    with pytest.raises(UsageError, match="algo = custom:mine, but none was passed"):
         proximax.run(config, out=tmp_path / "again", quiet=True)
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize("name", ["clip", "own:other"])
+@pytest.mark.parametrize("name", ["clip", "custom:other"])
 def test_a_config_and_the_algorithm_passed_with_it_must_agree(name):
     config = RunConfig("probe:matching", algo=name, steps=4096)
     with pytest.raises(UsageError, match="the Algorithm that was passed is called 'mine'"):

@@ -51,9 +51,9 @@ def test_a_rollout_by_hand():
     )
     assert {name: pytest.approx(float(x), rel=1e-6) for name, x in metrics.items()} == {
         "truncations": 1.0,  # not the one that also terminated, nor that of the row that is none
-        "obs_scale": 30.0,  # (20 + 20 + 50) / 3
+        "obs_abs_max_mean": 30.0,  # (20 + 20 + 50) / 3
         "action_std": 1.5,
-        "saturated_actions": 0.5,  # 1.5; -1 and -2 of six bounded numbers: the third number has no bound
+        "actions_at_bounds": 0.5,  # 1.5; -1 and -2 of six bounded numbers: the third number has no bound
     }
 
 
@@ -131,14 +131,14 @@ def test_learning_is_the_same_bit_for_bit_without_it(name, monkeypatch):
     (with_it, metrics) = learn()
     monkeypatch.setattr(learner, "diagnose", lambda policy, rollout: {})
     (without, fewer) = learn()
-    assert set(metrics) - set(fewer) >= {"truncations", "obs_scale"}
+    assert set(metrics) - set(fewer) >= {"truncations", "obs_abs_max_mean"}
     for a, b in zip(with_it, without, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_the_spread_of_advantages_is_logged_as_it_is_before_standardising():
     learner = PPOConfig(
-        num_steps=4, minibatch_size=16, epochs=1, gamma=0.5, scale_reward=False, credit="to-go", baseline=False
+        num_steps=4, minibatch_size=16, epochs=1, gamma=0.5, scale_reward=False, advantage="to-go", baseline=False
     )
     env, config = PROBES["delayed"](), RunConfig("probe", algo="reinforce", steps=16, num_envs=4, ppo=learner)
     learner = make_learner(env, make_policy(env.observation_space, env.action_space, learner), config)
@@ -153,4 +153,4 @@ def test_trap_15_the_first_valid_row_whose_mask_allows_nothing_is_named():
     policy = SimpleNamespace(all_masked=lambda obs: obs == 0, fraction_at_bounds=None)
     for valid, row in (([[1, 1, 1], [1, 1, 1]], 1), ([[1, 0, 1], [1, 1, 1]], 5), ([[1, 0, 1], [1, 1, 0]], -1)):
         known = {"obs": allowed, "valid": jnp.array(valid), "truncated": flags, "terminated": flags}
-        assert int(diagnose(policy, Transition(**nothing | known))["stuck_row"]) == row
+        assert int(diagnose(policy, Transition(**nothing | known))["fully_masked_index"]) == row

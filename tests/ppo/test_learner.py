@@ -172,9 +172,9 @@ def test_update_counter_and_key_move_on():
 
 def test_trap_15_an_update_with_a_mask_that_allows_nothing_is_not_good():
     assert update_succeeded({"finite": 1.0})
-    assert update_succeeded({"finite": 1.0, "stuck_row": -1})
-    assert not update_succeeded({"finite": 1.0, "stuck_row": 0})
-    assert not update_succeeded({"finite": 0.0, "stuck_row": -1})
+    assert update_succeeded({"finite": 1.0, "fully_masked_index": -1})
+    assert not update_succeeded({"finite": 1.0, "fully_masked_index": 0})
+    assert not update_succeeded({"finite": 0.0, "fully_masked_index": -1})
 
 
 @pytest.fixture(scope="module")

@@ -148,10 +148,10 @@ def test_trap_11_value_targets_are_unnormalised_advantage_plus_the_rollouts_valu
 
 
 def test_weights_are_standardised_over_the_environments_of_a_time_step():
-    ppo, _, _, transitions = setup(standardise_environments=True, credit="to-go", baseline=False)
+    ppo, _, _, transitions = setup(standardise_across_envs=True, advantage="to-go", baseline=False)
     valid = jnp.ones((16, 4)).at[3, 1].set(0.0)
     weight = np.asarray(make_batch(ppo, transitions._replace(valid=valid)).advantage).reshape(16, 4)
-    plain = np.asarray(make_batch(setup(credit="to-go", baseline=False)[0], transitions).advantage).reshape(16, 4)
+    plain = np.asarray(make_batch(setup(advantage="to-go", baseline=False)[0], transitions).advantage).reshape(16, 4)
     for t in range(16):
         counted = np.asarray(valid[t]) > 0
         x = plain[t, counted].astype(np.float64)
@@ -306,7 +306,7 @@ def test_every_switch_changes_the_update():
         "target_kl": 1e-9,
         "standardise_advantage": False,
         "recompute_advantage": True,
-        "credit": "to-go",
+        "advantage": "to-go",
         "adam_epsilon": 1e-2,
     }
     for name, value in changes.items():

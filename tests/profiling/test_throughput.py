@@ -40,7 +40,7 @@ def test_all_parts_are_measured_and_operations_counted(env, seeds):
 def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
     pytest.importorskip("ale_py")
     shown = AtariConfig(height=8, width=10, frame_cap=60)
-    config = RunConfig("ALE/Pong-v5", num_envs=4, turns=2, network="mlp", atari=shown, ppo=SMALL)
+    config = RunConfig("ALE/Pong-v5", num_envs=4, env_groups=2, network="mlp", atari=shown, ppo=SMALL)
     with quick_compiler():
         measured = bench(config, seconds=0.02)
     # Frames once, with room for two games' beginnings; where they lie, an action, 3 floats and 3 flags; ages.

@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_runs(compared):
     assert run["iqm"] == result["return_iqm"]
     rows = [json.loads(line) for line in (out / "clip" / "metrics.jsonl").read_text().splitlines()]
     assert sum(run["ratio_histogram"]) == sum(row["steps"] for row in rows if row["update"] == rows[-1]["update"])
-    last = [row["recent_return"] for row in rows if row["update"] == rows[-1]["update"]]
+    last = [row["return_last_100"] for row in rows if row["update"] == rows[-1]["update"]]
     np.testing.assert_allclose([curve[-1] for curve in run["return"]], last, rtol=1e-4)
     assert run["beta"] is None
     assert len(comparison["runs"][1]["beta"]) == 3
@@ -110,11 +110,11 @@ def test_the_command_line_compares_and_names_what_it_does_not_know(tmp_path, cap
     assert "no algorithm 'klip'" in capsys.readouterr().err
 
 
-ROW = {"update": 1, "steps": 8, "kl": 0.01, "beta": 1.0, "recent_return": 3.5, "ratio_histogram": [0, 8, 0]}
+ROW = {"update": 1, "steps": 8, "kl": 0.01, "beta": 1.0, "return_last_100": 3.5, "ratio_histogram": [0, 8, 0]}
 RUN = {
     "config.json": RunConfig("probe:choice", seeds=2).to_json(),
     "result.json": {"returns": [1.0, None], "steps": 8, "wall_s": 0.5, "stopped_by": "steps"},
-    "metrics.jsonl": [ROW | {"seed": 0}, ROW | {"seed": 1, "recent_return": None}],
+    "metrics.jsonl": [ROW | {"seed": 0}, ROW | {"seed": 1, "return_last_100": None}],
 }
 
 

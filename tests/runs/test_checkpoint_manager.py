@@ -25,7 +25,7 @@ def snap(update, evaluation=None):
 
 
 def make(run, every="end", kept=3, update=None, steps=100):
-    config = replace(CONFIG, checkpoint_every=every, checkpoints_kept=kept, steps=steps * BATCH)
+    config = replace(CONFIG, checkpoint_every=every, keep_checkpoints=kept, steps=steps * BATCH)
     return CheckpointManager(config, run / "checkpoints", header(), update)
 
 

@@ -43,7 +43,9 @@ def logged(algo, env):
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_the_table_explains_exactly_what_a_learner_logs(algo):
-    missing = {"stuck_row", "action_std", "saturated_actions"} | ({"step_share"} if algo != "trpo" else set())
+    missing = {"fully_masked_index", "action_std", "actions_at_bounds"} | (
+        {"line_search_fraction"} if algo != "trpo" else set()
+    )
     if algo in ("reinforce", "npg", "trpo"):  # one step on the whole rollout: no KL before it
         missing |= {"kl_k1", "kl_k3", "clip_fraction"}
     assert set(logged(algo, constant())) == set(METRICS) - missing
@@ -63,7 +65,7 @@ def test_an_action_mask_adds_a_row_and_nothing_else_is_ever_logged():
 
     space = spaces.Dict({"obs": env.observation_space, "action_mask": spaces.MultiBinary(2)})
     row = logged("trpo", env._replace(reset=reset, step=step, observation_space=space))
-    of_boxes = {"action_std", "saturated_actions"}
+    of_boxes = {"action_std", "actions_at_bounds"}
     assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} | of_boxes == set(METRICS)
     assert of_boxes < set(logged("clip", choice(continuous=True)))
     assert all(text.endswith(".") for text in METRICS.values())
@@ -80,7 +82,7 @@ def test_rows_are_plain_numbers_one_per_seed():
         "episodes": 2,
         "episode_return": 5.0,
         "episode_length": 4.0,
-        "recent_return": 5.0,
+        "return_last_100": 5.0,
         "entropy": 0.5,
     }
     assert (rows[1]["seed"], rows[1]["steps"], rows[1]["episode_return"]) == (8, 60, -1.5)
@@ -94,14 +96,14 @@ def test_rows_are_plain_numbers_one_per_seed():
 
 def test_without_an_episode_and_without_a_finite_number_there_is_none_and_no_nan():
     history = History(0, 2)
-    assert np.isnan(history.recent_return).all()
+    assert np.isnan(history.return_last_100).all()
     first, second = add(history, [0, 1], [0, 3], [0, 5], value_loss=[np.nan, np.inf])
-    for name in ("episode_return", "episode_length", "recent_return", "value_loss"):
+    for name in ("episode_return", "episode_length", "return_last_100", "value_loss"):
         assert first[name] is None
     assert second["episode_return"] == 3.0
     assert second["value_loss"] is None
     later = add(history)  # nothing ended now: the recent return stays
-    assert [row["recent_return"] for row in later] == [None, 3.0]
+    assert [row["return_last_100"] for row in later] == [None, 3.0]
     assert [row["episode_return"] for row in later] == [None, None]
 
 
@@ -121,25 +123,25 @@ def test_the_recent_return_is_of_the_latest_updates_with_at_least_100_episodes()
         (row,) = add(history, 7, 7 * update)  # 7 episodes of return `update` each
     assert RECENT_EPISODES == 100
     # 15 updates hold 105 episodes, 14 only 98: the latest 15, returns 15 to 29
-    assert row["recent_return"] == np.mean(np.arange(15, 30))
+    assert row["return_last_100"] == np.mean(np.arange(15, 30))
     (row,) = add(history, 1000, 5000)
-    assert row["recent_return"] == 5.0  # one update with enough episodes stands alone
+    assert row["return_last_100"] == 5.0  # one update with enough episodes stands alone
 
 
 def test_the_recent_return_covers_100_episodes_of_the_slowest_seed_too():
     history = History(0, 2)
     for update in range(20):
         rows = add(history, [50, 5], [50 * update, 5 * update])
-    assert rows[1]["recent_return"] == np.mean(np.arange(20))  # all of its 100 episodes
+    assert rows[1]["return_last_100"] == np.mean(np.arange(20))  # all of its 100 episodes
     rows = add(history, [50, 5], [50 * 20, 5 * 20])
-    assert rows[1]["recent_return"] == np.mean(np.arange(1, 21))
+    assert rows[1]["return_last_100"] == np.mean(np.arange(1, 21))
 
 
 def test_the_recent_return_weighs_episodes_and_not_updates():
     history = History(0, 1)
     add(history, 1, 100)
     (row,) = add(history, 9, 0)
-    assert row["recent_return"] == 10.0
+    assert row["return_last_100"] == 10.0
 
 
 def test_a_history_restored_goes_on_to_the_same_rows():

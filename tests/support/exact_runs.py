@@ -73,7 +73,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
     ),
     "seeds": ("probe:observed", {"seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL}),
-    "gymnax": ("gymnax:CartPole-v1", {"stop_at": 1e9, "value_epsilon": 0.2, "shared_torso": True}),
+    "gymnax": ("gymnax:CartPole-v1", {"stop_at_return": 1e9, "value_epsilon": 0.2, "shared_torso": True}),
     "masks": (lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True), {"seeds": 2, "entropy_coef": 0.01}),
     "penalty": ("probe:matching", {"algo": "penalty", "checkpoint_every": "32"}),
     "surrogate": ("probe:matching", {"algo": "surrogate"} | KL),

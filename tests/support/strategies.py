@@ -88,11 +88,11 @@ def run_configs(draw):
     """Any configuration that ``check`` lets pass."""
     ppo = {name: draw(numbers(rule)) for name, rule in _RANGES.items()}
     ppo |= {name: draw(st.sampled_from(choices.__args__)) for name, choices in _CHOICES.items()}
-    flags = ("normalise_obs", "normalise_pixels", "scale_reward", "standardise_advantage", "standardise_environments")
+    flags = ("normalise_obs", "normalise_pixels", "scale_reward", "standardise_advantage", "standardise_across_envs")
     flags += ("recompute_advantage", "state_dependent_std", "shared_torso", "branch_torsos")
     ppo |= {name: draw(st.booleans()) for name in flags}
     ppo["hidden"] = tuple(draw(st.lists(st.integers(1, 512), min_size=1, max_size=3)))
-    ppo["baseline"] = ppo["credit"] == "gae" or draw(st.booleans())
+    ppo["baseline"] = ppo["advantage"] == "gae" or draw(st.booleans())
     algo = draw(st.sampled_from(["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "own:mine"]))
     num_envs = draw(st.integers(1, 64))
     batch = num_envs * ppo["num_steps"]
@@ -112,13 +112,13 @@ def run_configs(draw):
         seeds=draw(st.integers(1, 100)),
         seed=draw(st.integers(0, 2**63)),
         num_envs=num_envs,
-        turns=draw(st.integers(1, 4)),
-        stop_at=draw(st.none() | st.floats(-1e6, 1e6) | st.integers(-5, 5)),
+        env_groups=draw(st.integers(1, 4)),
+        stop_at_return=draw(st.none() | st.floats(-1e6, 1e6) | st.integers(-5, 5)),
         eval_episodes=draw(st.integers(1, 1000)),
-        eval_sample=draw(st.booleans()),
+        eval_stochastic=draw(st.booleans()),
         video_every=draw(st.none() | st.integers(1, 10**9)),
         autoreset=draw(st.sampled_from(["auto", "next_step", "same_step", "disabled"])),
-        network=draw(st.sampled_from(["auto", "mlp", "blocks", "nature", "impala", "lesson"])),
+        network=draw(st.sampled_from(["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small"])),
         atari=draw(st.none() | atari_configs()),
         ppo=PPOConfig(**ppo),
     )

@@ -8,12 +8,12 @@ from tests.support import ROOT
 
 FOLDER = ROOT / "examples"
 TOY = {
-    "cartpole": {"steps": 512, "stop_at": None},
+    "cartpole": {"steps": 512, "stop_at_return": None},
     "many_seeds": {"steps": 512, "seeds": 2},
     "minorise": {"iterations": 20},
     "own_algorithm": {"steps": 512, "seeds": 2},
     "own_environment": {"steps": 800},
-    "own_network": {"steps": 512, "stop_at": None},
+    "own_network": {"steps": 512, "stop_at_return": None},
     "update_loop": {"updates": 60, "seeds": 2},
 }
 

@@ -22,7 +22,7 @@ from tests.support.cli_process import Shell, contents, finish, python, start
 ENVS = ROOT / "tests" / "support" / "faulty_envs.py"
 # Four updates of 64 rows; a checkpoint after each.
 SMALL = "--preset none --quiet --eval-episodes 2 --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 64"
-SMALL += " --ppo.epochs 1 --ppo.hidden 8 --checkpoint-every 64 --checkpoints-kept 9"
+SMALL += " --ppo.epochs 1 --ppo.hidden 8 --checkpoint-every 64 --keep-checkpoints 9"
 QUICK = f"{SMALL} --steps 256"
 
 
@@ -124,7 +124,7 @@ def test_row_03_a_space_that_is_not_supported_is_named_with_its_place(shell, env
 
 def test_row_04_spaces_that_do_not_begin_at_zero_get_actions_they_contain(shell):
     shell(f"train faulty:Odd-v0 --out run {QUICK}").fine()
-    shell("eval run --episodes 2 --sample --allow-import").fine()
+    shell("eval run --episodes 2 --stochastic --allow-import").fine()
 
 
 @pytest.mark.parametrize("env", ["OldStep", "OldReset"])
@@ -154,7 +154,7 @@ def kept_after_a_fault(shell, env, *more):
     run = shell.cwd / "run"
     assert steps(run)[0] == 128
     assert not (run / "result.json").exists()
-    assert json.loads((run / "fault" / "fault.json").read_text())["steps"] == 128
+    assert json.loads((run / "crash" / "crash.json").read_text())["steps"] == 128
     shell("eval run --episodes 2 --allow-import").fine()
     return ran, run
 
@@ -166,14 +166,14 @@ def test_rows_07_and_08_what_is_not_finite_ends_the_run_before_it_is_learned_fro
     ran, run = kept_after_a_fault(shell, env)
     ran.fault(7, f"the {what} is not finite: nan in environment", "of seed number 0, step 7 of this rollout")
     assert "NumericalError" in (run / "error.log").read_text()
-    with np.load(run / "fault" / "rollout.npz", allow_pickle=False) as rollout:
+    with np.load(run / "crash" / "rollout.npz", allow_pickle=False) as rollout:
         assert any(np.isnan(rollout[name]).any() for name in rollout.files if rollout[name].dtype.kind == "f")
 
 
 def test_row_08_a_loss_that_is_not_finite_is_not_stepped_on(shell):
     ran, run = kept_after_a_fault(shell, "Huge", "--ppo.scale-reward False")
     ran.fault(7, "not finite", "update 3 of seed 0", "Lower the learning rate, or look for huge rewards")
-    assert (run / "fault" / "rollout.npz").exists()
+    assert (run / "crash" / "rollout.npz").exists()
 
 
 def test_row_09_an_observation_unlike_its_space(shell):

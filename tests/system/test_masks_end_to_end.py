@@ -650,7 +650,7 @@ def test_trap_03_a_terminal_observation_that_allows_nothing_is_no_error(mode, ma
     ended, invalid = 0, 0
     for _ in range(3):
         state, metrics = learner.step(state)
-        assert (metrics["stuck_row"][0], metrics["finite"][0]) == (-1, 1)
+        assert (metrics["fully_masked_index"][0], metrics["finite"][0]) == (-1, 1)
         assert metrics["first_ratio_error"][0] <= 1e-6
         ended += metrics["episodes"][0]
         invalid += 16 - metrics["steps"][0]

@@ -91,8 +91,8 @@ def check(case):
         assert one["finite"] == 1
         assert one["first_ratio_error"] <= (1e-6 if case["action"] in ACTIONS and case["action"] != "nested" else 1e-5)
         assert one["return_sum"] == one["length_sum"] > 0  # one for each step that kept the law
-        assert one.get("stuck_row", -1) == -1
-        assert one.get("step_share", 1) > 0
+        assert one.get("fully_masked_index", -1) == -1
+        assert one.get("line_search_fraction", 1) > 0
         old, new = (jax.tree_util.tree_flatten_with_path(x.params)[0] for x in (before, state))
         for (path, x), (_, y) in zip(old, new):
             assert np.abs(np.asarray(x) - y).max() > 0, jax.tree_util.keystr(path)

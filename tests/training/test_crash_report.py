@@ -33,7 +33,7 @@ def test_what_was_not_finite_before_anything_was_computed_is_blamed():
 
 
 def test_a_mask_of_nothing_names_environment_and_step():
-    rows = [ROWS[0] | {"stuck_row": 7}]
+    rows = [ROWS[0] | {"fully_masked_index": 7}]
     fault = crash_report.diagnose_failed_update(rows, 3, rollout())
     assert isinstance(fault, EnvError)
     assert "environment 1 allowed nothing at step 2 of the rollout of update 7 of seed 5" in str(fault)
@@ -42,7 +42,7 @@ def test_a_mask_of_nothing_names_environment_and_step():
 def test_a_fault_is_kept_whatever_text_it_has(tmp_path):
     crash_report.write_crash_report(tmp_path, EnvError("a name of no encoding: \udcff, and β"), None, 8)
     assert "a name of no encoding: \\udcff, and β" in (tmp_path / "error.log").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "fault" / "fault.json").read_text())["message"].endswith("\udcff, and β")
+    assert json.loads((tmp_path / "crash" / "crash.json").read_text())["message"].endswith("\udcff, and β")
 
 
 def test_fault_08_the_rollout_and_a_description_are_kept(tmp_path):
@@ -52,16 +52,16 @@ def test_fault_08_the_rollout_and_a_description_are_kept(tmp_path):
         raise NumericalError("the observation is not finite")
     except NumericalError as error:
         crash_report.write_crash_report(tmp_path, error, bad, 640)
-    with np.load(tmp_path / "fault" / "rollout.npz", allow_pickle=False) as found:
+    with np.load(tmp_path / "crash" / "rollout.npz", allow_pickle=False) as found:
         assert np.argwhere(np.isinf(found["obs['see']"])).tolist() == [[1, 0, 2, 1]]
         assert found["obs['tick']"].dtype == np.int32
         assert found["reward"].shape == (4, 2, 3)
         assert len(found.files) == 11
-    told = json.loads((tmp_path / "fault" / "fault.json").read_text())
+    told = json.loads((tmp_path / "crash" / "crash.json").read_text())
     assert told == {"kind": "NumericalError", "message": "the observation is not finite", "steps": 640}
     assert "Traceback" in (tmp_path / "error.log").read_text()
     crash_report.write_crash_report(tmp_path, ValueError("another, of no rollout"), None, 700)
-    assert [path.name for path in (tmp_path / "fault").iterdir()] == ["fault.json"]
+    assert [path.name for path in (tmp_path / "crash").iterdir()] == ["crash.json"]
 
 
 def test_frames_are_kept_once_each(tmp_path):
@@ -70,12 +70,12 @@ def test_frames_are_kept_once_each(tmp_path):
     (found, _, _), *_ = collected(Screens(2, False), [[1, 2]], np.zeros(5, int), True)
     store = FrameStore(5, np.zeros((1, 2, 3, 4, 3), np.uint8))
     crash_report.write_crash_report(tmp_path, ValueError("x"), found._replace(obs=store), 10)
-    with np.load(tmp_path / "fault" / "rollout.npz", allow_pickle=False) as kept:
+    with np.load(tmp_path / "crash" / "rollout.npz", allow_pickle=False) as kept:
         assert {name.partition(".")[0] for name in kept.files} >= {"obs", "reward"}
 
 
 def test_fault_24_what_the_disk_does_not_take_is_told(tmp_path, capsys):
-    (tmp_path / "fault").write_text("in the way")
+    (tmp_path / "crash").write_text("in the way")
     crash_report.write_crash_report(tmp_path, ValueError("x"), None, 10)
     assert "could not be kept" in capsys.readouterr().err
     assert "ValueError: x" in (tmp_path / "error.log").read_text()

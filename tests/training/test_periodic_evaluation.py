@@ -57,13 +57,13 @@ def test_eval_every_is_in_steps_and_plays_all_episodes(played):
 
 
 def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, stop_at=1e9), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, stop_at_return=1e9), None, None)
     assert scored(scorer, range(1, 101)) == [*range(2, 101, 2)]
     assert set(played) == {(update, 7) for update in range(2, 101, 2)}
 
 
 def test_a_goal_reached_is_decided_on_other_starts(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, stop_at=40.0, eval_every=16), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, stop_at_return=40.0, eval_every=16), None, None)
     reached = [update for update in range(1, 5) if scorer.score(update, update)]
     assert reached == [4]
     assert played == [(1, None), (2, None), (3, None), (4, None), (104, None)]

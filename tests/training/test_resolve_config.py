@@ -37,7 +37,7 @@ def test_settings_come_from_preset_then_algorithm_then_overrides():
     assert (fixed.ppo.target_kl, fixed.ppo.kl_control) == (None, "beta")
     mine = proximax.Algorithm("mine", lambda signals, rates: signals.advantage)
     config, own = resolve("CartPole-v1", None, {"algo": mine})
-    assert (config.algo, own) == ("own:mine", mine)
+    assert (config.algo, own) == ("custom:mine", mine)
     assert config.ppo == resolve("CartPole-v1", None, {})[0].ppo
 
 

@@ -65,7 +65,7 @@ def test_trap_35_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case
     assert rows == rows_of(parts / "metrics.jsonl")
     times = [json.loads(line)["time_s"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
     assert times == sorted(times)
-    assert (whole / "evaluations.jsonl").exists() == bool({"eval_every", "stop_at"} & set(CASES[case][1]))
+    assert (whole / "evaluations.jsonl").exists() == bool({"eval_every", "stop_at_return"} & set(CASES[case][1]))
     if (whole / "evaluations.jsonl").exists():
         found = rows_of(whole / "evaluations.jsonl")
         assert found == rows_of(parts / "evaluations.jsonl")
@@ -245,7 +245,7 @@ class Crashes(gymnasium.Env):
 
 
 def test_trap_35_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_the_run_in_one(tmp_path):
-    how = TINY | {"env_restarts": 100, "checkpoint_every": "16", "checkpoints_kept": 9}
+    how = TINY | {"env_restarts": 100, "checkpoint_every": "16", "keep_checkpoints": 9}
     whole = proximax.train(Crashes, out=tmp_path / "whole", **how)
     first = proximax.train(Crashes, out=tmp_path / "parts", **how, callbacks=[lambda rows: rows[0]["update"] == 3])
     parts = proximax.train(Crashes, out=tmp_path / "parts", resume=True, **how)
@@ -289,7 +289,7 @@ def test_environments_that_start_afresh_have_nothing_of_the_episodes_cut(tmp_pat
 
 @pytest.mark.parametrize("name", MAY_CHANGE)
 def test_what_may_change_is_no_difference(name):
-    other = {"preset": "pong", "eval_sample": True, "checkpoint_every": "end", "stop_at": 3.5}.get(name, 7)
+    other = {"preset": "pong", "eval_stochastic": True, "checkpoint_every": "end", "stop_at_return": 3.5}.get(name, 7)
     assert differences(CONFIG, replace(CONFIG, **{name: other})) == []
 
 

@@ -30,7 +30,7 @@ def params(result, seed=0):
 def cartpole(tmp_path_factory):
     """Two seeds of CartPole-v1 trained until both are solved."""
     out = tmp_path_factory.mktemp("runs") / "cartpole"
-    return proximax.train("CartPole-v1", seeds=2, stop_at=475, out=out, quiet=True)
+    return proximax.train("CartPole-v1", seeds=2, stop_at_return=475, out=out, quiet=True)
 
 
 def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
@@ -52,7 +52,12 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
     assert result["return_mean"] == pytest.approx(cartpole.evaluation.mean)
     low, high = result["return_ci95"]
     assert low <= result["return_iqm"] <= high
-    others = {"step_share", "stuck_row", "action_std", "saturated_actions"}  # of trpo, of masks, of Box actions
+    others = {
+        "line_search_fraction",
+        "fully_masked_index",
+        "action_std",
+        "actions_at_bounds",
+    }  # of trpo, of masks, of Box actions
     rows = [json.loads(line, parse_constant=pytest.fail) for line in (cartpole.directory / "metrics.jsonl").open()]
     assert rows == cartpole.history
     assert all(set(row) == set(METRICS) - others for row in rows)
@@ -95,7 +100,7 @@ def test_config_json_runs_again_to_the_same_bits(tmp_path):
 def test_trap_28_training_is_the_same_bits_with_and_without_evaluation():
     settings = QUICK | {"normalise_obs": True}
     plain = proximax.train("CartPole-v1", **settings)
-    watched = proximax.train("CartPole-v1", stop_at=1e9, **settings)  # evaluates all along, never stops
+    watched = proximax.train("CartPole-v1", stop_at_return=1e9, **settings)  # evaluates all along, never stops
     np.testing.assert_array_equal(params(plain), params(watched))
     jax.tree.map(np.testing.assert_array_equal, plain.agent.obs_moments, watched.agent.obs_moments)
     assert plain.agent.obs_moments.count == plain.steps  # of training alone
@@ -252,7 +257,7 @@ def test_environments_may_write_to_the_action_they_get():
 
 
 def test_a_goal_reached_at_the_end_counts():
-    result = proximax.train("probe:constant", stop_at=1.0, **QUICK | {"steps": 128 * 81, "epochs": 1})
+    result = proximax.train("probe:constant", stop_at_return=1.0, **QUICK | {"steps": 128 * 81, "epochs": 1})
     assert result.evaluation.worst >= 1.0
     assert result.stopped_by == "stop_at"
 
@@ -271,8 +276,8 @@ def test_bad_settings_leave_nothing_behind(tmp_path):
 def test_stop_at_needs_an_environment_that_can_be_made_twice():
     with pytest.raises(UsageError, match="eval_every evaluates on a second environment"):
         proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), eval_every=128, **QUICK)
-    with pytest.raises(UsageError, match="stop_at evaluates on a second environment"):
-        proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), stop_at=1.0, **QUICK)
+    with pytest.raises(UsageError, match="stop_at_return evaluates on a second environment"):
+        proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), stop_at_return=1.0, **QUICK)
 
 
 def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkeypatch):
@@ -280,5 +285,5 @@ def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkey
     result = proximax.train(lambda: Script((10**9, 10**9)), out=tmp_path / "run", **QUICK)
     assert math.isnan(result.summary.mean)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["return_mean"] is None
-    assert all(row["recent_return"] is None for row in result.history)
+    assert all(row["return_last_100"] is None for row in result.history)
     assert result.agent.act(np.zeros(3)) in (0, 1)

@@ -41,7 +41,7 @@ def plain(tmp_path_factory):
 
 
 def test_saving_beside_training_changes_nothing_that_is_learned(plain, tmp_path):
-    proximax.train(ENV, out=tmp_path / "run", checkpoint_every="16", checkpoints_kept=9, **TINY)
+    proximax.train(ENV, out=tmp_path / "run", checkpoint_every="16", keep_checkpoints=9, **TINY)
     for file in (POLICY, STATE):
         assert newest(tmp_path / "run", file).read_bytes() == newest(plain, file).read_bytes()
     assert rows_of(tmp_path / "run" / "metrics.jsonl") == rows_of(plain / "metrics.jsonl")
@@ -52,12 +52,12 @@ def test_saving_beside_training_changes_nothing_that_is_learned(plain, tmp_path)
 
 def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp_path):
     settings = TINY | {"eval_every": 32, "steps": 16 * 8}
-    low = proximax.train(ENV, out=tmp_path, stop_at=-1e9, **settings)
+    low = proximax.train(ENV, out=tmp_path, stop_at_return=-1e9, **settings)
     assert (low.stopped_by, low.history[-1]["update"]) == ("stop_at", 2)
-    again = proximax.train(ENV, out=tmp_path, resume=True, stop_at=-1e9, **settings)
+    again = proximax.train(ENV, out=tmp_path, resume=True, stop_at_return=-1e9, **settings)
     assert (again.stopped_by, again.history[-1]["update"]) == ("stop_at", 2)
     np.testing.assert_array_equal(low.evaluation.returns, again.evaluation.returns)
-    on = proximax.train(ENV, out=tmp_path, resume=True, stop_at=1e9, **settings)
+    on = proximax.train(ENV, out=tmp_path, resume=True, stop_at_return=1e9, **settings)
     assert (on.stopped_by, on.history[-1]["update"]) == ("steps", 8)
     assert [row["update"] for row in rows_of(tmp_path / "evaluations.jsonl")] == [2, 4, 6, 8]
     best = find_checkpoint(tmp_path, "best")[0].manifest
@@ -180,11 +180,11 @@ def test_fault_08_the_state_before_a_bad_update_is_saved_with_the_rollout_that_s
     assert found.manifest["update"] == 3
     assert arrays[".update"].tolist() == [3, 3]
     assert all(np.isfinite(x).all() for name, x in arrays.items() if name.startswith((".params", ".opt_state")))
-    with np.load(run / "fault" / "rollout.npz") as rollout:
+    with np.load(run / "crash" / "rollout.npz") as rollout:
         assert rollout["reward"].shape == (8, 2, 2)
         assert np.isnan(rollout["reward"]).all()
         assert np.isfinite(rollout["obs"]).all()
-    told = json.loads((run / "fault" / "fault.json").read_text())
+    told = json.loads((run / "crash" / "crash.json").read_text())
     assert told["kind"] == "NumericalError"
     assert told["steps"] == 48  # what was learned, and saved
     assert "NumericalError" in (run / "error.log").read_text()
@@ -210,7 +210,7 @@ def test_fault_07_of_a_host_environment_what_was_saved_before_with_its_state_sta
         proximax.train(Bad(4), out=run, checkpoint_every="32", **how)
     manifest = find_checkpoint(run)[0].manifest
     assert (manifest["update"], manifest["environment"] is None) == (2, False)
-    with np.load(run / "fault" / "rollout.npz") as rollout:
+    with np.load(run / "crash" / "rollout.npz") as rollout:
         assert np.argwhere(np.isnan(rollout["reward"]))[:, 0].tolist() == [5] * 4
     first = shutil.copytree(run, tmp_path / "again")
     Bad.receive = Kept.receive

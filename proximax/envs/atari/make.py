@@ -83,12 +83,12 @@ class AtariEnv(HostEnv):
         self.env.close()
 
 
-def make_atari(game: Game, num_envs: int, groups: int, turns: int) -> HostEnv:
+def make_atari(game: Game, num_envs: int, groups: int, env_groups: int) -> HostEnv:
     """``num_envs`` games of each seed, by ALE or by EnvPool."""
     if faults := game.config.faults():
         raise UsageError("; ".join(faults))
     make = _pool(game) if game.id.startswith("envpool:") else _ale(game)
-    return make_double_buffered(lambda size: AtariEnv(make(size), game.config), num_envs, groups, turns)
+    return make_double_buffered(lambda size: AtariEnv(make(size), game.config), num_envs, groups, env_groups)
 
 
 def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:

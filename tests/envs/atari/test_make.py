@@ -33,8 +33,8 @@ SOURCES = ("ALE/", "envpool:")
 PLAIN = {"noop_max": 0, "height": 20, "width": 20}
 
 
-def make(game, num_envs=1, groups=1, turns=1, **settings):
-    return make_env(Game(f"{game}-v5", AtariConfig(**settings)), num_envs, groups=groups, turns=turns)
+def make(game, num_envs=1, groups=1, env_groups=1, **settings):
+    return make_env(Game(f"{game}-v5", AtariConfig(**settings)), num_envs, groups=groups, env_groups=turns)
 
 
 def play(env, seeds, actions):
@@ -262,7 +262,7 @@ def test_trap_7_an_environment_keeps_its_autoreset_mode_whatever_is_made_after_i
 @pytest.mark.parametrize("turns", [1, 2])
 @pytest.mark.parametrize("source", SOURCES)
 def test_trap_7_a_bad_action_is_an_error_and_does_not_wait_for_ever(source, turns):
-    env = make(f"{source}Breakout", 2, turns=turns, **PLAIN)
+    env = make(f"{source}Breakout", 2, env_groups=turns, **PLAIN)
     env.reset([1, 2])
     for bad in ([0, 4], [-1, 0], [0.5, 0.0], [np.nan, 1.0]):
         with pytest.raises(EnvError, match=r"actions \[.*\]: give \d whole numbers from 0 to 3"):
@@ -429,7 +429,7 @@ def test_a_run_of_a_game_is_trained_and_evaluated_in_whole_games(source, tmp_pat
         result = proximax.train(env, out=tmp_path / "run", seeds=2, normalise_pixels=True, **QUICK)
         again = evaluate(tmp_path / "run", 3)
     assert result.config.preset == "atari"
-    assert result.config.eval_sample
+    assert result.config.eval_stochastic
     assert result.config.atari == AtariConfig(height=10, width=10, frame_cap=160)
     np.testing.assert_array_equal(result.evaluation.lengths, np.full((2, 3), 40))  # lives end none
     assert result.history[-1]["first_ratio_error"] < 1e-6
