@@ -58,15 +58,17 @@ WRONG = [
 ]
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(("name", "value", "remedy"), WRONG)
-def test_fault_31_a_setting_out_of_range_is_named_with_its_range(name, value, remedy):
+def test_a_setting_out_of_range_is_named_with_its_range(name, value, remedy):
     text = fault(**{name: value})
     assert text.startswith(f"atari.{name} = {value if name == 'actions' or remedy[8] != 'T' else repr(value)}: ")
     assert text.endswith(remedy)
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("name", [f.name for f in fields(AtariConfig)])
-def test_fault_34_a_wrong_type_is_refused_in_every_field(name):
+def test_a_wrong_type_is_refused_in_every_field(name):
     assert f"atari.{name} = " in fault(**{name: object()})
 
 

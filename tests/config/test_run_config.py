@@ -84,14 +84,16 @@ WRONG = [
 ]
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(("name", "value", "remedy"), WRONG)
-def test_fault_31_a_value_out_of_range_is_named_with_its_range(name, value, remedy):
+def test_a_value_out_of_range_is_named_with_its_range(name, value, remedy):
     text = fault(**{name: value.strip("'") if isinstance(value, str) else value})
     assert text.startswith(f"{name} = {value}: ")
     assert remedy in text
 
 
-def test_fault_31_the_ends_of_each_range_are_allowed():
+@pytest.mark.fault(31)
+def test_the_ends_of_each_range_are_allowed():
     for allowed in (
         config(gamma=1, lam=1.0, value_coef=0, entropy_coef=0, log_std_init=-10, hidden=(1,)),
         config(gamma=0, lam=0, value_epsilon=None, max_grad_norm=None, target_kl=None, seed=0),
@@ -128,12 +130,14 @@ GOES = [
 ]
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(("settings", "text"), REFUSED)
-def test_fault_31_a_setting_that_does_not_go_with_the_algorithm_is_named_with_what_does(settings, text):
+def test_a_setting_that_does_not_go_with_the_algorithm_is_named_with_what_does(settings, text):
     assert text in fault(**settings)
 
 
-def test_fault_31_every_setting_that_does_not_go_with_the_algorithm_is_named_at_once():
+@pytest.mark.fault(31)
+def test_every_setting_that_does_not_go_with_the_algorithm_is_named_at_once():
     text = fault(algo="a2c", minibatch_size=100, kl_control="beta", target_kl=0.1, steps=100)
     for part in ("epochs = 10: a2c", "kl_control = beta: a2c", "minibatch_size = 100: a2c", "steps = 100 is less"):
         assert part in text
@@ -144,7 +148,8 @@ def test_what_goes_with_an_algorithm_is_allowed(settings):
     assert config(**settings).check() is None
 
 
-def test_fault_31_every_wrong_field_is_reported_at_once():
+@pytest.mark.fault(31)
+def test_every_wrong_field_is_reported_at_once():
     text = fault(gamma=1.5, epsilon=-0.2, epochs=0, hidden=(), anneal="x", num_envs=0, seeds=0, steps=-5, algo="y")
     for part in ("gamma = 1.5", "epsilon = -0.2", "epochs = 0", "hidden = ()", "anneal = 'x'", "num_envs = 0"):
         assert part in text
@@ -152,17 +157,20 @@ def test_fault_31_every_wrong_field_is_reported_at_once():
         assert part in text
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("name", sorted((PPO_FIELDS | {f.name for f in fields(RunConfig)}) - {"ppo"}))
-def test_fault_34_a_wrong_type_is_refused_in_every_field(name):
+def test_a_wrong_type_is_refused_in_every_field(name):
     assert name in fault(**{name: object()})
 
 
+@pytest.mark.fault(34)
 @pytest.mark.parametrize("name", ["learning_rate", "num_steps", "seed", "steps", "num_envs", "stop_at_return"])
-def test_fault_34_a_truth_value_is_no_number(name):
+def test_a_truth_value_is_no_number(name):
     assert f"{name} = True: must be" in fault(**{name: True})
 
 
-def test_fault_34_layers_that_are_no_list_or_truth_values_are_refused_in_words():
+@pytest.mark.fault(34)
+def test_layers_that_are_no_list_or_truth_values_are_refused_in_words():
     assert "hidden = 64" in fault(hidden=64)
     assert "hidden = (True,)" in fault(hidden=(True,))
 
@@ -172,11 +180,12 @@ def test_a_seed_that_does_not_fit_64_bits_is_refused():
     assert f"seed = {2**64}" in fault(seed=2**64)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("num_steps", "num_envs", "minibatch_size", "nearest"),
     [(100, 3, 64, "50, 60, 75"), (4, 4, 64, "4, 8, 16"), (7, 1, 3, "1, 7"), (32, 8, 100, "32, 64, 128")],
 )
-def test_fault_30_an_indivisible_minibatch_names_the_three_nearest(num_steps, num_envs, minibatch_size, nearest):
+def test_an_indivisible_minibatch_names_the_three_nearest(num_steps, num_envs, minibatch_size, nearest):
     text = fault(num_steps=num_steps, num_envs=num_envs, minibatch_size=minibatch_size)
     assert f"minibatch_size = {minibatch_size} does not divide" in text
     assert f"{num_steps} x {num_envs} = {num_steps * num_envs} rows" in text
@@ -185,7 +194,8 @@ def test_fault_30_an_indivisible_minibatch_names_the_three_nearest(num_steps, nu
         config(num_steps=num_steps, num_envs=num_envs, minibatch_size=int(size)).check()
 
 
-def test_fault_32_less_than_one_rollout_names_the_least_that_works():
+@pytest.mark.fault(32)
+def test_less_than_one_rollout_names_the_least_that_works():
     assert "steps = 2047 is less than one rollout; the least that works is 2048" in fault(steps=2047)
     config(steps=2048).check()
     both = fault(steps=10, minibatch_size=100)
@@ -193,7 +203,8 @@ def test_fault_32_less_than_one_rollout_names_the_least_that_works():
     assert "the least that works is 2048" in both
 
 
-def test_fault_33_an_unknown_name_is_answered_with_the_nearest():
+@pytest.mark.fault(33)
+def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(UsageError, match="unknown setting 'learning_rat'; did you mean 'learning_rate'"):
         check_names({"learning_rat": 1e-3}, RunConfig, PPOConfig)
     with pytest.raises(UsageError, match="unknown setting 'num_env'; did you mean 'num_envs'"):
@@ -229,8 +240,9 @@ def test_a_config_is_frozen():
         config().ppo.gamma = 0.5
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("sizes", [{"num_steps": 2**28}, {"num_envs": 10**12}, {"num_steps": 10**30, "num_envs": 7}])
-def test_fault_30_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
+def test_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
     assert "rows are more than 32 bits can number; at most 2147483647 fit" in fault(minibatch_size=3, **sizes)
 
 
@@ -269,8 +281,9 @@ def kind_of(field):
     return str(field.type) if "|" in str(field.type) or "tuple" in str(field.type) else name
 
 
+@pytest.mark.fault(31)
 @given(run_configs().filter(lambda config: config.atari))
-def test_fault_31_any_single_wrong_field_is_refused_by_its_name(config):
+def test_any_single_wrong_field_is_refused_by_its_name(config):
     for part in ("run", "ppo", "atari"):
         record = config if part == "run" else getattr(config, part)
         for field in fields(record):
@@ -280,7 +293,8 @@ def test_fault_31_any_single_wrong_field_is_refused_by_its_name(config):
                     (wrong if part == "run" else replace(config, **{part: wrong})).check()
 
 
+@pytest.mark.fault(33)
 @given(run_configs().flatmap(lambda config: broken(json.loads(json.dumps(config.to_json())))))
-def test_fault_33_json_with_any_one_part_wrong_is_a_config_or_a_fault(values):
+def test_json_with_any_one_part_wrong_is_a_config_or_a_fault(values):
     with contextlib.suppress(UsageError):
         from_json(values).check()

@@ -50,7 +50,8 @@ class Colours:
     grey: bool = True
 
 
-def test_fault_33_a_name_that_no_record_has_is_answered_with_the_nearest():
+@pytest.mark.fault(33)
+def test_a_name_that_no_record_has_is_answered_with_the_nearest():
     check_names({"height": 1, "grey": 2}, Sizes, Colours)
     check_names({}, Sizes)
     with pytest.raises(UsageError, match="unknown setting 'heigth'; did you mean 'height'"):

@@ -85,7 +85,8 @@ def test_observations_unlike_their_space_are_refused_or_told():
     assert "lie outside the bounds of their space" in vectorise(Outside, 2).notes[0]
 
 
-def test_fault_12_what_a_constructor_or_a_reset_or_a_step_raises_is_named():
+@pytest.mark.fault(12)
+def test_what_a_constructor_or_a_reset_or_a_step_raises_is_named():
     class Breaks(Script):
         def __init__(self, where):
             super().__init__()
@@ -124,6 +125,7 @@ def test_the_failing_environment_of_several_is_found_in_the_traceback():
     assert str(environment_fault("reset", OSError("x"), 0)) == "the environment raised in reset at step 0: OSError: x"
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(
     ("observation", "action", "text"),
     [
@@ -133,7 +135,7 @@ def test_the_failing_environment_of_several_is_found_in_the_traceback():
         (Script.observation_space, spaces.Box(0, 9, (2,), np.int32), "action space is a Box of int32"),
     ],
 )
-def test_fault_03_unsupported_spaces_are_refused_before_a_step_is_taken(observation, action, text):
+def test_unsupported_spaces_are_refused_before_a_step_is_taken(observation, action, text):
     class Odd(Script):
         observation_space, action_space = observation, action
 
@@ -154,7 +156,8 @@ def test_nested_environments_are_tried_out_with_actions_of_their_own_form():
     assert (masked, notes) == (False, [])
 
 
-def test_fault_09_a_nested_observation_unlike_its_space_is_refused_with_the_leaf():
+@pytest.mark.fault(9)
+def test_a_nested_observation_unlike_its_space_is_refused_with_the_leaf():
     good = view(np.zeros(3))
     check_observation(good, NESTED_OBS)
     check_observation({**good, "dial": [1, 0], "bits": [0, 1]}, NESTED_OBS)
@@ -198,6 +201,7 @@ def test_a_nested_environment_that_ignores_its_seed_is_noticed():
 # ---------------------------------------------------------------- masks
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize(
     ("name", "form"),
     [
@@ -208,7 +212,7 @@ def test_a_nested_environment_that_ignores_its_seed_is_noticed():
         ("nested", as_tree),
     ],
 )
-def test_trap_15_masked_environments_are_tried_out_with_allowed_actions_only(name, form):
+def test_masked_environments_are_tried_out_with_allowed_actions_only(name, form):
     for masks in ("info", "key"):
         log = []
         _, masked, notes, *_ = check_env(partial(Lawful, ACTIONS[name], masks, form, log=log))
@@ -220,8 +224,9 @@ def test_trap_15_masked_environments_are_tried_out_with_allowed_actions_only(nam
     assert not check_env(partial(Lawful, ACTIONS[name])).masked
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize("masks", ["info", "key"])
-def test_trap_15_a_mask_of_the_wrong_size_is_refused_before_a_step_is_taken(masks):
+def test_a_mask_of_the_wrong_size_is_refused_before_a_step_is_taken(masks):
     class Short(Lawful):
         def __init__(self):
             super().__init__(spaces.Discrete(4), masks)

@@ -108,20 +108,23 @@ MUJOCO = {"HalfCheetah-v5": 0, "Hopper-v5": 9, "Ant-v5": 1, "Humanoid-v5": 9, "R
 MUJOCO |= {"Humanoid-v4": 9, "Walker2d-v5": 9, "InvertedDoublePendulum-v5": 9}
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("name", CHEAP)
-def test_trap_35_gymnasiums_own_environments_go_on_exactly(name):
+def test_gymnasiums_own_environments_go_on_exactly(name):
     assert_goes_on(partial(plain, partial(gymnasium.make, name)), after=400, ends=CHEAP[name])
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("name", MUJOCO)
-def test_trap_35_mujoco_goes_on_exactly(name):
+def test_mujoco_goes_on_exactly(name):
     pytest.importorskip("mujoco")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of v4
         assert_goes_on(partial(plain, partial(gymnasium.make, name)), ends=MUJOCO[name])
 
 
-def test_trap_35_the_time_limit_goes_on():
+@pytest.mark.trap(35)
+def test_the_time_limit_goes_on():
     make = partial(gymnasium.make, "Pendulum-v1", max_episode_steps=50)
     mine, theirs, action = plain(make), plain(make), np.zeros((2, 1), np.float32)
     mine.reset([1, 2])
@@ -131,8 +134,9 @@ def test_trap_35_the_time_limit_goes_on():
     assert [bool(theirs.step(action).truncated.any()) for _ in range(20)] == [False] * 19 + [True]
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_trap_35_cartpoles_own_vector_version_goes_on_seeds_side_by_side(seeds):
+def test_cartpoles_own_vector_version_goes_on_seeds_side_by_side(seeds):
     def make():
         return make_env("CartPole-v1", 3, groups=seeds)
 
@@ -142,9 +146,10 @@ def test_trap_35_cartpoles_own_vector_version_goes_on_seeds_side_by_side(seeds):
     assert_goes_on(make, ends=9)
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("before", [53, 54, 57, 58])
-def test_trap_35_every_autoreset_mode_goes_on_also_between_an_end_and_its_reset(mode, before):
+def test_every_autoreset_mode_goes_on_also_between_an_end_and_its_reset(mode, before):
     def make():
         return GymnasiumEnv(VectorStatistics(vector(partial(Stateful, (1, 6)), 3, mode)))
 
@@ -184,8 +189,9 @@ class Scales(gymnasium.RewardWrapper):
         self.factor = float(state)
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", [plain, pool])
-def test_trap_35_environments_and_wrappers_of_ones_own_go_on(kind):
+def test_environments_and_wrappers_of_ones_own_go_on(kind):
     assert_goes_on(partial(kind, lambda: Scales(TimeLimit(Stateful((1, 9)), 7))), ends=20)
 
 
@@ -199,15 +205,17 @@ class LawfulState(Lawful):
         vars(self).update(state)
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", [plain, pool])
 @pytest.mark.parametrize(
     "make", [partial(gymnasium.make, TAXI), partial(LawfulState, ACTIONS["discrete"], "info")], ids=["taxi", "lawful"]
 )
-def test_trap_35_masks_go_on(make, kind):
+def test_masks_go_on(make, kind):
     assert_goes_on(partial(kind, make), ends=2, after=350)
 
 
-def test_trap_35_it_does_not_matter_which_process_has_an_environment():
+@pytest.mark.trap(35)
+def test_it_does_not_matter_which_process_has_an_environment():
     make = partial(gymnasium.make, "CartPole-v1")
 
     def turns():
@@ -225,8 +233,9 @@ GAMES = [
 ]
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize(("game", "settings", "frames"), GAMES)
-def test_trap_35_ales_games_go_on_over_several_games(game, settings, frames, monkeypatch):
+def test_ales_games_go_on_over_several_games(game, settings, frames, monkeypatch):
     pytest.importorskip("ale_py")
     monkeypatch.setattr(ale, "FRAMES_PER_SEED", frames)
 

@@ -35,7 +35,8 @@ from tests.support.toy_envs import (
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 
 
-def test_trap_03_next_step_autoreset_row_is_no_transition():
+@pytest.mark.trap(3)
+def test_next_step_autoreset_row_is_no_transition():
     env = GymnasiumEnv(vector(Fixed, 2, AutoresetMode.NEXT_STEP))
     _, rollout, _ = roll(env, 8)
     np.testing.assert_array_equal(rollout.valid[:, 0, 0], [1, 1, 1, 0, 1, 1, 1, 0])
@@ -43,7 +44,8 @@ def test_trap_03_next_step_autoreset_row_is_no_transition():
     np.testing.assert_array_equal(rollout.first[:, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0])
 
 
-def test_trap_03_an_end_in_the_last_row_makes_row_0_of_the_next_rollout_invalid():
+@pytest.mark.trap(3)
+def test_an_end_in_the_last_row_makes_row_0_of_the_next_rollout_invalid():
     env = GymnasiumEnv(vector(Fixed, 2, AutoresetMode.NEXT_STEP))
     state, rollout, _ = roll(env, 7)
     assert rollout.valid[:, 0, 0].sum() == 6
@@ -52,7 +54,8 @@ def test_trap_03_an_end_in_the_last_row_makes_row_0_of_the_next_rollout_invalid(
     np.testing.assert_array_equal(rollout.first[:, 0, 0], [0, 1, 0, 0, 0, 1, 0])
 
 
-def test_trap_04_every_autoreset_mode_gives_the_same_transitions():
+@pytest.mark.trap(4)
+def test_every_autoreset_mode_gives_the_same_transitions():
     rows = []
     for mode in MODES:
         env = GymnasiumEnv(vector(Script, 3, mode))
@@ -65,8 +68,9 @@ def test_trap_04_every_autoreset_mode_gives_the_same_transitions():
         assert rows[0][i][:shortest] == rows[1][i][:shortest] == rows[2][i][:shortest]
 
 
+@pytest.mark.trap(2)
 @pytest.mark.parametrize("mode", MODES)
-def test_trap_02_final_obs_is_the_observation_before_the_reset(mode):
+def test_final_obs_is_the_observation_before_the_reset(mode):
     _, rollout, _ = roll(GymnasiumEnv(vector(Script, 2, mode)), 40)
     for i in range(2):
         for obs, final_obs, first, _, terminated, truncated in valid_rows(rollout, i):
@@ -75,8 +79,9 @@ def test_trap_02_final_obs_is_the_observation_before_the_reset(mode):
             assert terminated or truncated or final_obs[1] < 6
 
 
+@pytest.mark.trap(33)
 @pytest.mark.parametrize("mode", MODES)
-def test_trap_33_episode_returns_are_the_exact_sums_of_raw_rewards(mode):
+def test_episode_returns_are_the_exact_sums_of_raw_rewards(mode):
     env = GymnasiumEnv(vector(Script, 2, mode))
     state, _, before = roll(env, 23, seeds=[11, 12])
     _, _, after = roll(env, 29, state)
@@ -129,7 +134,8 @@ class Reusing(VectorEnv):
         return self.buffer, np.ones(2), np.zeros(2, bool), last, {"final_obs": self.final} if last[0] else {}
 
 
-def test_trap_05_buffers_that_the_environment_reuses_are_copied():
+@pytest.mark.trap(5)
+def test_buffers_that_the_environment_reuses_are_copied():
     _, rollout, _ = roll(GymnasiumEnv(Reusing()), 8)
     np.testing.assert_array_equal(rollout.final_obs[:, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8])
     np.testing.assert_array_equal(rollout.obs[:, 0, 0, 0], [0, 1, 2, 3, 4.5, 5, 6, 7])
@@ -153,8 +159,9 @@ class SlowlyRecycles(Recycles):
         return super().step(action)
 
 
+@pytest.mark.trap(5)
 @pytest.mark.parametrize("make", [Recycles, SlowlyRecycles])
-def test_trap_05_an_environment_that_reuses_its_observation_array_keeps_its_final_observation(make):
+def test_an_environment_that_reuses_its_observation_array_keeps_its_final_observation(make):
     env = vectorise(make, 2)
     try:
         assert isinstance(env, GymnasiumEnv if make is Recycles else Workers)
@@ -165,7 +172,8 @@ def test_trap_05_an_environment_that_reuses_its_observation_array_keeps_its_fina
         env.close()
 
 
-def test_trap_05_missing_final_obs_is_an_error_that_says_so():
+@pytest.mark.trap(5)
+def test_missing_final_obs_is_an_error_that_says_so():
     env = Reusing()
     step = env.step
     env.step = lambda actions: (*step(actions)[:4], {})
@@ -173,7 +181,8 @@ def test_trap_05_missing_final_obs_is_an_error_that_says_so():
         roll(GymnasiumEnv(env), 8)
 
 
-def test_trap_07_envpool_takes_its_seeds_when_made_and_steps_with_next_step_autoreset():
+@pytest.mark.trap(7)
+def test_envpool_takes_its_seeds_when_made_and_steps_with_next_step_autoreset():
     pytest.importorskip("envpool")
     seeds = env_seeds(3, 4)
     env = make_env("envpool:CartPole-v1", 4)
@@ -189,7 +198,8 @@ def test_trap_07_envpool_takes_its_seeds_when_made_and_steps_with_next_step_auto
     env.close()
 
 
-def test_trap_32_actions_go_back_in_the_environments_dtype_and_a_discrete_start_is_honoured():
+@pytest.mark.trap(32)
+def test_actions_go_back_in_the_environments_dtype_and_a_discrete_start_is_honoured():
     seen = []
 
     class Typed(Script):
@@ -206,7 +216,8 @@ def test_trap_32_actions_go_back_in_the_environments_dtype_and_a_discrete_start_
     assert all(np.asarray(a).dtype == np.int64 for a in seen)
 
 
-def test_trap_34_environment_seeds_are_independent_and_do_not_overlap_between_runs():
+@pytest.mark.trap(34)
+def test_environment_seeds_are_independent_and_do_not_overlap_between_runs():
     runs = [set(env_seeds(seed, 64)) for seed in range(50)]
     assert all(len(run) == 64 for run in runs)
     assert not set.intersection(runs[0], runs[1])
@@ -226,7 +237,8 @@ def test_autoreset_mode_is_never_guessed():
         autoreset_mode(env, "next_step")
 
 
-def test_trap_07_a_mode_written_into_shared_metadata_by_another_environment_is_not_believed():
+@pytest.mark.trap(7)
+def test_a_mode_written_into_shared_metadata_by_another_environment_is_not_believed():
     modes = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
     envs = [vector(Script, 2, mode) for mode in modes]
     assert len({id(env.metadata) for env in envs}) == 1  # the hazard is there
@@ -301,7 +313,8 @@ def plain(tree):
     return jax.tree.map(lambda x: np.asarray(x).tolist(), tree)
 
 
-def test_trap_04_every_autoreset_mode_gives_the_same_nested_transitions():
+@pytest.mark.trap(4)
+def test_every_autoreset_mode_gives_the_same_nested_transitions():
     found = [nested_rows(GymnasiumEnv(vector(NESTED, 3, mode)), 60, env_seeds(5, 3)) for mode in MODES]
     for rows in zip(*found):
         shortest = min(map(len, rows))
@@ -309,8 +322,9 @@ def test_trap_04_every_autoreset_mode_gives_the_same_nested_transitions():
         assert plain(rows[0][:shortest]) == plain(rows[1][:shortest]) == plain(rows[2][:shortest])
 
 
+@pytest.mark.trap(2)
 @pytest.mark.parametrize("mode", MODES)
-def test_trap_02_every_leaf_of_a_nested_final_obs_is_that_before_the_reset(mode):
+def test_every_leaf_of_a_nested_final_obs_is_that_before_the_reset(mode):
     for rows in nested_rows(GymnasiumEnv(vector(NESTED, 2, mode)), 60, [1, 2]):
         assert sum(terminated or truncated for *_, terminated, truncated in rows) > 8
         for obs, final, first, *_ in rows:
@@ -320,8 +334,9 @@ def test_trap_02_every_leaf_of_a_nested_final_obs_is_that_before_the_reset(mode)
             assert first == (obs["script"][1] == 0)
 
 
+@pytest.mark.trap(32)
 @pytest.mark.parametrize("mode", MODES)
-def test_trap_32_nested_observations_come_as_plain_trees_in_the_stored_types(mode):
+def test_nested_observations_come_as_plain_trees_in_the_stored_types(mode):
     env = GymnasiumEnv(vector(NESTED, 2, mode))
     assert env.observation_space == NESTED_OBS
     trees = [env.reset([1, 2])]
@@ -348,7 +363,8 @@ def test_nested_groups_share_nothing():
     assert plain(together) == plain(alone)
 
 
-def test_trap_05_nested_buffers_that_the_environment_reuses_are_copied():
+@pytest.mark.trap(5)
+def test_nested_buffers_that_the_environment_reuses_are_copied():
     class Reuses(Lawful):
         """Writes every observation into the same arrays."""
 

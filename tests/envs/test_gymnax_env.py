@@ -38,7 +38,8 @@ def test_cartpole_ends_with_its_final_observation_and_starts_anew():
     assert len(set(starts)) == 3
 
 
-def test_trap_01_a_time_limit_is_a_truncation():
+@pytest.mark.trap(1)
+def test_a_time_limit_is_a_truncation():
     env, params = gymnax.make("Pendulum-v1")
     made = from_gymnax(env, params.replace(max_steps_in_episode=3))
     state, _ = made.reset(jax.random.key(0))
@@ -126,7 +127,8 @@ class Toy:
         return self.look(new), State(new), good.astype(jnp.float32), last, jnp.zeros((), bool), info
 
 
-def test_trap_02_nested_observations_of_gymnax_come_as_plain_trees_with_their_final_ones():
+@pytest.mark.trap(2)
+def test_nested_observations_of_gymnax_come_as_plain_trees_with_their_final_ones():
     env = from_gymnax(Toy(), None)
     state, obs = env.reset(jax.random.key(0))
     for t in range(1, 7):
@@ -143,7 +145,8 @@ def test_trap_02_nested_observations_of_gymnax_come_as_plain_trees_with_their_fi
         assert bool(s.first) == bool(s.terminated) == (t % 3 == 0)
 
 
-def test_trap_15_a_nested_gymnax_environment_trains_under_its_masks():
+@pytest.mark.trap(15)
+def test_a_nested_gymnax_environment_trains_under_its_masks():
     env = from_gymnax(Toy(), None)
     settings = {"steps": 32, "num_steps": 8, "num_envs": 2, "minibatch_size": None, "epochs": 1, "hidden": (4,)}
     with quick_compiler():

@@ -60,7 +60,8 @@ def test_probe_is_learned(name):
                 np.testing.assert_allclose(float(dist.mode().ravel()[0]), action, atol=0.1)
 
 
-def test_trap_08_every_episode_starts_anew():
+@pytest.mark.trap(8)
+def test_every_episode_starts_anew():
     env = probe.observed()
     keys = jax.random.split(jax.random.key(0), 200)
     state, _ = env.reset(keys[0])
@@ -68,7 +69,8 @@ def test_trap_08_every_episode_starts_anew():
     assert {-1.0, 1.0} == set(first)
 
 
-def test_trap_02_final_obs_is_what_the_action_led_to():
+@pytest.mark.trap(2)
+def test_final_obs_is_what_the_action_led_to():
     env = probe.delayed()
     state, obs = env.reset(jax.random.key(0))
     assert float(obs[0]) == -1
@@ -78,7 +80,8 @@ def test_trap_02_final_obs_is_what_the_action_led_to():
     assert (float(s.obs[0]), float(s.final_obs[0]), bool(s.terminated), bool(s.first)) == (-1, 1, True, True)
 
 
-def test_trap_01_the_clock_probe_truncates_and_never_terminates():
+@pytest.mark.trap(1)
+def test_the_clock_probe_truncates_and_never_terminates():
     env = probe.endless(2)
     state, _ = env.reset(jax.random.key(0))
     state, a = env.step(jax.random.key(1), state, jnp.zeros((), int))

@@ -51,8 +51,9 @@ def by_hand(seed, episodes):
     return out
 
 
+@pytest.mark.trap(33)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_trap_33_every_environment_plays_its_quota_and_returns_are_exact(mode):
+def test_every_environment_plays_its_quota_and_returns_are_exact(mode):
     # 10 episodes on 4 environments: 3, 3, 2, 2 each; short episodes do not push out long ones.
     result = evaluate(agent(Script()), 10, env=vector(Script, 4, mode), seed=7)
     expected = [pair for seed, n in zip(env_seeds(EVALUATION_SEED + 7, 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
@@ -155,7 +156,8 @@ def juggle():
     return JaxEnv(reset, step, space, hands)
 
 
-def test_trap_15_a_jax_environment_of_nested_spaces_and_masks_trains_and_evaluates():
+@pytest.mark.trap(15)
+def test_a_jax_environment_of_nested_spaces_and_masks_trains_and_evaluates():
     env = juggle()
     settings = {
         "steps": 32 * 8 * 20,
@@ -215,8 +217,9 @@ class Blocks(Script):
         return *super().step(action)[:4], self._info()
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_trap_15_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_environment_and_step(mode):
+def test_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_environment_and_step(mode):
     def env(**blocked):
         return SyncVectorEnv([Blocks, partial(Blocks, **blocked)], autoreset_mode=mode)
 
@@ -229,7 +232,8 @@ def test_trap_15_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_envir
     evaluate(one, 3, env=env(t=2, episode=1))  # the second environment has played its one episode by then
 
 
-def test_trap_15_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothing():
+@pytest.mark.trap(15)
+def test_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothing():
     env = lawful_jax(ACTIONS["discrete"], masked=True)
     one = agent(env)
     assert np.isfinite(evaluate(one, 8, env=env).returns).all()
@@ -252,8 +256,9 @@ def test_trap_15_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothi
         evaluate(one, 8, env=env._replace(reset=reset))
 
 
+@pytest.mark.trap(33)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
-def test_trap_33_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
+def test_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
     make = partial(Lawful, ACTIONS["nested"], "", as_tree, True)
     with quick_compiler():
         result = evaluate(agent(make()), 7, env=vector(make, 3, mode), seed=3)
@@ -288,15 +293,17 @@ def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
 # ---------------------------------------------------------------- scores that are not what is learned from
 
 
+@pytest.mark.trap(33)
 @pytest.mark.parametrize("env", [lambda: Games(2), games_jax], ids=["host", "jax"])
-def test_trap_33_an_evaluation_scores_raw_rewards_of_whole_games(env):
+def test_an_evaluation_scores_raw_rewards_of_whole_games(env):
     with quick_compiler():
         result = evaluate(agent(env()), 5, env=env())
     np.testing.assert_array_equal(result.returns, np.full((1, 5), 7.0))
     np.testing.assert_array_equal(result.lengths, np.full((1, 5), 3))
 
 
-def test_trap_33_a_compiled_evaluation_counts_one_episode_of_each_environment():
+@pytest.mark.trap(33)
+def test_a_compiled_evaluation_counts_one_episode_of_each_environment():
     env = lawful_jax(ACTIONS["discrete"])  # a step pays 1; the longest episode has several times the shortest's steps
     with quick_compiler():
         result = evaluate(agent(env), 16, env=env)

@@ -153,7 +153,8 @@ def test_sparklines_run_from_the_lowest_to_the_highest_value():
     assert len(sparkline([1.0, 2.0, 3.0], width=2)) == 2
 
 
-def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys):
+@pytest.mark.fault(24)
+def test_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys):
     """A disk that takes 100 bytes more, then none, then all."""
     path = tmp_path / "metrics.jsonl"
     sink = JsonlLogger(path)
@@ -186,7 +187,8 @@ def test_fault_24_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatc
     again.close()
 
 
-def test_fault_24_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path):
+@pytest.mark.fault(24)
+def test_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path):
     """It takes half of a row, and then for a while nothing, not even that the half is removed."""
     path = tmp_path / "metrics.jsonl"
     sink, trouble = JsonlLogger(path), [True]
@@ -215,7 +217,8 @@ def test_fault_24_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path)
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(2)]
 
 
-def test_fault_24_rows_the_disk_never_takes_are_an_error_at_the_end(tmp_path):
+@pytest.mark.fault(24)
+def test_rows_the_disk_never_takes_are_an_error_at_the_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     limited = f"""
 import resource, signal, sys

@@ -41,7 +41,8 @@ def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, 
     assert not (tmp_path / "old2").exists()
 
 
-def test_fault_29_two_processes_never_share_a_directory(tmp_path):
+@pytest.mark.fault(29)
+def test_two_processes_never_share_a_directory(tmp_path):
     first = RunDirectory(tmp_path / "run")
     with pytest.raises(StorageError, match=f"in use by another process .*{os.getpid()}") as caught:
         RunDirectory(tmp_path / "run")
@@ -54,7 +55,8 @@ def test_fault_29_two_processes_never_share_a_directory(tmp_path):
     RunDirectory(tmp_path / "run").close()  # what a process that has ended held is free
 
 
-def test_fault_29_a_start_that_fails_removes_nothing_that_another_run_has_come_to_use(tmp_path):
+@pytest.mark.fault(29)
+def test_a_start_that_fails_removes_nothing_that_another_run_has_come_to_use(tmp_path):
     failing = RunDirectory(tmp_path / "runs" / "a")
     other = RunDirectory(tmp_path / "runs" / "b")
     failing.discard()
@@ -64,7 +66,8 @@ def test_fault_29_a_start_that_fails_removes_nothing_that_another_run_has_come_t
     assert (tmp_path / "runs").exists()  # it was not this one's
 
 
-def test_fault_29_a_start_that_fails_while_another_run_begins_in_the_same_place_removes_nothing(tmp_path, monkeypatch):
+@pytest.mark.fault(29)
+def test_a_start_that_fails_while_another_run_begins_in_the_same_place_removes_nothing(tmp_path, monkeypatch):
     """Both come upon a place that is not there, one makes it, the other is quicker with the rest, its probe too."""
     make, others = RunDirectory._make, []
 
@@ -95,7 +98,8 @@ def test_a_place_without_room_for_the_first_file_is_left_as_it_was(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fault_24_a_start_that_the_disk_refuses_leaves_the_place_free(tmp_path, monkeypatch):
+@pytest.mark.fault(24)
+def test_a_start_that_the_disk_refuses_leaves_the_place_free(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -106,22 +110,25 @@ def test_fault_24_a_start_that_the_disk_refuses_leaves_the_place_free(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fault_38_a_pipe_in_the_place_of_a_log_is_refused_and_not_waited_for(tmp_path):
+@pytest.mark.fault(38)
+def test_a_pipe_in_the_place_of_a_log_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / METRICS_FILE)
     with pytest.raises(StorageError, match=r"metrics\.jsonl is neither a file nor a folder"):
         RunDirectory(tmp_path)
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize(
     "name", ["..", "a b", "<script>", "=cmd()", "-x", ".hidden", "a" * 101, "ü", "\x1b[31m", "a\n"]
 )
-def test_fault_39_a_name_that_something_would_take_for_something_else_is_refused(name, tmp_path):
+def test_a_name_that_something_would_take_for_something_else_is_refused(name, tmp_path):
     with pytest.raises(UsageError, match="the run's name"):
         RunDirectory(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fault_39_a_lock_that_is_a_link_is_refused_and_what_it_names_untouched(tmp_path):
+@pytest.mark.fault(39)
+def test_a_lock_that_is_a_link_is_refused_and_what_it_names_untouched(tmp_path):
     (tmp_path / "precious").write_text("kept")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
@@ -175,7 +182,8 @@ def test_rows_that_the_checkpoint_knows_of_and_the_log_lost_are_told_and_the_run
     assert [row["update"] for row in rows(tmp_path / "run" / METRICS_FILE)] == [1, 1, 2, 2, 2]
 
 
-def test_fault_24_a_disk_that_refuses_the_first_file_or_the_result_is_a_storage_error(tmp_path, monkeypatch):
+@pytest.mark.fault(24)
+def test_a_disk_that_refuses_the_first_file_or_the_result_is_a_storage_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 

@@ -74,8 +74,9 @@ def test_eager_jit_and_vmap_agree_for_standardise(weighted):
     np.testing.assert_allclose(jax.jit(jax.vmap(standardise))(*args), eager, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("position", range(5))
-def test_trap_10_wrong_shapes_raise(position):
+def test_wrong_shapes_raise(position):
     flags = jnp.zeros((4, 2), bool)
     for shape in ((4,), (3, 2), (4, 1)):
         args = [jnp.zeros((4, 2)), jnp.zeros((4, 2)), jnp.zeros((4, 2)), flags, flags]
@@ -90,12 +91,14 @@ def test_trap_10_wrong_shapes_raise(position):
                 returns_of(reward, terminated, truncated, 0.9, next_value)
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("shape", [(4,), (3, 2), (4, 1)])
-def test_trap_10_a_weight_of_another_shape_raises(shape):
+def test_a_weight_of_another_shape_raises(shape):
     with pytest.raises((TypeError, ValueError)):
         checked(standardise)(jnp.zeros((4, 2)), jnp.ones(shape))
 
 
+@pytest.mark.trap(1)
 @pytest.mark.parametrize(
     ("terminated", "truncated", "expected"),
     [
@@ -105,13 +108,14 @@ def test_trap_10_a_weight_of_another_shape_raises(shape):
         (AT_END, AT_END, [-1.8125, -11.25, -29.0]),
     ],
 )
-def test_trap_01_truncation_is_not_termination(terminated, truncated, expected):
+def test_truncation_is_not_termination(terminated, truncated, expected):
     advantage = gae(REWARD, VALUE, NEXT_VALUE, terminated, truncated, 0.5, 0.5)
     np.testing.assert_array_equal(advantage, expected)
 
 
+@pytest.mark.trap(1)
 @pytest.mark.parametrize(("terminated", "row"), [(False, [-0.5625, -6.25, -9.0]), (True, [-1.8125, -11.25, -29.0])])
-def test_trap_01_what_follows_the_end_does_not_move_what_is_before_it(terminated, row):
+def test_what_follows_the_end_does_not_move_what_is_before_it(terminated, row):
     end = np.array([False, False, True, False, False])
     advantage = gae(
         jnp.array([1.0, 1.0, 1.0, 0.0, 1e6]),
@@ -145,8 +149,9 @@ def test_a_terminated_step_ignores_its_next_value_and_a_truncated_one_does_not()
             np.testing.assert_array_equal(jax.jit(jax.grad(function))(NEXT_VALUE), [0.0, 0.0, slope])
 
 
+@pytest.mark.trap(9)
 @pytest.mark.parametrize("lam", [0.0, 0.95, 1.0])
-def test_trap_09_exact_values_have_no_advantage_even_in_the_last_row(lam):
+def test_exact_values_have_no_advantage_even_in_the_last_row(lam):
     value = jnp.full((50, 2), 4.0)  # 1 / (1 - 0.75)
     never = jnp.zeros((50, 2), bool)
     np.testing.assert_array_equal(
@@ -154,7 +159,8 @@ def test_trap_09_exact_values_have_no_advantage_even_in_the_last_row(lam):
     )
 
 
-def test_trap_09_lambda_one_gives_the_monte_carlo_return():
+@pytest.mark.trap(9)
+def test_lambda_one_gives_the_monte_carlo_return():
     reward, value, next_value, terminated, truncated = random_rollout(3, 20, 50)
     expected = np.zeros((20, 50))
     for t in reversed(range(20)):
@@ -175,9 +181,10 @@ def test_lambda_zero_gives_the_temporal_difference():
     np.testing.assert_array_equal(advantage, [1.0, -4.0, -9.0])
 
 
+@pytest.mark.trap(9)
 @pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99, 0.999, 1.0])
 @pytest.mark.parametrize("lam", [0.9, 1.0])
-def test_trap_09_gae_against_float64_numpy_in_1000_cases(gamma, lam):
+def test_gae_against_float64_numpy_in_1000_cases(gamma, lam):
     rollout = random_rollout(int(1000 * gamma + lam), 32, 100)  # 5 x 2 x 100 cases
     expected = numpy_gae(*rollout, gamma, lam)
     error = np.abs(np.asarray(compiled_gae(*as_jax(rollout), gamma, lam)) - expected)
@@ -219,8 +226,9 @@ def test_total_returns_are_the_return_to_go_of_each_episodes_first_step():
     np.testing.assert_array_equal(total_returns(returns, first), [3.0, 3.0, 3.0, 16.0, 16.0])
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("shape", [(4,), (3, 2), (4, 1)])
-def test_trap_10_total_returns_refuse_another_shape(shape):
+def test_total_returns_refuse_another_shape(shape):
     with pytest.raises((TypeError, ValueError)):
         checked(total_returns)(jnp.zeros((4, 2)), jnp.zeros(shape, bool))
 
@@ -240,21 +248,24 @@ def test_standardise_forgets_offset_and_scale_and_keeps_order():
     np.testing.assert_array_equal(z.argsort(), x.argsort())
 
 
+@pytest.mark.trap(13)
 @pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3, 10000.1, 12345.678])
 @pytest.mark.parametrize("count", [1, 7, 2048])
-def test_trap_13_one_sample_and_equal_samples_give_exactly_zero(value, count):
+def test_one_sample_and_equal_samples_give_exactly_zero(value, count):
     x = jnp.asarray(np.full(count, value, np.float32))
     np.testing.assert_array_equal(standardise(x), np.zeros(count))
     np.testing.assert_array_equal(jax.jit(standardise)(x), np.zeros(count))
 
 
+@pytest.mark.trap(13)
 @pytest.mark.parametrize("count", [1, 7])
-def test_trap_13_one_sample_and_equal_samples_have_a_finite_gradient(count):
+def test_one_sample_and_equal_samples_have_a_finite_gradient(count):
     gradient = jax.jit(jax.grad(lambda x: standardise(x)[0]))(jnp.asarray(np.full(count, 0.1, np.float32)))
     assert np.all(np.isfinite(gradient))
 
 
-def test_trap_13_only_rows_with_weight_count():
+@pytest.mark.trap(13)
+def test_only_rows_with_weight_count():
     x, weight = jnp.array([1.0, 1e6, 2.0, 3.0, 5e5, 4.0]), jnp.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
     counted = np.asarray(standardise(x, weight))[[0, 2, 3, 5]]
     np.testing.assert_allclose(counted, [-1.3416408, -0.4472136, 0.4472136, 1.3416408], rtol=1e-6)
@@ -287,14 +298,16 @@ def close(found, expected, rollout):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * (1 + size) * len(expected))
 
 
+@pytest.mark.trap(9)
 @given(rollouts(), UNIT, UNIT)
-def test_trap_09_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):
+def test_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):
     with jax.disable_jit():  # else each example is a program of its own
         close(gae(*as_jax(rollout), gamma, lam), numpy_gae(*rollout, gamma, lam), rollout)
 
 
+@pytest.mark.trap(9)
 @given(rollouts(), UNIT)
-def test_trap_09_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):
+def test_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):
     reward, _, next_value, terminated, truncated = rollout
     to_go = np.zeros_like(reward)
     for t in reversed(range(len(reward))):
@@ -315,13 +328,14 @@ def test_trap_09_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):
         close(total_returns(found, jnp.asarray(first)), total, rollout)
 
 
+@pytest.mark.trap(13)
 @given(
     arrays(np.float32, 16, elements=st.floats(-1, 1, width=32)),
     arrays(np.float32, 16, elements=st.sampled_from([0.0, 1.0])),
     st.sampled_from([0.0, 1.0, -1e3, 1e6]),
     st.sampled_from([1e-3, 1.0, 1e3]),
 )
-def test_trap_13_standardised_rows_have_mean_0_and_variance_1_or_are_0(x, weight, offset, scale):
+def test_standardised_rows_have_mean_0_and_variance_1_or_are_0(x, weight, offset, scale):
     x = np.float32(offset + scale * x)
     found = np.asarray(standardise(jnp.asarray(x), jnp.asarray(weight)), np.float64)
     assert np.isfinite(found).all()

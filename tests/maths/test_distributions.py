@@ -145,13 +145,15 @@ def test_eager_jit_and_vmap_draw_the_same(make):
     np.testing.assert_allclose(jax.jit(jax.vmap(p.sample))(keys), eager, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("shape", [(6, 1), (1, 6), (1,), (), (3,)])
-def test_trap_10_a_choice_of_another_shape_than_the_batch_raises(shape):
+def test_a_choice_of_another_shape_than_the_batch_raises(shape):
     with pytest.raises((TypeError, ValueError)):
         categoricals()[0].log_prob(jnp.zeros(shape, int))
 
 
-def test_trap_10_wrong_shapes_raise():
+@pytest.mark.trap(10)
+def test_wrong_shapes_raise():
     p, gaussian = categoricals()[0], gaussians()[0]
     for wrong in (
         lambda: p.kl(Categorical(p.logits[0])),
@@ -163,8 +165,9 @@ def test_trap_10_wrong_shapes_raise():
             wrong()
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize(("make", "action"), NEW, ids=lambda x: getattr(x, "__name__", ""))
-def test_trap_10_an_action_of_another_rank_raises(make, action):
+def test_an_action_of_another_rank_raises(make, action):
     for wrong in (lambda x: x[:, None], lambda x: x[0, ..., None, None]):
         with pytest.raises((TypeError, ValueError)):
             make()[0].log_prob(jax.tree.map(wrong, action))
@@ -178,7 +181,8 @@ def test_categorical_by_hand():
     assert int(p.mode()) == 0
 
 
-def test_trap_19_kl_goes_from_the_distribution_to_its_argument():
+@pytest.mark.trap(19)
+def test_kl_goes_from_the_distribution_to_its_argument():
     p, q = Categorical(f32(np.log([0.75, 0.25]))), Categorical(jnp.zeros(2))
     assert float(p.kl(q)) == pytest.approx(0.13081204, rel=1e-5)  # ¾ ln 3/2 + ¼ ln 1/2
     assert float(q.kl(p)) == pytest.approx(0.14384104, rel=1e-5)  # ½ ln 2/3 + ½ ln 2
@@ -315,7 +319,8 @@ def test_squashed_gaussian_entropy_sums_over_the_actions():
     assert float(entropy(SquashedGaussian(mean, log_std))) == pytest.approx(float(np.sum(alone)), rel=1e-6)
 
 
-def test_trap_16_squashed_gaussian_is_exact_and_finite_up_to_50():
+@pytest.mark.trap(16)
+def test_squashed_gaussian_is_exact_and_finite_up_to_50():
     x = np.array([-50.0, -20.0, -10.0, -1e-3, 0.0, 0.5, 8.0, 10.0, 20.0, 50.0])
     log_prob = lambda x: SquashedGaussian(jnp.zeros(1), jnp.zeros(1)).log_prob(x[None])  # noqa: E731
     value, slope = jax.jit(jax.vmap(jax.value_and_grad(log_prob)))(f32(x))
@@ -324,7 +329,9 @@ def test_trap_16_squashed_gaussian_is_exact_and_finite_up_to_50():
     np.testing.assert_allclose(slope, -x + 2.0 * np.tanh(x), rtol=1e-6, atol=1e-6)
 
 
-def test_trap_16_and_18_squashed_gaussian_gradients_are_finite_at_extreme_x_and_log_std():
+@pytest.mark.trap(16)
+@pytest.mark.trap(18)
+def test_squashed_gaussian_gradients_are_finite_at_extreme_x_and_log_std():
     x, log_std = (f32(a).reshape(-1, 1) for a in np.meshgrid([-50.0, -5.0, 0.0, 5.0, 50.0], [-20.0, -10.0, 2.0, 20.0]))
 
     def numbers(mean, log_std, x):
@@ -516,7 +523,8 @@ def test_the_entropy_gradient_flattens_and_widens():
     np.testing.assert_array_equal(by_log_std(jnp.array([-5.0, 0.0, 2.0])), [1.0, 1.0, 1.0])
 
 
-def test_trap_15_a_forbidden_action_has_probability_exactly_zero():
+@pytest.mark.trap(15)
+def test_a_forbidden_action_has_probability_exactly_zero():
     # Eager: a compiler may turn one-hot times -inf, which is NaN, into the select it should have been.
     probability = np.exp(Categorical(jnp.broadcast_to(MASKED, (4, 4))).log_prob(jnp.arange(4)))
     np.testing.assert_array_equal(probability[[1, 3]], [0.0, 0.0])
@@ -526,7 +534,8 @@ def test_trap_15_a_forbidden_action_has_probability_exactly_zero():
     assert int(Categorical(MASKED).mode()) == 0
 
 
-def test_trap_15_entropy_and_kl_count_only_what_is_allowed():
+@pytest.mark.trap(15)
+def test_entropy_and_kl_count_only_what_is_allowed():
     p, q = Categorical(MASKED), Categorical(jnp.array([0.0, -jnp.inf, 2.0, -jnp.inf]))
     allowed_p, allowed_q = Categorical(jnp.array([1.0, 0.5])), Categorical(jnp.array([0.0, 2.0]))
     np.testing.assert_allclose(p.entropy(), allowed_p.entropy(), rtol=1e-6)
@@ -539,6 +548,7 @@ def test_trap_15_entropy_and_kl_count_only_what_is_allowed():
 NEARLY_MASKED = jnp.maximum(2.0 * MASKED, -60.0)
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize(
     "function",
     [
@@ -549,7 +559,7 @@ NEARLY_MASKED = jnp.maximum(2.0 * MASKED, -60.0)
     ],
     ids=["log_prob", "entropy", "kl", "kl as argument"],
 )
-def test_trap_15_gradients_of_a_masked_row_are_finite(function):
+def test_gradients_of_a_masked_row_are_finite(function):
     slopes = jax.jit(jax.grad(function))
     gradient = np.asarray(slopes(MASKED))
     assert np.all(np.isfinite(gradient))
@@ -559,7 +569,8 @@ def test_trap_15_gradients_of_a_masked_row_are_finite(function):
     np.testing.assert_allclose(gradient, slopes(narrow), atol=1e-5)
 
 
-def test_trap_15_forbidden_choices_and_bits_have_probability_exactly_zero():
+@pytest.mark.trap(15)
+def test_forbidden_choices_and_bits_have_probability_exactly_zero():
     for p, sizes, allowed in (
         (MASKED_CHOICES, (2, 3, 2), lambda a: (a[:, 0] == 0) & (a[:, 1] != 1)),
         (MASKED_BITS, (2, 2, 2), lambda a: (a[:, 0] == 1) & (a[:, 1] == 0)),
@@ -574,7 +585,8 @@ def test_trap_15_forbidden_choices_and_bits_have_probability_exactly_zero():
         assert bool(allowed(np.asarray(p.mode())[None])[0])
 
 
-def test_trap_15_choices_filled_up_to_the_longest_never_take_the_filling():
+@pytest.mark.trap(15)
+def test_choices_filled_up_to_the_longest_never_take_the_filling():
     p = MultiCategorical(jnp.array([-50.0, -60.0, -70.0, -80.0]), (1, 3))
     draws = np.asarray(jax.jit(jax.vmap(p.sample))(jax.random.split(jax.random.key(0), 10_000)))
     assert set(draws[:, 0]) == {0}
@@ -583,7 +595,8 @@ def test_trap_15_choices_filled_up_to_the_longest_never_take_the_filling():
     assert float(p.log_prob(jnp.array([1, 0]))) == -np.inf  # the first choice has no option 1
 
 
-def test_trap_15_entropy_and_kl_of_choices_and_bits_count_only_what_is_allowed():
+@pytest.mark.trap(15)
+def test_entropy_and_kl_of_choices_and_bits_count_only_what_is_allowed():
     bit = np.log1p(np.exp(0.4)) - 0.4 / (1 + np.exp(-0.4))  # the entropy of a bit with logit 0.4
     np.testing.assert_allclose(MASKED_BITS.entropy(), bit, rtol=1e-6)
     assert float(Bernoulli(jnp.array([jnp.inf, -jnp.inf])).entropy()) == 0.0
@@ -597,12 +610,13 @@ def test_trap_15_entropy_and_kl_of_choices_and_bits_count_only_what_is_allowed()
         assert float(p.kl(p)) == 0.0
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize(
     ("p", "action"),
     [(MASKED_CHOICES, jnp.array([0, 2, 1])), (MASKED_BITS, jnp.array([1, 0, 1]))],
     ids=["MultiCategorical", "Bernoulli"],
 )
-def test_trap_15_gradients_and_curvature_of_masked_choices_and_bits_are_finite(p, action):
+def test_gradients_and_curvature_of_masked_choices_and_bits_are_finite(p, action):
     where = jnp.isfinite(p.logits)
     with_logits = lambda x: jax.tree.unflatten(jax.tree.structure(p), [x])  # noqa: E731
     # Forbidden where its argument is, so that the KL stays finite where that is only nearly forbidden.

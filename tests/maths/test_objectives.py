@@ -42,7 +42,8 @@ def test_eager_jit_and_vmap_agree(name):
         np.testing.assert_allclose(jax.jit(function)(*args), eager, rtol=1e-5, atol=1e-7)
 
 
-def test_trap_10_rank_promotion_raises():
+@pytest.mark.trap(10)
+def test_rank_promotion_raises():
     assert jax.config.jax_numpy_rank_promotion == "raise"  # tests/conftest.py
     column, row = jnp.ones((4, 1)), jnp.ones(4)
     for function in (
@@ -128,21 +129,24 @@ def test_clip_objective_case_by_case(ratio, advantage, objective, slope):
     np.testing.assert_allclose(gradient, slope, rtol=1e-6)
 
 
+@pytest.mark.trap(22)
 @pytest.mark.parametrize("ratio", [1.3, 3.0, 100.0])
-def test_trap_22_bad_action_that_became_likelier_keeps_its_gradient(ratio):
+def test_bad_action_that_became_likelier_keeps_its_gradient(ratio):
     log_ratio = jnp.log(jnp.array(ratio))
     value, gradient = jax.value_and_grad(maths.clip_objective)(log_ratio, jnp.array(-1.0), 0.2)
     np.testing.assert_allclose([value, gradient], [-ratio, -ratio], rtol=1e-5)
 
 
-def test_trap_22_a_good_action_far_outside_the_band_has_gradient_0_not_nan():
+@pytest.mark.trap(22)
+def test_a_good_action_far_outside_the_band_has_gradient_0_not_nan():
     gradient = jax.jit(jax.vmap(jax.grad(maths.clip_objective), in_axes=(0, 0, None)))
     slopes = gradient(jnp.array([100.0, 1000.0, 1.0, 0.1, -100.0]), jnp.full(5, 2.0), 0.2)
     np.testing.assert_allclose(slopes, [0.0, 0.0, 0.0, 2.0 * np.exp(0.1), 0.0], rtol=1e-6)
     assert maths.clip_objective(jnp.array(1000.0), jnp.array(2.0), 0.2) == pytest.approx(2.4)
 
 
-def test_trap_22_clip_is_never_above_the_surrogate_and_equal_inside_the_band():
+@pytest.mark.trap(22)
+def test_clip_is_never_above_the_surrogate_and_equal_inside_the_band():
     log_ratio, advantage = np.meshgrid(np.linspace(-2, 2, 81), [-3.0, -0.1, 0.0, 0.1, 3.0])
     args = jnp.asarray(log_ratio, jnp.float32), jnp.asarray(advantage, jnp.float32)
     clipped, surrogate = np.asarray(maths.clip_objective(*args, 0.2)), np.asarray(maths.surrogate_objective(*args))
@@ -169,8 +173,9 @@ CLIPS = {
 }
 
 
+@pytest.mark.trap(22)
 @pytest.mark.parametrize("objective", CLIPS.values(), ids=CLIPS)
-def test_trap_22_the_slope_changes_at_one_edge_of_the_band_for_each_sign(objective):
+def test_the_slope_changes_at_one_edge_of_the_band_for_each_sign(objective):
     # Columns: the edge r, the advantage A, the slope by log r just below the edge and just above it (r A or 0).
     edge, advantage, below, above = np.array(
         [
@@ -241,15 +246,17 @@ def test_penalty_subtracts_beta_times_kl():
     np.testing.assert_array_equal(slope, [-0.5])
 
 
+@pytest.mark.trap(20)
 @pytest.mark.parametrize(
     ("kl", "beta"), [(0.75, 6.0), (9.0, 6.0), (0.74, 3.0), (0.5, 3.0), (0.34, 3.0), (0.5 / 1.5, 1.5), (0.0, 1.5)]
 )
-def test_trap_20_too_much_kl_doubles_beta_too_little_halves_it(kl, beta):
+def test_too_much_kl_doubles_beta_too_little_halves_it(kl, beta):
     assert float(maths.adapt_beta(jnp.array(3.0), jnp.array(kl), 0.5)) == beta
 
 
+@pytest.mark.trap(20)
 @pytest.mark.parametrize(("kl", "least", "most"), [(100.0, 1.0, 1e9), (0.0, 1e-9, 1.0)])
-def test_trap_20_beta_is_never_zero_nor_infinite_and_finds_its_way_back(kl, least, most):
+def test_beta_is_never_zero_nor_infinite_and_finds_its_way_back(kl, least, most):
     adapt = lambda beta, kl: maths.adapt_beta(beta, jnp.array(kl), 0.5)  # noqa: E731
     beta = jax.lax.fori_loop(0, 10_000, lambda _, beta: adapt(beta, kl), jnp.array(1.0))
     assert least <= float(beta) <= most
@@ -258,27 +265,30 @@ def test_trap_20_beta_is_never_zero_nor_infinite_and_finds_its_way_back(kl, leas
 
 
 # The KL thresholds are 2 target = 1 and target / 2 = ¼, both included.
+@pytest.mark.trap(20)
 @pytest.mark.parametrize(
     ("kl", "rate"),
     [(1.0, 0.002), (9.0, 0.002), (0.9999, 0.003), (0.5, 0.003), (0.2501, 0.003), (0.25, 0.0045), (0.0, 0.0045)],
 )
-def test_trap_20_a_large_kl_lowers_the_learning_rate_and_a_small_one_raises_it(kl, rate):
+def test_a_large_kl_lowers_the_learning_rate_and_a_small_one_raises_it(kl, rate):
     np.testing.assert_allclose(maths.adapt_learning_rate(jnp.array(0.003), jnp.array(kl), 0.5), rate, rtol=1e-6)
 
 
-def test_trap_20_beta_and_the_learning_rate_go_opposite_ways():
+@pytest.mark.trap(20)
+def test_beta_and_the_learning_rate_go_opposite_ways():
     one = jnp.array(1e-3)
     for kl, sign in ((2.0, 1.0), (0.05, -1.0), (0.5, 0.0)):
         beta, rate = (f(one, jnp.array(kl), 0.5) for f in (maths.adapt_beta, maths.adapt_learning_rate))
         assert (np.sign(float(beta) - float(one)), np.sign(float(rate) - float(one))) == (sign, -sign)
 
 
+@pytest.mark.trap(20)
 @pytest.mark.parametrize(
     ("adapt", "least", "most"),
     [(maths.adapt_beta, 1e-8, 1e8), (maths.adapt_learning_rate, 1e-6, 1e-2)],
     ids=["beta", "learning_rate"],
 )
-def test_trap_20_a_thousand_adaptations_end_exactly_at_the_bound_and_come_back(adapt, least, most):
+def test_a_thousand_adaptations_end_exactly_at_the_bound_and_come_back(adapt, least, most):
     @jax.jit
     def thousand(x, kl):
         return jax.lax.fori_loop(0, 1000, lambda _, x: adapt(x, kl, 0.5), x)
@@ -305,6 +315,7 @@ def test_value_loss_is_half_the_squared_error():
 
 
 # With V_old = 0, epsilon = 0.5. Columns: V, target, loss, derivative by V.
+@pytest.mark.trap(23)
 @pytest.mark.parametrize(
     ("value", "target", "loss", "slope"),
     [
@@ -315,25 +326,28 @@ def test_value_loss_is_half_the_squared_error():
         (0.25, 1.0, 0.28125, -0.75),  # inside the band: the plain loss
     ],
 )
-def test_trap_23_clipped_value_loss_is_half_the_larger_squared_error(value, target, loss, slope):
+def test_clipped_value_loss_is_half_the_larger_squared_error(value, target, loss, slope):
     function = lambda v: maths.clipped_value_loss(v, jnp.array(0.0), jnp.array(target), 0.5)  # noqa: E731
     result, gradient = jax.value_and_grad(function)(jnp.array(value))
     assert (float(result), float(gradient)) == (loss, slope)
 
 
-def test_trap_23_clipped_value_loss_is_around_the_old_value():
+@pytest.mark.trap(23)
+def test_clipped_value_loss_is_around_the_old_value():
     loss = maths.clipped_value_loss(jnp.array(12.0), jnp.array(10.0), jnp.array(14.0), 0.5)
     assert float(loss) == 6.125  # ½ max(2², 3.5²): V_clip = 10.5
 
 
-def test_trap_19_k1_k2_k3_by_hand():
+@pytest.mark.trap(19)
+def test_k1_k2_k3_by_hand():
     log_ratio = jnp.array([LN2, -LN2, 0.0])  # r = 2, ½, 1
     np.testing.assert_allclose(maths.kl_k1(log_ratio), [-0.69314718, 0.69314718, 0.0], rtol=1e-6)
     np.testing.assert_allclose(maths.kl_k2(log_ratio), [0.24022651, 0.24022651, 0.0], rtol=1e-6)
     np.testing.assert_allclose(maths.kl_k3(log_ratio), [0.30685282, 0.19314718, 0.0], rtol=1e-6)
 
 
-def test_trap_19_k1_and_k3_estimate_kl_of_old_from_new():
+@pytest.mark.trap(19)
+def test_k1_and_k3_estimate_kl_of_old_from_new():
     old, new = np.array([0.75, 0.25]), np.array([0.5, 0.5])
     log_ratio = jnp.asarray(np.log(new / old), jnp.float32)
     forward, backward = 0.13081204, 0.14384104  # ¾ ln 3/2 + ¼ ln 1/2 and ½ ln 2/3 + ½ ln 2
@@ -342,7 +356,8 @@ def test_trap_19_k1_and_k3_estimate_kl_of_old_from_new():
     assert abs(forward - backward) > 0.01
 
 
-def test_trap_19_k3_is_exact_near_ratio_one_and_never_negative():
+@pytest.mark.trap(19)
+def test_k3_is_exact_near_ratio_one_and_never_negative():
     # x²/2 + x³/6 + x⁴/24. In float32, r - 1 - log r is 5 % off at 1e-3 and noise below.
     x = np.array([1e-2, 1e-3, -1e-3, 3e-4, -3e-4])
     k3 = maths.kl_k3(jnp.asarray(x, jnp.float32))

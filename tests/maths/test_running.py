@@ -74,7 +74,8 @@ def test_all_leading_axes_are_rows():
     np.testing.assert_allclose(variance(scalars), np.var(ROWS), rtol=1e-5)
 
 
-def test_trap_10_wrong_shapes_raise():
+@pytest.mark.trap(10)
+def test_wrong_shapes_raise():
     for wrong in (
         lambda: batch_moments(ROWS, (2,)),
         lambda: batch_moments(ROWS, (4,)),  # 120 numbers can be cut into rows of 4, but these are not
@@ -88,8 +89,9 @@ def test_trap_10_wrong_shapes_raise():
             wrong()
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("position", [0, 1, 2, 3])
-def test_trap_10_reward_scaling_refuses_other_shapes_by_its_annotations(position):
+def test_reward_scaling_refuses_other_shapes_by_its_annotations(position):
     args = [jnp.zeros(2), jnp.zeros((4, 2)), jnp.zeros((4, 2), bool), jnp.ones((4, 2))]
     for cut in (args[position][..., :1], args[position][..., 0]):
         wrong = [*args[:position], cut, *args[position + 1 :]]
@@ -97,8 +99,9 @@ def test_trap_10_reward_scaling_refuses_other_shapes_by_its_annotations(position
             jaxtyped(typechecker=beartype)(scale_reward)(wrong[0], init_moments(()), *wrong[1:], 0.5)
 
 
+@pytest.mark.trap(30)
 @pytest.mark.parametrize("shards", [2, 100])
-def test_trap_30_merged_shards_equal_the_whole(shards):
+def test_merged_shards_equal_the_whole(shards):
     rows = np.random.default_rng(1).standard_normal((4000, 2)) * [0.1, 30.0] + [5.0, -2.0]
     parts = [compiled_moments(jnp.asarray(part, jnp.float32), (2,)) for part in np.array_split(rows, shards)]
     merged = init_moments((2,))
@@ -113,7 +116,8 @@ def test_trap_30_merged_shards_equal_the_whole(shards):
         np.testing.assert_allclose(variance(moments), rows.var(axis=0), rtol=1e-4)
 
 
-def test_trap_30_shards_of_different_size_and_weight_merge_to_the_whole():
+@pytest.mark.trap(30)
+def test_shards_of_different_size_and_weight_merge_to_the_whole():
     whole = compiled_moments(ROWS, (3,), WEIGHT)
     parts = [compiled_moments(ROWS[a:b], (3,), WEIGHT[a:b]) for a, b in ((0, 1), (1, 5))]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), merge_moments(*parts), whole)
@@ -121,9 +125,10 @@ def test_trap_30_shards_of_different_size_and_weight_merge_to_the_whole():
     jax.tree.map(np.testing.assert_array_equal, merge_moments(whole, init_moments((3,))), whole)
 
 
+@pytest.mark.trap(30)
 @pytest.mark.parametrize("shards", [1, 10])
 @pytest.mark.parametrize("offset", [1e4, -1e4])
-def test_trap_30_a_large_offset_keeps_precision(offset, shards):
+def test_a_large_offset_keeps_precision(offset, shards):
     # One float32 step at 1e4 is 0.001; E[x²] - E[x]² would lose everything below a variance of 8.
     rows = (offset + 0.1 * np.random.default_rng(2).standard_normal(10_000)).astype(np.float32)
     moments = init_moments(())
@@ -133,8 +138,9 @@ def test_trap_30_a_large_offset_keeps_precision(offset, shards):
     assert float(variance(moments)) == pytest.approx(rows.var(dtype=np.float64), rel=0.01)
 
 
+@pytest.mark.trap(3)
 @pytest.mark.parametrize("garbage", [1e6, np.inf, np.nan])
-def test_trap_03_rows_without_weight_do_not_count_even_if_not_finite(garbage):
+def test_rows_without_weight_do_not_count_even_if_not_finite(garbage):
     rows = jnp.asarray(np.where(np.asarray(WEIGHT)[:, :, None] > 0, ROWS, np.float32(garbage)))
     moments = compiled_moments(rows, (3,), WEIGHT)
     counted = np.asarray(ROWS)[np.asarray(WEIGHT) > 0]
@@ -179,7 +185,8 @@ def scaled(reward, last, valid=None, carried=0.0, moments=None):
     return np.asarray(result)[:, 0], float(np.asarray(carried)[0]), moments
 
 
-def test_trap_29_reward_scaling_does_not_look_across_an_episode_end():
+@pytest.mark.trap(29)
+def test_reward_scaling_does_not_look_across_an_episode_end():
     # R = 1, 1½ | 1, 1½: mean 1¼, standard deviation ¼. Across the end R would be 1, 1½, 1¾, 1⅞.
     reward, carried, moments = scaled([1.0, 1.0, 1.0, 1.0], last=[0, 1, 0, 0])
     np.testing.assert_allclose(reward, [4.0, 4.0, 4.0, 4.0], rtol=1e-6)
@@ -187,14 +194,16 @@ def test_trap_29_reward_scaling_does_not_look_across_an_episode_end():
     assert (float(moments.count), float(moments.mean), float(moments.m2)) == (4.0, 1.25, 0.25)
 
 
-def test_trap_29_the_return_is_carried_to_the_next_rollout_unless_the_episode_ended():
+@pytest.mark.trap(29)
+def test_the_return_is_carried_to_the_next_rollout_unless_the_episode_ended():
     assert scaled([1.0, 1.0], last=[0, 0])[1] == 1.5
     assert scaled([1.0, 1.0], last=[0, 1])[1] == 0.0
     _, carried, moments = scaled([0.0, 4.0], last=[0, 0], carried=1.5)  # R = ¾, 4⅜
     assert (carried, float(moments.mean)) == (4.375, 2.5625)
 
 
-def test_trap_29_two_rollouts_count_like_one_long_one():
+@pytest.mark.trap(29)
+def test_two_rollouts_count_like_one_long_one():
     reward, last = [1.0, -2.0, 0.5, 3.0, 1.0, 0.0], [0, 0, 1, 0, 0, 1]
     whole, whole_carried, whole_moments = scaled(reward, last)
     _, carried, moments = scaled(reward[:4], last[:4])
@@ -204,20 +213,23 @@ def test_trap_29_two_rollouts_count_like_one_long_one():
     np.testing.assert_allclose(second, whole[4:], rtol=1e-6)
 
 
-def test_trap_29_the_variance_includes_the_rollout_that_is_scaled():
+@pytest.mark.trap(29)
+def test_the_variance_includes_the_rollout_that_is_scaled():
     seen = Moments(jnp.array(4.0), jnp.array(1.25), jnp.array(0.25))  # from 1, 1½, 1, 1½
     reward, _, moments = scaled([1.25] * 12, last=[1] * 12, moments=seen)
     assert float(variance(moments)) == 0.015625  # ¼ over 16 rows: standard deviation ⅛
     np.testing.assert_allclose(reward, np.full(12, 10.0), rtol=1e-6)
 
 
-def test_trap_29_the_mean_is_not_subtracted():
+@pytest.mark.trap(29)
+def test_the_mean_is_not_subtracted():
     reward = [5.0, 6.0, 0.0, 7.0, -1.0]
     result, _, _ = scaled(reward, last=[1, 1, 1, 1, 1])
     np.testing.assert_allclose(result, np.array(reward) / np.std(reward), rtol=1e-6)
 
 
-def test_trap_03_the_reset_step_does_not_count_in_reward_scaling():
+@pytest.mark.trap(3)
+def test_the_reset_step_does_not_count_in_reward_scaling():
     # The row after the end is the reset of next-step autoreset: reward 0, no transition. The rest is as above.
     reward, carried, moments = scaled([1.0, 1.0, 0.0, 1.0, 1.0], last=[0, 1, 0, 0, 0], valid=[1, 1, 0, 1, 1])
     np.testing.assert_allclose(reward, [4.0, 4.0, 0.0, 4.0, 4.0], rtol=1e-6)
@@ -258,8 +270,9 @@ def shards(draw):
     return found
 
 
+@pytest.mark.trap(30)
 @given(shards(), st.randoms(use_true_random=False))
-def test_trap_30_any_split_in_any_order_equals_the_whole(batches, random):
+def test_any_split_in_any_order_equals_the_whole(batches, random):
     one_by_one = init_moments((2,))
     for rows, weight in batches:
         one_by_one = update_moments(one_by_one, jnp.asarray(rows), jnp.asarray(weight))

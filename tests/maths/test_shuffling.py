@@ -67,8 +67,9 @@ def test_different_keys_give_unrelated_orders():
 SIZES = st.one_of(st.integers(1, 5000), st.integers(0, 13).flatmap(lambda k: st.sampled_from([2**k, 2**k + 1])))
 
 
+@pytest.mark.trap(26)
 @settings(max_examples=settings().max_examples // 3)  # each is a program
 @given(SIZES, st.integers(0, 2**32 - 1))
-def test_trap_26_every_number_is_there_once_whatever_the_size_and_the_key(n, seed):
+def test_every_number_is_there_once_whatever_the_size_and_the_key(n, seed):
     order = np.asarray(permutation(jax.random.key(seed), n))
     np.testing.assert_array_equal(np.sort(order), np.arange(n))

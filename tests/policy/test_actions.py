@@ -76,21 +76,24 @@ def distribution(space, config, rows=200, scale=2.0, allowed=None):
 # ---------------------------------------------------------------- bounds
 
 
-def test_trap_17_bounded_dimensions_map_minus_one_to_one_onto_the_bounds_and_clip():
+@pytest.mark.trap(17)
+def test_bounded_dimensions_map_minus_one_to_one_onto_the_bounds_and_clip():
     space = box([-2, 0, 10], [2, 1, 30])
     raw = [[-1] * 3, [1] * 3, [0] * 3, [0.5] * 3, [9] * 3, [-9] * 3]
     expected = [[-2, 0, 10], [2, 1, 30], [0, 0.5, 20], [1, 0.75, 25], [2, 1, 30], [-2, 0, 10]]
     np.testing.assert_array_equal(sent(space, raw), np.array(expected, np.float32))
 
 
-def test_trap_17_each_dimension_follows_its_own_bounds():
+@pytest.mark.trap(17)
+def test_each_dimension_follows_its_own_bounds():
     space = box([0, -INF, 0, -INF], [4, INF, INF, 2])  # both, none, below only, above only
     raw = [[0, 123.5, -3, -50], [0.5, -123.5, 5, 7], [-7, 0, 0, 2]]
     expected = [[2, 123.5, 0, -50], [3, -123.5, 5, 2], [0, 0, 0, 2]]
     np.testing.assert_array_equal(sent(space, raw), np.array(expected, np.float32))
 
 
-def test_trap_17_shapes_of_any_rank_take_their_bounds_elementwise():
+@pytest.mark.trap(17)
+def test_shapes_of_any_rank_take_their_bounds_elementwise():
     space = box([[0, 0], [0, -1]], [[1, 2], [4, 1]])
     assert num_outputs(space, GAUSSIAN) == 4
     ends = np.stack([-np.ones(4), np.ones(4), np.zeros(4)])
@@ -115,9 +118,10 @@ def test_a_beta_action_is_the_sample_stretched_from_0_and_1_to_the_bounds():
     )
 
 
+@pytest.mark.trap(17)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("config", [GAUSSIAN, SQUASHED, BETA], ids=["gaussian", "squashed", "beta"])
-def test_trap_17_no_action_leaves_its_space_by_rounding(dtype, config):
+def test_no_action_leaves_its_space_by_rounding(dtype, config):
     low, high = [-0.1, 0.1, -1e-8, -0.7, 1e5 / 3], [0.1, 0.7, 1e-7, 0.3, 1e6 / 3]
     if config is GAUSSIAN:
         high[3] = INF
@@ -128,7 +132,8 @@ def test_trap_17_no_action_leaves_its_space_by_rounding(dtype, config):
     assert all(space.contains(action) for action in sent(space, raw, config))
 
 
-def test_trap_17_the_largest_finite_bounds_give_finite_actions():
+@pytest.mark.trap(17)
+def test_the_largest_finite_bounds_give_finite_actions():
     most = np.finfo(np.float32).max
     actions = sent(box([-most], [most]), [[-1.0], [0.0], [1.0]])
     assert np.isfinite(actions).all()
@@ -168,8 +173,9 @@ KINDS = {
 }
 
 
+@pytest.mark.trap(32)
 @pytest.mark.parametrize("kind", KINDS)
-def test_trap_32_every_sampled_action_is_contained_in_its_space(kind):
+def test_every_sampled_action_is_contained_in_its_space(kind):
     space, config = KINDS[kind][0], CONFIGS[KINDS[kind][1]]
     dist = distribution(space, config)
 
@@ -237,7 +243,8 @@ def test_a_joint_log_prob_is_the_sum_of_its_parts_over_the_leaves_in_order():
     np.testing.assert_array_equal(env["arm"][0], sent(BOUNDED, box_))
 
 
-def test_trap_32_discrete_actions_honour_start():
+@pytest.mark.trap(32)
+def test_discrete_actions_honour_start():
     space = spaces.Discrete(3, start=-1)
     actions = np.asarray(env_action(space, GAUSSIAN, np.array([0, 1, 2])))
     np.testing.assert_array_equal(actions, [-1, 0, 1])
@@ -253,7 +260,8 @@ def test_trap_32_discrete_actions_honour_start():
 # ---------------------------------------------------------------- the sample and what is sent
 
 
-def test_trap_17_the_environment_gets_the_clipped_action_and_the_log_prob_is_of_the_raw_sample():
+@pytest.mark.trap(17)
+def test_the_environment_gets_the_clipped_action_and_the_log_prob_is_of_the_raw_sample():
     zeros = jnp.zeros((1, 2))
     dist = action_distribution(BOUNDED, GAUSSIAN, zeros, jnp.zeros(2), None)
     raw = jnp.full((1, 2), 3.0)
@@ -262,7 +270,8 @@ def test_trap_17_the_environment_gets_the_clipped_action_and_the_log_prob_is_of_
     np.testing.assert_array_equal(sent(BOUNDED, raw), [[1, 4]])
 
 
-def test_trap_16_a_squashed_log_prob_is_of_the_tanh_of_the_sample():
+@pytest.mark.trap(16)
+def test_a_squashed_log_prob_is_of_the_tanh_of_the_sample():
     dist = action_distribution(BOUNDED, SQUASHED, jnp.zeros((1, 2)), jnp.zeros(2), None)
     raw = jnp.array([[0.5, -1.0]])
     hand = scipy.stats.norm.logpdf([0.5, -1.0]).sum() - np.log(1 - np.tanh([0.5, -1.0]) ** 2).sum()
@@ -275,7 +284,8 @@ def test_trap_16_a_squashed_log_prob_is_of_the_tanh_of_the_sample():
     )
 
 
-def test_trap_17_a_beta_log_prob_is_of_the_sample_between_0_and_1():
+@pytest.mark.trap(17)
+def test_a_beta_log_prob_is_of_the_sample_between_0_and_1():
     out = jnp.array([[0.3, -1.0, 2.0, 0.7]])  # α of both, then β of both
     dist = action_distribution(BOUNDED, BETA, out, None, None)
     alpha, beta = np.split(1 + np.log1p(np.exp([0.3, -1.0, 2.0, 0.7])), 2)
@@ -287,7 +297,8 @@ def test_trap_17_a_beta_log_prob_is_of_the_sample_between_0_and_1():
     assert (dist.beta > 1).all()
 
 
-def test_trap_18_a_state_dependent_log_std_starts_from_the_configs_and_has_a_floor_and_a_ceiling():
+@pytest.mark.trap(18)
+def test_a_state_dependent_log_std_starts_from_the_configs_and_has_a_floor_and_a_ceiling():
     assert LOG_STD_RANGE == (-10.0, 2.0)
     for config in (STATE_STD, SQUASHED_STATE_STD):
         out = jnp.array([[0.3, -0.3, 0.25, 0.0], [0.0, 0.0, -40.0, 40.0]])  # two means, then two log σ
@@ -322,7 +333,8 @@ class Wide(Lawful):
         super().__init__(self.space)
 
 
-def test_trap_32_actions_reach_the_environment_in_its_own_types():
+@pytest.mark.trap(32)
+def test_actions_reach_the_environment_in_its_own_types():
     env = GymnasiumEnv(vector(Wide, 3, AutoresetMode.SAME_STEP))  # raises for any other type
     env.reset([1, 2, 3])
     dist = distribution(Wide.space, GAUSSIAN, rows=3)
@@ -362,13 +374,15 @@ UNSUPPORTED = [
 ]
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(("space", "text"), UNSUPPORTED)
-def test_fault_03_an_unsupported_action_space_is_named_with_its_path(space, text):
+def test_an_unsupported_action_space_is_named_with_its_path(space, text):
     with pytest.raises(UsageError, match=text):
         check_action_space(space)
 
 
-def test_fault_03_integer_boxes_are_no_action_spaces():
+@pytest.mark.fault(3)
+def test_integer_boxes_are_no_action_spaces():
     leaf = spaces.Box(0, 9, (2,), np.int32)
     for space, where in ((leaf, ""), (spaces.Tuple((BOX, leaf)), r" at action\[1\]")):
         with pytest.raises(
@@ -377,8 +391,9 @@ def test_fault_03_integer_boxes_are_no_action_spaces():
             check_action_space(space)
 
 
+@pytest.mark.fault(10)
 @pytest.mark.parametrize(("low", "high"), [(np.nan, 1), (-1, np.nan), (0, 0), (1, 0), (INF, INF), (-INF, -INF)])
-def test_fault_10_impossible_action_bounds_are_named_with_their_index(low, high):
+def test_impossible_action_bounds_are_named_with_their_index(low, high):
     space = spaces.Box(-1.0, 1.0, (2, 2))
     space.low, space.high = space.low.copy(), space.high.copy()  # Gymnasium refuses some of these itself, others not
     space.low[1, 0], space.high[1, 0] = low, high

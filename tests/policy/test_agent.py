@@ -36,7 +36,8 @@ def test_a_discrete_action_is_an_int_of_the_space():
     assert agent.act(ROWS[:2]).dtype == space.dtype
 
 
-def test_fault_18_observations_and_environments_of_other_spaces_are_refused():
+@pytest.mark.fault(18)
+def test_observations_and_environments_of_other_spaces_are_refused():
     agent = split_agents(*arrays(), OBS, BOX)[0]
     for shape in ((4,), (2, 4), (2, 2, 3), ()):
         with pytest.raises(ValueError, match=r"observation of shape .*; the policy was trained on \(3,\)") as caught:
@@ -140,8 +141,9 @@ def masks_of(space, seed=0, rows=5):
     return np.concatenate(each, axis=1).astype(np.int8)
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize("name", ACTIONS)
-def test_trap_15_a_mask_is_kept_whether_it_comes_apart_or_in_the_observation(name):
+def test_a_mask_is_kept_whether_it_comes_apart_or_in_the_observation(name):
     space, sizes = ACTIONS[name], all_options(ACTIONS[name])
     given = masks_of(space)
     apart = agent_of(with_mask(NESTED_OBS, sum(sizes)), space)  # as an environment with masks in info makes it
@@ -166,7 +168,8 @@ def test_trap_15_a_mask_is_kept_whether_it_comes_apart_or_in_the_observation(nam
             np.testing.assert_allclose(x, y[i], atol=1e-5)
 
 
-def test_trap_15_a_mask_that_allows_nothing_is_refused_with_its_row():
+@pytest.mark.trap(15)
+def test_a_mask_that_allows_nothing_is_refused_with_its_row():
     space = ACTIONS["nested"]
     agent = agent_of(with_mask(OBS, 13), space)
     given = np.ones((6, 13), np.int8)

@@ -50,14 +50,16 @@ def moments(mean, variance, count=8.0):
 # ---------------------------------------------------------------- the kinds of leaves
 
 
-def test_trap_32_discrete_observations_honour_start():
+@pytest.mark.trap(32)
+def test_discrete_observations_honour_start():
     space = spaces.Discrete(3, start=-1)
     np.testing.assert_array_equal(encode_obs(space, None, np.array([-1, 0, 1])), np.eye(3))
     assert encoded_shape(space) == (3,)
     assert encode_obs(space, None, np.zeros((4, 2), np.int32)).shape == (4, 2, 3)
 
 
-def test_trap_32_images_are_stored_as_bytes_and_scaled_once():
+@pytest.mark.trap(32)
+def test_images_are_stored_as_bytes_and_scaled_once():
     space = spaces.Box(0, 255, (2, 2, 1), np.uint8)
     assert obs_dtype(space) == np.uint8
     assert init_obs_moments(space, PPOConfig()) is None  # never normalised
@@ -69,7 +71,8 @@ def test_trap_32_images_are_stored_as_bytes_and_scaled_once():
         np.testing.assert_allclose(np.ravel(seen), [0, 0.2, 0.8, 1], rtol=1e-6)
 
 
-def test_trap_32_multi_discrete_observations_are_one_vector_of_one_hots_that_honour_start():
+@pytest.mark.trap(32)
+def test_multi_discrete_observations_are_one_vector_of_one_hots_that_honour_start():
     space = spaces.MultiDiscrete([2, 3], start=[5, -1])
     assert encoded_shape(space) == (5,)
     stored = to_stored(space, np.array([[5, -1], [6, 1], [5, 0]]))
@@ -123,7 +126,8 @@ def test_observations_are_normalised_and_cut_to_ten():
 # ---------------------------------------------------------------- nested
 
 
-def test_trap_32_every_leaf_of_a_nested_observation_is_encoded_by_its_own_rule():
+@pytest.mark.trap(32)
+def test_every_leaf_of_a_nested_observation_is_encoded_by_its_own_rule():
     rows = [view(np.array(script)) for script in ([2.0, 1.0, 0.5], [3.0, 5.0, -0.5])]
     stored = to_stored(NESTED_OBS, jax.tree.map(lambda *x: np.stack(x), *rows))
     script = moments([1, 1, 0], [4, 1, 0.25])
@@ -176,7 +180,8 @@ def test_moments_of_each_leaf_see_the_valid_rows_only():
 # ---------------------------------------------------------------- the mask is no input
 
 
-def test_trap_15_the_mask_is_neither_seen_nor_normalised():
+@pytest.mark.trap(15)
+def test_the_mask_is_neither_seen_nor_normalised():
     obs = {"action_mask": np.array([[1, 0, 1]], np.int8), "x": np.array([[2.0, -4.0]], np.float32), "y": np.array([1])}
     assert list(network_input_space(MASKED).spaces) == ["x", "y"]
     assert list(encode_obs(MASKED, None, obs)) == list(example_input(MASKED)) == ["x", "y"]
@@ -280,8 +285,9 @@ UNSUPPORTED = [
 ]
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(("space", "text"), UNSUPPORTED)
-def test_fault_03_an_unsupported_observation_space_is_named_with_its_path(space, text):
+def test_an_unsupported_observation_space_is_named_with_its_path(space, text):
     with pytest.raises(UsageError, match=text):
         check_observation_space(space)
 
@@ -304,7 +310,8 @@ def test_supported_observation_spaces_pass(space):
     check_observation_space(space)
 
 
-def test_trap_12_many_updates_of_one_leaf_are_those_of_the_leaf_alone():
+@pytest.mark.trap(12)
+def test_many_updates_of_one_leaf_are_those_of_the_leaf_alone():
     space, rng = spaces.Tuple((BOX, spaces.Discrete(2))), np.random.default_rng(1)
     nested, alone = init_obs_moments(space, PPOConfig()), init_obs_moments(BOX, PPOConfig())
     learn_alone = jax.jit(update_moments)
@@ -316,7 +323,8 @@ def test_trap_12_many_updates_of_one_leaf_are_those_of_the_leaf_alone():
     assert nested[1] is None
 
 
-def test_trap_32_pixels_are_scaled_once_and_normalised_only_when_asked():
+@pytest.mark.trap(32)
+def test_pixels_are_scaled_once_and_normalised_only_when_asked():
     rng = np.random.default_rng(0)
     bytes_seen = rng.integers(0, 256, (5, 3, 2, 4, 6), np.uint8)
     bytes_seen[..., 0, 0] = 7  # a pixel that never changes
@@ -332,8 +340,9 @@ def test_trap_32_pixels_are_scaled_once_and_normalised_only_when_asked():
     np.testing.assert_allclose(found[..., 0, 0], 0.0, atol=1e-4)
 
 
+@pytest.mark.trap(32)
 @given(SAMPLED.filter(lambda space: not has_mask(space)))
-def test_trap_32_any_observation_is_encoded_by_the_rules_of_its_leaves(space):
+def test_any_observation_is_encoded_by_the_rules_of_its_leaves(space):
     space.seed(0)
     each = [space.sample() for _ in range(2)]
     rows = [np.stack(parts) for parts in zip(*(flatten(space, one) for one in each))]

@@ -61,7 +61,8 @@ def test_scalar_and_matrix_boxes_have_as_many_means_as_elements():
         assert policy.env_action(dist.mode()).shape == (6, *shape)
 
 
-def test_trap_18_log_std_has_a_floor_and_a_ceiling_and_stays_finite():
+@pytest.mark.trap(18)
+def test_log_std_has_a_floor_and_a_ceiling_and_stays_finite():
     assert LOG_STD_RANGE == (-10.0, 2.0)
     policy, params = made(BOX)
 
@@ -78,7 +79,8 @@ def test_trap_18_log_std_has_a_floor_and_a_ceiling_and_stays_finite():
         assert (gradient != 0).all()  # a parameter beyond its bounds can come back
 
 
-def test_trap_17_the_log_prob_is_of_the_raw_sample_and_the_environment_gets_the_clipped_one():
+@pytest.mark.trap(17)
+def test_the_log_prob_is_of_the_raw_sample_and_the_environment_gets_the_clipped_one():
     policy, params = made(BOX)
     params["network"]["policy_head"]["w"] = np.zeros((8, 2), np.float32)  # mean 0, σ 1
     dist, _, _ = policy.apply(params, (), ROWS, FIRST)

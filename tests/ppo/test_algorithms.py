@@ -126,8 +126,9 @@ assert_close = functools.partial(assert_trees, np.testing.assert_allclose)
 CASES = [(algo, "discrete") for algo in ALGORITHMS] + [("npg", "continuous"), ("trpo", "continuous")]
 
 
+@pytest.mark.trap(12)
 @pytest.mark.parametrize(("algo", "kind"), CASES)
-def test_trap_12_the_first_ratio_is_1_parameters_move_and_all_is_finite(algo, kind):
+def test_the_first_ratio_is_1_parameters_move_and_all_is_finite(algo, kind):
     ppo, policy, params, transitions = made(algo, kind)
     after, opt_state, metrics = one_update(ppo, transitions, policy, params, algo=algo)
     assert metrics["first_ratio_error"] <= (1e-6 if kind == "discrete" else 1e-5)
@@ -141,8 +142,9 @@ def test_trap_12_the_first_ratio_is_1_parameters_move_and_all_is_finite(algo, ki
     assert metrics["gradient_steps"] == {"a2c": 1, **dict.fromkeys(APART, 17)}.get(algo, 16)
 
 
+@pytest.mark.trap(3)
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_trap_03_rows_that_are_no_transition_change_nothing(algo):
+def test_rows_that_are_no_transition_change_nothing(algo):
     ppo, policy, params, transitions = made(algo)
     valid = transitions.valid.at[3].set(0.0).at[9, 1].set(0.0)
     junk = {
@@ -164,8 +166,9 @@ def test_trap_03_rows_that_are_no_transition_change_nothing(algo):
 # ---------------------------------------------------------------- natural gradient and trust region
 
 
+@pytest.mark.trap(19)
 @pytest.mark.parametrize("kind", ACTIONS)
-def test_trap_19_trpo_takes_the_largest_share_of_the_step_within_the_trust_region_that_is_no_loss(kind):
+def test_trpo_takes_the_largest_share_of_the_step_within_the_trust_region_that_is_no_loss(kind):
     ppo, policy, params, _ = made("trpo", kind)
     shares = []
     for i in range(14):
@@ -389,8 +392,9 @@ TOTAL = column([4.5, 4.5, 6.25, 6.25, 6.25], [1.875, 1.875, 1.875, 1.875, 12.0])
 GAE = column([2.25, 5.0, 2.625, 2.5, 0.0], [1.59375, 0.375, 1.5, 0.0, 12.0])
 
 
+@pytest.mark.trap(1)
 @pytest.mark.parametrize(
-    ("advantage", "baseline", "advantage", "target"),
+    ("credit", "baseline", "advantage", "target"),
     [
         ("to-go", False, TO_GO, TO_GO),
         ("to-go", True, TO_GO - TINY["value"], TO_GO),
@@ -399,7 +403,7 @@ GAE = column([2.25, 5.0, 2.625, 2.5, 0.0], [1.59375, 0.375, 1.5, 0.0, 12.0])
         ("gae", True, GAE, GAE + TINY["value"]),
     ],
 )
-def test_trap_01_what_an_action_is_weighed_with_worked_out_by_hand(credit, baseline, advantage, target):
+def test_what_an_action_is_weighed_with_worked_out_by_hand(credit, baseline, advantage, target):
     nothing = jnp.zeros((5, 2))
     names = set(Transition._fields) - set(TINY) - {"valid"}
     transitions = Transition(**TINY, valid=nothing + 1, **dict.fromkeys(names, nothing))
@@ -408,7 +412,8 @@ def test_trap_01_what_an_action_is_weighed_with_worked_out_by_hand(credit, basel
     np.testing.assert_allclose(batch.target.reshape(5, 2), target, rtol=1e-6)
 
 
-def test_trap_13_where_all_returns_are_equal_reinforce_stays():
+@pytest.mark.trap(13)
+def test_where_all_returns_are_equal_reinforce_stays():
     ppo, policy, params, transitions = made("reinforce")
     equal = without_advantage(transitions)._replace(reward=jnp.full((16, 4), 0.7, jnp.float32))
     after, _, metrics = one_update(ppo, equal, policy, params, algo="reinforce")
@@ -557,7 +562,8 @@ def check_every_update(run, ratio_error):
             assert numbers["kl"] <= run.ppo.max_kl * (1 + 1e-5)
 
 
-def test_trap_20_beta_follows_the_kl_of_each_update_and_lives():
+@pytest.mark.trap(20)
+def test_beta_follows_the_kl_of_each_update_and_lives():
     run = learned(False, "penalty")
     betas, target = [float(state.beta) for state in run.states], run.ppo.target_kl
     factors = []
@@ -571,14 +577,16 @@ def test_trap_20_beta_follows_the_kl_of_each_update_and_lives():
     assert set(factors) == {0.5, 1.0, 2.0}
 
 
-def test_trap_20_without_a_target_beta_stays():
+@pytest.mark.trap(20)
+def test_without_a_target_beta_stays():
     run = learned(True, "penalty")
     assert {float(state.beta) for state in run.states} == {0.5}
     assert {float(numbers["beta"]) for numbers in run.metrics} == {0.5}
     assert {float(state.learning_rate) for state in run.states} == {np.float32(0.01)}
 
 
-def test_trap_20_an_adaptive_learning_rate_goes_the_other_way():
+@pytest.mark.trap(20)
+def test_an_adaptive_learning_rate_goes_the_other_way():
     run = learned(True, "surrogate")
     rates, target = [float(state.learning_rate) for state in run.states], run.ppo.target_kl
     factors = []
@@ -625,8 +633,9 @@ def test_a_config_and_the_algorithm_passed_with_it_must_agree(name):
         proximax.run(config, own=Algorithm("mine", ALGORITHMS["clip"].objective), quiet=True)
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("shape", ["column", "scalar"])
-def test_trap_10_an_objective_of_another_shape_than_the_rows_is_refused(shape):
+def test_an_objective_of_another_shape_than_the_rows_is_refused(shape):
     def objective(signals, rates):
         each = signals.log_ratio * signals.advantage
         return each[:, None] if shape == "column" else jnp.sum(each)
@@ -653,7 +662,8 @@ def test_an_average_over_rows_counts_by_their_weight():
     assert weighted_mean(jnp.array([jnp.inf]), jnp.zeros(1)) == 0.0
 
 
-def test_trap_19_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
+@pytest.mark.trap(19)
+def test_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
     ppo, policy, params, transitions = made("trpo", "continuous")
     new = shaken(params, 0, 0.4)
     task, _, batch = task_of("trpo", ppo, policy, params, transitions)
@@ -662,7 +672,8 @@ def test_trap_19_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
     assert float(mean_kl(ravel_pytree(new)[0], task, batch)) == pytest.approx(there, rel=1e-4)
 
 
-def test_trap_24_a_natural_step_that_is_not_finite_is_not_taken():
+@pytest.mark.trap(24)
+def test_a_natural_step_that_is_not_finite_is_not_taken():
     ppo, policy, params, transitions = made("npg")
     task, flat, batch = task_of("npg", ppo, policy, params, transitions)
     step, metrics = natural_step(task, flat, batch)

@@ -146,7 +146,8 @@ def test_the_spread_of_advantages_is_logged_as_it_is_before_standardising():
     assert float(metrics["advantage_std"]) == pytest.approx(0.25)  # rewards 0 and 1: to go are 0.5 and 1
 
 
-def test_trap_15_the_first_valid_row_whose_mask_allows_nothing_is_named():
+@pytest.mark.trap(15)
+def test_the_first_valid_row_whose_mask_allows_nothing_is_named():
     nothing = dict.fromkeys(Transition._fields)
     flags = jnp.zeros((2, 3), bool)
     allowed = jnp.array([[1, 0, 1], [1, 1, 0]])  # [T, N]: whether a row's mask allows something

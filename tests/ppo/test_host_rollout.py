@@ -8,7 +8,8 @@ from proximax.ppo.host_rollout import finish_rollout, host_buffers, host_rollout
 from tests.support.toy_envs import Games, roll
 
 
-def test_trap_33_returns_are_of_the_score_and_of_whole_games():
+@pytest.mark.trap(33)
+def test_returns_are_of_the_score_and_of_whole_games():
     state, rollout, episodes = roll(Games(2), 7)
     np.testing.assert_array_equal(rollout.reward, np.ones((7, 1, 2)))  # what is learned from
     np.testing.assert_array_equal(rollout.terminated[:, 0, 0], [0, 1, 1, 0, 1, 1, 0])
@@ -21,8 +22,9 @@ def test_trap_33_returns_are_of_the_score_and_of_whole_games():
     np.testing.assert_array_equal(state.episode_length, [[1, 1]])
 
 
+@pytest.mark.trap(24)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_trap_24_what_is_not_finite_is_named_before_it_is_learned_from(value):
+def test_what_is_not_finite_is_named_before_it_is_learned_from(value):
     obs = {"a": np.zeros((2, 3, 4), np.float32), "b": np.zeros((2, 3), np.int32)}
     flags, zeros = np.zeros((2, 3), bool), np.zeros((2, 3))
     buffers = host_buffers(5, host_rollout_state(obs, flags, (), zeros, zeros), np.zeros((2, 3), int))

@@ -39,7 +39,8 @@ def jax_learner(name="matching-continuous", ppo=PPO, steps=640):
     return make_learner(env, make_policy(env.observation_space, env.action_space, ppo), config)
 
 
-def test_trap_34_same_seed_same_bits_another_seed_others():
+@pytest.mark.trap(34)
+def test_same_seed_same_bits_another_seed_others():
     a, b, c = train_host(1), train_host(1), train_host(1, seed=1)
     np.testing.assert_array_equal(flat(a[0].params), flat(b[0].params))
     np.testing.assert_array_equal(flat(a[0].obs_moments), flat(b[0].obs_moments))
@@ -82,7 +83,8 @@ def test_many_seeds_side_by_side_do_not_deadlock(seeds):
     assert len(np.unique(weights[:, 0, 0])) == seeds
 
 
-def test_trap_12_the_normaliser_is_frozen_from_acting_to_the_end_of_the_update():
+@pytest.mark.trap(12)
+def test_the_normaliser_is_frozen_from_acting_to_the_end_of_the_update():
     env = GymnasiumEnv(vector(Script, 4, AutoresetMode.SAME_STEP))
     learner, state, _ = host_learner(env, PPO, steps=640)
     for _ in range(4):
@@ -93,7 +95,8 @@ def test_trap_12_the_normaliser_is_frozen_from_acting_to_the_end_of_the_update()
         assert np.asarray(state.obs_moments.count)[0] == before[0] + 64
 
 
-def test_trap_03_reset_rows_count_in_neither_steps_nor_the_normaliser():
+@pytest.mark.trap(3)
+def test_reset_rows_count_in_neither_steps_nor_the_normaliser():
     learner, state, _ = host_learner(vector(Fixed, 4, AutoresetMode.NEXT_STEP), PPO, steps=640)
     state, metrics = learner.step(state)
     assert metrics["steps"][0] == 4 * 12  # 16 rows: 3 valid, 1 reset, four times
@@ -105,7 +108,8 @@ def test_trap_03_reset_rows_count_in_neither_steps_nor_the_normaliser():
     np.testing.assert_allclose(np.asarray(state.obs_moments.mean)[0, 1], 1.0, rtol=1e-6)
 
 
-def test_trap_04_next_step_and_same_step_learn_alike_where_the_rows_are_the_same():
+@pytest.mark.trap(4)
+def test_next_step_and_same_step_learn_alike_where_the_rows_are_the_same():
     # Episodes longer than the rollout: both modes give the same rows, so the same parameters.
     def long(mode):
         env = vector(lambda: Script((40, 60)), 4, mode)
@@ -117,7 +121,8 @@ def test_trap_04_next_step_and_same_step_learn_alike_where_the_rows_are_the_same
     np.testing.assert_array_equal(long(AutoresetMode.NEXT_STEP), long(AutoresetMode.SAME_STEP))
 
 
-def test_trap_34_weights_do_not_depend_on_how_many_seeds_or_steps_follow():
+@pytest.mark.trap(34)
+def test_weights_do_not_depend_on_how_many_seeds_or_steps_follow():
     learner = jax_learner()
     a, b = learner.init(seed_key(3)), jax_learner(steps=1280).init(seed_key(3))
     np.testing.assert_array_equal(flat(a.params), flat(b.params))
@@ -132,8 +137,9 @@ def test_seed_keys_and_their_splits_are_all_different():
     assert not words & parts
 
 
+@pytest.mark.trap(25)
 @pytest.mark.parametrize("target_kl", [None, 1e-9])
-def test_trap_25_the_schedule_ends_after_the_last_update_early_stop_or_not(target_kl):
+def test_the_schedule_ends_after_the_last_update_early_stop_or_not(target_kl):
     learner = jax_learner("choice", PPOConfig(**{**vars(PPO), "target_kl": target_kl}), steps=4 * 64)
     state, rates = learner.init(seed_key(0)), []
     step = jax.jit(learner.step)
@@ -170,7 +176,8 @@ def test_update_counter_and_key_move_on():
     assert not jnp.array_equal(jax.random.key_data(after.key), jax.random.key_data(state.key))
 
 
-def test_trap_15_an_update_with_a_mask_that_allows_nothing_is_not_good():
+@pytest.mark.trap(15)
+def test_an_update_with_a_mask_that_allows_nothing_is_not_good():
     assert update_succeeded({"finite": 1.0})
     assert update_succeeded({"finite": 1.0, "fully_masked_index": -1})
     assert not update_succeeded({"finite": 1.0, "fully_masked_index": 0})
@@ -188,19 +195,22 @@ def host_update():
     return state, after, seen[0][1]
 
 
-def test_trap_26_keys_of_host_learners_move_on(host_update):
+@pytest.mark.trap(26)
+def test_keys_of_host_learners_move_on(host_update):
     before, after, _ = host_update
     assert not jnp.array_equal(jax.random.key_data(before.key), jax.random.key_data(after.key))
 
 
-def test_trap_34_noise_differs_from_step_to_step_and_environment_to_environment(host_update):
+@pytest.mark.trap(34)
+def test_noise_differs_from_step_to_step_and_environment_to_environment(host_update):
     action = host_update[2].action[:, 0]  # of a fresh policy: as good as coins
     assert action.shape == (16, 4)
     assert len(np.unique(action, axis=0)) > 1
     assert len(np.unique(action, axis=1).T) == 4
 
 
-def test_trap_29_the_scaled_return_is_cut_at_time_limits_too(host_update):
+@pytest.mark.trap(29)
+def test_the_scaled_return_is_cut_at_time_limits_too(host_update):
     _, after, rollout = host_update
     assert rollout.truncated.any()
     assert rollout.terminated.any()

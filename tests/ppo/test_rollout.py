@@ -40,7 +40,8 @@ def unrolled(env, num_envs, steps, policy=ECHO):
     return unroll(env, policy, {}, None, state, jax.random.split(KEY, steps))
 
 
-def test_trap_02_next_values_are_of_the_observations_that_were_reached():
+@pytest.mark.trap(2)
+def test_next_values_are_of_the_observations_that_were_reached():
     names = set(Transition._fields) - {"obs", "final_obs", "truncated"}
     rows = Transition(
         obs=jnp.array([[[10.0]], [[20.0]], [[30.0]]]),
@@ -53,7 +54,8 @@ def test_trap_02_next_values_are_of_the_observations_that_were_reached():
     np.testing.assert_array_equal(valued.next_value[:, 0], [20, 25, 40])
 
 
-def test_trap_02_a_compiled_rollout_keeps_what_was_reached_and_goes_on_from_the_reset():
+@pytest.mark.trap(2)
+def test_a_compiled_rollout_keeps_what_was_reached_and_goes_on_from_the_reset():
     state, rollout, _ = unrolled(games_jax(), 2, 7)
     for n in range(2):
         np.testing.assert_array_equal(rollout.obs[:, n, 0], [0, 1, 2, 100, 101, 102, 200])
@@ -63,7 +65,8 @@ def test_trap_02_a_compiled_rollout_keeps_what_was_reached_and_goes_on_from_the_
     np.testing.assert_array_equal(state.obs, [[201], [201]])
 
 
-def test_trap_33_a_compiled_rollout_counts_the_score_of_whole_games():
+@pytest.mark.trap(33)
+def test_a_compiled_rollout_counts_the_score_of_whole_games():
     state, rollout, episodes = unrolled(games_jax(), 2, 7)
     np.testing.assert_array_equal(rollout.reward, np.ones((7, 2)))  # what is learned from
     assert episodes == {"episodes": 4, "return_sum": 4 * 7, "length_sum": 4 * 3}
@@ -71,7 +74,8 @@ def test_trap_33_a_compiled_rollout_counts_the_score_of_whole_games():
     np.testing.assert_array_equal(state.episode_length, [1, 1])
 
 
-def test_trap_08_starts_differ_from_episode_to_episode_and_environment_to_environment():
+@pytest.mark.trap(8)
+def test_starts_differ_from_episode_to_episode_and_environment_to_environment():
     _, rollout, _ = unrolled(probe.observed(), 4, 64)  # episodes of one step that begin at ±1
     starts = np.asarray(rollout.obs[..., 0])
     assert set(np.unique(starts)) == {-1, 1}
@@ -79,7 +83,8 @@ def test_trap_08_starts_differ_from_episode_to_episode_and_environment_to_enviro
     assert len(np.unique(starts, axis=1).T) == 4
 
 
-def test_trap_17_what_is_kept_is_the_sample_and_what_is_sent_is_clipped():
+@pytest.mark.trap(17)
+def test_what_is_kept_is_the_sample_and_what_is_sent_is_clipped():
     space = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
     obs = jnp.zeros((64, 3))
     policy = make_policy(spaces.Box(-1.0, 1.0, (3,)), space, PPOConfig(hidden=(4,), log_std_init=1.0))

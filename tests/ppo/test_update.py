@@ -89,10 +89,11 @@ def setup(kind="discrete", moments=None, **settings):
     return ppo, policy, params, rollout(policy, params, moments)
 
 
+@pytest.mark.trap(12)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("moments", [None, MOMENTS])
 @pytest.mark.parametrize("kind", ACTIONS)
-def test_trap_12_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
+def test_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
     ppo, policy, params, transitions = setup(kind, moments, epochs=1, minibatch_size=64, shared_torso=shared)
     *_, metrics = one_update(ppo, transitions, policy, params, moments)
     assert metrics["first_ratio_error"] <= (1e-6 if kind == "discrete" else 1e-5)
@@ -104,7 +105,8 @@ def test_trap_12_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
     assert metrics["first_ratio_error"] > 1e-3
 
 
-def test_trap_03_rows_that_are_no_transition_change_nothing():
+@pytest.mark.trap(3)
+def test_rows_that_are_no_transition_change_nothing():
     ppo, policy, params, transitions = setup("continuous", minibatch_size=64)
     valid = transitions.valid.at[3].set(0.0).at[9, 1].set(0.0)
     masked = transitions._replace(valid=valid)
@@ -123,7 +125,8 @@ def test_trap_03_rows_that_are_no_transition_change_nothing():
     assert a[2]["steps"] == 64 - 5
 
 
-def test_trap_03_a_row_that_is_no_transition_may_even_overflow():
+@pytest.mark.trap(3)
+def test_a_row_that_is_no_transition_may_even_overflow():
     ppo, policy, params, transitions = setup(minibatch_size=64)
     masked = transitions._replace(valid=transitions.valid.at[3, 2].set(0.0))
     odd = masked._replace(log_prob=masked.log_prob.at[3, 2].set(-200.0))
@@ -139,7 +142,8 @@ def test_a_minibatch_without_a_valid_row_moves_nothing():
     jax.tree.map(np.testing.assert_array_equal, after, params)
 
 
-def test_trap_11_value_targets_are_unnormalised_advantage_plus_the_rollouts_value():
+@pytest.mark.trap(11)
+def test_value_targets_are_unnormalised_advantage_plus_the_rollouts_value():
     ppo, _, _, transitions = setup()
     batch = make_batch(ppo, transitions)
     np.testing.assert_allclose(batch.target, batch.advantage + batch.value, rtol=1e-6)
@@ -158,7 +162,8 @@ def test_weights_are_standardised_over_the_environments_of_a_time_step():
         np.testing.assert_allclose(weight[t, counted], (x - x.mean()) / x.std(), rtol=1e-3, atol=1e-4)
 
 
-def test_trap_14_with_no_advantage_an_entropy_bonus_raises_entropy():
+@pytest.mark.trap(14)
+def test_with_no_advantage_an_entropy_bonus_raises_entropy():
     for kind in ACTIONS:
         ppo, policy, params, transitions = setup(
             kind, entropy_coef=0.1, value_coef=0.0, standardise_advantage=False, epochs=1, minibatch_size=64
@@ -175,7 +180,8 @@ def test_trap_14_with_no_advantage_an_entropy_bonus_raises_entropy():
         assert entropy(after) > entropy(params) + 1e-6
 
 
-def test_trap_18_extreme_log_std_gives_a_finite_loss():
+@pytest.mark.trap(18)
+def test_extreme_log_std_gives_a_finite_loss():
     ppo, policy, params, _ = setup("continuous")
     for log_std in (-40.0, 40.0):
         extreme = {**params, "log_std": np.full(2, log_std, np.float32)}
@@ -184,7 +190,8 @@ def test_trap_18_extreme_log_std_gives_a_finite_loss():
         assert np.isfinite(metrics["policy_objective"])
 
 
-def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
+@pytest.mark.trap(21)
+def test_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
     ppo, policy, params, transitions = setup(
         epochs=6, minibatch_size=64, learning_rate=0.03, value_coef=0.0, max_grad_norm=None
     )
@@ -205,7 +212,8 @@ def test_trap_21_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7), after, two)
 
 
-def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_are_below_it():
+@pytest.mark.trap(21)
+def test_nothing_is_taken_after_the_violation_though_later_minibatches_are_below_it():
     ppo, policy, params, transitions = setup(target_kl=0.01)
     start, unravel = ravel_pytree(params)
     state = state_of(ppo, params)
@@ -225,8 +233,9 @@ def test_trap_21_nothing_is_taken_after_the_violation_though_later_minibatches_a
     np.testing.assert_array_equal(progress.params, after)
 
 
+@pytest.mark.trap(24)
 @pytest.mark.parametrize("poison", ["reward", "obs"])
-def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
+def test_a_loss_that_is_not_finite_stops_before_the_step(poison):
     ppo, policy, params, transitions = setup()
     bad = getattr(transitions, poison).at[5, 2].set(jnp.nan)
     transitions = add_values(policy, params, None, transitions._replace(**{poison: bad}))
@@ -238,7 +247,8 @@ def test_trap_24_a_loss_that_is_not_finite_stops_before_the_step(poison):
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(opt_state))
 
 
-def test_trap_25_four_updates_anneal_with_1_075_05_025():
+@pytest.mark.trap(25)
+def test_four_updates_anneal_with_1_075_05_025():
     ppo = PPOConfig(learning_rate=0.4, epsilon=0.2, anneal="both")
     at = lambda ppo, i: scheduled_values(ppo, state_of(ppo, np.zeros(1), number=i), 4)  # noqa: E731
     rates = [at(ppo, i) for i in range(4)]
@@ -258,7 +268,8 @@ def test_what_anneals_late_is_whole_until_then_and_falls_as_far():
     np.testing.assert_allclose([float(r.epsilon / 0.2) for r in rates], factors, rtol=1e-6)
 
 
-def test_trap_26_every_row_is_used_once_per_epoch_in_another_order_each_time():
+@pytest.mark.trap(26)
+def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
     orders = [np.asarray(minibatches(64, 16, jax.random.key(i))) for i in range(4)]
     for order in orders:
         assert order.shape == (4, 16)
@@ -333,7 +344,8 @@ def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_vali
     assert min(expected[0], expected[-1]) > 0
 
 
-def test_trap_03_entropy_and_kl_are_of_the_valid_rows():
+@pytest.mark.trap(3)
+def test_entropy_and_kl_are_of_the_valid_rows():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64)
     transitions = transitions._replace(valid=transitions.valid.at[4:].set(0.0))
     *_, metrics = one_update(ppo, transitions, policy, params)
@@ -346,7 +358,8 @@ def test_trap_03_entropy_and_kl_are_of_the_valid_rows():
     assert abs(metrics["kl_k3"]) < 1e-6
 
 
-def test_trap_21_the_stop_outlasts_the_epoch():
+@pytest.mark.trap(21)
+def test_the_stop_outlasts_the_epoch():
     """A single row with a ratio of e^3: each epoch could take its minibatches up to the one that has it."""
     ppo, policy, params, transitions = setup(target_kl=0.1, learning_rate=1e-7, epochs=8)
     odd = transitions._replace(log_prob=transitions.log_prob.at[0, 0].add(-3.0))
@@ -357,7 +370,8 @@ def test_trap_21_the_stop_outlasts_the_epoch():
     assert metrics["gradient_steps"] == 32
 
 
-def test_trap_23_the_value_is_clipped_around_the_rollouts_own():
+@pytest.mark.trap(23)
+def test_the_value_is_clipped_around_the_rollouts_own():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, value_epsilon=0.3)
     value = np.asarray(transitions.value).ravel()
     shift = np.random.default_rng(0).normal(0, 0.5, (16, 4))
@@ -383,7 +397,8 @@ def task_of(ppo, policy, params, transitions):
     )
 
 
-def test_trap_24_a_gradient_that_is_not_finite_stops_though_the_loss_is():
+@pytest.mark.trap(24)
+def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
     ppo, policy, params, transitions = setup()
     task, flat, opt_state = task_of(ppo, policy, params, transitions)
 
@@ -399,7 +414,8 @@ def test_trap_24_a_gradient_that_is_not_finite_stops_though_the_loss_is():
     assert not stats["finite"]
 
 
-def test_trap_25_the_annealed_rate_is_the_steps():
+@pytest.mark.trap(25)
+def test_the_annealed_rate_is_the_steps():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, anneal="learning_rate")
     before = ravel_pytree(params)[0]
     steps = []
@@ -411,7 +427,8 @@ def test_trap_25_the_annealed_rate_is_the_steps():
     np.testing.assert_allclose(steps[1], steps[0] / 2, atol=1e-6)
 
 
-def test_trap_26_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
+@pytest.mark.trap(26)
+def test_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
     ppo, policy, params, transitions = setup(epochs=4, minibatch_size=16)
     task, flat, opt_state = task_of(ppo, policy, params, transitions)
     monkeypatch.setattr("proximax.ppo.update.summarise", lambda stats: stats)

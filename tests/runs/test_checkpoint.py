@@ -113,8 +113,9 @@ for k in range(100):
 """
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize("second", [4, 2], ids=["another-step", "the-same-step"])
-def test_fault_26_whenever_a_process_is_killed_while_saving_a_good_checkpoint_is_found(second, tmp_path):
+def test_whenever_a_process_is_killed_while_saving_a_good_checkpoint_is_found(second, tmp_path):
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLED, tmp_path, str(second)],
         env={
@@ -163,9 +164,10 @@ def test_all_is_on_disk_before_a_checkpoint_takes_its_place_and_then_the_place_i
     assert folder.stat().st_ino in synced
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize("which", range(5))
 @pytest.mark.parametrize("second", [4, 2], ids=["another-step", "the-same-step"])
-def test_fault_24_a_save_that_the_disk_refuses_changes_nothing(which, second, tmp_path, monkeypatch):
+def test_a_save_that_the_disk_refuses_changes_nothing(which, second, tmp_path, monkeypatch):
     save(tmp_path, 2)
     before = everything(tmp_path)
     calls = [0]
@@ -206,8 +208,9 @@ def damage(path):
     path.write_bytes(data)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("file", [POLICY, STATE, MANIFEST])
-def test_fault_20_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file, tmp_path, capsys):
+def test_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file, tmp_path, capsys):
     for update in (1, 2, 3):
         save(tmp_path, update)
     damage(newest(tmp_path, file))
@@ -232,7 +235,8 @@ def test_fault_20_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file
     assert capsys.readouterr().err == ""  # an older one matters to nobody
 
 
-def test_fault_20_one_digit_of_a_manifest_changed_is_damage_too(tmp_path):
+@pytest.mark.fault(20)
+def test_one_digit_of_a_manifest_changed_is_damage_too(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 2)
     manifest = newest(tmp_path, MANIFEST)
@@ -242,7 +246,8 @@ def test_fault_20_one_digit_of_a_manifest_changed_is_damage_too(tmp_path):
     assert update_of(tmp_path) == 1
 
 
-def test_fault_21_where_all_are_damaged_each_is_named_and_none_touched(tmp_path):
+@pytest.mark.fault(21)
+def test_where_all_are_damaged_each_is_named_and_none_touched(tmp_path):
     for update, file in ((1, POLICY), (2, STATE), (3, MANIFEST)):
         save(tmp_path, update)
         damage(newest(tmp_path, file))
@@ -254,7 +259,8 @@ def test_fault_21_where_all_are_damaged_each_is_named_and_none_touched(tmp_path)
     assert everything(tmp_path) == before
 
 
-def test_fault_22_a_later_format_is_refused_though_an_older_checkpoint_is_there(tmp_path):
+@pytest.mark.fault(22)
+def test_a_later_format_is_refused_though_an_older_checkpoint_is_there(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 2)
     sign(newest(tmp_path, MANIFEST), {"format": 3, "version": "9.1"})
@@ -267,6 +273,7 @@ def test_fault_22_a_later_format_is_refused_though_an_older_checkpoint_is_there(
     assert everything(tmp_path) == before
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize(
     ("name", "x", "message"),
     [
@@ -275,7 +282,7 @@ def test_fault_22_a_later_format_is_refused_though_an_older_checkpoint_is_there(
         (".beta", np.full(3, np.inf, np.float32), r"\.beta holds values that are not finite"),
     ],
 )
-def test_fault_38_a_state_that_does_not_fit_is_refused(name, x, message, tmp_path):
+def test_a_state_that_does_not_fit_is_refused(name, x, message, tmp_path):
     state = snapshot(*PARAMS).state
     with pytest.raises(CheckpointError, match=message):
         restore_tree(state, named_leaves(state) | {name: x}, tmp_path)

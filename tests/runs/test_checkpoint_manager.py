@@ -113,7 +113,8 @@ def test_has_waits_for_the_save_under_way_and_knows_what_failed(tmp_path, slow, 
     assert "could not save at 300 steps: [Errno 28] full. Training goes on" in capsys.readouterr().err
 
 
-def test_fault_24_a_full_disk_is_told_and_tried_again_and_only_the_last_failure_counts(tmp_path, monkeypatch, capsys):
+@pytest.mark.fault(24)
+def test_a_full_disk_is_told_and_tried_again_and_only_the_last_failure_counts(tmp_path, monkeypatch, capsys):
     now, full, fsync = [100.0], [True], os.fsync
 
     def sync(file):

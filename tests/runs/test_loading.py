@@ -129,8 +129,9 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_fault_38_hostile_tensors_are_refused_and_nothing_runs(run, name, monkeypatch):
+def test_hostile_tensors_are_refused_and_nothing_runs(run, name, monkeypatch):
     monkeypatch.chdir(run)
     path = newest(run, POLICY)
     before = path.read_bytes()
@@ -165,8 +166,9 @@ MANIFEST_PATH = f"checkpoints/step-000000000400/{MANIFEST}"
 FILES = {"config.json": BAD_CONFIG, MANIFEST_PATH: BAD_MANIFEST, "result.json": [{"returns": 5}]}
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize(("file", "bad"), [(f, x) for f in FILES for x in BAD_JSON + FILES[f]], ids=short)
-def test_fault_38_hostile_json_is_refused(run, file, bad):
+def test_hostile_json_is_refused(run, file, bad):
     if isinstance(bad, bytes):
         (run / file).write_bytes(bad)
     elif file == MANIFEST_PATH and 1e999 not in bad.values():
@@ -177,10 +179,11 @@ def test_fault_38_hostile_json_is_refused(run, file, bad):
         load(run)
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("what", ["observation_space", "action_space"])
 @pytest.mark.parametrize("depth", [3, 60, 150, 300, 450, 700, 2_000, 100_000])
 @pytest.mark.parametrize("around", ['{"kind": "Dict", "spaces": {"a": %s}}', '{"kind": "Tuple", "spaces": [%s]}'])
-def test_fault_38_a_deeply_nested_space_is_refused(run, what, depth, around):
+def test_a_deeply_nested_space_is_refused(run, what, depth, around):
     path = newest(run, MANIFEST)
     values = json.loads(path.read_text())
     before, after = around.split("%s")
@@ -191,7 +194,8 @@ def test_fault_38_a_deeply_nested_space_is_refused(run, what, depth, around):
         load(run)
 
 
-def test_fault_38_a_space_larger_than_the_policys_own_file_is_refused(run):
+@pytest.mark.fault(38)
+def test_a_space_larger_than_the_policys_own_file_is_refused(run):
     sign(newest(run, MANIFEST), {"observation_space": {**BOX_JSON, "shape": [2**20]}})
     with pytest.raises(CheckpointError, match=r"describes a space of 1\.049e\+06 elements; at most \d+ are read"):
         load(run)
@@ -304,8 +308,9 @@ def test_what_is_not_damaged_is_loaded_and_gone_on_with():
         assert used(forged(files, path)) == [None, None]
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("hidden", [[2000, 2000], [10**9], [10**30, 5]])
-def test_fault_38_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(hidden):
+def test_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(hidden):
     files = finished_run()
     config = json.loads(files["config.json"])
     config["ppo"]["hidden"] = hidden
@@ -313,9 +318,10 @@ def test_fault_38_a_network_larger_than_the_policys_own_file_is_refused_before_i
     assert fault is not None
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("path", JSON_FILES + TENSOR_FILES)
 @given(forge=st.booleans(), data=st.data())
-def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
+def test_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
     files = finished_run()
     changed = {**files, path: data.draw(damaged(files[path]))}
     if path in JSON_FILES:
@@ -326,17 +332,19 @@ def test_fault_38_any_damaged_bytes_are_a_policy_or_a_fault(path, forge, data):
         assert [fault is None for fault in used(changed)] == [path.endswith(STATE), False]
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("path", JSON_FILES)
 @given(data=st.data())
-def test_fault_38_json_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
+def test_json_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
     files = finished_run()
     changed = data.draw(broken(json.loads(files[path])))
     used({**files, path: signed(changed) if path.endswith(MANIFEST) else json.dumps(changed).encode()})
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("path", TENSOR_FILES)
 @given(data=st.data())
-def test_fault_38_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
+def test_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
     files = finished_run()
     size = struct.unpack("<Q", files[path][:8])[0]
     changed = json.dumps(data.draw(broken(json.loads(files[path][8 : 8 + size])))).encode()

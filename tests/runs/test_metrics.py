@@ -107,7 +107,8 @@ def test_without_an_episode_and_without_a_finite_number_there_is_none_and_no_nan
     assert [row["episode_return"] for row in later] == [None, None]
 
 
-def test_trap_27_steps_survive_2_to_the_31():
+@pytest.mark.trap(27)
+def test_steps_survive_2_to_the_31():
     history = History(0, 1)
     for _ in range(5):
         (row,) = add(history, steps=2.0**30)

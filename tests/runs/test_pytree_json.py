@@ -78,11 +78,12 @@ def test_what_is_no_plain_tree_is_refused_with_its_place(tree, message):
         to_plain(tree, "it", {})
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize(
     "values",
     [{ARRAY: "evil"}, {ARRAY: ["a"]}, [{ARRAY: "a"}, {ARRAY: "a"}], {FLOAT: "1"}, {FLOAT: "__import__"}, {FLOAT: 3}],
 )
-def test_fault_38_values_that_stand_for_nothing_are_refused(values):
+def test_values_that_stand_for_nothing_are_refused(values):
     with pytest.raises(CheckpointError):
         from_plain(values, {"a": np.zeros(1)})
 

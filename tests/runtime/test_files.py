@@ -13,8 +13,9 @@ from proximax.errors import CheckpointError, StorageError
 from proximax.runtime.files import MAX_BYTES, read_json, sha256, storing, sync_folder, write_atomically, write_json
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize("failing", [(os, "fsync"), (Path, "replace")])
-def test_fault_24_a_write_that_fails_keeps_the_old_file_and_leaves_no_half_one(failing, tmp_path, monkeypatch):
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_half_one(failing, tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     write_json(path, {"old": 1})
 
@@ -66,6 +67,7 @@ def test_nan_is_not_written_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -79,14 +81,15 @@ def test_nan_is_not_written_and_nothing_is_left(tmp_path):
         (b'{"a": ' + b"9" * 400 + b"}", "99999... is too large a number"),
     ],
 )
-def test_fault_38_json_that_is_none_is_refused(data, message, tmp_path):
+def test_json_that_is_none_is_refused(data, message, tmp_path):
     path = tmp_path / "x.json"
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=message):
         read_json(path, "")
 
 
-def test_fault_38_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
+@pytest.mark.fault(38)
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)

@@ -150,9 +150,10 @@ def policy_of(env, ppo):
     return policy, policy.init(seed_key(0)), moments
 
 
+@pytest.mark.trap(2)
 @MODES
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 3), (4, 9), (500, 500)])
-def test_trap_2_values_reached_are_those_of_one_pass_over_the_final_observations(next_step, lengths):
+def test_values_reached_are_those_of_one_pass_over_the_final_observations(next_step, lengths):
     """However many rows there are that V(s_{t+1}) cannot answer for."""
     ours, plain = one_seed(next_step, lengths)
     policy, params, moments = policy_of(Screens(1, next_step), PPO)
@@ -206,8 +207,9 @@ def test_gradients_are_those_of_plain_observations(next_step, monkeypatch):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, expected)
 
 
+@pytest.mark.trap(30)
 @MODES
-def test_trap_30_the_moments_are_those_of_the_plain_observations(next_step):
+def test_the_moments_are_those_of_the_plain_observations(next_step):
     ours, plain = one_seed(next_step)
     moments = init_moments((3, 4, 3))
     for _ in range(2):  # of nothing, then of something

@@ -46,10 +46,11 @@ BAD_SPACES += [*HUGE, {"kind": "Discrete", "shape": [3], "start": 0, "dtype": "f
 BAD_SPACES = [{k: v for k, v in s.items() if v is not ...} if isinstance(s, dict) else s for s in BAD_SPACES]
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize(
     "around", [lambda x: {"kind": "Dict", "spaces": {"a": x}}, lambda x: {"kind": "Tuple", "spaces": [x]}]
 )
-def test_fault_38_a_space_too_deep_for_the_stack_is_refused(around):
+def test_a_space_too_deep_for_the_stack_is_refused(around):
     values = BOX_JSON
     for _ in range(5_000):
         values = around(values)
@@ -101,8 +102,9 @@ def test_spaces_of_older_files_which_do_not_name_a_dtype_are_of_int64():
     assert found.dtype == np.int64
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("huge", HUGE, ids=short)
-def test_fault_38_a_huge_space_is_refused_before_anything_of_its_size_is_made(huge, monkeypatch):
+def test_a_huge_space_is_refused_before_anything_of_its_size_is_made(huge, monkeypatch):
     for kind in ("Box", "Discrete", "MultiBinary", "MultiDiscrete"):
         monkeypatch.setattr(spaces, kind, lambda *_, **__: pytest.fail("it was made"))
     with pytest.raises(CheckpointError, match=r"describes a space of .* elements; at most 67108864 are read"):
@@ -119,8 +121,9 @@ def test_any_space_is_made_again_equal(space):
             np.testing.assert_array_equal((one.low, one.high), (other.low, other.high))
 
 
+@pytest.mark.fault(38)
 @given(SPACES.flatmap(lambda space: broken({"space": describe_space(space)})) | JSON.map(lambda x: {"space": x}))
-def test_fault_38_a_description_with_any_one_part_wrong_is_a_small_space_or_a_fault(values):
+def test_a_description_with_any_one_part_wrong_is_a_small_space_or_a_fault(values):
     tracemalloc.start()
     try:
         with contextlib.suppress(CheckpointError):

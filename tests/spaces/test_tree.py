@@ -81,8 +81,9 @@ PLACES = [
 ]
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(("space", "text"), PLACES)
-def test_fault_03_what_is_not_supported_is_named_with_its_place(space, text):
+def test_what_is_not_supported_is_named_with_its_place(space, text):
     with pytest.raises(UsageError, match=text):
         check_leaves(space, "thing", (spaces.Box, spaces.Discrete))
 
@@ -172,8 +173,9 @@ def test_spaces_are_alike_where_a_policy_of_one_fits_the_other(mine, other):
     assert compatible(other, mine)
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(("mine", "other"), UNLIKE)
-def test_fault_18_spaces_of_another_tree_kind_shape_or_choice_are_not_alike(mine, other):
+def test_spaces_of_another_tree_kind_shape_or_choice_are_not_alike(mine, other):
     assert compatible(mine, mine)
     assert compatible(other, other)
     assert not compatible(mine, other)

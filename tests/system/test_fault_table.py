@@ -92,21 +92,25 @@ def until(condition, seconds=60.0):
 # ------------------------------------------------------------------------------------------- environments
 
 
-def test_row_01_an_unknown_environment_is_answered_with_the_nearest_name(shell):
+@pytest.mark.fault(1)
+def test_an_unknown_environment_is_answered_with_the_nearest_name(shell):
     shell("train CartPol-v1").fault(2, "'CartPol-v1'", "Did you mean CartPole-v1", "gymnax:", "package:Env-v0")
     assert left(shell) == set()
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("command", ["eval", "video", "train --resume"])
-def test_row_02_a_package_that_only_a_file_names_is_not_imported(shell, run, command):
+def test_a_package_that_only_a_file_names_is_not_imported(shell, run, command):
     shell(f"{command} run").fault(2, "'faulty'", "--allow-import")
     assert not (shell.cwd / "faulty-was-imported").exists()
 
 
-def test_row_02_with_allow_import_it_is(shell, run):
+@pytest.mark.fault(2)
+def test_with_allow_import_it_is(shell, run):
     shell("eval run --episodes 2 --allow-import").fine("over 2 evaluation episodes")
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(
     ("env", "place"),
     [
@@ -116,24 +120,27 @@ def test_row_02_with_allow_import_it_is(shell, run):
         ("Text", "observation['a'][1] is a Text"),
     ],
 )
-def test_row_03_a_space_that_is_not_supported_is_named_with_its_place(shell, env, place):
+def test_a_space_that_is_not_supported_is_named_with_its_place(shell, env, place):
     supported = "Supported: Discrete, Box" if env == "OneOf" else "Supported: Box, Discrete"
     shell(f"train faulty:{env}-v0 --out run").fault(2, place, supported)
     assert left(shell) == set()
 
 
-def test_row_04_spaces_that_do_not_begin_at_zero_get_actions_they_contain(shell):
+@pytest.mark.fault(4)
+def test_spaces_that_do_not_begin_at_zero_get_actions_they_contain(shell):
     shell(f"train faulty:Odd-v0 --out run {QUICK}").fine()
     shell("eval run --episodes 2 --stochastic --allow-import").fine()
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("env", ["OldStep", "OldReset"])
-def test_row_05_the_old_api_is_told_what_wraps_it(shell, env):
+def test_the_old_api_is_told_what_wraps_it(shell, env):
     shell(f"train faulty:{env}-v0 --out run").fault(3, "Gymnasium >= 1.0 is needed", "shimmy")
     assert left(shell) == set()
 
 
-def test_row_06_a_vector_environment_must_state_its_autoreset_mode(shell):
+@pytest.mark.fault(6)
+def test_a_vector_environment_must_state_its_autoreset_mode(shell):
     script = (
         "import faulty, gymnasium.vector as v, proximax, sys\n"
         "env = v.SyncVectorEnv([faulty.Walk] * 4)\n"
@@ -170,13 +177,15 @@ def test_rows_07_and_08_what_is_not_finite_ends_the_run_before_it_is_learned_fro
         assert any(np.isnan(rollout[name]).any() for name in rollout.files if rollout[name].dtype.kind == "f")
 
 
-def test_row_08_a_loss_that_is_not_finite_is_not_stepped_on(shell):
+@pytest.mark.fault(8)
+def test_a_loss_that_is_not_finite_is_not_stepped_on(shell):
     ran, run = kept_after_a_fault(shell, "Huge", "--ppo.scale-reward False")
     ran.fault(7, "not finite", "update 3 of seed 0", "Lower the learning rate, or look for huge rewards")
     assert (run / "crash" / "rollout.npz").exists()
 
 
-def test_row_09_an_observation_unlike_its_space(shell):
+@pytest.mark.fault(9)
+def test_an_observation_unlike_its_space(shell):
     shell("train faulty:Shape-v0 --out run").fault(3, "the observation has shape (3,)", "says (2,)")
     shell("train faulty:Kind-v0 --out run").fault(3, "float64", "int32", "cannot hold without loss")
     assert left(shell) == set()
@@ -185,13 +194,15 @@ def test_row_09_an_observation_unlike_its_space(shell):
     assert ran.err.count("observations tried lie outside the bounds of their space") == 1
 
 
-def test_row_10_wrong_bounds_of_the_action_space(shell):
+@pytest.mark.fault(10)
+def test_wrong_bounds_of_the_action_space(shell):
     shell("train faulty:LowHigh-v0 --out run").fault(2, "action space bounds at (1,) are low = 3.0, high = 1.0")
     shell("train faulty:NaNBound-v0 --out run").fault(2, "action space bounds at (0,)", "nan")
     assert left(shell) == set()
 
 
-def test_row_11_an_environment_that_raises(shell):
+@pytest.mark.fault(11)
+def test_an_environment_that_raises(shell):
     ran, run = kept_after_a_fault(shell, "Raises")
     ran.fault(3, "environment 0 raised in step at step 39", "RuntimeError: the gripper is stuck")
     log = (run / "error.log").read_text()
@@ -199,7 +210,8 @@ def test_row_11_an_environment_that_raises(shell):
     assert "the gripper is stuck" in log
 
 
-def test_row_12_an_environment_that_cannot_begin(shell):
+@pytest.mark.fault(12)
+def test_an_environment_that_cannot_begin(shell):
     shell("train faulty:NoConstructor-v0 --out run").fault(3, "constructor", "RuntimeError: licence server down")
     shell("train faulty:NoReset-v0 --out run").fault(3, "raised in reset", "RuntimeError: no map")
     assert left(shell) == set()
@@ -208,26 +220,30 @@ def test_row_12_an_environment_that_cannot_begin(shell):
 needs_workers = pytest.mark.skipif(len(usable_cores()) < 2, reason="one core: the environments are in this process")
 
 
+@pytest.mark.fault(13)
 @needs_workers
-def test_row_13_a_worker_that_is_killed(shell):
+def test_a_worker_that_is_killed(shell):
     ran, _ = kept_after_a_fault(shell, "Dies")
     ran.fault(3, "env worker 0 (process", "of environments 0 to 1 died in step", "signal 9")
 
 
-def test_row_15_an_environment_that_prints_and_seeds_changes_nothing(shell, run):
+@pytest.mark.fault(15)
+def test_an_environment_that_prints_and_seeds_changes_nothing(shell, run):
     shell(f"train faulty:Chatty-v0 --out chatty {QUICK}").fine("hello from the environment")
     for name in ("policy.safetensors", "state.safetensors"):
         assert (newest(shell.cwd / "chatty") / name).read_bytes() == (newest(run) / name).read_bytes()
 
 
-def test_row_16_an_environment_that_ignores_its_seed_is_told_once(shell):
+@pytest.mark.fault(16)
+def test_an_environment_that_ignores_its_seed_is_told_once(shell):
     ran = shell(f"train faulty:Deaf-v0 --out run {QUICK}")
     ran.fine()
     assert ran.err.count("the environment ignores its seed") == 1
     assert "ignores its seed" in str(json.loads((shell.cwd / "run" / "result.json").read_text())["notes"])
 
 
-def test_row_17_episodes_without_an_end_give_no_score(shell):
+@pytest.mark.fault(17)
+def test_episodes_without_an_end_give_no_score(shell):
     ran = shell(f"train faulty:Endless-v0 --out run {QUICK} --eval-episodes 1")
     ran.fine("no episode finished in 256 steps", "return    n/a")
     assert json.loads((shell.cwd / "run" / "result.json").read_text())["return_mean"] is None
@@ -236,7 +252,8 @@ def test_row_17_episodes_without_an_end_give_no_score(shell):
 # ------------------------------------------------------------------------------------------- checkpoints
 
 
-def test_row_18_a_checkpoint_of_other_spaces_is_refused_with_the_difference(shell):
+@pytest.mark.fault(18)
+def test_a_checkpoint_of_other_spaces_is_refused_with_the_difference(shell):
     shell(f"train faulty:Grows-v0 --out run {QUICK}").fine()
     (shell.cwd / "grown").touch()
     before = contents(shell.cwd / "run")
@@ -246,7 +263,8 @@ def test_row_18_a_checkpoint_of_other_spaces_is_refused_with_the_difference(shel
     assert contents(shell.cwd / "run") == before
 
 
-def test_row_19_a_checkpoint_of_other_settings_is_refused_with_what_may_change(shell, run):
+@pytest.mark.fault(19)
+def test_a_checkpoint_of_other_settings_is_refused_with_what_may_change(shell, run):
     before = contents(run)
     ran = shell("train --resume run --allow-import --steps 512 --ppo.gamma 0.5 --ppo.hidden 8 8")
     ran.fault(4, "ppo.gamma = 0.99 there, 0.5 asked for", "ppo.hidden", "Only these may change: steps, ")
@@ -254,7 +272,8 @@ def test_row_19_a_checkpoint_of_other_settings_is_refused_with_what_may_change(s
     assert contents(run) == before
 
 
-def test_row_20_a_damaged_checkpoint_is_passed_over_loudly(shell, run):
+@pytest.mark.fault(20)
+def test_a_damaged_checkpoint_is_passed_over_loudly(shell, run):
     spoil(newest(run) / "policy.safetensors")
     ran = shell("eval run --episodes 2 --allow-import")
     ran.fine("step-000000000256/policy.safetensors is damaged", "Using step-000000000192 instead")
@@ -266,7 +285,8 @@ def test_row_20_a_damaged_checkpoint_is_passed_over_loudly(shell, run):
         spoil(newest(run) / "state.safetensors")
 
 
-def test_row_21_no_checkpoint_that_is_whole(shell, run):
+@pytest.mark.fault(21)
+def test_no_checkpoint_that_is_whole(shell, run):
     for name in checkpoint_names(run / "checkpoints"):
         spoil(run / "checkpoints" / name / "state.safetensors")
     before = contents(run)
@@ -276,7 +296,8 @@ def test_row_21_no_checkpoint_that_is_whole(shell, run):
         assert contents(run) == before
 
 
-def test_row_22_a_checkpoint_of_a_later_version(shell, run):
+@pytest.mark.fault(22)
+def test_a_checkpoint_of_a_later_version(shell, run):
     edit(newest(run) / "manifest.json", format=99, version="9.9")
     before = contents(run)
     for command in ("eval", "train --resume"):
@@ -286,7 +307,8 @@ def test_row_22_a_checkpoint_of_a_later_version(shell, run):
     assert contents(run) == before
 
 
-def test_row_23_a_run_without_a_checkpoint_is_begun_again_only_when_asked(shell, run):
+@pytest.mark.fault(23)
+def test_a_run_without_a_checkpoint_is_begun_again_only_when_asked(shell, run):
     shutil.rmtree(run / "checkpoints")
     shell("train --resume run --allow-import").fault(4, "run holds no checkpoint", "--resume auto")
     shell("train --resume nowhere").fault(4, "nowhere/config.json is missing")
@@ -307,7 +329,8 @@ def limited(size, what=resource.RLIMIT_FSIZE):
     return lambda: resource.setrlimit(what, (size, size))
 
 
-def test_row_24_a_full_disk_costs_rows_but_not_the_training(shell):
+@pytest.mark.fault(24)
+def test_a_full_disk_costs_rows_but_not_the_training(shell):
     size = 20_000  # less than the rows take; enough for a checkpoint, which also keeps the rows that wait
     ran = finish(start(f"train faulty:Walk-v0 --out full {SMALL} --steps 2560", shell.cwd, preexec_fn=limited(size)))
     ran.fault(5, "metrics.jsonl lacks its last", "the disk did not take them")
@@ -325,7 +348,8 @@ def test_row_24_a_full_disk_costs_rows_but_not_the_training(shell):
     )
 
 
-def test_row_24_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
+@pytest.mark.fault(24)
+def test_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
     size = max(path.stat().st_size for path in newest(run).iterdir()) + 2000
     ran = finish(start(f"train faulty:Walk-v0 --out full {SMALL} --steps 2560", shell.cwd, preexec_fn=limited(size)))
     ran.fault(5, "the last checkpoint could not be saved in full/checkpoints", "File too large")
@@ -334,7 +358,8 @@ def test_row_24_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
     assert "could not save at 2,560 steps" in ran.err  # it trained to its end
 
 
-def test_row_24_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(shell, run):
+@pytest.mark.fault(24)
+def test_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(shell, run):
     old = contents(run / "checkpoints")
     (run / "metrics.jsonl").unlink()
     size = (newest(run) / "state.safetensors").stat().st_size - 100
@@ -348,7 +373,8 @@ def test_row_24_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(s
     shell(arguments).fine("resumed at 256 steps")
 
 
-def test_row_25_a_place_that_cannot_be_written_is_found_before_the_environment_is_made(shell):
+@pytest.mark.fault(25)
+def test_a_place_that_cannot_be_written_is_found_before_the_environment_is_made(shell):
     (shell.cwd / "file").touch()
     for place in ("file/run", "file", "/proc/run"):
         shell(f"train faulty:Walk-v0 --out {place}").fault(5, f"cannot write to {place}", "Choose another --out")
@@ -430,8 +456,9 @@ def test_rows_27_28_and_29_a_signal_saves_and_ends_and_meanwhile_nobody_else_get
     shell(f"train --resume run --allow-import --quiet --steps {last + 64}").fine(f"resumed at {last:,} steps")
 
 
+@pytest.mark.fault(27)
 @needs_workers
-def test_row_27_a_second_ctrl_c_ends_at_once(shell):
+def test_a_second_ctrl_c_ends_at_once(shell):
     process = start(f"train faulty:Stuck-v0 {ENDLESS}", shell.cwd)
     try:
         until(lambda: (shell.cwd / "stuck").exists())
@@ -448,7 +475,8 @@ def test_row_27_a_second_ctrl_c_ends_at_once(shell):
         process.kill()
 
 
-def test_row_27_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell):
+@pytest.mark.fault(27)
+def test_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell):
     process = start(f"train faulty:Endless-v0 --out run {QUICK} --eval-episodes 100000", shell.cwd)
     try:
         until(lambda: checkpoint_names(shell.cwd / "run" / "checkpoints")[:1] == ["step-000000000256"])
@@ -462,7 +490,8 @@ def test_row_27_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell)
     assert steps(shell.cwd / "run") == [256, 192, 128, 64]
 
 
-def test_row_29_a_directory_that_holds_a_run_is_not_written_to(shell, run):
+@pytest.mark.fault(29)
+def test_a_directory_that_holds_a_run_is_not_written_to(shell, run):
     before = contents(run)
     shell(f"train faulty:Walk-v0 --out run {QUICK}").fault(5, "run already holds a run", "--resume run")
     (run / "config.json").rename(shell.cwd / "config.json")
@@ -474,13 +503,15 @@ def test_row_29_a_directory_that_holds_a_run_is_not_written_to(shell, run):
 # ------------------------------------------------------------------------------------------- settings
 
 
-def test_row_30_sizes_that_do_not_divide(shell):
+@pytest.mark.fault(30)
+def test_sizes_that_do_not_divide(shell):
     ran = shell("train CartPole-v1 --preset none --ppo.minibatch-size 60 --num-envs 4 --ppo.num-steps 64")
     ran.fault(2, "minibatch_size = 60", "64 x 4 = 256", "nearest that do: 16, 32, 64")
     assert left(shell) == set()
 
 
-def test_row_31_all_settings_out_of_range_are_named_at_once(shell):
+@pytest.mark.fault(31)
+def test_all_settings_out_of_range_are_named_at_once(shell):
     wrong = {"ppo.gamma": "1.5", "ppo.epsilon": "0", "ppo.epochs": "0", "num-envs": "0", "ppo.learning-rate": "nan"}
     wrong |= {"seeds": "-1", "ppo.value-coef": "inf", "checkpoint-every": "soon", "seed": str(10**400)}
     ran = shell(["train", "CartPole-v1", *(x for name, value in wrong.items() for x in (f"--{name}", value))])
@@ -489,11 +520,13 @@ def test_row_31_all_settings_out_of_range_are_named_at_once(shell):
     assert left(shell) == set()
 
 
-def test_row_32_fewer_steps_than_one_rollout(shell):
+@pytest.mark.fault(32)
+def test_fewer_steps_than_one_rollout(shell):
     shell("train CartPole-v1 --steps 100").fault(2, "steps = 100", "the least that works is 256")
 
 
-def test_row_33_a_typo_is_answered_with_the_nearest_name(shell, run):
+@pytest.mark.fault(33)
+def test_a_typo_is_answered_with_the_nearest_name(shell, run):
     ran = shell("train CartPole-v1 --ppo.epsilom 0.1")
     assert ran.code == 2
     assert "--ppo.epsilon" in ran.err
@@ -502,7 +535,8 @@ def test_row_33_a_typo_is_answered_with_the_nearest_name(shell, run):
     shell("eval run --allow-import").fault(2, "run/config.json: unknown setting 'epsilom'", "did you mean 'epsilon'")
 
 
-def test_row_34_wrong_types_and_keys_that_are_there_twice(shell, run):
+@pytest.mark.fault(34)
+def test_wrong_types_and_keys_that_are_there_twice(shell, run):
     text = (run / "config.json").read_text()
     edit(run / "config.json", ppo=json.loads(text)["ppo"] | {"learning_rate": "1e-4"}, steps="many")
     shell("eval run --allow-import").fault(2, "run/config.json: steps = many", "learning_rate = 1e-4: must be a number")
@@ -510,7 +544,8 @@ def test_row_34_wrong_types_and_keys_that_are_there_twice(shell, run):
     shell("eval run --allow-import").fault(4, "run/config.json", "the key 'seed' is there twice")
 
 
-def test_row_35_a_package_that_is_missing_comes_with_its_install_line(shell):
+@pytest.mark.fault(35)
+def test_a_package_that_is_missing_comes_with_its_install_line(shell):
     shell("train no_such_package:Env-v0").fault(6, "pip install no_such_package")
     shell("train envpool:CartPole-v1", missing=("envpool",)).fault(6, 'pip install "proximax[envpool]"')
     shell("train gymnax:CartPole-v1", missing=("gymnax",)).fault(6, 'pip install "proximax[gymnax]"')
@@ -518,13 +553,15 @@ def test_row_35_a_package_that_is_missing_comes_with_its_install_line(shell):
     assert left(shell) == set()
 
 
-def test_row_36_a_gpu_that_is_not_there(shell):
+@pytest.mark.fault(36)
+def test_a_gpu_that_is_not_there(shell):
     ran = shell("train CartPole-v1 --device gpu")
     ran.fault(6, "--device gpu")
     assert left(shell) == set()
 
 
-def test_row_37_a_run_that_memory_does_not_hold(shell):
+@pytest.mark.fault(37)
+def test_a_run_that_memory_does_not_hold(shell):
     """Asked of Python before the run, and of XLA, which here may have 12 GB of addresses, in its first update."""
     train = f"train probe:constant --out run --preset none --quiet --ppo.minibatch-size None --steps {10**15}"
     remedy = ("out of memory", "llocat", "--num-envs", "XLA_PYTHON_CLIENT_PREALLOCATE=false")
@@ -538,26 +575,30 @@ def test_row_37_a_run_that_memory_does_not_hold(shell):
     shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(2, "16000000000 rows", "at most 2147483647 fit")
 
 
-def test_row_38_a_pickle_is_refused_by_its_checksum_before_it_is_parsed(shell, run):
+@pytest.mark.fault(38)
+def test_a_pickle_is_refused_by_its_checksum_before_it_is_parsed(shell, run):
     (newest(run) / "policy.safetensors").write_bytes(b"\x80\x04cos\nsystem\n(S'touch boom'\ntR.")
     ran = shell(f"eval run --allow-import --checkpoint {newest(run).name}")
     ran.fault(4, "policy.safetensors is damaged")
     assert not (shell.cwd / "boom").exists()
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("name", ["a b", "<script>", "=cmd()", "..", ".hidden", "x" * 101, "\x1b[31mred", "ü", "a\nb"])
-def test_row_39_a_name_that_something_could_take_for_more_than_a_name(shell, name):
+def test_a_name_that_something_could_take_for_more_than_a_name(shell, name):
     shell(["train", "faulty:Walk-v0", "--out", f"runs/{name}"]).fault(2, "the run's name", "at most 100 characters")
     assert left(shell) == set()
 
 
-def test_row_39_nul_cannot_be_typed_but_passed(shell):
+@pytest.mark.fault(39)
+def test_nul_cannot_be_typed_but_passed(shell):
     script = "import proximax; proximax.train('CartPole-v1', out='a\\0b/run')"
     assert "UsageError: --out 'a\\x00b/run'" in python(script, shell.cwd).err
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("place", ["checkpoints", "metrics.jsonl", "error.log", "tensorboard/seed-0", ".lock"])
-def test_row_39_links_in_a_run_are_not_followed(shell, run, place):
+def test_links_in_a_run_are_not_followed(shell, run, place):
     outside = shell.cwd / "outside"
     if (run / place).is_dir():
         shutil.move(run / place, outside)
@@ -571,7 +612,8 @@ def test_row_39_links_in_a_run_are_not_followed(shell, run, place):
     assert contents(shell.cwd) == before
 
 
-def test_row_39_a_link_in_the_place_of_a_file_half_written_is_not_written_through(shell, run):
+@pytest.mark.fault(39)
+def test_a_link_in_the_place_of_a_file_half_written_is_not_written_through(shell, run):
     (shell.cwd / "outside").write_text("precious")
     (run / "config.json.tmp").symlink_to(shell.cwd / "outside")
     shell("train --resume run --steps 320 --allow-import").fine("resumed at 256 steps")
@@ -579,7 +621,8 @@ def test_row_39_a_link_in_the_place_of_a_file_half_written_is_not_written_throug
     assert not (run / "config.json.tmp").exists()
 
 
-def test_row_39_a_run_may_be_reached_by_a_link_of_the_users_own(shell, run):
+@pytest.mark.fault(39)
+def test_a_run_may_be_reached_by_a_link_of_the_users_own(shell, run):
     (shell.cwd / "latest").symlink_to(run)
     shell("eval latest --episodes 2 --allow-import").fine()
     shell("train --resume latest --steps 320 --allow-import").fine("resumed at 256 steps")

@@ -318,8 +318,9 @@ def answers(tmp_path_factory):
     return {name: (run, before[name], *said[run.name], said["also-good"][1]) for name, run in runs.items()}
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_row_38_a_strangers_run_is_refused_and_nothing_in_it_runs(answers, name):
+def test_a_strangers_run_is_refused_and_nothing_in_it_runs(answers, name):
     run, before, ended, peak, usual = answers[name]
     for command, (code, said, seen) in ended.items():
         if command in HOSTILE[name][1]:

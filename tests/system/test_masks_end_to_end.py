@@ -193,8 +193,9 @@ def play(env, policy, acting, steps, seed=0):
     return collect(env, one, state, buffers)[1]
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize(("name", "masks", "form"), WAYS)
-def test_trap_15_no_forbidden_action_in_300_steps_in_any_autoreset_mode(name, masks, form, policies):
+def test_no_forbidden_action_in_300_steps_in_any_autoreset_mode(name, masks, form, policies):
     for mode in MODES:
         log = []
         env = lawful(name, masks, form, mode, log)
@@ -205,8 +206,9 @@ def test_trap_15_no_forbidden_action_in_300_steps_in_any_autoreset_mode(name, ma
             assert {taken[choice] for _, taken in log} == set(range(n))
 
 
+@pytest.mark.trap(4)
 @pytest.mark.parametrize(("name", "masks", "form"), WAYS)
-def test_trap_04_every_autoreset_mode_gives_the_same_masks(name, masks, form):
+def test_every_autoreset_mode_gives_the_same_masks(name, masks, form):
     def first_allowed(env, obs):
         """The first allowed option of every choice: it depends on the mask alone."""
         space, sizes = env.action_space, all_options(env.action_space)
@@ -299,7 +301,8 @@ def test_no_mask_after_a_reset_is_a_fault(mode):
         play()
 
 
-def test_trap_15_of_a_mask_in_info_and_observation_neither_is_an_input():
+@pytest.mark.trap(15)
+def test_of_a_mask_in_info_and_observation_neither_is_an_input():
     class Both(Given):
         observation_space = spaces.Dict(action_mask=spaces.MultiBinary(2), x=BOX)
 
@@ -499,7 +502,8 @@ def both():
     return policy, params, {"action_mask": ALLOWED, "x": x}
 
 
-def test_trap_15_what_is_forbidden_has_probability_exactly_0(both):
+@pytest.mark.trap(15)
+def test_what_is_forbidden_has_probability_exactly_0(both):
     policy, params, obs = both
     dist, *_ = policy.apply(params, (), policy.encode(None, obs), np.ones(3, bool))
     one, many, bits, _ = dist.parts
@@ -530,7 +534,8 @@ def test_trap_15_what_is_forbidden_has_probability_exactly_0(both):
     assert all(ALLOWED[row, int(mode[0][row])] for row in range(3))
 
 
-def test_trap_15_the_entropy_counts_only_what_is_allowed(both):
+@pytest.mark.trap(15)
+def test_the_entropy_counts_only_what_is_allowed(both):
     policy, params, obs = both
     params = {**params, "network": jax.tree.map(np.zeros_like, params["network"])}  # uniform over what is allowed
     dist, *_ = policy.apply(params, (), policy.encode(None, obs), np.ones(3, bool))
@@ -541,7 +546,8 @@ def test_trap_15_the_entropy_counts_only_what_is_allowed(both):
     np.testing.assert_allclose(dist.parts[1].entropy(), np.log(counts[1]) + np.log(counts[2]), rtol=1e-5, atol=1e-6)
 
 
-def test_trap_15_gradients_are_finite_and_forbidden_logits_have_none(both):
+@pytest.mark.trap(15)
+def test_gradients_are_finite_and_forbidden_logits_have_none(both):
     policy, params, obs = both
     action = jax.tree.map(np.asarray, policy.apply(params, (), policy.encode(None, obs), np.ones(3, bool))[0].mode())
 
@@ -602,8 +608,9 @@ class Stuck(Lawful):
         return super().step(action)
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize(("mode", "masks"), [*((mode, "info") for mode in MODES), (NEXT_STEP, "key")])
-def test_trap_15_a_mask_that_allows_nothing_is_an_error_that_names_environment_and_step(mode, masks):
+def test_a_mask_that_allows_nothing_is_an_error_that_names_environment_and_step(mode, masks):
     Stuck.made = 0
     env = vector(partial(Stuck, masks=masks), 2, mode)
     with pytest.raises(
@@ -612,7 +619,8 @@ def test_trap_15_a_mask_that_allows_nothing_is_an_error_that_names_environment_a
         proximax.train(env, seed=4, **OBJECT)
 
 
-def test_trap_15_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_with_it():
+@pytest.mark.trap(15)
+def test_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_with_it():
     class Later(Stuck):
         def _obs(self):
             self.number = 0
@@ -627,7 +635,8 @@ def test_trap_15_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_w
         proximax.train(env, seeds=2, **OBJECT | {"steps": 48})
 
 
-def test_trap_15_a_jax_environment_whose_mask_allows_nothing_is_named_too():
+@pytest.mark.trap(15)
+def test_a_jax_environment_whose_mask_allows_nothing_is_named_too():
     env = lawful_jax(ACTIONS["nested"], masked=True)
     proximax.train(env, **QUICK)
 
@@ -641,10 +650,11 @@ def test_trap_15_a_jax_environment_whose_mask_allows_nothing_is_named_too():
         proximax.train(env._replace(step=step), **QUICK)
 
 
+@pytest.mark.trap(3)
 @pytest.mark.parametrize(
     ("mode", "masks"), [(NEXT_STEP, "info"), (NEXT_STEP, "key"), (SAME_STEP, "key"), (DISABLED, "info")]
 )
-def test_trap_03_a_terminal_observation_that_allows_nothing_is_no_error(mode, masks):
+def test_a_terminal_observation_that_allows_nothing_is_no_error(mode, masks):
     env = vector(partial(Lawful, ACTIONS["discrete"], masks), 2, mode)
     learner, state, _ = host_learner(env, TINY, steps=48)
     ended, invalid = 0, 0
@@ -677,8 +687,9 @@ def test_the_taxis_own_masks_come_through():
 # ---------------------------------------------------------------- JAX environments
 
 
+@pytest.mark.trap(15)
 @pytest.mark.parametrize("name", ACTIONS)
-def test_trap_15_no_forbidden_action_in_300_steps_of_a_jax_environment(name):
+def test_no_forbidden_action_in_300_steps_of_a_jax_environment(name):
     env = lawful_jax(ACTIONS[name], masked=True)
     policy = make_policy(env.observation_space, env.action_space, TINY)
     params = policy.init(key(0))

@@ -45,7 +45,8 @@ def test_a_fault_is_kept_whatever_text_it_has(tmp_path):
     assert json.loads((tmp_path / "crash" / "crash.json").read_text())["message"].endswith("\udcff, and β")
 
 
-def test_fault_08_the_rollout_and_a_description_are_kept(tmp_path):
+@pytest.mark.fault(8)
+def test_the_rollout_and_a_description_are_kept(tmp_path):
     bad = rollout()
     bad.obs["see"][1, 0, 2, 1] = np.inf
     try:
@@ -74,7 +75,8 @@ def test_frames_are_kept_once_each(tmp_path):
         assert {name.partition(".")[0] for name in kept.files} >= {"obs", "reward"}
 
 
-def test_fault_24_what_the_disk_does_not_take_is_told(tmp_path, capsys):
+@pytest.mark.fault(24)
+def test_what_the_disk_does_not_take_is_told(tmp_path, capsys):
     (tmp_path / "crash").write_text("in the way")
     crash_report.write_crash_report(tmp_path, ValueError("x"), None, 10)
     assert "could not be kept" in capsys.readouterr().err

@@ -27,8 +27,9 @@ def caught(interrupts):
     return interrupts.caught
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_fault_27_the_first_signal_is_raised_between_updates_with_its_code(number, code, capfd):
+def test_the_first_signal_is_raised_between_updates_with_its_code(number, code, capfd):
     before = signal.getsignal(number)
     with Interrupts() as interrupts:
         interrupts.check()
@@ -111,7 +112,8 @@ with Interrupts() as interrupts:
 """
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_fault_27_the_second_signal_ends_the_process_at_once(name, code):
+def test_the_second_signal_ends_the_process_at_once(name, code):
     ran = subprocess.run([sys.executable, "-c", TWICE.format(name)], capture_output=True, timeout=50)
     assert ran.returncode == code

@@ -53,8 +53,9 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("case", CASES)
-def test_trap_35_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
+def test_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
     whole, parts = runs / case / "whole", runs / case / "parts"
     for file in (POLICY, STATE):
         assert newest(whole, file).read_bytes() == newest(parts, file).read_bytes(), file
@@ -131,8 +132,9 @@ def started():
     return found
 
 
+@pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", ["inside", "kept"])
-def test_trap_35_every_part_of_a_state_is_put_back(kind, started, tmp_path):
+def test_every_part_of_a_state_is_put_back(kind, started, tmp_path):
     env, policy, start = started[kind]
     environment = None
     if kind == "kept":
@@ -150,7 +152,8 @@ def test_trap_35_every_part_of_a_state_is_put_back(kind, started, tmp_path):
         np.testing.assert_array_equal(again["left"], environment["left"])
 
 
-def test_trap_35_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_starts(started, tmp_path):
+@pytest.mark.trap(35)
+def test_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_starts(started, tmp_path):
     env, policy, start = started["walk"]
     first_starts = start.rollout.obs.copy()  # the environment's own buffer
     saved, state, how = put_back(tmp_path, env, policy, start)
@@ -165,8 +168,9 @@ def test_trap_35_where_environments_cannot_be_saved_they_alone_start_afresh_on_o
     assert_same(saved, state._replace(rollout=saved.rollout, reward_scale=scale))
 
 
+@pytest.mark.trap(36)
 @pytest.mark.parametrize("resume", [True, "auto"])
-def test_trap_36_a_run_whose_checkpoints_are_all_damaged_never_starts_from_scratch(resume, tmp_path, capsys):
+def test_a_run_whose_checkpoints_are_all_damaged_never_starts_from_scratch(resume, tmp_path, capsys):
     config = replace(CONFIG, env="probe:matching")
     save_checkpoint(tmp_path / "checkpoints", header(config=config), snapshot(*arrays()[1:], update=1))
     write_json(tmp_path / "config.json", config.to_json())
@@ -186,7 +190,8 @@ def test_trap_36_a_run_whose_checkpoints_are_all_damaged_never_starts_from_scrat
 HOST = {**TINY, "num_envs": 4, "seeds": 2, "steps": 4 * 32}
 
 
-def test_trap_35_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_so(tmp_path, capsys):
+@pytest.mark.trap(35)
+def test_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_so(tmp_path, capsys):
     def two(rows):
         return rows[0]["update"] == 2
 
@@ -244,7 +249,8 @@ class Crashes(gymnasium.Env):
         self.sound = state["sound"]
 
 
-def test_trap_35_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_the_run_in_one(tmp_path):
+@pytest.mark.trap(35)
+def test_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_the_run_in_one(tmp_path):
     how = TINY | {"env_restarts": 100, "checkpoint_every": "16", "keep_checkpoints": 9}
     whole = proximax.train(Crashes, out=tmp_path / "whole", **how)
     first = proximax.train(Crashes, out=tmp_path / "parts", **how, callbacks=[lambda rows: rows[0]["update"] == 3])
@@ -293,7 +299,8 @@ def test_what_may_change_is_no_difference(name):
     assert differences(CONFIG, replace(CONFIG, **{name: other})) == []
 
 
-def test_fault_19_every_other_setting_that_differs_is_named_with_both_values():
+@pytest.mark.fault(19)
+def test_every_other_setting_that_differs_is_named_with_both_values():
     asked = replace(CONFIG, seeds=4, algo="penalty", ppo=PPOConfig(hidden=(8,), gamma=0.5))
     assert differences(CONFIG, asked) == [
         "algo = 'clip' there, 'penalty' asked for",
@@ -304,7 +311,8 @@ def test_fault_19_every_other_setting_that_differs_is_named_with_both_values():
     assert differences(CONFIG, replace(CONFIG, ppo=PPOConfig(hidden=[4]))) == []  # a list is as good as a tuple
 
 
-def test_fault_18_another_environment_or_network_is_named_field_by_field():
+@pytest.mark.fault(18)
+def test_another_environment_or_network_is_named_field_by_field():
     box = {"kind": "Box", "shape": [4], "low": "-inf"}
     spaces = {"observation_space": box, "action_space": {"kind": "Discrete", "shape": [2]}, "network": "built-in"}
     found = ResumePoint(Path("run/checkpoints/step-000000000096"), spaces, {"": np.zeros(99)}, {}, None)
@@ -316,7 +324,8 @@ def test_fault_18_another_environment_or_network_is_named_field_by_field():
         check_same(found, spaces | {"network": "own"}, OBS, CONFIG)
 
 
-def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
+@pytest.mark.fault(19)
+def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     run = tmp_path / "run"
     settings = {**TINY, "steps": 16}
     proximax.train("probe:matching", out=run, **settings)
@@ -344,7 +353,8 @@ def test_fault_19_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
 
 
-def test_fault_23_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
+@pytest.mark.fault(23)
+def test_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
     settings = {**TINY, "steps": 16}
     with pytest.raises(CheckpointError, match=r"holds no run to resume: there is none of config\.json, "):
         proximax.train("probe:matching", out=tmp_path / "run", resume=True, **settings)

@@ -67,7 +67,8 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
     assert rows[-1]["steps"] <= result["steps"] == max(row["steps"] for row in rows)
 
 
-def test_trap_12_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
+@pytest.mark.trap(12)
+def test_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
     assert cartpole.history[0]["first_ratio_error"] <= 1e-6
     assert max(row["first_ratio_error"] for row in cartpole.history) <= 1e-5  # rounding grows with |log π|
     assert all(row["finite"] == 1 for row in cartpole.history)
@@ -97,7 +98,8 @@ def test_config_json_runs_again_to_the_same_bits(tmp_path):
     assert drop(first.history) == drop(again.history)
 
 
-def test_trap_28_training_is_the_same_bits_with_and_without_evaluation():
+@pytest.mark.trap(28)
+def test_training_is_the_same_bits_with_and_without_evaluation():
     settings = QUICK | {"normalise_obs": True}
     plain = proximax.train("CartPole-v1", **settings)
     watched = proximax.train("CartPole-v1", stop_at_return=1e9, **settings)  # evaluates all along, never stops
@@ -183,7 +185,8 @@ def test_a_fault_while_training_keeps_the_policy_and_the_traceback(how, fault, m
     assert agent.act(np.zeros(3)) in (0, 1)
 
 
-def test_trap_24_a_diverging_run_stops_with_its_numbers():
+@pytest.mark.trap(24)
+def test_a_diverging_run_stops_with_its_numbers():
     class Huge(Script):
         def step(self, action):
             obs, reward, terminated, truncated, info = super().step(action)
@@ -193,7 +196,8 @@ def test_trap_24_a_diverging_run_stops_with_its_numbers():
         proximax.train(Huge, scale_reward=False, **QUICK)
 
 
-def test_trap_24_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp_path):
+@pytest.mark.trap(24)
+def test_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp_path):
     env = probe.choice()
 
     def step(key, state, action):

@@ -67,8 +67,9 @@ def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp
     assert best["evaluation"] == max(means)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_fault_27_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, number, code):
+def test_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, number, code):
     told = threading.Event()
     monkeypatch.setattr("proximax.training.interrupts.say", lambda text: told.set())
 
@@ -89,7 +90,8 @@ def test_fault_27_a_signal_while_training_saves_and_raises(plain, tmp_path, monk
         assert newest(tmp_path / "run", file).read_bytes() == newest(plain, file).read_bytes()
 
 
-def test_fault_27_a_signal_cuts_the_final_evaluation_short_and_resuming_makes_it_again(tmp_path, monkeypatch):
+@pytest.mark.fault(27)
+def test_a_signal_cuts_the_final_evaluation_short_and_resuming_makes_it_again(tmp_path, monkeypatch):
     from proximax import train as function
 
     def evaluation(*_):
@@ -121,7 +123,8 @@ def ends_the_second(monkeypatch, end):
     monkeypatch.setattr(periodic_evaluation, "evaluate_seeds", evaluation)
 
 
-def test_fault_28_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_learned_is_saved(tmp_path, monkeypatch):
+@pytest.mark.fault(28)
+def test_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_learned_is_saved(tmp_path, monkeypatch):
     settings = TINY | {"eval_every": 32, "checkpoint_every": "end"}
     proximax.train(ENV, out=tmp_path / "whole", **settings)
 
@@ -172,7 +175,8 @@ def nan_reward(update):
     return env._replace(reset=reset, step=step)
 
 
-def test_fault_08_the_state_before_a_bad_update_is_saved_with_the_rollout_that_shows_it(tmp_path):
+@pytest.mark.fault(8)
+def test_the_state_before_a_bad_update_is_saved_with_the_rollout_that_shows_it(tmp_path):
     run = tmp_path / "run"
     with pytest.raises(NumericalError, match=r"update 4 of seed 0, at 64 steps: the reward is not finite: nan"):
         proximax.train(nan_reward(4), out=run, seeds=2, **TINY)
@@ -194,7 +198,8 @@ def test_fault_08_the_state_before_a_bad_update_is_saved_with_the_rollout_that_s
     assert len(rows_of(run / "metrics.jsonl")) == 8
 
 
-def test_fault_07_of_a_host_environment_what_was_saved_before_with_its_state_stays(tmp_path, monkeypatch):
+@pytest.mark.fault(7)
+def test_of_a_host_environment_what_was_saved_before_with_its_state_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(
         checkpoint_manager.CheckpointManager, "_busy", lambda _: False
     )  # none is left out, however slow the disk
@@ -218,7 +223,8 @@ def test_fault_07_of_a_host_environment_what_was_saved_before_with_its_state_sta
     assert exact.notes == ["resumed at 64 steps, exactly"]
 
 
-def test_trap_35_environments_that_have_gone_on_since_are_not_saved_with_the_state_before(tmp_path):
+@pytest.mark.trap(35)
+def test_environments_that_have_gone_on_since_are_not_saved_with_the_state_before(tmp_path):
     """The bad update took their steps; the state that is saved is of before it."""
 
     class Bad(Kept):
@@ -256,7 +262,8 @@ def test_environments_that_cannot_be_asked_after_a_fault_do_not_hide_it(tmp_path
     assert "could not save after LookupError: gone" in capsys.readouterr().err
 
 
-def test_fault_24_a_disk_that_is_full_to_the_end_fails_with_code_5_and_trains_on(tmp_path, monkeypatch, capsys):
+@pytest.mark.fault(24)
+def test_a_disk_that_is_full_to_the_end_fails_with_code_5_and_trains_on(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -281,7 +288,8 @@ def command(arguments, **how):
     )
 
 
-def test_fault_26_a_run_killed_goes_on_by_the_command_line_and_stops_by_ctrl_c(tmp_path):
+@pytest.mark.fault(26)
+def test_a_run_killed_goes_on_by_the_command_line_and_stops_by_ctrl_c(tmp_path):
     run = tmp_path / "run"
     process = command([*COMMAND, "--out", str(run), "--checkpoint-every", "160"])
     until = time.monotonic() + 300

@@ -149,8 +149,9 @@ def test_which_ids_are_atari_games():
 # ---------------------------------------------------------------- ends
 
 
+@pytest.mark.trap(6)
 @pytest.mark.parametrize("source", SOURCES)
-def test_trap_6_a_lost_life_ends_the_learners_episode_and_not_the_game(source):
+def test_a_lost_life_ends_the_learners_episode_and_not_the_game(source):
     played = {}
     for episodic in (True, False):
         env = make(f"{source}Breakout", episodic_life=episodic, **PLAIN)
@@ -207,9 +208,10 @@ def games_by_hand(rom, actions, cap, seed):
     return found
 
 
+@pytest.mark.trap(33)
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("source", SOURCES)
-def test_trap_33_returns_are_of_raw_rewards_and_whole_games_however_it_is_learned_from(source, clip):
+def test_returns_are_of_raw_rewards_and_whole_games_however_it_is_learned_from(source, clip):
     """Three lives, games cut at 200 steps, points of 5 to 30."""
     by_hand = games_by_hand("space_invaders", np.ones(600, int), 800, 5)
     env = make(f"{source}SpaceInvaders", frame_cap=800, clip_reward=clip, **PLAIN)
@@ -243,7 +245,8 @@ def test_clipped_rewards_are_the_sign_of_the_score(source):
 # ---------------------------------------------------------------- what is sent
 
 
-def test_trap_7_an_environment_keeps_its_autoreset_mode_whatever_is_made_after_it():
+@pytest.mark.trap(7)
+def test_an_environment_keeps_its_autoreset_mode_whatever_is_made_after_it():
     from ale_py.vector_env import AtariVectorEnv
 
     ours = make("ALE/Breakout", **PLAIN)
@@ -259,9 +262,10 @@ def test_trap_7_an_environment_keeps_its_autoreset_mode_whatever_is_made_after_i
     other.close()
 
 
+@pytest.mark.trap(7)
 @pytest.mark.parametrize("turns", [1, 2])
 @pytest.mark.parametrize("source", SOURCES)
-def test_trap_7_a_bad_action_is_an_error_and_does_not_wait_for_ever(source, turns):
+def test_a_bad_action_is_an_error_and_does_not_wait_for_ever(source, turns):
     env = make(f"{source}Breakout", 2, env_groups=turns, **PLAIN)
     env.reset([1, 2])
     for bad in ([0, 4], [-1, 0], [0.5, 0.0], [np.nan, 1.0]):
@@ -307,8 +311,9 @@ def test_sticky_actions_change_what_an_action_does_and_differ_between_seeds(sour
 # ---------------------------------------------------------------- seeds and groups
 
 
+@pytest.mark.trap(7)
 @pytest.mark.parametrize("source", SOURCES)
-def test_trap_7_a_seed_is_a_game_wherever_it_stands(source):
+def test_a_seed_is_a_game_wherever_it_stands(source):
     def games(seeds, **sizes):
         obs, steps = play(
             make(f"{source}Pong", sticky_actions=0.25, **PLAIN | {"noop_max": 30}, **sizes), seeds, drawn(6, 30)

@@ -82,8 +82,9 @@ MAKES |= {
 }
 
 
+@pytest.mark.trap(4)
 @pytest.mark.parametrize("name", MAKES)
-def test_trap_04_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
+def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
     if name == "mujoco":
         pytest.importorskip("mujoco")
     num_envs, steps = (3, 450) if name == "taxi" else (5, 250)
@@ -101,7 +102,8 @@ def test_trap_04_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name
         plain.close()
 
 
-def test_trap_34_seeds_reach_their_environments_and_decide_everything():
+@pytest.mark.trap(34)
+def test_seeds_reach_their_environments_and_decide_everything():
     env = pool(Script, 5)
     try:
         seeds = env_seeds(0, 5)
@@ -129,7 +131,8 @@ class Recycles(Script):
         return super().step(action)
 
 
-def test_trap_05_the_final_observation_survives_an_environment_that_reuses_its_array():
+@pytest.mark.trap(5)
+def test_the_final_observation_survives_an_environment_that_reuses_its_array():
     env, action = pool(Recycles, 2), np.ones((2, 2), np.float32)
     try:
         obs = env.reset([1, 2])
@@ -162,7 +165,8 @@ gymnasium.register("Reports-v0", Reports)
 """
 
 
-def test_trap_37_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_path, monkeypatch):
+@pytest.mark.trap(37)
+def test_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_path, monkeypatch):
     (tmp_path / "reports.py").write_text(REPORTS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
@@ -208,6 +212,7 @@ class Breaks(Script):
         return super().step(action)
 
 
+@pytest.mark.trap(37)
 @pytest.mark.parametrize(
     ("how", "text"),
     [
@@ -225,7 +230,7 @@ class Breaks(Script):
         ("shape", r"environment 3 raised in step at step 2: ValueError: .* shape \(\), where \(3,\) belongs"),
     ],
 )
-def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text):
+def test_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_and_step(how, text):
     env = pool(partial(Breaks, how), 5, timeout=0.5 if how == "hang" else 60.0)
     pids = [worker.pid for worker in env._workers]
     before = time.perf_counter()
@@ -236,7 +241,8 @@ def test_trap_37_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_envir
     assert not any(alive(pid) for pid in pids)
 
 
-def test_trap_37_a_worker_killed_between_two_steps_is_a_fault():
+@pytest.mark.trap(37)
+def test_a_worker_killed_between_two_steps_is_a_fault():
     env = pool(Script, 4)
     env.reset(range(4))
     env._workers[1]._process.kill()
@@ -254,7 +260,8 @@ class Slow(Script):
         return super().step(action)
 
 
-def test_trap_37_the_limit_is_for_one_call_not_for_a_whole_share():
+@pytest.mark.trap(37)
+def test_the_limit_is_for_one_call_not_for_a_whole_share():
     env = pool(Slow, 8, timeout=3.0)
     try:
         before = env.reset(range(8))
@@ -299,8 +306,9 @@ signal.pause()
 """
 
 
+@pytest.mark.trap(37)
 @pytest.mark.parametrize("stuck", [0, 1, 2])
-def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
+def test_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
     path = str(ROOT)
     parent = subprocess.Popen(
         [sys.executable, "-c", ORPHANS.format(stuck=stuck)],
@@ -322,7 +330,8 @@ def test_trap_37_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck
     assert not any(alive(pid) for pid in pids)
 
 
-def test_trap_37_all_workers_can_be_ended_at_once():
+@pytest.mark.trap(37)
+def test_all_workers_can_be_ended_at_once():
     both = [pool(Script, 4), pool(Script, 2)]
     pids = [worker.pid for env in both for worker in env._workers]
     vector_env.kill_all()
