@@ -124,7 +124,9 @@ class Evaluator:
             compiled = compilation.jit(partial(score_jax, env, policy, sample), static_argnums=3)
             self._run: Callable[..., Any] = partial(checked, compiled)
         else:
-            self._run = partial(score_host, env, policy, compilation.jit(partial(choose, policy, sample), sooner=True))
+            self._run = partial(
+                score_host, env, policy, compilation.jit(partial(choose, policy, sample), fast_compile=True)
+            )
 
     def __call__(
         self, params: Params, moments: PyTree, seed: int, episodes: int | None = None

@@ -93,7 +93,7 @@ class VideoRecorder:
     def __init__(self, env: EnvLike, policy: Policy, sample: bool) -> None:
         self.env, self._policy = make_rendered_env(env), policy
         self._title = re.split("[:/]", env_name(env))[-1]
-        self._act = compilation.jit(partial(choose, policy, sample), sooner=True)
+        self._act = compilation.jit(partial(choose, policy, sample), fast_compile=True)
         self._stuck = compilation.jit(policy.all_masked) if policy.all_masked else None
 
     def film(

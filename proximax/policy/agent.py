@@ -41,7 +41,7 @@ class Agent:
         self.policy, self.params, self.obs_moments = policy, params, obs_moments
         self.observation_space, self.action_space = observation_space, action_space
         self._mode, self._sample = (
-            compilation.jit(partial(choose, policy, sample), sooner=True) for sample in (False, True)
+            compilation.jit(partial(choose, policy, sample), fast_compile=True) for sample in (False, True)
         )
         self._rng = np.random.default_rng(0)
 

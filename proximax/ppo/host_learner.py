@@ -69,7 +69,9 @@ def make_host_learner(env: HostEnv, policy: Policy, config: RunConfig, own: Algo
 
 def compile_acting(policy: Policy, seeds: int) -> Callable[..., Acted]:
     """``act_for_group`` of all seeds, compiled."""
-    return compilation.jit(vmap_seeds(partial(act_for_group, policy), seeds, (0, 0, 0, 0, 0, 0, None)), sooner=True)
+    return compilation.jit(
+        vmap_seeds(partial(act_for_group, policy), seeds, (0, 0, 0, 0, 0, 0, None)), fast_compile=True
+    )
 
 
 def compile_learning(
@@ -77,7 +79,7 @@ def compile_learning(
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """``learn_from_host_rollout`` of all seeds, compiled."""
     return compilation.jit(
-        vmap_seeds(partial(learn_from_host_rollout, algorithm, policy, config), config.seeds, (0, 1)), sooner=True
+        vmap_seeds(partial(learn_from_host_rollout, algorithm, policy, config), config.seeds, (0, 1)), fast_compile=True
     )
 
 

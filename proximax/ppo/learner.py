@@ -44,7 +44,7 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm 
     and stack (``stack_seeds``) instead of vmapping it.
     """
     algorithm = find_algorithm(config.algo, own)
-    start_envs = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), sooner=True)
+    start_envs = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), fast_compile=True)
 
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)

@@ -1,11 +1,12 @@
 """A trace of training: when which operation ran, as JAX's profiler sees it, for https://ui.perfetto.dev."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
 
-from proximax.runtime import CPU_OPTIONS
+from proximax.runtime import compilation
 
 TRACE_SECONDS = 0.2  # the profiler keeps a million events
 NAME_OPERATIONS = "xla_cpu_enable_xprof_traceme"  # without it a compiled program is one block; with it, it is slower
@@ -15,9 +16,9 @@ class Tracer:
     """Traces some training once everything is compiled; to ``folder / "trace.json.gz"``, nothing without one."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder, self._began = folder, 0.0
-        if folder is not None:
-            CPU_OPTIONS[NAME_OPERATIONS] = True  # of what is compiled from now on, until ``close``
+        self._folder, self._began, self._options = folder, 0.0, ExitStack()
+        if folder is not None:  # for what is compiled from now on, until ``close``
+            self._options.enter_context(compilation.extra_cpu_options({NAME_OPERATIONS: True}))
 
     def after_call(self) -> None:
         """Start after the first call, which compiles; stop when there is enough."""
@@ -33,7 +34,7 @@ class Tracer:
         """Write the trace, if there is one."""
         if self._folder is None:
             return
-        del CPU_OPTIONS[NAME_OPERATIONS]
+        self._options.close()
         if self._began:
             jax.profiler.stop_trace()
             written = next(self._folder.rglob("perfetto_trace.json.gz"))

@@ -5,7 +5,7 @@ compiled and where compiled ones are kept), ``prng`` (keys without compiling), `
 """
 
 from proximax.runtime import compilation
-from proximax.runtime.compilation import CPU_OPTIONS, disable_async_dispatch, usable_cores
+from proximax.runtime.compilation import disable_async_dispatch, usable_cores
 from proximax.runtime.console import printable, say
 from proximax.runtime.files import (
     MAX_BYTES,
@@ -23,7 +23,6 @@ from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, spli
 from proximax.runtime.version import proximax_version
 
 __all__ = [
-    "CPU_OPTIONS",
     "MAX_BYTES",
     "as_threefry2x32",
     "compilation",

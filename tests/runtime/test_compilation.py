@@ -32,7 +32,7 @@ def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
     assert folder.startswith(str(tmp_path / "proximax"))
     assert os.stat(folder).st_mode & 0o777 == 0o700
     kept = set(os.listdir(folder))
-    assert any("many" in name for name in kept)
+    assert any("run_updates" in name for name in kept)
     again, warm = train(tmp_path)
     assert again == folder
     assert set(os.listdir(folder)) == kept  # nothing was compiled that was not there
@@ -79,3 +79,15 @@ def test_jit_computes_what_jax_jit_does(static):
     settings = {"static_argnums": 1} if static else {}
     x = np.linspace(-3, 3, 100, dtype=np.float32)
     np.testing.assert_allclose(compilation.jit(f, **settings)(x, 3), jax.jit(f, **settings)(x, 3), rtol=1e-6)
+
+
+def test_extra_options_hold_inside_their_context_only(monkeypatch):
+    options = []
+    monkeypatch.setattr(jax, "jit", lambda function, compiler_options: options.append(compiler_options))
+    with compilation.extra_cpu_options({"xla_cpu_enable_xprof_traceme": True}):
+        compilation.jit(len)
+    compilation.jit(len, fast_compile=True)
+    assert options == [
+        {**compilation.CPU_OPTIONS, "xla_cpu_enable_xprof_traceme": True},
+        {**compilation.CPU_OPTIONS, **compilation.FAST_COMPILE_OPTIONS},
+    ]
