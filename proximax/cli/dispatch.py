@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif isinstance(command, Video):
             run_video(command)
         elif isinstance(command, Doctor):
-            print(doctor_report(diagnose_run(command.run)))
+            print(printable(doctor_report(diagnose_run(command.run))))
         else:
             show_presets()
     except ProximaxError as error:

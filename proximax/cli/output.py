@@ -10,7 +10,6 @@ from proximax.doctor import CHECKS, Diagnosis
 from proximax.evaluation import Summary
 from proximax.loggers import sparkline
 from proximax.profiling import ThroughputReport
-from proximax.runtime import printable
 from proximax.training import Result
 
 SEEDS_SHOWN = 4  # of a finding's evidence
@@ -92,7 +91,7 @@ def doctor_report(diagnosis: Diagnosis) -> str:
     seeds = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
     updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
     lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
-    lines += [f"ended by  {printable(fault)}"] if fault else []
+    lines += [f"ended by  {fault}"] if fault else []
     for name, check, evidence in findings:
         lines += ["", f"{check.severity:9} {name}"]
         lines += [f"  seen    seed {seed}: {text}" for seed, text in list(evidence.items())[:SEEDS_SHOWN]]

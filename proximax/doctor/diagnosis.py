@@ -1,6 +1,5 @@
 """Names what is wrong with a run, the cause and the remedy: ``proximax doctor RUN``, and a line while training."""
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 from proximax.config import RunConfig
 from proximax.doctor import checks
 from proximax.errors import CheckpointError
-from proximax.runs import current_metrics, load_config
+from proximax.runs import METRICS_FILE, load_config, read_metrics
+from proximax.runtime import regular_size
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[Severity, str] = {
@@ -19,6 +19,8 @@ SEVERITIES: dict[Severity, str] = {
     "warning": "the run learns less than it could",
     "note": "worth a look; may be meant so",
 }
+
+MAX_LOG_BYTES = 2**16  # that are read of error.log, from its end
 
 
 class Check(NamedTuple):
@@ -211,33 +213,21 @@ def diagnose_run(run_dir: str | Path) -> Diagnosis:
     """Read a run, finished or not, and examine it. Raises ``CheckpointError`` for a directory that is none."""
     directory = Path(run_dir)
     config = load_config(directory)
-    seeds = columns(read_rows(directory / "metrics.jsonl"))
+    seeds = columns(read_metrics(directory / METRICS_FILE))
     updates = max((int(rows["update"][-1]) for rows in seeds.values()), default=0)
-    log = directory / "error.log"
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-    fault = next((line.strip() for line in reversed(lines) if line.strip()), None)
+    fault = last_line(directory / "error.log")
     return Diagnosis(config, updates, run_checks(seeds, config), fault, (directory / "result.json").exists())
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that is not whole yet is left out."""
+def last_line(path: Path) -> str | None:
+    """The last line of a log that is not blank; None without one. Links and pipes are refused: ``CheckpointError``."""
     try:
-        lines = path.read_text().split("\n")
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: {path.parent} is not the directory of a run") from error
-    except (OSError, ValueError) as error:
+        size = regular_size(path)
+        with path.open("rb") as file:
+            file.seek(max(0, size - MAX_LOG_BYTES))
+            lines = file.read(MAX_LOG_BYTES).decode(errors="replace").split("\n")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return [read_row(line, f"{path}, line {i}") for i, line in enumerate(lines[:-1], 1)]
-
-
-def read_row(line: str, place: str) -> dict[str, Any]:
-    """One row, if it is an object of numbers and lists that names update, seed and steps."""
-    try:
-        row = current_metrics(json.loads(line))
-        values = [x for x in row.values() if x is not None and not isinstance(x, list)]
-        whole = all(type(row[name]) is int for name in ("update", "seed", "steps"))
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{place}: no row of metrics: {error!r}. Was the file edited?") from error
-    if not whole or not all(isinstance(x, (int, float)) and abs(x) < 1e308 for x in values):
-        raise CheckpointError(f"{place}: no row of metrics: values must be numbers. Was the file edited?")
-    return row
+    return next((line.strip() for line in reversed(lines) if line.strip()), None)

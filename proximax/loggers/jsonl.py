@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from proximax.errors import StorageError
+from proximax.errors import CheckpointError, StorageError
 from proximax.loggers.base import Rows
-from proximax.runs import current_metrics
+from proximax.runs import read_metrics
 from proximax.runtime import say
 
 
@@ -35,13 +35,10 @@ class JsonlLogger:
     def read(self) -> Rows:
         """The rows that are in the file."""
         try:
-            rows = [current_metrics(json.loads(line)) for line in self.path.read_bytes().splitlines()]
-            for row in rows:
-                if not (
-                    isinstance(row["update"], int) and isinstance(row["return_last_100"], (int, float, type(None)))
-                ):
-                    raise ValueError(f"{row['update']!r} is no update")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            rows = read_metrics(self.path, max_bytes=None)
+            if missing := [row["update"] for row in rows if "return_last_100" not in row]:
+                raise CheckpointError(f"no return_last_100 at update {missing[0]}")
+        except CheckpointError as error:
             raise StorageError(f"{self.path} was changed since it was written: {error}. Move it away") from error
         return rows
 

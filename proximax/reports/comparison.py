@@ -17,7 +17,7 @@ from proximax.errors import CheckpointError, NumericalError, StorageError, Usage
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
 from proximax.reports.plots import draw_returns, draw_updates, need_matplotlib
-from proximax.runs import current_metrics
+from proximax.runs import METRICS_FILE, read_metrics
 from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
 from proximax.training import resolve, run
 
@@ -87,7 +87,7 @@ def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: En
     except NumericalError as error:
         evaluation = evaluate(directory, config.eval_episodes, env=env)
         returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]
-        rows = read_rows(directory)
+        rows = read_metrics(directory / METRICS_FILE)
         write_json(
             directory / "result.json",
             {
@@ -100,19 +100,10 @@ def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: En
         )
 
 
-def read_rows(directory: Path) -> list[dict[str, Any]]:
-    """The rows of ``metrics.jsonl``."""
-    path = directory / "metrics.jsonl"
-    try:
-        return [current_metrics(json.loads(line)) for line in path.read_text().splitlines()]
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
 def read_run(directory: Path, label: str) -> dict[str, Any]:
     """What table and pictures need of one run, curves thinned out to ``POINTS``."""
     config, result = (read_json(directory / name, "the run has not ended") for name in ("config.json", "result.json"))
-    rows = read_rows(directory)
+    rows = read_metrics(directory / METRICS_FILE)
     try:
         return {"label": label, **shown(config, result, rows)}
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:

@@ -1,7 +1,8 @@
 """A run on disk: its directory, metrics and checkpoints, and how they are read back.
 
-Read ``directory``, ``metrics`` (what every number means), ``checkpoint`` (the format), ``pytree_json``,
-``checkpoint_manager`` (when a run is saved), ``loading`` (the trained policies of a run).
+Read ``directory``, ``metrics`` (what every number means), ``metrics_file`` (the reader of metrics.jsonl),
+``checkpoint`` (the format), ``pytree_json``, ``checkpoint_manager`` (when a run is saved), ``loading`` (the trained
+policies of a run).
 """
 
 from proximax.runs import checkpoint_manager
@@ -19,7 +20,8 @@ from proximax.runs.checkpoint import (
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
-from proximax.runs.metrics import METRICS, History, current_metrics
+from proximax.runs.metrics import METRICS, History
+from proximax.runs.metrics_file import read_metrics
 
 __all__ = [
     "EVALUATIONS_FILE",
@@ -36,7 +38,6 @@ __all__ = [
     "check_no_extra_arrays",
     "check_size",
     "checkpoint_manager",
-    "current_metrics",
     "find_checkpoint",
     "load",
     "load_agent",
@@ -44,6 +45,7 @@ __all__ = [
     "load_config",
     "named_leaves",
     "progress_of",
+    "read_metrics",
     "restore_tree",
     "to_host_copy",
 ]

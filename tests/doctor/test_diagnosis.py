@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 from dataclasses import fields, replace
 
@@ -16,7 +17,7 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.config.presets import PRESETS
 from proximax.config.run_config import RunConfig
 from proximax.doctor import checks
-from proximax.doctor.diagnosis import CHECKS, SEVERITIES, columns, diagnose_run, read_rows, run_checks
+from proximax.doctor.diagnosis import CHECKS, SEVERITIES, columns, diagnose_run, run_checks
 from proximax.doctor.live import LiveDoctor
 from proximax.envs.probe import PROBES, _one, _probe
 from proximax.errors import CheckpointError, NumericalError
@@ -24,6 +25,7 @@ from proximax.maths import adapt_learning_rate
 from proximax.networks.base import Network
 from proximax.networks.dense import mlp
 from proximax.runs.metrics import METRICS
+from proximax.runs.metrics_file import read_metrics
 from tests.support import ROOT
 from tests.support.toy_envs import quick_compiler
 
@@ -161,7 +163,7 @@ def test_ten_presets_are_recorded():
 def test_nothing_is_found_at_any_moment_of_a_healthy_run(name):
     diagnosis = diagnose_run(HEALTHY / name)
     assert diagnosis.updates == diagnosis.config.updates
-    rows = read_rows(HEALTHY / name / "metrics.jsonl")
+    rows = read_metrics(HEALTHY / name / "metrics.jsonl")
     for update in sorted({row["update"] for row in rows}):
         found = run_checks(columns(row for row in rows if row["update"] <= update), diagnosis.config)
         assert [finding.line for finding in found] == [], update
@@ -410,12 +412,12 @@ GOOD = json.dumps(as_rows(healthy(1))[0] | {"update": 1, "steps": 2048}) + "\n"
     ("text", "message"),
     [
         (None, "metrics.jsonl is missing"),
-        (GOOD + "[1, 2]\n", "metrics.jsonl, line 2: no row of metrics"),
-        (GOOD + '{"update": 1}\n', "line 2: no row of metrics"),
-        (GOOD.replace("2048", '"many"'), "line 1: no row of metrics: values must be numbers"),
-        (GOOD.replace("0.01", '{"a": 1}'), "line 1: no row of metrics: values must be numbers"),
-        ("{" + GOOD, "line 1: no row of metrics"),
-        ("[" * 100_000 + "\n", "line 1: no row of metrics"),
+        (GOOD + "[1, 2]\n", "metrics.jsonl, line 2: not a row of metrics"),
+        (GOOD + '{"update": 1}\n', "line 2: not a row of metrics"),
+        (GOOD.replace("2048", '"many"'), "line 1: not a row of metrics: values must be numbers"),
+        (GOOD.replace("0.01", '{"a": 1}'), "line 1: not a row of metrics: values must be numbers"),
+        ("{" + GOOD, "line 1: not a row of metrics"),
+        ("[" * 100_000 + "\n", "line 1: not a row of metrics"),
         (GOOD.replace("0.01", "NaN"), "values must be numbers"),
     ],
 )
@@ -446,6 +448,37 @@ def test_a_traceback_is_told_without_its_control_characters(tmp_path, capsys):
     (tmp_path / "error.log").write_text("Traceback\nValueError: \x1b[31mred\n\n")
     assert main(["doctor", run]) == 0
     assert "ended by  ValueError: \\x1b[31mred\n" in capsys.readouterr().out
+
+
+def test_of_a_long_log_only_the_end_is_read(tmp_path):
+    run = a_run(tmp_path, GOOD)
+    (tmp_path / "error.log").write_text("ValueError: x\n")
+    os.truncate(tmp_path / "error.log", 2**40)  # takes no room on the disk
+    assert len(diagnose_run(run).fault) <= 2**16
+
+
+@pytest.mark.parametrize("name", ["error.log", "metrics.jsonl", "config.json"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path, capsys, name, kind):
+    run = a_run(tmp_path, GOOD)
+    (tmp_path / "secret").write_text("TOPSECRET\n")
+    (tmp_path / name).unlink(missing_ok=True)
+    if kind == "link":
+        (tmp_path / name).symlink_to(tmp_path / "secret")
+    else:
+        os.mkfifo(tmp_path / name)
+    assert main(["doctor", run]) == 4
+    out, told = capsys.readouterr()
+    assert "TOPSECRET" not in out + told
+    assert name in told
+
+
+def test_names_in_a_config_cannot_control_the_terminal(tmp_path, capsys):
+    run = a_run(tmp_path, GOOD)
+    values = CONFIG.to_json() | {"env": "gymnasium:CartPole-v1\x1b]0;pwned\x07\x1b[31m\u202e"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert main(["doctor", run]) == 0
+    assert r"CartPole-v1\x1b]0;pwned\x07\x1b[31m\u202e, clip" in capsys.readouterr().out
 
 
 def test_the_exit_code_is_said_in_the_help(capsys):

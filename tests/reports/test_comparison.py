@@ -84,7 +84,7 @@ def test_a_run_that_diverges_stays_in_the_comparison(tmp_path):
     comparison = proximax.compare("probe:matching", variants, seeds=2, out=tmp_path / "out", **settings)
     exploded, clip = comparison["runs"]
     assert exploded["stopped_by"] == "diverged"
-    assert exploded["algo"] == "own:explode"
+    assert exploded["algo"] == "custom:explode"
     assert len(exploded["returns"]) == 2
     assert clip["stopped_by"] == "steps"
     assert "(diverged)" in table(comparison)
