@@ -3,6 +3,7 @@
 python benchmarks/speed/peers.py [--peers DIR]        makes them all
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def python_of(peer: str, folder: Path) -> Path:
 
 
 def main() -> None:
-    folder = Path(sys.argv[2]) if sys.argv[1:2] == ["--peers"] else FOLDER
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, default=FOLDER, help="folder of the virtual environments")
+    folder = parser.parse_args().peers
     for peer in PEERS:
         python_of(peer, folder)
 

@@ -27,7 +27,7 @@ def main() -> None:
     plain = SETTINGS | {"steps": options.steps}
     contestants = [
         Contestant("proximax, Nature CNN", "run_proximax.py", plain | {"network": "nature", "eval_episodes": 1}),
-        Contestant("proximax, blocks", "run_proximax.py", plain | {"network": "patch-cnn", "eval_episodes": 1}),
+        Contestant("proximax, patch-cnn", "run_proximax.py", plain | {"network": "patch-cnn", "eval_episodes": 1}),
         Contestant("SB3, DummyVecEnv", "run_sb3.py", plain, "sb3"),
         Contestant("SB3, SubprocVecEnv", "run_sb3.py", plain | {"vector": "subproc"}, "sb3"),
     ]

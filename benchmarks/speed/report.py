@@ -1,11 +1,11 @@
-"""The recorded speeds as a Markdown page, ``benchmarks/speed.md``, and a picture of the ratios.
+"""The recorded speeds as a Markdown page, ``speed.md``, and a picture of the ratios.
 
-python benchmarks/speed/report.py [FOLDER]        FOLDER: of the JSON files; the page is then written there too
+python benchmarks/speed/report.py [FOLDER]
 """
 
+import argparse
 import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "speed"
+IMAGE = "../results/speed/speed.png"
 TARGETS: dict[str, float | None] = json.loads((HERE / "targets.json").read_text())
 BLUE, GREY, ORANGE = "#0072B2", "#999999", "#D55E00"
 
@@ -82,11 +84,20 @@ def rows() -> Iterator[Row]:
     yield speed("seeds-8-purejaxrl", "8 seeds, all their steps", "seeds", "proximax, 8", "PureJaxRL, 8")
     for source in ("Gymnasium", "EnvPool"):
         for envs in (8, 64):
-            what, name = f"HalfCheetah-v5 by {source}, {envs} environments: two turns", f"{source}, {envs} environments"
-            yield speed(f"turns-{source.lower()}-{envs}", what, "turns", f"{name}, in turns", f"{name}, at once")
+            what, name = (
+                f"HalfCheetah-v5 by {source}, {envs} environments: double-buffered",
+                f"{source}, {envs} environments",
+            )
+            yield speed(
+                f"double-buffering-{source.lower()}-{envs}",
+                what,
+                "double_buffering",
+                f"{name}, double-buffered",
+                f"{name}, one group",
+            )
     for network in ("Nature CNN", "patch-cnn"):
         what, ours = f"Pong from 84 x 84 pixels, {network}", f"proximax, {network}"
-        yield speed(f"pong-{network.split()[0].lower()}-sb3", what, "pong_pixels", ours, "SB3")
+        yield speed(f"pong-{network.lower().removesuffix(' cnn')}-sb3", what, "pong_pixels", ours, "SB3")
     what = "Update's share of the speed of a [1024, 64] x [64, 64] product"
     yield Row("matmul-share", what, "matmul_share", "share_of_64", "proximax")
 
@@ -241,19 +252,19 @@ def listed(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in versions.items())
 
 
-def page(results: dict[str, Any], found: list[Line]) -> str:
+def page(results: dict[str, Any], found: list[Line], image: str) -> str:
     """The Markdown page."""
     head = [
         "# Speed, side by side",
         "",
         "Made by `python benchmarks/speed/report.py` from the files in `results/speed`; each command is a script of",
-        "`benchmarks/speed`, whose first lines say what runs. Contestants run in turn, each run a process of its own.",
+        "this folder, whose first lines say what runs. Contestants run in turn, each run a process of its own.",
         "Numbers: median (least to most). Ratio: of the medians (least to most of runs that followed one another);",
         "above 1 proximax is faster, except where it is compared with itself. Of a peer's variants the fastest counts.",
         "Peak memory is the largest of any one process. Compilation: the first update less a later one, with all that",
         "happens before it; of PureJaxRL and Rejax, tracing and compiling alone. ∞: the goal was not reached.",
         "",
-        "![How many times as fast proximax is](results/speed.png)",
+        f"![How many times as fast proximax is]({image})",
         "",
     ]
     return "\n".join([*head, *claims(found), "", "## All that was measured", *details(results), ""])
@@ -261,7 +272,7 @@ def page(results: dict[str, Any], found: list[Line]) -> str:
 
 def picture(found: list[Line], path: Path) -> None:
     """Horizontal bars: how many times as fast as the peers, and below, what should be small."""
-    faster = [line for line in found if line.row.peers and line.ratios and line.row.file != "turns"]
+    faster = [line for line in found if line.row.peers and line.ratios and line.row.file != "double_buffering"]
     small = [line for line in found if line.row.over or line.row.unit == "times"]
     panels = {
         "how many times as fast as the peer: more is better": faster,
@@ -316,13 +327,14 @@ def label(line: Line) -> str:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parent / "results" / "speed"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="of the JSON files; the page is then written there too")
+    given = parser.parse_args().folder
+    folder = given or RESULTS
     results = load(folder)
     found = lines(results)
-    to = folder if len(sys.argv) > 1 else HERE.parent
-    (to / "results").mkdir(exist_ok=True)
-    (to / "speed.md").write_text(page(results, found))
-    picture(found, to / "results" / "speed.png")
+    (given or HERE).joinpath("speed.md").write_text(page(results, found, "speed.png" if given else IMAGE))
+    picture(found, folder / "speed.png")
     for line in found:
         if "missed" in line.met:
             print("missed:", line.row.what)

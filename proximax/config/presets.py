@@ -23,7 +23,7 @@ class Preset(NamedTuple):
     num_envs: int
     ppo: PPOConfig
     expected: (
-        str  # mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/presets.md and atari.md
+        str  # mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/learning/presets.md and atari.md
     )
     source: str
     algos: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what other algorithms than clip set differently
@@ -150,7 +150,7 @@ PRESETS: dict[str, Preset] = {
         num_envs=8,
         ppo=_PONG,
         expected="20",
-        source="own search: benchmarks/atari.md",
+        source="own search: benchmarks/learning/atari.md",
         run=_GAMES | {"atari": AtariConfig(height=84, width=42, stack=2)},
     ),
     "pong-reinforce": Preset(
@@ -182,7 +182,7 @@ PRESETS: dict[str, Preset] = {
         num_envs=8,
         ppo=dataclasses.replace(_PONG, minibatch_size=128, epsilon=0.1, lam=0.9, learning_rate=4e-4, anneal_start=0.75),
         expected="65",
-        source="own search: benchmarks/atari.md",
+        source="own search: benchmarks/learning/atari.md",
         run=_GAMES | {"atari": AtariConfig(stack=2)},
     ),
 }

@@ -32,7 +32,7 @@ class Check(NamedTuple):
     remedy: str
 
 
-# The gravest first. docs/doctor.md is made from this table.
+# The gravest first. docs/guides/doctor.md is made from this table.
 CHECKS: dict[str, Check] = {
     "not-finite": Check(
         "error",

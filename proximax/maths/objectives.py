@@ -76,7 +76,7 @@ def clipped_value_loss(
 ) -> Float[Array, "*B"]:
     """½ max((V - target)², (V_clip - target)²), V_clip = V_old + clip(V - V_old, -ε, ε).
 
-    ``old_value`` is the rollout's own V. Four other meanings of the name exist; see docs/ppo-clip.md.
+    ``old_value`` is the rollout's own V. Four other meanings of the name exist; see docs/algorithms/ppo-clip.md.
     Source: Huang et al. 2022, "The 37 implementation details of PPO", core detail 9, with the factor ½.
     """
     clipped = old_value + jnp.clip(value - old_value, -epsilon, epsilon)

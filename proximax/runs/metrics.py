@@ -9,7 +9,7 @@ import numpy as np
 from proximax.errors import CheckpointError
 from proximax.types import Metrics
 
-# The rows of metrics.jsonl; docs/metrics.md is made from this table.
+# The rows of metrics.jsonl; docs/reference/metrics.md is made from this table.
 METRICS: dict[str, str] = {
     "update": "Updates done, this one included.",
     "seed": "The seed this row belongs to.",

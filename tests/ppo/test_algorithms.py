@@ -278,12 +278,12 @@ def test_reinforce_takes_one_step_of_adam_up_the_standardised_returns():
     assert np.abs(step).max() > 0.009
 
 
-OWN_NETWORK = runpy.run_path(str(ROOT / "examples" / "own_network.py"))
+CUSTOM_NETWORK = runpy.run_path(str(ROOT / "examples" / "custom_network.py"))
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_network_without_a_parameter_of_the_values_own_is_refused_before_training(algo, tmp_path):
-    network = proximax.Network(OWN_NETWORK["init"], OWN_NETWORK["apply"])  # one matrix for both heads
+    network = proximax.Network(CUSTOM_NETWORK["init"], CUSTOM_NETWORK["apply"])  # one matrix for both heads
     settings = {"steps": 16, "num_steps": 8, "num_envs": 2, "minibatch_size": 16, "preset": "none", "quiet": True}
     out = tmp_path / "run"
     if algo in APART:
@@ -292,7 +292,7 @@ def test_a_network_without_a_parameter_of_the_values_own_is_refused_before_train
         assert not out.exists()
     else:
         env, ppo = probe.matching(), PPOConfig(**ALGORITHM_SETTINGS.get(algo, {}))
-        network = network._replace(apply=lambda p, obs: OWN_NETWORK["apply"](p, obs))
+        network = network._replace(apply=lambda p, obs: CUSTOM_NETWORK["apply"](p, obs))
         policy = make_policy(env.observation_space, env.action_space, ppo, network)
         learner = make_learner(env, policy, RunConfig("probe", algo=algo, num_envs=2, ppo=ppo))
         assert learner.init(seed_key(0)).update == 0

@@ -10,10 +10,10 @@ FOLDER = ROOT / "examples"
 TOY = {
     "cartpole": {"steps": 512, "stop_at_return": None},
     "many_seeds": {"steps": 512, "seeds": 2},
-    "minorise": {"iterations": 20},
-    "own_algorithm": {"steps": 512, "seeds": 2},
-    "own_environment": {"steps": 800},
-    "own_network": {"steps": 512, "stop_at_return": None},
+    "custom_algorithm": {"steps": 512, "seeds": 2},
+    "custom_environment": {"steps": 800},
+    "custom_network": {"steps": 512, "stop_at_return": None},
+    "trust_region_theory": {"iterations": 20},
     "update_loop": {"updates": 60, "seeds": 2},
 }
 
