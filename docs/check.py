@@ -1,5 +1,12 @@
-"""Check the documentation: links, Python blocks, pages made from tables (``--write`` makes them anew), docstrings."""
+"""Check the documentation: links, Python blocks, flags, names, generated pages, docstrings.
 
+python docs/check.py                       everything
+python docs/check.py docs/guides/runs.md   these pages only
+python docs/check.py --write               first bring the generated pages up to date
+python docs/check.py --static              everything but running the Python blocks
+"""
+
+import argparse
 import contextlib
 import inspect
 import io
@@ -12,112 +19,107 @@ import types
 from pathlib import Path
 
 import jax
+from generate import ROOT, command_flags, generated_pages
+from pages import FENCE, anchors, inline_code, python_blocks, relative_links
 
 import proximax
-from proximax.doctor import CHECKS, SEVERITIES
-from proximax.runs import METRICS
 
-ROOT = Path(__file__).resolve().parent.parent
-METRICS_PAGE = ROOT / "docs" / "metrics.md"
-DOCTOR_PAGE = ROOT / "docs" / "doctor.md"
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
-METRICS_HEAD = """<!-- Made by docs/check.py --write from proximax.runs.metrics.METRICS. -->
-
-# Metrics
-
-Each update writes one row per seed: to `metrics.jsonl`, to TensorBoard where it is installed, and to the callbacks.
-r is the ratio π(a|s) / π_old(a|s) and A the advantage, as in [ppo-clip.md](ppo-clip.md). Means are over valid rows.
-"""
-DOCTOR_HEAD = """<!-- Made by docs/check.py --write from proximax.doctor.CHECKS. -->
-
-# Doctor
-
-```console
-$ proximax doctor runs/NAME
-```
-
-reads `config.json` and `metrics.jsonl` of a run, finished or not, and says what is wrong with it: the evidence in
-numbers, the cause, and the flag to change. `proximax train` does the same as it goes, on stderr: the gravest finding
-in one line under the progress bar, and when it ends what was found last; without a terminal each finding once. The
-exit code is 0 also with findings, 4 for a directory that is no run.
-
-Thresholds stand in [checks.py](../proximax/checks.py), each with its reason and what healthy runs reach. A finding is
-a suspicion with a number, not a proof; a run without one may still learn too little. What the metrics mean:
-[metrics.md](metrics.md).
-"""
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "benchmarks/**/*.md")
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
+OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--hypothesis-profile", "--jaxtyping-packages"}
+HISTORY = {"CHANGELOG.md", "log.md"}  # speak of names that were
 
 
 def main() -> int:
     """Run all checks; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="*", type=Path, help="these pages only")
+    parser.add_argument("--write", action="store_true", help="first bring the generated pages up to date")
+    parser.add_argument("--static", action="store_true", help="run no Python blocks")
+    options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_disable_most_optimizations", True)  # the blocks mostly compile
-    if "--write" in sys.argv:
-        METRICS_PAGE.write_text(metrics_page())
-        DOCTOR_PAGE.write_text(doctor_page())
-    docs = sorted(ROOT.glob("docs/*.md"))
-    pages = docs + [page for kind in ("README.md", "CHANGELOG.md", "benchmarks/*.md") for page in ROOT.glob(kind)]
-    links = [(page, target) for page in pages for target in relative_links(page)]
-    found = [fault for page, target in links if (fault := link_fault(page, target))]
-    found += [fault for page in docs if (fault := block_fault(page))]
-    for page, text in ((METRICS_PAGE, metrics_page()), (DOCTOR_PAGE, doctor_page())):
-        if not page.exists() or page.read_text() != text:
-            found.append(f"{page.relative_to(ROOT)} is out of date: run docs/check.py --write")
-    found += docstring_faults()
-    blocks, names = sum(len(python_blocks(page)) for page in docs), len(proximax.__all__ + proximax.maths.__all__)
-    checked = f"docs: {len(pages)} pages, {len(links)} links, {blocks} code blocks, {names} public names: no fault"
-    print("\n".join(found) or checked)
-    return int(bool(found))
+    pages = [path.resolve() for path in options.pages] or sorted({p for kind in PAGES for p in ROOT.glob(kind)})
+    problems = generated_problems(options.write)
+    for page in pages:
+        problems += link_problems(page)
+        if page.name not in HISTORY:
+            problems += flag_problems(page) + path_problems(page)
+    problems += docstring_problems()
+    documents = [page for page in pages if page.is_relative_to(ROOT / "docs")]
+    if not options.static:
+        problems += [problem for page in documents if (problem := block_problem(page))]
+    blocks, links = sum(len(python_blocks(page)) for page in documents), sum(len(relative_links(p)) for p in pages)
+    print("\n".join(problems) or f"docs: {len(pages)} pages, {links} links, {blocks} code blocks: no problem")
+    return int(bool(problems))
 
 
-def metrics_page() -> str:
-    """The content of docs/metrics.md."""
-    rows = ["| `{}` | {} |".format(name, meaning.replace("|", "\\|")) for name, meaning in METRICS.items()]
-    return "\n".join([METRICS_HEAD, "| name | meaning |", "|---|---|", *rows, ""])
+def generated_problems(write: bool) -> list[str]:
+    """Generated pages that are out of date; with ``write`` they are brought up to date instead."""
+    problems = []
+    for page, text in generated_pages().items():
+        if write:
+            page.write_text(text)
+        elif not page.exists() or page.read_text() != text:
+            problems.append(f"{name(page)} is out of date: run docs/check.py --write")
+    return problems
 
 
-def doctor_page() -> str:
-    """The content of docs/doctor.md."""
-    lines = [DOCTOR_HEAD]
-    for severity, meaning in SEVERITIES.items():
-        lines += [f"## {severity.capitalize()}s: {meaning}", ""]
-        for name, check in CHECKS.items():
-            cause, remedy = (re.sub(r"--ppo[.][a-z-]+", r"`\g<0>`", text) for text in (check.cause, check.remedy))
-            told = [f"**{name}.** {check.look.__doc__}", "", f"- Cause: {cause}", f"- Remedy: {remedy}", ""]
-            lines += told if check.severity == severity else []
-    return "\n".join(lines)
+def name(page: Path) -> str:
+    """The page's path in the repository."""
+    return str(page.relative_to(ROOT))
 
 
-def relative_links(page: Path) -> list[str]:
-    """The targets of a page's links that stay inside the repository; code does not count."""
-    text = re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text()))
-    return [target for target in LINK.findall(text) if not re.match(r"[a-z]+:", target)]
+def link_problems(page: Path) -> list[str]:
+    """Links of a page that lead nowhere."""
+    problems = []
+    for link in relative_links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        exists = target.exists() and target.is_relative_to(ROOT)
+        if not exists or (anchor and anchor not in anchors(target)):
+            problems.append(f"{name(page)}: the link {link} leads nowhere")
+    return problems
 
 
-def link_fault(page: Path, link: str) -> str | None:
-    """What is wrong with a link, if anything."""
-    path, _, anchor = link.partition("#")
-    target = (page.parent / path).resolve() if path else page
-    there = target.exists() and target.is_relative_to(ROOT) and (not anchor or anchor in anchors(target))
-    return None if there else f"{page.relative_to(ROOT)}: the link {link} leads nowhere"
+def flag_problems(page: Path) -> list[str]:
+    """Flags in code that no command of ours has."""
+    text = "\n".join([*(m[2] for m in FENCE.finditer(page.read_text())), *inline_code(page)])
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", text))
+    known = command_flags() | OTHER_FLAGS
+    known |= {flag.partition(".")[0] for flag in known}  # --ppo, of all its settings
+    return [f"{name(page)}: no command has the flag {flag}" for flag in sorted(flags - known)]
 
 
-def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives a page's headings."""
-    headings = re.findall(r"^#+ +(.+?)\s*$", FENCE.sub("", page.read_text()), re.MULTILINE)
-    slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
-    return {f"{slug}-{n}" if (n := slugs[:i].count(slug)) else slug for i, slug in enumerate(slugs)}
+def path_problems(page: Path) -> list[str]:
+    """Modules, attributes and files that a page names and that do not exist."""
+    problems = []
+    for code in inline_code(page):
+        path = re.fullmatch(r"(proximax|tests|docs|benchmarks|examples)/[a-z0-9_/.-]+", code)
+        if path and not (ROOT / code).exists():
+            problems.append(f"{name(page)}: there is no {code}")
+        dotted = re.match(r"proximax(\.\w+)+", code)
+        if dotted and not exists(dotted[0]):
+            problems.append(f"{name(page)}: there is no {dotted[0]}")
+    return problems
 
 
-def python_blocks(page: Path) -> list[tuple[int, str]]:
-    """(lines before it, code) of the blocks that are to be run."""
-    text = page.read_text()
-    return [(text.count("\n", 0, m.start(2)), m[2]) for m in FENCE.finditer(text) if m[1].strip() == "python"]
+def exists(dotted: str) -> bool:
+    """Whether ``proximax.x.y`` can be imported or is an attribute."""
+    with contextlib.suppress(ImportError):
+        __import__(dotted)
+        return True
+    thing: object = proximax
+    for part in dotted.split(".")[1:]:
+        fields = getattr(thing, "__dataclass_fields__", {})
+        if not hasattr(thing, part) and part not in fields:
+            return False
+        thing = getattr(thing, part, None)
+    return True
 
 
-def block_fault(page: Path) -> str | None:
+def block_problem(page: Path) -> str | None:
     """Run a page's blocks in order as one module, in a temporary directory; says where one fails."""
     module, before = types.ModuleType(f"docs_{page.stem}"), Path.cwd()
     sys.modules[module.__name__] = module  # dataclasses and linen modules look theirs up
@@ -128,23 +130,23 @@ def block_fault(page: Path) -> str | None:
                 exec(compile("\n" * line + code, str(page), "exec"), module.__dict__)
         except (Exception, SystemExit) as error:
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(page)]
-            return f"{page.relative_to(ROOT)}:{(lines or [0])[-1]}: {type(error).__name__}: {error}"
+            return f"{name(page)}:{(lines or [0])[-1]}: {type(error).__name__}: {error}"
         finally:
             os.chdir(before)
     return None
 
 
-def docstring_faults() -> list[str]:
+def docstring_problems() -> list[str]:
     """Public names without a docstring other than the signature records get, functions of maths that name no source."""
-    found: list[str] = []
+    problems: list[str] = []
     public = {name: getattr(module, name) for module in (proximax.maths, proximax) for name in module.__all__}
-    for name, thing in public.items():
+    for public_name, thing in public.items():
         doc, function = inspect.getdoc(thing) or "", inspect.isfunction(thing)
-        if (function or inspect.isclass(thing)) and (not doc or doc.startswith(f"{name}(")):
-            found.append(f"{name} has no docstring")
-        if function and name in set(proximax.maths.__all__) - DEFINITIONS and "Source" not in doc:
-            found.append(f"{name} names no Source")
-    return found
+        if (function or inspect.isclass(thing)) and (not doc or doc.startswith(f"{public_name}(")):
+            problems.append(f"{public_name} has no docstring")
+        if function and public_name in set(proximax.maths.__all__) - DEFINITIONS and "Source" not in doc:
+            problems.append(f"{public_name} names no Source")
+    return problems
 
 
 if __name__ == "__main__":
