@@ -164,7 +164,7 @@ def help_of(command: str) -> tuple[str, list[tuple[str, str, str]]]:
 def command_flags() -> set[str]:
     """All flags of all commands, of the benchmarks and of the tests' own scripts."""
     flags = {flag for command in COMMANDS for flag, _, _ in help_of(command)[1]}
-    for script in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/mutants/*.py"), ROOT / "tests" / "conftest.py"]:
+    for script in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/**/*.py")]:
         flags |= set(re.findall(r'"(--[a-z][a-z-]*)"', script.read_text()))
     return flags
 

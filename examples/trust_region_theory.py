@@ -1,7 +1,8 @@
 """Minorise, maximise: the theory under TRPO and PPO in exact numbers, on an MDP small enough to solve.
 
 A policy is ``softmax(logits)[row]``: state s acts by row ``row[s]`` of the logits. States that share a row share
-parameters, as all states do in a network. NumPy in float64 throughout; docs/algorithms/trust-region-theory.md reads the numbers.
+parameters, as all states do in a network. NumPy in float64 throughout; the numbers are explained in
+docs/algorithms/trust-region-theory.md.
 """
 
 import itertools

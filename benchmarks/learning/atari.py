@@ -114,7 +114,7 @@ def page() -> str:
     text = [
         "# Atari from the screen",
         "",
-        "Made by `benchmarks/learning/atari.py`, whose first lines say how. Time counts from the start of the process, on",
+        "Made by `benchmarks/learning/atari.py`, whose first lines say how. Time counts from the process start, on",
         "the machine named; one run at a time. Scores: mean of 30 whole games, actions sampled from the last policy.",
         "",
         "| preset | algo | seed | goal | steps to it | minutes to it | steps | minutes | score | with sticky actions |",

@@ -22,9 +22,8 @@ class Preset(NamedTuple):
     steps: int
     num_envs: int
     ppo: PPOConfig
-    expected: (
-        str  # mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/learning/presets.md and atari.md
-    )
+    # Mean return of 100 evaluation episodes over seeds, as recorded in benchmarks/learning.
+    expected: str
     source: str
     algos: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what other algorithms than clip set differently
     run: Mapping[str, Any] = MappingProxyType({})  # further fields of ``RunConfig``

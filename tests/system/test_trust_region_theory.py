@@ -223,7 +223,11 @@ def test_the_library_computes_the_same(theory):
 def test_the_page_shows_what_the_script_prints(theory, capsys):
     theory.main()
     printed = capsys.readouterr().out
-    blocks = re.findall(r"^```text\n(.*?)^```$", (ROOT / "docs" / "algorithms" / "trust-region-theory.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```text\n(.*?)^```$",
+        (ROOT / "docs" / "algorithms" / "trust-region-theory.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
     shown, printed = (re.sub("[,)]", "", text).split() for text in (" ".join(blocks), printed))
     assert len(shown) == len(printed)
     for word, other in zip(shown, printed):
