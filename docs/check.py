@@ -96,6 +96,10 @@ def flag_problems(page: Path) -> list[str]:
 def path_problems(page: Path) -> list[str]:
     """Modules, attributes and files that a page names and that do not exist."""
     problems = []
+    for code, link in re.findall(r"`([^`\n]+)`\s+in\s+\[[^\]]+\]\(([^)#]+[.]py)\)", page.read_text()):
+        source = (page.parent / link).resolve()
+        if re.fullmatch(r"\w+", code) and source.exists() and not re.search(rf"\b{code}\b", source.read_text()):
+            problems.append(f"{name(page)}: {link} has no {code}")
     for code in inline_code(page):
         path = re.fullmatch(r"(proximax|tests|docs|benchmarks|examples)/[a-z0-9_/.-]+", code)
         if path and not (ROOT / code).exists():
