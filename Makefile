@@ -1,14 +1,23 @@
-# Two commands for a newcomer: `make demo` trains CartPole-v1 until solved, `make test` runs the tests.
+# Two commands for a newcomer: `make demo` trains CartPole-v1 until solved, `make test` runs the fast tests.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo test check clean
+.PHONY: demo test test-slow test-all check clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
+# The fast lane; the rest; all in one. OPTIONS go to pytest: make test OPTIONS="--trap 12".
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --jaxtyping-packages=proximax.maths,beartype.beartype --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PYTEST) -m "not slow and not process and not learning" --durations=20 --durations-min=2 $(OPTIONS)
+
+test-slow: $(VENV)/.dev
+	$(PYTEST) -m "slow or process or learning" --durations=40 $(OPTIONS)
+
+test-all: $(VENV)/.dev
+	$(PYTEST) --durations=40 $(OPTIONS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,20 +1,16 @@
-"""The whole suite runs with rank promotion forbidden (trap 10: (B, 1) - (B,) would silently make (B, B)).
+"""Settings of the whole suite: lanes and how programs are compiled; docs/development/testing.md explains the marks.
 
-Its processes share one new folder of compiled programs, so that none compiles what another has. Properties are tried on
-the same few examples every time; ``--hypothesis-profile=more`` draws many, others each time. ``--trap 12`` and
-``--fault 24`` choose the tests that are marked with the number.
+Rank promotion is forbidden (trap 10: (B, 1) - (B,) would silently make (B, B)). Compiled programs are kept below
+``.pytest_cache`` for the next run and for the processes that tests start. Properties are tried on the same few examples
+every time; ``--hypothesis-profile=more`` draws many, others each time. ``--trap 12`` and ``--fault 24`` choose the
+tests that are marked with the number.
 """
 
 import os
-import shutil
 import signal
-import tempfile
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-OWN_CACHE = "JAX_COMPILATION_CACHE_DIR" not in os.environ
-if OWN_CACHE:  # the workers of pytest-xdist inherit it
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="proximax-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's & has it; tests of Ctrl-C and what they start
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,11 +29,32 @@ for profile, examples in EXAMPLES.items():
 settings.load_profile("few")
 
 NUMBERED = {"trap": "docs/development/traps.md", "fault": "docs/development/faults.md"}
+# Programs of tests run for less time than it takes to optimise them; but for these.
+OPTIMISED = ("optimised", "learning")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     for mark, page in NUMBERED.items():
         parser.addoption(f"--{mark}", type=int, metavar="NUMBER", help=f"only tests of this number in {page}")
+
+
+@pytest.hookimpl(trylast=True)  # after jaxtyping has begun to watch imports
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled programs, unless the environment says where; workers of pytest-xdist and children inherit it."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    from proximax.runtime.compilation import MAX_CACHE_BYTES, cache_folder, prune
+
+    processor = cache_folder().name.removeprefix("xla-")
+    folder = Path(config.rootpath, ".pytest_cache", "jax", f"{jax.lib.__version__}-{processor}")
+    folder.mkdir(parents=True, exist_ok=True)
+    prune(folder, MAX_CACHE_BYTES)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -54,6 +71,9 @@ def numbers(item: pytest.Item, mark: str) -> set[int]:
     return {number for found in item.iter_markers(mark) for number in found.args}
 
 
-def pytest_unconfigure() -> None:
-    if OWN_CACHE:
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of modules
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compile with little effort, unless the test needs programs as users have them; its processes do alike."""
+    optimised = any(item.get_closest_marker(mark) for mark in OPTIMISED)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
+    jax.config.update("jax_disable_most_optimizations", not optimised)

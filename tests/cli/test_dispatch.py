@@ -120,6 +120,7 @@ def test_help_shows_the_settings_that_the_environments_preset_would_use(capsys):
         assert info.value.code == 0
 
 
+@pytest.mark.slow
 def test_train_then_eval_as_a_user_would(here, capsys):
     assert main(["train", "CartPole-v1", "--seeds", "2", "--out", "first", *QUICK]) == 0
     out = capsys.readouterr().out
@@ -139,6 +140,7 @@ def test_train_then_eval_as_a_user_would(here, capsys):
     assert "nowhere/config.json is missing" in capsys.readouterr().err.replace("\\", "/")
 
 
+@pytest.mark.slow
 def test_a_game_is_trained_and_evaluated_as_a_user_would(here, capsys):
     """Evaluations are of whole games, cut here at 15 steps, and draw actions as the preset of all games says."""
     pytest.importorskip("ale_py")
@@ -169,6 +171,7 @@ def test_a_game_is_trained_and_evaluated_as_a_user_would(here, capsys):
     assert "--stochastic and --deterministic: give one of them" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_eval_does_not_import_what_only_a_config_names(here, capsys):
     assert main(["train", "bad_envs:Chatty-v0", "--out", "run", *QUICK]) == 0
     del sys.modules["bad_envs"]
@@ -186,6 +189,7 @@ def test_an_environment_that_ignores_its_seed_is_told_once(here, capsys):
     assert note in json.loads(Path("run/result.json").read_text())["notes"][0]
 
 
+@pytest.mark.slow
 def test_bench_says_what_holds_a_run_back(here, capsys):
     small = ["--num-envs", "4", "--ppo.num-steps", "16", "--ppo.minibatch-size", "32", "--seconds", "0.05"]
     assert main(["bench", "CartPole-v1", *small]) == 0
@@ -230,6 +234,8 @@ def test_default_directories_are_new_and_have_harmless_names(tmp_path, monkeypat
     assert default_directory("gymnasium:../../x:Env-v0", "clip") != first
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_installed_command_starts_and_answers_quickly(tmp_path):
     """A real process: version, and an error with its exit code."""
     command = [sys.executable, "-m", "proximax.cli"]
@@ -246,6 +252,7 @@ def test_the_installed_command_starts_and_answers_quickly(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_python_m_proximax_is_the_command_line():
     ran = subprocess.run([sys.executable, "-m", "proximax", "--version"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, proximax_version())

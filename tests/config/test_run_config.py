@@ -249,6 +249,7 @@ def test_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
 # ---------------------------------------------------------------- any configuration
 
 
+@pytest.mark.slow
 @given(run_configs())
 def test_any_valid_config_survives_json(config):
     config.check()

@@ -113,6 +113,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_run_broken_on_purpose_is_found_out_on_the_way_and_afterwards(name, tmp_path, capsys):
     env, settings = BROKEN[name]
@@ -133,6 +134,7 @@ def test_a_run_broken_on_purpose_is_found_out_on_the_way_and_afterwards(name, tm
     assert CHECKS[name].remedy in out
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_being_finite_and_how_it_ended(tmp_path, capsys):
     env = scaled(MATCHING, reward=1e30)
     with quick_compiler(), pytest.raises(NumericalError):
@@ -180,6 +182,7 @@ QUICK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_nothing_is_said_while_a_healthy_run_goes_on(name, capsys):
     env = PROBES[name]() if name in PROBES else name
@@ -189,6 +192,7 @@ def test_nothing_is_said_while_a_healthy_run_goes_on(name, capsys):
     assert run_checks(columns(result.history), result.config) == []
 
 
+@pytest.mark.slow
 def test_a_probe_in_which_actions_change_nothing_is_said_to_have_no_signal():
     with quick_compiler():
         result = proximax.train(PROBES["endless"](), eval_episodes=1, quiet=True, steps=20 * UPDATE, **SMALL)

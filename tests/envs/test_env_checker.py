@@ -201,6 +201,7 @@ def test_a_nested_environment_that_ignores_its_seed_is_noticed():
 # ---------------------------------------------------------------- masks
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 @pytest.mark.parametrize(
     ("name", "form"),

@@ -60,6 +60,7 @@ MAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("make", MAKES)
 def test_turns_give_the_same_transitions_as_all_at_once(make, seeds, cores):
@@ -74,6 +75,7 @@ def test_turns_give_the_same_transitions_as_all_at_once(make, seeds, cores):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), params_in_turns, params)
 
 
+@pytest.mark.slow
 def test_turns_as_a_whole_are_the_same_environments_in_the_same_order(cores):
     histories = []
     for turns in (1, 2):
@@ -104,6 +106,7 @@ class Logs(GymnasiumEnv):
         return super().receive()
 
 
+@pytest.mark.slow
 def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
     log = []
     env = DoubleBufferedEnvs([Logs("a", log), Logs("b", log)], seeds=1)
@@ -124,6 +127,7 @@ def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
     assert log == a + b + again * (PPO.num_steps - 1) + ["receive a", "receive b"]
 
 
+@pytest.mark.slow
 def test_an_environments_noise_is_its_own_whatever_others_there_are():
     """The first two environments of four act as they do alone."""
     rows = []
@@ -138,6 +142,7 @@ def test_an_environments_noise_is_its_own_whatever_others_there_are():
     assert np.any(rows[1].action[:, :, 0] != rows[1].action[:, :, 1])
 
 
+@pytest.mark.slow
 def test_every_group_may_use_all_cores(cores):
     env = vectorise(Script, 8, 1, 2)
     assert [len(group.env._workers) for group in env.groups] == [4, 4]

@@ -189,6 +189,7 @@ class Scales(gymnasium.RewardWrapper):
         self.factor = float(state)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", [plain, pool])
 def test_environments_and_wrappers_of_ones_own_go_on(kind):
@@ -205,6 +206,7 @@ class LawfulState(Lawful):
         vars(self).update(state)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", [plain, pool])
 @pytest.mark.parametrize(
@@ -214,6 +216,7 @@ def test_masks_go_on(make, kind):
     assert_goes_on(partial(kind, make), ends=2, after=350)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 def test_it_does_not_matter_which_process_has_an_environment():
     make = partial(gymnasium.make, "CartPole-v1")
@@ -233,6 +236,7 @@ GAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 @pytest.mark.parametrize(("game", "settings", "frames"), GAMES)
 def test_ales_games_go_on_over_several_games(game, settings, frames, monkeypatch):

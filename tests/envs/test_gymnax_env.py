@@ -145,6 +145,7 @@ def test_nested_observations_of_gymnax_come_as_plain_trees_with_their_final_ones
         assert bool(s.first) == bool(s.terminated) == (t % 3 == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_a_nested_gymnax_environment_trains_under_its_masks():
     env = from_gymnax(Toy(), None)

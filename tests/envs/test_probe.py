@@ -41,6 +41,7 @@ def test_every_probe_has_an_answer():
     assert set(ANSWERS) == set(probe.PROBES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERS)
 def test_probe_is_learned(name):
     env = probe.PROBES[name]()

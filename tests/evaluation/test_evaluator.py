@@ -75,6 +75,7 @@ def test_same_seed_same_score_other_seed_other_starts():
     assert not np.array_equal(a, c)
 
 
+@pytest.mark.slow
 def test_actions_are_the_mode_unless_sampled():
     class Tells(Script):
         observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -107,6 +108,7 @@ def test_what_cannot_be_evaluated_is_said(tmp_path):
         evaluate(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_package_named_only_by_the_run_is_not_imported_without_leave(tmp_path, monkeypatch):
     (tmp_path / "their_envs.py").write_text(
         "import gymnasium, pathlib, toys\n"
@@ -156,6 +158,7 @@ def juggle():
     return JaxEnv(reset, step, space, hands)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_a_jax_environment_of_nested_spaces_and_masks_trains_and_evaluates():
     env = juggle()
@@ -181,6 +184,7 @@ def test_a_jax_environment_of_nested_spaces_and_masks_trains_and_evaluates():
     np.testing.assert_allclose(place, [1, 4], atol=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [False, True])
 def test_an_evaluation_keeps_to_the_masks_and_spaces_of_nested_environments(sample):
     space = ACTIONS["nested"]
@@ -232,6 +236,7 @@ def test_an_evaluation_refuses_a_mask_that_allows_nothing_with_its_environment_a
     evaluate(one, 3, env=env(t=2, episode=1))  # the second environment has played its one episode by then
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothing():
     env = lawful_jax(ACTIONS["discrete"], masked=True)
@@ -276,6 +281,7 @@ def test_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
     np.testing.assert_array_equal(result.lengths[0], expected)
 
 
+@pytest.mark.slow
 def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
     make = partial(Lawful, ACTIONS["nested"], "info", as_tree, True)
     with quick_compiler():

@@ -91,6 +91,8 @@ def pong(tmp_path_factory):
 # ---------------------------------------------------------------- what is in the files
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_an_atari_video_has_every_frame_in_colour_and_shows_the_return_of_the_evaluation(pong):
     made = proximax.video(pong)
     assert made.path == pong / "videos" / "policy-0-episode-0.mp4"
@@ -107,6 +109,7 @@ def test_an_atari_video_has_every_frame_in_colour_and_shows_the_return_of_the_ev
     assert np.abs(ground - (144, 72, 17)).max() < 12
 
 
+@pytest.mark.slow
 def test_a_gif_of_a_game_has_a_frame_for_each_step_and_the_same_return(pong, tmp_path):
     made = proximax.video(pong, tmp_path / "game.gif")
     assert made.returns == proximax.evaluate(pong, 1).returns[0].tolist()
@@ -117,6 +120,8 @@ def test_a_gif_of_a_game_has_a_frame_for_each_step_and_the_same_return(pong, tmp
     assert read(frames[-1], FrameComposer((210, 160, 3), "Pong-v5"), range(-9, 9), [150, 151]) == (made.returns[0], 151)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
 def test_a_gymnasium_video_runs_at_the_environments_rate(cartpole, tmp_path, suffix):
     made = proximax.video(cartpole, tmp_path / f"film{suffix}", agent_seed=1, seed=3)
@@ -136,6 +141,7 @@ def test_a_gymnasium_video_runs_at_the_environments_rate(cartpole, tmp_path, suf
     assert read(frames[-1], canvas, range(n - 2, n + 3), range(n - 2, n + 3)) == (n, n)
 
 
+@pytest.mark.slow
 def test_the_seeds_choose_policy_and_episode_and_a_sample_can_be_drawn(cartpole, tmp_path):
     def lengths(**how):
         return proximax.video(cartpole, tmp_path / "x.mp4", **how).lengths
@@ -152,6 +158,8 @@ def agent_of(env):
     return proximax.train(env, steps=32, **QUICK).agent
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_episodes_follow_one_another_each_from_its_opening_to_the_state_it_reached(tmp_path):
     agent = agent_of(Fixed)
     made = proximax.video(agent, tmp_path / "x.mp4", env=Drawn, episodes=2)
@@ -164,12 +172,15 @@ def test_episodes_follow_one_another_each_from_its_opening_to_the_state_it_reach
     assert np.abs(middle - wanted).max() <= 8
 
 
+@pytest.mark.slow
 def test_a_video_is_cut_after_so_many_seconds(tmp_path, pong):
     made = proximax.video(pong, tmp_path / "x.mp4", seconds=2)
     assert (made.lengths, made.cut, made.frames) == ([30], True, 1 + 120 + 60)
     assert proximax.video(pong, tmp_path / "x.mp4", seconds=2, episodes=3).cut
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_mujoco_is_drawn_where_opengl_works(tmp_path):
     pytest.importorskip("mujoco")
     agent = agent_of("InvertedPendulum-v5")
@@ -233,6 +244,8 @@ def test_a_game_of_envpool_is_shown_by_ale():
 # ---------------------------------------------------------------- while training
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_videos_change_nothing_in_training(tmp_path, capsys):
     for name, how in (("with", {"video_every": 50}), ("without", {})):
         proximax.train("CartPole-v1", steps=32 * 5, preset="none", out=tmp_path / name, **QUICK, **how)
@@ -252,6 +265,7 @@ def test_videos_change_nothing_in_training(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_video_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise StorageError("disk full")
@@ -416,6 +430,7 @@ def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_films_a_run(cartpole, tmp_path, capsys):
     out = tmp_path / "film.gif"
     assert main(["video", str(cartpole), "--out", str(out), "--episodes", "2", "--seed", "4", "--deterministic"]) == 0
@@ -439,6 +454,7 @@ def test_the_command_does_not_import_what_only_a_config_names(cartpole, tmp_path
     assert "--allow-import" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_train_films_when_asked(tmp_path):
     small = ["--num-envs", "2", "--ppo.num-steps", "16", "--ppo.minibatch-size", "32", "--steps", "64", "--quiet"]
     arguments = ["train", "CartPole-v1", *small, "--eval-episodes", "1", "--out", str(tmp_path / "run")]
@@ -446,6 +462,7 @@ def test_train_films_when_asked(tmp_path):
     assert [path.name for path in (tmp_path / "run" / "videos").iterdir()] == ["64.mp4"]
 
 
+@pytest.mark.process
 def test_filming_forks_no_process_full_of_threads(tmp_path):
     """JAX warns of ``os.fork``, which may deadlock: FFmpeg must be started without it."""
     code = (

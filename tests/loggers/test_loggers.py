@@ -217,6 +217,8 @@ def test_a_file_system_in_trouble_cuts_no_row_and_ends_no_run(tmp_path):
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(2)]
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_rows_the_disk_never_takes_are_an_error_at_the_end(tmp_path):
     path = tmp_path / "metrics.jsonl"

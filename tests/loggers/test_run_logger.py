@@ -41,6 +41,7 @@ def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, 
     assert not (tmp_path / "old2").exists()
 
 
+@pytest.mark.process
 @pytest.mark.fault(29)
 def test_two_processes_never_share_a_directory(tmp_path):
     first = RunDirectory(tmp_path / "run")

@@ -298,6 +298,7 @@ def close(found, expected, rollout):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * (1 + size) * len(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.trap(9)
 @given(rollouts(), UNIT, UNIT)
 def test_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):

@@ -102,6 +102,7 @@ def assert_all_close(tree, expected):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), tree, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "action"), NEW, ids=lambda x: getattr(x, "__name__", ""))
 def test_eager_jit_and_vmap_agree_on_everything(make, action):
     def everything(p, q, action):
@@ -173,6 +174,7 @@ def test_an_action_of_another_rank_raises(make, action):
             make()[0].log_prob(jax.tree.map(wrong, action))
 
 
+@pytest.mark.trap(14)
 def test_categorical_by_hand():
     p, q = Categorical(f32(np.log([0.75, 0.25]))), Categorical(jnp.zeros(2))
     assert float(p.log_prob(jnp.array(1))) == pytest.approx(-1.3862944, rel=1e-6)
@@ -648,6 +650,7 @@ def test_kl_is_infinite_where_the_other_forbids_what_this_one_may_do():
     assert jnp.isposinf(MultiCategorical(jnp.zeros(4), (2, 2)).kl(MultiCategorical(jnp.tile(bound, 2), (2, 2))))
 
 
+@pytest.mark.slow
 def test_squashed_entropy_has_the_right_slope_where_its_two_quadratures_meet():
     def entropy(log_std):
         return SquashedGaussian(jnp.zeros(1), log_std).entropy()
@@ -716,6 +719,7 @@ def of_choices(dist, other, actions):
     return *tables, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
 
 
+@pytest.mark.slow
 @given(DISCRETE)
 def test_any_choices_against_a_table_of_all_their_actions(drawn):
     kind, *logits = drawn
@@ -772,6 +776,7 @@ def of_one_number(dist, other, points):
     return *densities, numbers, jax.grad(total, argnums=(0, 1))(dist, other)
 
 
+@pytest.mark.slow
 @given(CONTINUOUS)
 def test_any_density_against_numerical_integration(drawn):
     kind, *numbers = drawn

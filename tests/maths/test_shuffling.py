@@ -15,6 +15,7 @@ from proximax.maths import permutation
 KEYS = jax.random.split(jax.random.key(5), 6000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 100, 2048, 3000])
 def test_every_number_is_there_once(n):
     for key in KEYS[:3]:
@@ -33,6 +34,7 @@ def fits(counts, freedom):
     return 1e-4 < chi2.sf(((counts - expected) ** 2 / expected).sum(), freedom) < 1 - 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 4, 5])
 def test_all_orders_of_few_are_equally_likely(n):
     counts = Counter(map(tuple, drawn(n)))
@@ -40,6 +42,7 @@ def test_all_orders_of_few_are_equally_likely(n):
     assert fits(np.array(list(counts.values())), math.factorial(n) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [16, 24, 33])
 def test_a_number_may_come_anywhere_and_so_may_its_neighbour(n):
     orders = drawn(n)
@@ -51,6 +54,7 @@ def test_a_number_may_come_anywhere_and_so_may_its_neighbour(n):
         assert fits(apart[1:], n - 2)
 
 
+@pytest.mark.slow
 def test_side_by_side_equals_one_by_one():
     together = jax.jit(jax.vmap(lambda key: permutation(key, 100)))(KEYS[:8])
     for key, order in zip(KEYS, together):
@@ -67,6 +71,7 @@ def test_different_keys_give_unrelated_orders():
 SIZES = st.one_of(st.integers(1, 5000), st.integers(0, 13).flatmap(lambda k: st.sampled_from([2**k, 2**k + 1])))
 
 
+@pytest.mark.slow
 @pytest.mark.trap(26)
 @settings(max_examples=settings().max_examples // 3)  # each is a program
 @given(SIZES, st.integers(0, 2**32 - 1))

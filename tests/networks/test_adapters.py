@@ -66,6 +66,8 @@ NETWORKS = {
 }
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_of_ones_own_solves_cartpole_and_comes_back_from_disk(name, tmp_path):
     network = NETWORKS[name]()
@@ -150,6 +152,7 @@ class NestedEquinox(eqx.Module):
         return self.policy(place), self.value(obs["bits"])[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [lambda: from_linen(NestedLinen()), lambda: from_nnx(NestedNnx), lambda: from_equinox(NestedEquinox)]
 )

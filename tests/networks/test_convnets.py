@@ -115,6 +115,7 @@ def test_chunks_are_powers_of_two_that_fit_the_cache():
     assert _chunk((1, 1), "SAME", np.zeros((1, 999, 999, 9)), np.zeros((3, 3, 9, 9))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7]])
 def test_eager_jit_and_vmap_agree(case):
     given, stride = arrays(*case, "VALID", 6)
@@ -204,6 +205,7 @@ def test_shapes_and_the_number_of_parameters(name):
     np.testing.assert_allclose(alone[1], values[1:2], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_form_for_cpu_and_the_ordinary_one_are_one_network(name, monkeypatch):
     network, shape, _ = NETWORKS[name]
@@ -233,6 +235,7 @@ def test_gains_are_sqrt2_001_and_1_and_biases_zero():
     assert np.abs(params["dense"]["w"] - other["dense"]["w"]).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_pixel_counts_that_a_kernel_reaches(name):
     network, shape, _ = NETWORKS[name]

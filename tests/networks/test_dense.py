@@ -78,6 +78,7 @@ def test_init_of_16_seeds_is_numpy_and_compiles_nothing():
     assert len({float(params["value_head"]["w"].sum()) for params in seeds}) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_gradients_of_the_value_reach_the_actors_layers_only_through_a_shared_torso(shared):
     network = mlp(2, (4,), shared_torso=shared)

@@ -13,6 +13,7 @@ from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
 from tests.support.toy_envs import ACTIONS, NESTED_OBS, all_options, at, picks, places, quick_compiler, view
 
 
+@pytest.mark.trap(28)
 def test_acting_on_one_observation_or_on_a_batch_is_the_same():
     agent = split_agents(*arrays(), OBS, BOX)[0]
     batch = agent.act(ROWS)
@@ -74,6 +75,7 @@ def agent_of(observation_space, action_space, **settings):
     return split_agents(policy, params, moments, observation_space, action_space)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACTIONS)
 def test_acting_on_one_nested_observation_or_on_a_batch_is_the_same(name):
     space = ACTIONS[name]
@@ -93,6 +95,7 @@ def test_acting_on_one_nested_observation_or_on_a_batch_is_the_same(name):
     assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, drawn[:2])))
 
 
+@pytest.mark.slow
 def test_actions_come_in_the_spaces_own_types():
     narrow = spaces.Dict(
         a=spaces.Discrete(3, start=2, dtype=np.int32),
@@ -107,6 +110,7 @@ def test_actions_come_in_the_spaces_own_types():
         assert at(batch, path).dtype == leaf.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["squashed_gaussian", "beta"])
 def test_the_mode_of_bounded_distributions_lies_within_the_bounds(kind):
     agent = agent_of(OBS, BOX, box_distribution=kind)
@@ -141,6 +145,7 @@ def masks_of(space, seed=0, rows=5):
     return np.concatenate(each, axis=1).astype(np.int8)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_mask_is_kept_whether_it_comes_apart_or_in_the_observation(name):

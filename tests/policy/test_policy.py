@@ -79,6 +79,7 @@ def test_log_std_has_a_floor_and_a_ceiling_and_stays_finite():
         assert (gradient != 0).all()  # a parameter beyond its bounds can come back
 
 
+@pytest.mark.slow
 @pytest.mark.trap(17)
 def test_the_log_prob_is_of_the_raw_sample_and_the_environment_gets_the_clipped_one():
     policy, params = made(BOX)
@@ -128,6 +129,7 @@ def first_kernel(shape, name):
     return params["convolutions"][0]["w"].shape if "convolutions" in params else None
 
 
+@pytest.mark.slow
 def test_images_get_the_network_that_is_named():
     assert first_kernel((4, 84, 84), "nature") == (8, 8, 4, 32)
     assert first_kernel((4, 84, 84), "impala") == (3, 3, 4, 16)
@@ -178,6 +180,7 @@ def shapes(layers):
     return [layer["w"].shape for layer in layers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_nested_observation_is_one_vector_or_a_torso_for_each_leaf(shared):
     def layers(branch_torsos):
@@ -203,6 +206,7 @@ def test_a_nested_observation_is_one_vector_or_a_torso_for_each_leaf(shared):
         assert [shapes(torso) for torso in network["critic"]] == critic
 
 
+@pytest.mark.slow
 def test_branch_torsos_see_one_leaf_each_and_change_nothing_for_a_flat_observation():
     config = PPOConfig(hidden=(4,), branch_torsos=True)
     policy = make_policy(NESTED_OBS, spaces.Discrete(2), config)
@@ -261,6 +265,7 @@ def test_a_lone_entry_beside_the_mask_reaches_the_network_by_itself(space, shape
     assert seen[-1] == {"a": (1, 3), "b": (1, 3)}
 
 
+@pytest.mark.slow
 def test_masks_of_nested_actions_forbid_the_right_leaf():
     policy = make_policy(MASKED, TURN, PPOConfig(hidden=(4,)))
     params = policy.init(KEY)
@@ -279,6 +284,7 @@ def test_masks_of_nested_actions_forbid_the_right_leaf():
     assert make_policy(NESTED_OBS, TURN, PPOConfig()).all_masked is None
 
 
+@pytest.mark.slow
 def test_actions_of_every_leaf_have_the_spaces_form():
     for name, space in ACTIONS.items():
         policy = make_policy(OBS, space, PPOConfig(hidden=(4,)))

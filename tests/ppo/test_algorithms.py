@@ -126,6 +126,7 @@ assert_close = functools.partial(assert_trees, np.testing.assert_allclose)
 CASES = [(algo, "discrete") for algo in ALGORITHMS] + [("npg", "continuous"), ("trpo", "continuous")]
 
 
+@pytest.mark.slow
 @pytest.mark.trap(12)
 @pytest.mark.parametrize(("algo", "kind"), CASES)
 def test_the_first_ratio_is_1_parameters_move_and_all_is_finite(algo, kind):
@@ -320,6 +321,7 @@ def test_at_the_old_policy_the_penalty_has_no_gradient():
     assert np.abs(away[0] - away[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_larger_the_penalty_the_smaller_the_kl_and_without_it_is_the_surrogate():
     ppo, policy, params, transitions = made("penalty", epochs=6)
     fresh, kls, first = state_of(ppo, params, algo="penalty"), [], None
@@ -432,6 +434,7 @@ def test_reinforce_with_gae_moves_the_policy_as_a2c_does():
     assert np.abs(split(together)[1] - split(alone)[1]).max() > 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["trpo", "penalty"])
 def test_an_update_is_the_same_eager_compiled_and_for_two_seeds_at_once(algo):
     ppo, policy, params, transitions = made(algo)
@@ -535,6 +538,7 @@ def learn(outside, algo, seed=0):
 learned = functools.cache(learn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_finds_the_best_continuous_action(algo):
     run = learned(False, algo)
@@ -544,6 +548,7 @@ def test_every_algorithm_finds_the_best_continuous_action(algo):
     check_every_update(run, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_learns_outside_the_program_to_act_by_the_observation(algo):
     run = learned(True, algo)
@@ -602,6 +607,7 @@ def test_an_adaptive_learning_rate_goes_the_other_way():
 # ---------------------------------------------------------------- an algorithm of one's own
 
 
+@pytest.mark.slow
 def test_an_algorithm_of_ones_own_trains_is_saved_and_needed_to_train_again(tmp_path):
     calls = []
 

@@ -33,6 +33,7 @@ def transition(**more):
     return Transition(**{**given, "valid": jnp.array([[1.0, 1.0], [1.0, 0.0]]), **more})
 
 
+@pytest.mark.slow
 def test_a_rollout_by_hand():
     policy = make_policy(SEEN, BOX, PPOConfig())
     obs = jnp.array([[[1.0, -20.0], [2.0, 20.0]], [[3.0, 50.0], [1e9, np.nan]]])
@@ -57,6 +58,7 @@ def test_a_rollout_by_hand():
     }
 
 
+@pytest.mark.slow
 def test_a_bounded_sample_is_at_the_bound_that_the_environment_gets():
     policies = {
         kind: make_policy(
@@ -75,6 +77,7 @@ def test_a_bounded_sample_is_at_the_bound_that_the_environment_gets():
         assert float(found[0]) == share, kind
 
 
+@pytest.mark.slow
 def test_of_nested_actions_only_bounded_boxes_count():
     box = spaces.Box(-2.0, 2.0, (1,))
     space = spaces.Dict({"a": box, "b": spaces.Discrete(3), "c": spaces.Tuple([box, spaces.Box(0.0, np.inf, (2,))])})
@@ -116,6 +119,7 @@ def test_truncations_of_host_environments_in_every_autoreset_mode(make, mode):
     assert count == (rollout.truncated & ~rollout.terminated & (rollout.valid > 0)).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["matching", "matching-continuous"])
 def test_learning_is_the_same_bit_for_bit_without_it(name, monkeypatch):
     config = RunConfig("probe", steps=640, num_envs=4, ppo=PPOConfig(num_steps=16, minibatch_size=16, epochs=2))
@@ -136,6 +140,7 @@ def test_learning_is_the_same_bit_for_bit_without_it(name, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_spread_of_advantages_is_logged_as_it_is_before_standardising():
     learner = PPOConfig(
         num_steps=4, minibatch_size=16, epochs=1, gamma=0.5, scale_reward=False, advantage="to-go", baseline=False

@@ -39,6 +39,7 @@ def jax_learner(name="matching-continuous", ppo=PPO, steps=640):
     return make_learner(env, make_policy(env.observation_space, env.action_space, ppo), config)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(34)
 def test_same_seed_same_bits_another_seed_others():
     a, b, c = train_host(1), train_host(1), train_host(1, seed=1)
@@ -48,6 +49,7 @@ def test_same_seed_same_bits_another_seed_others():
     assert np.abs(flat(a[0].params) - flat(c[0].params)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_host_seed_alone_and_among_others_agree():
     together, _ = train_host(3, seed=5)
     for i in range(3):
@@ -59,6 +61,7 @@ def test_a_host_seed_alone_and_among_others_agree():
         np.testing.assert_array_equal(together.rollout.obs[i], alone.rollout.obs[0])
 
 
+@pytest.mark.slow
 def test_a_jax_seed_alone_and_among_others_agree():
     learner = jax_learner()
     step = jax.jit(jax.vmap(learner.step))
@@ -73,6 +76,7 @@ def test_a_jax_seed_alone_and_among_others_agree():
         np.testing.assert_allclose(flat(mine), flat(state.params), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 4, 16])
 def test_many_seeds_side_by_side_do_not_deadlock(seeds):
     learner = jax_learner("choice")
@@ -83,6 +87,7 @@ def test_many_seeds_side_by_side_do_not_deadlock(seeds):
     assert len(np.unique(weights[:, 0, 0])) == seeds
 
 
+@pytest.mark.slow
 @pytest.mark.trap(12)
 def test_the_normaliser_is_frozen_from_acting_to_the_end_of_the_update():
     env = GymnasiumEnv(vector(Script, 4, AutoresetMode.SAME_STEP))
@@ -95,6 +100,7 @@ def test_the_normaliser_is_frozen_from_acting_to_the_end_of_the_update():
         assert np.asarray(state.obs_moments.count)[0] == before[0] + 64
 
 
+@pytest.mark.slow
 @pytest.mark.trap(3)
 def test_reset_rows_count_in_neither_steps_nor_the_normaliser():
     learner, state, _ = host_learner(vector(Fixed, 4, AutoresetMode.NEXT_STEP), PPO, steps=640)
@@ -108,6 +114,7 @@ def test_reset_rows_count_in_neither_steps_nor_the_normaliser():
     np.testing.assert_allclose(np.asarray(state.obs_moments.mean)[0, 1], 1.0, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(4)
 def test_next_step_and_same_step_learn_alike_where_the_rows_are_the_same():
     # Episodes longer than the rollout: both modes give the same rows, so the same parameters.
@@ -137,6 +144,7 @@ def test_seed_keys_and_their_splits_are_all_different():
     assert not words & parts
 
 
+@pytest.mark.slow
 @pytest.mark.trap(25)
 @pytest.mark.parametrize("target_kl", [None, 1e-9])
 def test_the_schedule_ends_after_the_last_update_early_stop_or_not(target_kl):
@@ -150,6 +158,7 @@ def test_the_schedule_ends_after_the_last_update_early_stop_or_not(target_kl):
     assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
 
 
+@pytest.mark.slow
 def test_a_jax_environment_and_its_host_twin_give_the_same_transitions_to_learn_from():
     # The endless probe: reward 1, a time limit every 5 steps; V = 1 / (1 - γ) only if truncation keeps its future.
     learner = jax_learner("endless", PPOConfig(num_steps=16, minibatch_size=16, epochs=1))
@@ -168,6 +177,7 @@ def test_cartpole_groups_are_independent_of_each_other():
     np.testing.assert_array_equal(alone.reset(env_seeds(1, 4)), obs[4:8])
 
 
+@pytest.mark.slow
 def test_update_counter_and_key_move_on():
     learner = jax_learner("choice")
     state = learner.init(seed_key(0))

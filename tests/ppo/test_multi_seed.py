@@ -27,6 +27,7 @@ def equal(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(plain(x), plain(y)), a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_many_updates_in_a_call_are_those_made_one_by_one(seeds):
     advance, state = started(seeds)
@@ -69,6 +70,8 @@ print(len(jax.devices()), *[float(np.sum(np.abs(np.concatenate([np.ravel(x) for 
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 8, 64])
 def test_seeds_shared_out_among_devices_learn_what_they_learn_alone(seeds):
     ran = [
@@ -94,6 +97,7 @@ def test_the_first_call_makes_one_update_and_the_pace_then_grows():
     assert pace.next(10**9) == 12
 
 
+@pytest.mark.slow
 def test_rows_of_one_call_have_times_of_their_own():
     result = proximax.train("probe:matching", steps=16 * 2 * 60, num_envs=2, quiet=True, **vars(PPO))
     times = [row["time_s"] for row in result.history]

@@ -89,6 +89,7 @@ def setup(kind="discrete", moments=None, **settings):
     return ppo, policy, params, rollout(policy, params, moments)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(12)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("moments", [None, MOMENTS])
@@ -105,6 +106,7 @@ def test_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
     assert metrics["first_ratio_error"] > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.trap(3)
 def test_rows_that_are_no_transition_change_nothing():
     ppo, policy, params, transitions = setup("continuous", minibatch_size=64)
@@ -125,6 +127,7 @@ def test_rows_that_are_no_transition_change_nothing():
     assert a[2]["steps"] == 64 - 5
 
 
+@pytest.mark.slow
 @pytest.mark.trap(3)
 def test_a_row_that_is_no_transition_may_even_overflow():
     ppo, policy, params, transitions = setup(minibatch_size=64)
@@ -162,6 +165,7 @@ def test_weights_are_standardised_over_the_environments_of_a_time_step():
         np.testing.assert_allclose(weight[t, counted], (x - x.mean()) / x.std(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(14)
 def test_with_no_advantage_an_entropy_bonus_raises_entropy():
     for kind in ACTIONS:
@@ -190,6 +194,7 @@ def test_extreme_log_std_gives_a_finite_loss():
         assert np.isfinite(metrics["policy_objective"])
 
 
+@pytest.mark.slow
 @pytest.mark.trap(21)
 def test_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
     ppo, policy, params, transitions = setup(
@@ -278,6 +283,7 @@ def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
     assert minibatches(64, None, jax.random.key(0)).shape == (1, 64)
 
 
+@pytest.mark.slow
 def test_recomputing_advantages_uses_the_current_critic():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=16, learning_rate=0.01)
     again = PPOConfig(**{**vars(ppo), "recompute_advantage": True})
@@ -300,6 +306,7 @@ def test_global_norm_clipping_bounds_the_joint_gradient():
     assert np.linalg.norm(step) == pytest.approx(1e-3, rel=0.01)
 
 
+@pytest.mark.slow
 def test_every_switch_changes_the_update():
     base, policy, params, transitions = setup("continuous", epochs=2, minibatch_size=16)
     reference, *_ = one_update(base, transitions, policy, params)
@@ -370,6 +377,7 @@ def test_the_stop_outlasts_the_epoch():
     assert metrics["gradient_steps"] == 32
 
 
+@pytest.mark.slow
 @pytest.mark.trap(23)
 def test_the_value_is_clipped_around_the_rollouts_own():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, value_epsilon=0.3)

@@ -20,6 +20,7 @@ def expected_operations(rows, epochs, actor, critic, first):
     return rows * (2 * actor + 4 * critic + epochs * (6 * (actor + critic) - 4 * first) + 2 * actor + 2 * 21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["CartPole-v1", "gymnax:CartPole-v1"])
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_all_parts_are_measured_and_operations_counted(env, seeds):
@@ -37,6 +38,7 @@ def test_all_parts_are_measured_and_operations_counted(env, seeds):
     assert measured.rollout_bytes == 64 * seeds * (2 * 16 + 4 + 3 * 4 + 3)
 
 
+@pytest.mark.slow
 def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
     pytest.importorskip("ale_py")
     shown = AtariConfig(height=8, width=10, frame_cap=60)
@@ -47,6 +49,7 @@ def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
     assert measured.rollout_bytes == 4 * (16 + 4 + 2 * 4) * 80 + 64 * (2 * 4 + 4 + 3 * 4 + 3) + 4 * 4
 
 
+@pytest.mark.slow
 def test_a_users_own_environment_object_stays_open():
     env = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode="Disabled")
     env.metadata["autoreset_mode"] = gymnasium.vector.AutoresetMode.DISABLED

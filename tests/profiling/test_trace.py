@@ -10,6 +10,7 @@ from proximax.errors import UsageError
 from proximax.runtime.compilation import CPU_OPTIONS, cpu_options
 
 
+@pytest.mark.slow
 def test_a_trace_names_the_operations_of_the_updates(tmp_path):
     proximax.train(
         "probe:matching", steps=32 * 400, num_envs=2, num_steps=16, minibatch_size=16, epochs=1, quiet=True,
@@ -21,6 +22,7 @@ def test_a_trace_names_the_operations_of_the_updates(tmp_path):
     assert cpu_options() == CPU_OPTIONS
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_in_its_first_call_leaves_no_trace_and_nothing_switched_on(tmp_path):
     settings = {"num_envs": 2, "num_steps": 16, "minibatch_size": 16, "epochs": 1, "quiet": True}
     with pytest.raises(RuntimeError, match="stop here"):

@@ -27,6 +27,7 @@ def compared(tmp_path_factory):
     return out, proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=out, **settings)
 
 
+@pytest.mark.slow
 def test_everything_is_written_and_the_json_is_what_was_returned(compared):
     out, comparison = compared
     assert {path.name for path in out.iterdir()} == {
@@ -75,6 +76,7 @@ def test_all_settings_are_checked_before_anything_is_trained(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_stays_in_the_comparison(tmp_path):
     def explode(signals, rates):  # an overflow as soon as the ratios leave 1
         return proximax.maths.surrogate_objective(1e6 * signals.log_ratio, signals.advantage)
@@ -90,6 +92,7 @@ def test_a_run_that_diverges_stays_in_the_comparison(tmp_path):
     assert "(diverged)" in table(comparison)
 
 
+@pytest.mark.slow
 def test_curves_are_thinned_out_but_keep_both_ends(tmp_path):
     settings = SMALL | {"steps": 8 * 300, "num_steps": 1, "minibatch_size": None, "epochs": 1}
     proximax.train("probe:choice", out=tmp_path / "run", preset="none", **settings)
@@ -98,6 +101,7 @@ def test_curves_are_thinned_out_but_keep_both_ends(tmp_path):
     assert (run["at_steps"][0], run["at_steps"][-1]) == (8, 2400)
 
 
+@pytest.mark.slow
 def test_the_command_line_compares_and_names_what_it_does_not_know(tmp_path, capsys):
     arguments = ["compare", "probe:choice", "--algos", "clip,trpo", "--seeds", "2", "--steps", "512", "--quiet"]
     arguments += ["--eval-episodes", "4", "--ppo.num-steps", "32", "--ppo.epochs=1", "--ppo.hidden", "8"]

@@ -113,6 +113,7 @@ for k in range(100):
 """
 
 
+@pytest.mark.process
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("second", [4, 2], ids=["another-step", "the-same-step"])
 def test_whenever_a_process_is_killed_while_saving_a_good_checkpoint_is_found(second, tmp_path):

@@ -54,6 +54,7 @@ def run(tmp_path):
     return save_run(tmp_path, *arrays()[1:])
 
 
+@pytest.mark.trap(28)
 def test_a_saved_policy_comes_back_bit_for_bit(run):
     agents, config = load_agents(run)
     assert config == CONFIG

@@ -51,6 +51,7 @@ def test_the_table_explains_exactly_what_a_learner_logs(algo):
     assert set(logged(algo, constant())) == set(METRICS) - missing
 
 
+@pytest.mark.slow
 def test_an_action_mask_adds_a_row_and_nothing_else_is_ever_logged():
     env = constant()
     masked = lambda obs: {"obs": obs, "action_mask": jnp.ones(2, jnp.int8)}  # noqa: E731

@@ -27,6 +27,8 @@ def train(cache, **environment):
     return folder, float(seconds)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
     folder, cold = train(tmp_path)
     assert folder.startswith(str(tmp_path / "proximax"))
@@ -39,6 +41,8 @@ def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
     assert warm < cold
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_it_can_be_turned_off_or_moved(tmp_path):
     assert train(tmp_path / "a", JAX_ENABLE_COMPILATION_CACHE="0")[0] == "None"
     assert not (tmp_path / "a").exists()
@@ -47,6 +51,8 @@ def test_it_can_be_turned_off_or_moved(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = compilation.cache_folder()
@@ -56,6 +62,8 @@ def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     assert not os.listdir(folder)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_without_a_place_to_write_everything_still_runs(tmp_path):
     (tmp_path / "file").touch()
     assert train(tmp_path / "file")[0] == "None"

@@ -20,6 +20,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
 def test_the_numbers_are_those_of_jaxs_own_threefry(name):
     words = np.array([0x9E3779B9, 2**32 - 3], np.uint32)

@@ -150,6 +150,7 @@ def policy_of(env, ppo):
     return policy, policy.init(seed_key(0)), moments
 
 
+@pytest.mark.slow
 @pytest.mark.trap(2)
 @MODES
 @pytest.mark.parametrize("lengths", [(1, 1), (1, 3), (4, 9), (500, 500)])
@@ -190,6 +191,7 @@ def test_values_are_found_in_parts_where_there_are_many_rows(monkeypatch):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), parts, whole)
 
 
+@pytest.mark.slow
 @MODES
 def test_gradients_are_those_of_plain_observations(next_step, monkeypatch):
     ours, plain = one_seed(next_step)
@@ -223,6 +225,7 @@ def test_the_moments_are_those_of_the_plain_observations(next_step):
     np.testing.assert_allclose(found.m2 / found.count, kept.var(0), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("next_step", "seeds", "settings"),
     [(False, 1, {}), (True, 2, {}), (True, 1, {"recompute_advantage": True, "normalise_pixels": False})],
@@ -242,6 +245,7 @@ def test_learning_from_stored_frames_is_learning_from_plain_observations(next_st
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), *learned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["a2c", "trpo"])
 def test_steps_on_the_whole_rollout_and_of_the_critic_alone_learn_from_stored_frames_too(algo):
     learned = []

@@ -22,6 +22,7 @@ def test_every_example_has_a_toy_size():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(TOY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOY)
 def test_example_runs(name, capsys):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")

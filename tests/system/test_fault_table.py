@@ -19,6 +19,8 @@ from proximax.runtime.compilation import usable_cores
 from tests.support import ROOT
 from tests.support.cli_process import Shell, contents, finish, python, start
 
+pytestmark = pytest.mark.process
+
 ENVS = ROOT / "tests" / "support" / "faulty_envs.py"
 # Four updates of 64 rows; a checkpoint after each.
 SMALL = "--preset none --quiet --eval-episodes 2 --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 64"
@@ -92,6 +94,7 @@ def until(condition, seconds=60.0):
 # ------------------------------------------------------------------------------------------- environments
 
 
+@pytest.mark.slow
 @pytest.mark.fault(1)
 def test_an_unknown_environment_is_answered_with_the_nearest_name(shell):
     shell("train CartPol-v1").fault(2, "'CartPol-v1'", "Did you mean CartPole-v1", "gymnax:", "package:Env-v0")
@@ -126,6 +129,7 @@ def test_a_space_that_is_not_supported_is_named_with_its_place(shell, env, place
     assert left(shell) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.fault(4)
 def test_spaces_that_do_not_begin_at_zero_get_actions_they_contain(shell):
     shell(f"train faulty:Odd-v0 --out run {QUICK}").fine()
@@ -166,8 +170,10 @@ def kept_after_a_fault(shell, env, *more):
     return ran, run
 
 
+@pytest.mark.fault(7)
+@pytest.mark.fault(8)
 @pytest.mark.parametrize(("env", "what"), [("NaN", "observation"), ("NaNReward", "reward")])
-def test_rows_07_and_08_what_is_not_finite_ends_the_run_before_it_is_learned_from(shell, env, what):
+def test_what_is_not_finite_ends_the_run_before_it_is_learned_from(shell, env, what):
     import numpy as np
 
     ran, run = kept_after_a_fault(shell, env)
@@ -177,6 +183,7 @@ def test_rows_07_and_08_what_is_not_finite_ends_the_run_before_it_is_learned_fro
         assert any(np.isnan(rollout[name]).any() for name in rollout.files if rollout[name].dtype.kind == "f")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(8)
 def test_a_loss_that_is_not_finite_is_not_stepped_on(shell):
     ran, run = kept_after_a_fault(shell, "Huge", "--ppo.scale-reward False")
@@ -242,6 +249,7 @@ def test_an_environment_that_ignores_its_seed_is_told_once(shell):
     assert "ignores its seed" in str(json.loads((shell.cwd / "run" / "result.json").read_text())["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.fault(17)
 def test_episodes_without_an_end_give_no_score(shell):
     ran = shell(f"train faulty:Endless-v0 --out run {QUICK} --eval-episodes 1")
@@ -272,6 +280,7 @@ def test_a_checkpoint_of_other_settings_is_refused_with_what_may_change(shell, r
     assert contents(run) == before
 
 
+@pytest.mark.slow
 @pytest.mark.fault(20)
 def test_a_damaged_checkpoint_is_passed_over_loudly(shell, run):
     spoil(newest(run) / "policy.safetensors")
@@ -329,6 +338,7 @@ def limited(size, what=resource.RLIMIT_FSIZE):
     return lambda: resource.setrlimit(what, (size, size))
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_full_disk_costs_rows_but_not_the_training(shell):
     size = 20_000  # less than the rows take; enough for a checkpoint, which also keeps the rows that wait
@@ -348,6 +358,7 @@ def test_a_full_disk_costs_rows_but_not_the_training(shell):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
     size = max(path.stat().st_size for path in newest(run).iterdir()) + 2000
@@ -358,6 +369,7 @@ def test_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
     assert "could not save at 2,560 steps" in ran.err  # it trained to its end
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(shell, run):
     old = contents(run / "checkpoints")
@@ -400,7 +412,10 @@ main(sys.argv[1:])
 """
 
 
-def test_rows_26_and_29_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(shell):
+@pytest.mark.fault(26)
+@pytest.mark.fault(29)
+@pytest.mark.slow
+def test_a_run_killed_while_saving_goes_on_from_the_checkpoint_before(shell):
     assert python(KILLED, shell.cwd, "train", "faulty:Walk-v0", "--out", "run", *QUICK.split()).code == -9
     run = shell.cwd / "run"
     assert list((run / "checkpoints").glob(".new-*"))
@@ -430,9 +445,13 @@ def alive(pids):
 ENDLESS = f"--out run {SMALL} --steps 1000000000 --checkpoint-every 0.2s"
 
 
+@pytest.mark.fault(27)
+@pytest.mark.fault(28)
+@pytest.mark.fault(29)
+@pytest.mark.slow
 @needs_workers
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_rows_27_28_and_29_a_signal_saves_and_ends_and_meanwhile_nobody_else_gets_in(shell, number, code):
+def test_a_signal_saves_and_ends_and_meanwhile_nobody_else_gets_in(shell, number, code):
     process, run = start(f"train faulty:Slow-v0 {ENDLESS}", shell.cwd), shell.cwd / "run"
     try:
         until(lambda: checkpoint_names(run / "checkpoints"))
@@ -475,6 +494,7 @@ def test_a_second_ctrl_c_ends_at_once(shell):
         process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.fault(27)
 def test_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell):
     process = start(f"train faulty:Endless-v0 --out run {QUICK} --eval-episodes 100000", shell.cwd)
@@ -560,6 +580,7 @@ def test_a_gpu_that_is_not_there(shell):
     assert left(shell) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.fault(37)
 def test_a_run_that_memory_does_not_hold(shell):
     """Asked of Python before the run, and of XLA, which here may have 12 GB of addresses, in its first update."""
@@ -612,6 +633,7 @@ def test_links_in_a_run_are_not_followed(shell, run, place):
     assert contents(shell.cwd) == before
 
 
+@pytest.mark.slow
 @pytest.mark.fault(39)
 def test_a_link_in_the_place_of_a_file_half_written_is_not_written_through(shell, run):
     (shell.cwd / "outside").write_text("precious")
@@ -633,6 +655,7 @@ def test_a_run_may_be_reached_by_a_link_of_the_users_own(shell, run):
 # ------------------------------------------------------------------------------------------- careless use of --resume
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_with_more_steps_and_not_with_fewer(shell, run):
     shell("train --resume run --allow-import --steps 512").fine("resumed at 256 steps", "512 steps")
     assert json.loads((run / "config.json").read_text())["steps"] == 512
@@ -642,6 +665,7 @@ def test_a_finished_run_goes_on_with_more_steps_and_not_with_fewer(shell, run):
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_a_lost_log_costs_its_rows_and_not_the_run(shell, run):
     text = (run / "metrics.jsonl").read_text()
     (run / "metrics.jsonl").write_text(text[:-10])

@@ -24,6 +24,8 @@ from safetensors.numpy import save as pack
 
 from tests.support.cli_process import contents, environment
 
+pytestmark = pytest.mark.process
+
 CANARY = "canary_package"  # a package that writes a file when it is imported
 GIGABYTES = 8  # of address space: compiling takes two
 
@@ -350,6 +352,7 @@ def test_what_a_terminal_obeys_is_shown_and_not_sent(tmp_path):
     assert not {x for x in done.stdout + done.stderr if x < 32} - {10}
 
 
+@pytest.mark.slow
 def test_s7_compiled_programs_are_kept_where_nobody_else_writes_and_never_in_a_run(tmp_path):
     known = {k: v for k, v in environment().items() if not k.startswith("JAX_COMPILATION_CACHE")}
     train = "train probe:constant --preset none --quiet --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 64"

@@ -502,6 +502,7 @@ def both():
     return policy, params, {"action_mask": ALLOWED, "x": x}
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_what_is_forbidden_has_probability_exactly_0(both):
     policy, params, obs = both
@@ -608,6 +609,7 @@ class Stuck(Lawful):
         return super().step(action)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 @pytest.mark.parametrize(("mode", "masks"), [*((mode, "info") for mode in MODES), (NEXT_STEP, "key")])
 def test_a_mask_that_allows_nothing_is_an_error_that_names_environment_and_step(mode, masks):
@@ -619,6 +621,7 @@ def test_a_mask_that_allows_nothing_is_an_error_that_names_environment_and_step(
         proximax.train(env, seed=4, **OBJECT)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_with_it():
     class Later(Stuck):
@@ -635,6 +638,7 @@ def test_a_mask_that_allows_nothing_in_a_later_update_or_seed_is_named_with_it()
         proximax.train(env, seeds=2, **OBJECT | {"steps": 48})
 
 
+@pytest.mark.slow
 @pytest.mark.trap(15)
 def test_a_jax_environment_whose_mask_allows_nothing_is_named_too():
     env = lawful_jax(ACTIONS["nested"], masked=True)
@@ -650,6 +654,7 @@ def test_a_jax_environment_whose_mask_allows_nothing_is_named_too():
         proximax.train(env._replace(step=step), **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(3)
 @pytest.mark.parametrize(
     ("mode", "masks"), [(NEXT_STEP, "info"), (NEXT_STEP, "key"), (SAME_STEP, "key"), (DISABLED, "info")]
@@ -668,6 +673,7 @@ def test_a_terminal_observation_that_allows_nothing_is_no_error(mode, masks):
     assert (invalid > 0) == (mode is NEXT_STEP)
 
 
+@pytest.mark.slow
 def test_the_taxis_own_masks_come_through():
     assert "Taxi-v4" in gymnasium.registry
     result = proximax.train("Taxi-v4", **QUICK)

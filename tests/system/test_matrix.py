@@ -109,6 +109,7 @@ def name(case):
     return "-".join(case[f] if isinstance(case[f], str) else f * case[f] for f in FACTORS if case[f])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", covering(), ids=name)
 def test_two_updates_are_finite_on_policy_lawful_and_move_every_parameter(case):
     check(case)

@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from tests.support import ROOT
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 def test_the_python_block_runs_and_solves_cartpole(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 1

@@ -110,6 +110,7 @@ def test_m_is_maximised(theory, seed, share):
     np.testing.assert_allclose(found, other, rtol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", ["OWN", "SHARED"])
 def test_the_gradient_of_the_surrogate_is_the_policy_gradient(theory, rows):
     mdp, row = theory.random_mdp(3), getattr(theory, rows)
@@ -220,6 +221,7 @@ def test_the_library_computes_the_same(theory):
     np.testing.assert_allclose(surrogate, theory.surrogate(at, np.exp(new)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_the_script_prints(theory, capsys):
     theory.main()
     printed = capsys.readouterr().out

@@ -112,6 +112,7 @@ with Interrupts() as interrupts:
 """
 
 
+@pytest.mark.process
 @pytest.mark.fault(27)
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_the_second_signal_ends_the_process_at_once(name, code):

@@ -53,6 +53,8 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
@@ -190,6 +192,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_never_starts_from_scratch(resum
 HOST = {**TINY, "num_envs": 4, "seeds": 2, "steps": 4 * 32}
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 def test_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_so(tmp_path, capsys):
     def two(rows):
@@ -249,6 +252,7 @@ class Crashes(gymnasium.Env):
         self.sound = state["sound"]
 
 
+@pytest.mark.slow
 @pytest.mark.trap(35)
 def test_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_the_run_in_one(tmp_path):
     how = TINY | {"env_restarts": 100, "checkpoint_every": "16", "keep_checkpoints": 9}
@@ -324,6 +328,7 @@ def test_another_environment_or_network_is_named_field_by_field():
         check_same(found, spaces | {"network": "own"}, OBS, CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(19)
 def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     run = tmp_path / "run"
@@ -353,6 +358,7 @@ def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(23)
 def test_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
     settings = {**TINY, "steps": 16}

@@ -33,6 +33,8 @@ def cartpole(tmp_path_factory):
     return proximax.train("CartPole-v1", seeds=2, stop_at_return=475, out=out, quiet=True)
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
     assert cartpole.stopped_by == "stop_at"
     assert cartpole.steps < 100_000
@@ -88,6 +90,7 @@ def test_the_policy_is_loaded_and_evaluated_from_the_directory_alone(cartpole):
     assert total >= 400
 
 
+@pytest.mark.slow
 def test_config_json_runs_again_to_the_same_bits(tmp_path):
     first = proximax.train("CartPole-v1", out=tmp_path / "a", seeds=2, **QUICK)
     config = from_json(json.loads((tmp_path / "a" / "config.json").read_text()))
@@ -98,6 +101,7 @@ def test_config_json_runs_again_to_the_same_bits(tmp_path):
     assert drop(first.history) == drop(again.history)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(28)
 def test_training_is_the_same_bits_with_and_without_evaluation():
     settings = QUICK | {"normalise_obs": True}
@@ -108,6 +112,7 @@ def test_training_is_the_same_bits_with_and_without_evaluation():
     assert plain.agent.obs_moments.count == plain.steps  # of training alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env",
     [
@@ -130,6 +135,7 @@ def test_every_kind_of_environment_trains(env, tmp_path):
     assert np.abs(params(result)).max() > 0
 
 
+@pytest.mark.slow
 def test_seeds_of_a_vector_env_share_its_environments():
     result = proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=2, **{**QUICK, "num_envs": 99})
     assert result.config.num_envs == 4
@@ -137,6 +143,7 @@ def test_seeds_of_a_vector_env_share_its_environments():
         proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=3, **QUICK)
 
 
+@pytest.mark.slow
 def test_callbacks_see_every_update_and_can_stop():
     seen = []
 
@@ -166,6 +173,7 @@ class Fails(Script):
         return obs, reward, terminated, truncated, info
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "fault", "message"),
     [
@@ -185,6 +193,7 @@ def test_a_fault_while_training_keeps_the_policy_and_the_traceback(how, fault, m
     assert agent.act(np.zeros(3)) in (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(24)
 def test_a_diverging_run_stops_with_its_numbers():
     class Huge(Script):
@@ -196,6 +205,7 @@ def test_a_diverging_run_stops_with_its_numbers():
         proximax.train(Huge, scale_reward=False, **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(24)
 def test_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp_path):
     env = probe.choice()
@@ -210,6 +220,7 @@ def test_a_jax_environment_that_gives_nan_keeps_the_last_good_policy(tmp_path):
     assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(agent.params)])).all()
 
 
+@pytest.mark.slow
 def test_an_observation_too_large_for_the_normaliser_stops_the_run_with_the_last_good_policy(tmp_path):
     env = probe.observed()
 
@@ -222,6 +233,7 @@ def test_an_observation_too_large_for_the_normaliser_stops_the_run_with_the_last
     assert np.isfinite(proximax.load(tmp_path / "run").obs_moments.mean).all()
 
 
+@pytest.mark.slow
 def test_large_seeds_work_on_every_kind_of_environment():
     for env in ("probe:constant", "CartPole-v1"):
         result = proximax.train(env, seed=2**63, preset="none", **QUICK)
@@ -249,6 +261,7 @@ def test_a_start_that_fails_closes_its_environments_and_an_object_stays_open():
     assert not owned.closed
 
 
+@pytest.mark.slow
 def test_environments_may_write_to_the_action_they_get():
     class Writes(Script):
         action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -260,6 +273,7 @@ def test_environments_may_write_to_the_action_they_get():
     assert proximax.train(Writes, **QUICK).steps == 1024
 
 
+@pytest.mark.slow
 def test_a_goal_reached_at_the_end_counts():
     result = proximax.train("probe:constant", stop_at_return=1.0, **QUICK | {"steps": 128 * 81, "epochs": 1})
     assert result.evaluation.worst >= 1.0
@@ -284,6 +298,7 @@ def test_stop_at_needs_an_environment_that_can_be_made_twice():
         proximax.train(vector(Script, 4, AutoresetMode.SAME_STEP), stop_at_return=1.0, **QUICK)
 
 
+@pytest.mark.slow
 def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["proximax.evaluation.evaluator"], "MAX_EPISODE_STEPS", 50)
     result = proximax.train(lambda: Script((10**9, 10**9)), out=tmp_path / "run", **QUICK)

@@ -40,6 +40,7 @@ def plain(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_saving_beside_training_changes_nothing_that_is_learned(plain, tmp_path):
     proximax.train(ENV, out=tmp_path / "run", checkpoint_every="16", keep_checkpoints=9, **TINY)
     for file in (POLICY, STATE):
@@ -50,6 +51,7 @@ def test_saving_beside_training_changes_nothing_that_is_learned(plain, tmp_path)
     assert 2 <= len(checkpoint_names(tmp_path / "run" / "checkpoints")) <= 6
 
 
+@pytest.mark.slow
 def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp_path):
     settings = TINY | {"eval_every": 32, "steps": 16 * 8}
     low = proximax.train(ENV, out=tmp_path, stop_at_return=-1e9, **settings)
@@ -67,6 +69,7 @@ def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp
     assert best["evaluation"] == max(means)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(27)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, number, code):
@@ -90,6 +93,7 @@ def test_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, 
         assert newest(tmp_path / "run", file).read_bytes() == newest(plain, file).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.fault(27)
 def test_a_signal_cuts_the_final_evaluation_short_and_resuming_makes_it_again(tmp_path, monkeypatch):
     from proximax import train as function
@@ -123,6 +127,7 @@ def ends_the_second(monkeypatch, end):
     monkeypatch.setattr(periodic_evaluation, "evaluate_seeds", evaluation)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(28)
 def test_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_learned_is_saved(tmp_path, monkeypatch):
     settings = TINY | {"eval_every": 32, "checkpoint_every": "end"}
@@ -145,6 +150,7 @@ def test_a_signal_cuts_an_evaluation_of_a_run_short_and_all_that_was_learned_is_
         assert rows_of(tmp_path / "run" / name) == rows_of(tmp_path / "whole" / name)
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_no_checkpoint_with_the_return_of_the_one_before(tmp_path, monkeypatch):
     def fails():
         raise EnvError("the evaluation's environment")
@@ -175,6 +181,7 @@ def nan_reward(update):
     return env._replace(reset=reset, step=step)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(8)
 def test_the_state_before_a_bad_update_is_saved_with_the_rollout_that_shows_it(tmp_path):
     run = tmp_path / "run"
@@ -198,6 +205,7 @@ def test_the_state_before_a_bad_update_is_saved_with_the_rollout_that_shows_it(t
     assert len(rows_of(run / "metrics.jsonl")) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.fault(7)
 def test_of_a_host_environment_what_was_saved_before_with_its_state_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(
@@ -238,6 +246,7 @@ def test_environments_that_have_gone_on_since_are_not_saved_with_the_state_befor
     assert (manifest["update"], manifest["environment"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_a_fault_of_a_callback_is_kept_with_the_environments_state(tmp_path):
     def fails(rows):
         raise LookupError("mine")
@@ -262,6 +271,7 @@ def test_environments_that_cannot_be_asked_after_a_fault_do_not_hide_it(tmp_path
     assert "could not save after LookupError: gone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_disk_that_is_full_to_the_end_fails_with_code_5_and_trains_on(tmp_path, monkeypatch, capsys):
     def full(*_):
@@ -288,6 +298,8 @@ def command(arguments, **how):
     )
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.fault(26)
 def test_a_run_killed_goes_on_by_the_command_line_and_stops_by_ctrl_c(tmp_path):
     run = tmp_path / "run"

@@ -128,6 +128,7 @@ def test_every_atari_id_of_gymnasium_names_a_game_of_ale():
     assert "ALE/TicTacToe3D-v5" in ids
 
 
+@pytest.mark.slow
 def test_every_game_of_envpool_is_a_game_of_ale():
     """Whose emulator films it."""
     games = [f"envpool:{name}" for name in envpool.list_all_envs() if atari_id(f"envpool:{name}")]
@@ -311,6 +312,7 @@ def test_sticky_actions_change_what_an_action_does_and_differ_between_seeds(sour
 # ---------------------------------------------------------------- seeds and groups
 
 
+@pytest.mark.slow
 @pytest.mark.trap(7)
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_seed_is_a_game_wherever_it_stands(source):
@@ -328,6 +330,7 @@ def test_a_seed_is_a_game_wherever_it_stands(source):
     assert len({x.tobytes() for x in one}) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_turns_and_seeds_side_by_side_give_the_same_transitions(source):
     seeds, actions = np.reshape(env_seeds(1, 4), (2, 2)), drawn(6, (50, 2, 2))
@@ -426,6 +429,7 @@ QUICK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_run_of_a_game_is_trained_and_evaluated_in_whole_games(source, tmp_path):
     """Also by its directory; and evaluation draws actions, since the preset of all games says so."""
@@ -448,6 +452,7 @@ def test_a_run_of_a_game_is_trained_and_evaluated_in_whole_games(source, tmp_pat
     assert resolve(game, None, {"stack": 2})[0].atari == replace(game.config, stack=2)
 
 
+@pytest.mark.slow
 def test_a_run_by_either_source_is_the_same_where_no_game_ends():
     """The same frames, so the same weights; with a stack of one, nothing stands for frames before the first."""
     settings = {**QUICK, "noop_max": 0, "stack": 1, "frame_cap": 108_000, "eval_episodes": 1, "seed": 3}

@@ -82,6 +82,7 @@ MAKES |= {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.trap(4)
 @pytest.mark.parametrize("name", MAKES)
 def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
@@ -260,6 +261,7 @@ class Slow(Script):
         return super().step(action)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(37)
 def test_the_limit_is_for_one_call_not_for_a_whole_share():
     env = pool(Slow, 8, timeout=3.0)
@@ -306,6 +308,8 @@ signal.pause()
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.trap(37)
 @pytest.mark.parametrize("stuck", [0, 1, 2])
 def test_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
@@ -330,6 +334,7 @@ def test_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
     assert not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(37)
 def test_all_workers_can_be_ended_at_once():
     both = [pool(Script, 4), pool(Script, 2)]
@@ -363,6 +368,7 @@ CRASHES = [(aside, "raise", {3}), (here, "raise", {3}), (aside, "shape", {3}), (
 CRASHES += [(aside, "leave", {3, 4}), (aside, "hang", {3, 4})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how", "lost"), CRASHES)
 def test_an_environment_that_crashes_is_made_anew_and_its_episode_is_cut(kind, how, lost, capfd):
     env, whole = kind(partial(Breaks, how), 5, 1, 0.5 if how == "hang" else 60.0), plain_breaks()
@@ -480,6 +486,7 @@ def test_what_a_crash_cuts_is_neither_learned_from_nor_counted(kind, split):
         env.close()
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_go_on_after_crashes():
     class Now(Fixed):
         def step(self, action):
