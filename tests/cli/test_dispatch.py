@@ -11,7 +11,6 @@ import pytest
 from proximax.cli.dispatch import default_directory, main
 from proximax.cli.output import mean_curve
 from proximax.runtime.version import proximax_version
-from tests.support.toy_envs import quick_compiler
 
 QUICK = ["--steps", "512", "--num-envs", "4", "--eval-episodes", "3", "--quiet"]
 QUICK += ["--ppo.num-steps", "32", "--ppo.minibatch-size", "64", "--ppo.epochs", "1"]
@@ -157,16 +156,15 @@ def test_a_game_is_trained_and_evaluated_as_a_user_would(here, capsys):
         "--env-groups",
         "2",
     ]
-    with quick_compiler():
-        command = ["train", "ALE/Pong-v5", "--steps", "2048", *size, "--eval-episodes", "2", "--out", "run", "--quiet"]
-        assert main(command) == 0
-        assert "ALE/Pong-v5, clip, 1 seed: 2,048 steps" in capsys.readouterr().out
-        config = json.loads(Path("run/config.json").read_text())
-        assert (config["preset"], config["eval_stochastic"], config["env"]) == ("pong", True, "gymnasium:ALE/Pong-v5")
-        assert (config["atari"]["height"], config["atari"]["frame_cap"], config["atari"]["stack"]) == (10, 60, 2)
-        for how in ([], ["--deterministic"], ["--stochastic"]):
-            assert main(["eval", "run", "--episodes", "2", *how]) == 0
-            assert "over 2 evaluation episodes" in capsys.readouterr().out
+    command = ["train", "ALE/Pong-v5", "--steps", "2048", *size, "--eval-episodes", "2", "--out", "run", "--quiet"]
+    assert main(command) == 0
+    assert "ALE/Pong-v5, clip, 1 seed: 2,048 steps" in capsys.readouterr().out
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["preset"], config["eval_stochastic"], config["env"]) == ("pong", True, "gymnasium:ALE/Pong-v5")
+    assert (config["atari"]["height"], config["atari"]["frame_cap"], config["atari"]["stack"]) == (10, 60, 2)
+    for how in ([], ["--deterministic"], ["--stochastic"]):
+        assert main(["eval", "run", "--episodes", "2", *how]) == 0
+        assert "over 2 evaluation episodes" in capsys.readouterr().out
     assert main(["eval", "run", "--stochastic", "--deterministic"]) == 2
     assert "--stochastic and --deterministic: give one of them" in capsys.readouterr().err
 

@@ -27,7 +27,6 @@ from proximax.networks.dense import mlp
 from proximax.runs.metrics import METRICS
 from proximax.runs.metrics_file import read_metrics
 from tests.support import ROOT
-from tests.support.toy_envs import quick_compiler
 
 HEALTHY = ROOT / "tests" / "data" / "healthy"
 SMALL = {"num_envs": 8, "num_steps": 32, "minibatch_size": 64, "epochs": 4, "hidden": (16,)}
@@ -117,8 +116,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_run_broken_on_purpose_is_found_out_on_the_way_and_afterwards(name, tmp_path, capsys):
     env, settings = BROKEN[name]
-    with quick_compiler():
-        result = proximax.train(env, out=tmp_path / "run", eval_episodes=1, **settings)
+    result = proximax.train(env, out=tmp_path / "run", eval_episodes=1, **settings)
     told = capsys.readouterr().err
     assert f"proximax: doctor: {CHECKS[name].severity} {name}: " in told
     assert told.count(f" {name}: ") == 1  # once, when it first appears
@@ -137,7 +135,7 @@ def test_a_run_broken_on_purpose_is_found_out_on_the_way_and_afterwards(name, tm
 @pytest.mark.slow
 def test_a_run_that_stopped_being_finite_and_how_it_ended(tmp_path, capsys):
     env = scaled(MATCHING, reward=1e30)
-    with quick_compiler(), pytest.raises(NumericalError):
+    with pytest.raises(NumericalError):
         proximax.train(env, out=tmp_path / "run", scale_reward=False, steps=20 * UPDATE, **SMALL)
     assert "doctor: error not-finite: update 1, after which nothing was learned (seed 0)" in capsys.readouterr().err
     diagnosis = diagnose_run(tmp_path / "run")
@@ -186,16 +184,14 @@ QUICK = {
 @pytest.mark.parametrize("name", QUICK)
 def test_nothing_is_said_while_a_healthy_run_goes_on(name, capsys):
     env = PROBES[name]() if name in PROBES else name
-    with quick_compiler():
-        result = proximax.train(env, eval_episodes=1, **QUICK[name])
+    result = proximax.train(env, eval_episodes=1, **QUICK[name])
     assert "doctor" not in capsys.readouterr().err
     assert run_checks(columns(result.history), result.config) == []
 
 
 @pytest.mark.slow
 def test_a_probe_in_which_actions_change_nothing_is_said_to_have_no_signal():
-    with quick_compiler():
-        result = proximax.train(PROBES["endless"](), eval_episodes=1, quiet=True, steps=20 * UPDATE, **SMALL)
+    result = proximax.train(PROBES["endless"](), eval_episodes=1, quiet=True, steps=20 * UPDATE, **SMALL)
     assert "no-signal" in names(run_checks(columns(result.history), result.config))
 
 

@@ -16,7 +16,6 @@ import proximax
 from proximax.envs import from_gymnax, make_env
 from proximax.envs.gymnax_env import gymnax_ids, make_gymnax, to_gymnasium
 from proximax.errors import DependencyError, UsageError
-from tests.support.toy_envs import quick_compiler
 
 
 def test_cartpole_ends_with_its_final_observation_and_starts_anew():
@@ -150,8 +149,7 @@ def test_nested_observations_of_gymnax_come_as_plain_trees_with_their_final_ones
 def test_a_nested_gymnax_environment_trains_under_its_masks():
     env = from_gymnax(Toy(), None)
     settings = {"steps": 32, "num_steps": 8, "num_envs": 2, "minibatch_size": None, "epochs": 1, "hidden": (4,)}
-    with quick_compiler():
-        result = proximax.train(env, eval_episodes=2, quiet=True, preset="none", **settings)
+    result = proximax.train(env, eval_episodes=2, quiet=True, preset="none", **settings)
     assert [row["episode_return"] for row in result.history] == [3.0, 3.0]  # the mask leaves one thing to pick
     np.testing.assert_array_equal(result.evaluation.returns, [[3.0, 3.0]])
     assert all(row["finite"] == 1 and row["first_ratio_error"] <= 1e-5 for row in result.history)

@@ -27,7 +27,6 @@ from tests.support.toy_envs import (
     as_tree,
     games_jax,
     lawful_jax,
-    quick_compiler,
     vector,
 )
 
@@ -190,14 +189,12 @@ def test_an_evaluation_keeps_to_the_masks_and_spaces_of_nested_environments(samp
     space = ACTIONS["nested"]
     for masks, form in (("info", as_tree), ("key", as_tree), ("", as_tree)):
         make = partial(Lawful, space, masks, form, True)  # raises for an action against the law
-        with quick_compiler():
-            env = proximax.make_env(make, 4)
-            result = evaluate(agent(env), 10, env=make, sample=sample)
+        env = proximax.make_env(make, 4)
+        result = evaluate(agent(env), 10, env=make, sample=sample)
         np.testing.assert_array_equal(result.returns, result.lengths)
         assert result.lengths.max() > 1
     env = lawful_jax(space, masked=True, nested=True)  # pays -100
-    with quick_compiler():
-        result = evaluate(agent(env), 10, env=env, sample=sample)
+    result = evaluate(agent(env), 10, env=env, sample=sample)
     np.testing.assert_array_equal(result.returns, result.lengths)
 
 
@@ -265,8 +262,7 @@ def test_an_evaluation_refuses_a_jax_environment_whose_mask_allows_nothing():
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
 def test_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
     make = partial(Lawful, ACTIONS["nested"], "", as_tree, True)
-    with quick_compiler():
-        result = evaluate(agent(make()), 7, env=vector(make, 3, mode), seed=3)
+    result = evaluate(agent(make()), 7, env=vector(make, 3, mode), seed=3)
     expected = []
     for seed, quota in zip(env_seeds(EVALUATION_SEED + 3, 3), (3, 2, 2)):
         env = make()
@@ -284,9 +280,8 @@ def test_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
 @pytest.mark.slow
 def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
     make = partial(Lawful, ACTIONS["nested"], "info", as_tree, True)
-    with quick_compiler():
-        result = proximax.train(make, out=tmp_path / "run", num_envs=2, seeds=2, **QUICK)
-        again = evaluate(tmp_path / "run", 4, env=make)
+    result = proximax.train(make, out=tmp_path / "run", num_envs=2, seeds=2, **QUICK)
+    again = evaluate(tmp_path / "run", 4, env=make)
     np.testing.assert_array_equal(again.lengths.shape, (2, 4))
     np.testing.assert_array_equal(again.returns, again.lengths)
     assert result.agents[0].observation_space["obs"] == NESTED_OBS
@@ -302,8 +297,7 @@ def test_a_run_of_nested_spaces_is_evaluated_from_disk(tmp_path):
 @pytest.mark.trap(33)
 @pytest.mark.parametrize("env", [lambda: Games(2), games_jax], ids=["host", "jax"])
 def test_an_evaluation_scores_raw_rewards_of_whole_games(env):
-    with quick_compiler():
-        result = evaluate(agent(env()), 5, env=env())
+    result = evaluate(agent(env()), 5, env=env())
     np.testing.assert_array_equal(result.returns, np.full((1, 5), 7.0))
     np.testing.assert_array_equal(result.lengths, np.full((1, 5), 3))
 
@@ -311,7 +305,6 @@ def test_an_evaluation_scores_raw_rewards_of_whole_games(env):
 @pytest.mark.trap(33)
 def test_a_compiled_evaluation_counts_one_episode_of_each_environment():
     env = lawful_jax(ACTIONS["discrete"])  # a step pays 1; the longest episode has several times the shortest's steps
-    with quick_compiler():
-        result = evaluate(agent(env), 16, env=env)
+    result = evaluate(agent(env), 16, env=env)
     assert result.lengths.max() >= 3 * result.lengths.min()
     np.testing.assert_array_equal(result.returns, result.lengths)

@@ -21,7 +21,7 @@ from proximax.evaluation.recording import VideoRecorder
 from proximax.evaluation.video_encoding import FrameComposer, number, require_encoder, write_video
 from proximax.runs.checkpoint import POLICY
 from tests.support.saved_runs import newest
-from tests.support.toy_envs import Fixed, quick_compiler
+from tests.support.toy_envs import Fixed
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 image = pytest.importorskip("PIL.Image")
@@ -74,8 +74,7 @@ def read(frame, canvas, totals, steps):
 @pytest.fixture(scope="module")
 def cartpole(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "cartpole"
-    with quick_compiler():
-        proximax.train("CartPole-v1", steps=64, seeds=2, out=path, preset="none", **QUICK)
+    proximax.train("CartPole-v1", steps=64, seeds=2, out=path, preset="none", **QUICK)
     return path
 
 
@@ -83,8 +82,7 @@ def cartpole(tmp_path_factory):
 def pong(tmp_path_factory):
     pytest.importorskip("ale_py")
     path = tmp_path_factory.mktemp("runs") / "pong"
-    with quick_compiler():
-        proximax.train("ALE/Pong-v5", steps=32, out=path, preset="none", **QUICK, **PONG)
+    proximax.train("ALE/Pong-v5", steps=32, out=path, preset="none", **QUICK, **PONG)
     return path
 
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from proximax.maths import Bernoulli, Beta, Categorical, Gaussian, Joint, MultiCategorical, SquashedGaussian
-from tests.support.toy_envs import quick_compiler
 
 DRAWS = 100_000
 LOGITS = np.random.default_rng(0).standard_normal((2, 6, 4)) * 3.0  # two policies at six states
@@ -723,8 +722,7 @@ def of_choices(dist, other, actions):
 @given(DISCRETE)
 def test_any_choices_against_a_table_of_all_their_actions(drawn):
     kind, *logits = drawn
-    with quick_compiler():
-        log_p, log_q, found, gradients = of_choices(*(discrete(kind, x) for x in logits), ACTIONS[kind])
+    log_p, log_q, found, gradients = of_choices(*(discrete(kind, x) for x in logits), ACTIONS[kind])
     log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
     p, finite = np.exp(log_p), np.where(np.isneginf(log_p), 0.0, log_p)
     np.testing.assert_allclose(p.sum(axis=0), 1.0, rtol=1e-5)
@@ -782,8 +780,7 @@ def test_any_density_against_numerical_integration(drawn):
     kind, *numbers = drawn
     dist, other = kind(*f32(numbers[:2])[:, None, None]), kind(*f32(numbers[2:])[:, None, None])
     points, width = middles(dist)
-    with quick_compiler():
-        log_p, log_q, found, gradients = of_one_number(dist, other, f32(points))
+    log_p, log_q, found, gradients = of_one_number(dist, other, f32(points))
     log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
     mass = np.exp(log_p) * width
     assert mass.sum() == pytest.approx(1.0, abs=2e-3)

@@ -11,7 +11,7 @@ from flax import nnx
 import proximax
 from proximax.errors import CheckpointError, UsageError
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
-from tests.support.toy_envs import ACTIONS, lawful_jax, quick_compiler
+from tests.support.toy_envs import ACTIONS, lawful_jax
 
 
 class Linen(nn.Module):
@@ -159,8 +159,7 @@ class NestedEquinox(eqx.Module):
 def test_a_network_of_ones_own_sees_the_nested_observation_without_the_mask(make):
     env = lawful_jax(ACTIONS["discrete"], masked=True, nested=True)
     settings = {"steps": 16, "num_steps": 8, "num_envs": 2, "minibatch_size": None, "epochs": 1, "eval_episodes": 2}
-    with quick_compiler():
-        result = proximax.train(env, network=make(), quiet=True, preset="none", **settings)
+    result = proximax.train(env, network=make(), quiet=True, preset="none", **settings)
     assert result.history[0]["finite"] == 1
     assert result.history[0]["first_ratio_error"] <= 1e-6
     np.testing.assert_array_equal(result.evaluation.returns, result.evaluation.lengths)  # nothing forbidden was done

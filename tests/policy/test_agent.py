@@ -10,7 +10,7 @@ from proximax.errors import CheckpointError
 from proximax.policy.agent import Agent, split_agents
 from proximax.spaces.masks import with_mask
 from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, all_options, at, picks, places, quick_compiler, view
+from tests.support.toy_envs import ACTIONS, NESTED_OBS, all_options, at, picks, places, view
 
 
 @pytest.mark.trap(28)
@@ -55,12 +55,6 @@ def test_observations_and_environments_of_other_spaces_are_refused():
         Agent(agent.policy, agent.params, None, floats, BOX).check_spaces(bytes_, BOX)
     with pytest.raises(CheckpointError, match="action space"):
         Agent(agent.policy, agent.params, None, OBS, spaces.Discrete(2)).check_spaces(OBS, spaces.Discrete(2, start=1))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly():
-    with quick_compiler():
-        yield
 
 
 # ---------------------------------------------------------------- nested spaces

@@ -14,19 +14,13 @@ from proximax.policy.actions import LOG_STD_RANGE
 from proximax.policy.policy import choose, make_policy, policy_parameters
 from proximax.runtime.prng import key_from_data
 from proximax.types import Moments
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places, quick_compiler, view
+from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places, view
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))
 ROWS = 3 * np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 FIRST = np.zeros(6, bool)
 KEY = key_from_data(np.array([0, 5], np.uint32))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly():
-    with quick_compiler():
-        yield
 
 
 def made(action_space, **settings):

@@ -46,14 +46,6 @@ SETTINGS = {
 POLICY = ("actor", "policy_head", "log_std")  # the parts of the built-in network that the policy depends on
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """All programs here run for less time than it takes to optimise them."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 BASE = {"hidden": (8,), "epochs": 4, "minibatch_size": 16, "learning_rate": 0.01}
 setup_once = functools.cache(lambda kind, *settings: setup(kind, **dict(settings)))
 

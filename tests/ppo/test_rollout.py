@@ -15,7 +15,7 @@ from proximax.ppo.rollout import act, reset_envs, unroll
 from proximax.ppo.values import add_values
 from proximax.runtime.prng import key_from_data, seed_key
 from proximax.types import Transition
-from tests.support.toy_envs import games_jax, quick_compiler
+from tests.support.toy_envs import games_jax
 
 KEY = key_from_data(np.array([0, 5], np.uint32))
 # Whose value is the observation itself.
@@ -27,12 +27,6 @@ ECHO = Policy(
     env_action=lambda action: action,
     all_masked=None,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly():
-    with quick_compiler():
-        yield
 
 
 def unrolled(env, num_envs, steps, policy=ECHO):

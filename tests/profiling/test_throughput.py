@@ -10,7 +10,6 @@ from gymnasium.vector import SyncVectorEnv
 from proximax import PPOConfig, RunConfig
 from proximax.config.atari_config import AtariConfig
 from proximax.profiling.throughput import bench, count_operations
-from tests.support.toy_envs import quick_compiler
 
 SMALL = PPOConfig(num_steps=16, minibatch_size=32, epochs=2, hidden=(8, 8))
 
@@ -20,6 +19,7 @@ def expected_operations(rows, epochs, actor, critic, first):
     return rows * (2 * actor + 4 * critic + epochs * (6 * (actor + critic) - 4 * first) + 2 * actor + 2 * 21)
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["CartPole-v1", "gymnax:CartPole-v1"])
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -43,8 +43,7 @@ def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
     pytest.importorskip("ale_py")
     shown = AtariConfig(height=8, width=10, frame_cap=60)
     config = RunConfig("ALE/Pong-v5", num_envs=4, env_groups=2, network="mlp", atari=shown, ppo=SMALL)
-    with quick_compiler():
-        measured = bench(config, seconds=0.02)
+    measured = bench(config, seconds=0.02)
     # Frames once, with room for two games' beginnings; where they lie, an action, 3 floats and 3 flags; ages.
     assert measured.rollout_bytes == 4 * (16 + 4 + 2 * 4) * 80 + 64 * (2 * 4 + 4 + 3 * 4 + 3) + 4 * 4
 

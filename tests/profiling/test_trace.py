@@ -10,6 +10,7 @@ from proximax.errors import UsageError
 from proximax.runtime.compilation import CPU_OPTIONS, cpu_options
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_a_trace_names_the_operations_of_the_updates(tmp_path):
     proximax.train(

@@ -18,7 +18,7 @@ from proximax.policy.policy import make_policy
 from proximax.ppo.values import add_values, bootstrap_values_of_frames, evaluate_policy
 from proximax.runtime.prng import seed_key
 from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, rows_of, stacks
-from tests.support.toy_envs import Screens, collected, host_learner, quick_compiler
+from tests.support.toy_envs import Screens, collected, host_learner
 
 MODES = pytest.mark.parametrize("next_step", [False, True], ids=["same_step", "next_step"])
 PPO = PPOConfig(num_steps=16, minibatch_size=32, epochs=2, hidden=(8, 8), normalise_pixels=True)
@@ -237,9 +237,8 @@ def test_learning_from_stored_frames_is_learning_from_plain_observations(next_st
         env.stacked = stacked
         ppo = PPOConfig(**{**PPO.__dict__, **settings})
         learner, state, _ = host_learner(env, ppo, steps=192, seeds=seeds, network="mlp")
-        with quick_compiler():
-            for _ in range(3):
-                state, metrics = learner.step(state)
+        for _ in range(3):
+            state, metrics = learner.step(state)
         assert np.all(metrics["first_ratio_error"] < 1e-5)
         learned.append(jax.tree.map(np.asarray, (state.params, state.obs_moments, state.reward_scale, state.rollout)))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), *learned)
@@ -254,8 +253,7 @@ def test_steps_on_the_whole_rollout_and_of_the_critic_alone_learn_from_stored_fr
         env.stacked = stacked
         own = {"epochs": 1, "minibatch_size": None} if algo == "a2c" else {}
         learner, state, _ = host_learner(env, PPOConfig(**{**PPO.__dict__, **own}), steps=128, algo=algo, network="mlp")
-        with quick_compiler():
-            learned.append(jax.tree.map(np.asarray, learner.step(state)[0].params))
+        learned.append(jax.tree.map(np.asarray, learner.step(state)[0].params))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *learned)
 
 

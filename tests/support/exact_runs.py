@@ -16,7 +16,7 @@ import proximax
 from proximax.envs import HostEnv
 from proximax.types import Step
 from tests.support.saved_runs import TINY
-from tests.support.toy_envs import ACTIONS, lawful_jax, quick_compiler
+from tests.support.toy_envs import ACTIONS, lawful_jax
 
 
 class Walk(HostEnv):
@@ -99,5 +99,4 @@ def main(stage: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    with quick_compiler():
-        main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,7 +1,6 @@
 """Small environments with known answers, and short ways to make a learner, for the tests."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -62,14 +61,6 @@ class Fixed(Script):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         obs, _, terminated, truncated, info = super().step(action)
         return obs, 1.0, terminated, truncated, info
-
-
-@contextmanager
-def quick_compiler() -> Iterator[None]:
-    """Programs compile in half the time here, and run slower."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def vector(make: Callable[[], gymnasium.Env], num_envs: int, mode: AutoresetMode) -> VectorEnv:

@@ -46,7 +46,6 @@ from tests.support.toy_envs import (
     lawful_jax,
     picks,
     places,
-    quick_compiler,
     vector,
 )
 
@@ -57,12 +56,6 @@ TINY = PPOConfig(hidden=(4,), num_steps=8, epochs=1, minibatch_size=None)
 OBJECT = {"steps": 16, "num_steps": 8, "minibatch_size": None, "epochs": 1, "hidden": (4,)}
 OBJECT |= {"eval_episodes": 2, "quiet": True, "preset": "none"}  # of two environments that are made already
 QUICK = OBJECT | {"num_envs": 2}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly():
-    with quick_compiler():
-        yield
 
 
 def key(i):

@@ -14,7 +14,7 @@ from proximax.config.run_config import RunConfig
 from proximax.policy.policy import make_policy
 from proximax.ppo.learner import make_learner
 from proximax.runtime.prng import seed_key
-from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, host_learner, lawful_jax, quick_compiler, vector
+from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, host_learner, lawful_jax, vector
 
 BOXES = {
     "gaussian": (UNBOUNDED, {}),
@@ -97,12 +97,6 @@ def check(case):
         for (path, x), (_, y) in zip(old, new):
             assert np.abs(np.asarray(x) - y).max() > 0, jax.tree_util.keystr(path)
             assert np.isfinite(y).all()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quickly():
-    with quick_compiler():
-        yield
 
 
 def name(case):

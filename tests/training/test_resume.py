@@ -36,7 +36,6 @@ from proximax.training.start import run
 from tests.support import ROOT
 from tests.support.exact_runs import CASES, Kept, Walk
 from tests.support.saved_runs import CONFIG, OBS, TINY, arrays, header, newest, rows_of, snapshot
-from tests.support.toy_envs import quick_compiler
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +75,6 @@ def test_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
         assert [row["update"] for row in found] == np.repeat(every, seeds).tolist()
     returns = [json.loads((run / "result.json").read_text())["returns"] for run in (whole, parts)]
     assert returns[0] == returns[1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly():
-    with quick_compiler():
-        yield
 
 
 SMALL = RunConfig("x", seeds=2, num_envs=3, ppo=PPOConfig(num_steps=4, minibatch_size=6, hidden=(4,)))

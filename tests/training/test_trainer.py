@@ -21,15 +21,8 @@ from proximax.runs.checkpoint import POLICY, STATE, checkpoint_names, find_check
 from proximax.training import periodic_evaluation
 from tests.support.exact_runs import Kept, Walk
 from tests.support.saved_runs import TINY, newest, rows_of
-from tests.support.toy_envs import quick_compiler
 
 ENV = "probe:matching"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quickly():
-    with quick_compiler():
-        yield
 
 
 @pytest.fixture(scope="module")

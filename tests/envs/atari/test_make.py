@@ -24,7 +24,7 @@ from proximax.ppo.host_learner import make_host_learner
 from proximax.runtime.prng import seed_key
 from proximax.spaces.frame_stack import rows_of
 from proximax.training.resolve_config import resolve
-from tests.support.toy_envs import collected, quick_compiler
+from tests.support.toy_envs import collected
 
 ale_py = pytest.importorskip("ale_py")
 envpool = pytest.importorskip("envpool")
@@ -434,9 +434,8 @@ QUICK = {
 def test_a_run_of_a_game_is_trained_and_evaluated_in_whole_games(source, tmp_path):
     """Also by its directory; and evaluation draws actions, since the preset of all games says so."""
     env = f"{source}Qbert-v5"
-    with quick_compiler():
-        result = proximax.train(env, out=tmp_path / "run", seeds=2, normalise_pixels=True, **QUICK)
-        again = evaluate(tmp_path / "run", 3)
+    result = proximax.train(env, out=tmp_path / "run", seeds=2, normalise_pixels=True, **QUICK)
+    again = evaluate(tmp_path / "run", 3)
     assert result.config.preset == "atari"
     assert result.config.eval_stochastic
     assert result.config.atari == AtariConfig(height=10, width=10, frame_cap=160)
@@ -461,11 +460,10 @@ def test_a_run_by_either_source_is_the_same_where_no_game_ends():
         config, _ = resolve(f"{source}Pong-v5", "none", {k: v for k, v in settings.items() if k != "quiet"})
         env = make_env(env_from_config(config), config.num_envs)
         policy = make_policy(env.observation_space, env.action_space, config.ppo, config.network)
-        with quick_compiler():
-            learner = make_host_learner(env, policy, config)
-            state = learner.init([seed_key(3)])
-            for _ in range(2):
-                state, _ = learner.step(state)
+        learner = make_host_learner(env, policy, config)
+        state = learner.init([seed_key(3)])
+        for _ in range(2):
+            state, _ = learner.step(state)
         env.close()
         states.append(state.params)
     jax.tree.map(np.testing.assert_array_equal, *states)
