@@ -27,7 +27,7 @@ import proximax
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "benchmarks/**/*.md")
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
-OTHER_FLAGS = {"--write", "--static", "--help", "--version"}
+OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--logdir"}
 OTHER_FLAGS |= {"--hypothesis-profile", "--jaxtyping-packages", "--collect-only", "--fault", "--trap"}  # of pytest
 HISTORY = {"CHANGELOG.md", "log.md"}  # speak of names that were
 
