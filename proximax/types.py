@@ -122,10 +122,10 @@ ActFn = Callable[[PyTree, Any, Any, tuple[int, int]], Acted]
 
 
 class Learner(NamedTuple):
-    """An algorithm: pure functions. ``init`` takes one key, or for host environments those of all S seeds."""
+    """An algorithm on environments inside the program, for one seed: pure functions, ``step`` to ``jit`` and ``vmap``.
 
-    init: Callable[[Any], TrainState]
-    step: Callable[[TrainState], tuple[TrainState, Metrics]]
-    rollout: Callable[
-        [TrainState], Any
-    ]  # what ``step`` learns from at a state; of host environments, the last there was
+    Environments outside the program have a ``HostLearner``, which is not pure and is of all seeds at once.
+    """
+
+    init: Callable[[Key], TrainState]
+    step: Callable[[TrainState], tuple[TrainState, Metrics]]  # one update

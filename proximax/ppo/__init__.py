@@ -6,21 +6,21 @@ seeds and many updates in a call, on the axis that ``seed_axis`` makes; ``diagno
 """
 
 from proximax.ppo.algorithms import ALGORITHMS, find_algorithm
-from proximax.ppo.host_learner import compile_acting, compile_learning, make_host_learner
-from proximax.ppo.host_rollout import check_rollout, collect, host_buffers, reset_host_envs
-from proximax.ppo.learner import learn_from_rollout, make_learner, update_succeeded
+from proximax.ppo.host_learner import HostLearner, make_host_learner
+from proximax.ppo.host_rollout import check_rollout, reset_host_envs
+from proximax.ppo.learner import learn_from_rollout, make_learner, next_rollout, update_succeeded
 from proximax.ppo.multi_seed import (
     MAX_UPDATES_PER_CALL,
     SEEDS_SPEC,
-    AdvanceFn,
     ChunkSizer,
+    HostMultiSeedLearner,
     MultiSeedLearner,
     make_multi_seed_learner,
     map_over_seeds,
     shard_over_devices,
 )
 from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
-from proximax.ppo.rollout import act, unroll
+from proximax.ppo.rollout import act
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.ppo.update import RATIO_EDGES
 
@@ -29,27 +29,24 @@ __all__ = [
     "MAX_UPDATES_PER_CALL",
     "RATIO_EDGES",
     "SEEDS_SPEC",
-    "AdvanceFn",
     "Algorithm",
     "ChunkSizer",
+    "HostLearner",
+    "HostMultiSeedLearner",
     "MultiSeedLearner",
     "ObjectiveInputs",
     "ScheduledValues",
     "act",
     "check_rollout",
-    "collect",
-    "compile_acting",
-    "compile_learning",
     "find_algorithm",
-    "host_buffers",
     "learn_from_rollout",
     "make_host_learner",
     "make_learner",
     "make_multi_seed_learner",
     "map_over_seeds",
+    "next_rollout",
     "reset_host_envs",
     "shard_over_devices",
     "stack_seeds",
-    "unroll",
     "update_succeeded",
 ]

@@ -20,7 +20,7 @@ from proximax.maths import init_moments, scale_reward
 from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
 from proximax.ppo.algorithms import adapt_after_update, find_algorithm
 from proximax.ppo.diagnostics import diagnose
-from proximax.ppo.records import Algorithm
+from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.rollout import reset_envs, unroll
 from proximax.ppo.update import init_optimiser, scheduled_values, update
 from proximax.ppo.values import add_values
@@ -37,31 +37,35 @@ from proximax.types import (
 )
 
 
-def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None) -> Learner:
+def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None) -> Learner:
     """``config.algo`` on an environment inside the program, for one seed: ``jit`` and ``vmap`` the step as you like.
 
-    ``own``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it once per seed
-    and stack (``stack_seeds``) instead of vmapping it.
+    ``custom_algorithm``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it
+    once per seed and stack (``stack_seeds``) instead of vmapping it.
     """
-    algorithm = find_algorithm(config.algo, own)
-    start_envs = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), fast_compile=True)
+    algorithm = find_algorithm(config.algo, custom_algorithm)
+    compiled_reset = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), fast_compile=True)
 
     def init(key: Key) -> TrainState:
         key, key_params, key_env = split_on_host(key, 3)
-        return initial_train_state(algorithm, env, policy, config, key, key_params, start_envs(key_env))
-
-    def roll(state: TrainState) -> tuple[TrainState, Transition, Metrics, Key]:
-        key, key_act, key_update = jax.random.split(state.key, 3)
-        keys = jax.random.split(key_act, config.ppo.num_steps)
-        rollout, transitions, episodes = unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)
-        return state._replace(key=key, rollout=rollout), transitions, episodes, key_update
+        return initial_train_state(algorithm, env, policy, config, key, key_params, compiled_reset(key_env))
 
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
-        state, transitions, episodes, key_update = roll(state)
+        state, transitions, episodes, key_update = next_rollout(env, policy, config, state)
         state, metrics = learn_from_rollout(algorithm, policy, config, state, transitions, key_update)
         return state, metrics | episodes
 
-    return Learner(init, step, lambda state: roll(state)[1])
+    return Learner(init, step)
+
+
+def next_rollout(
+    env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState
+) -> tuple[TrainState, Transition, Episodes, Key]:
+    """The rollout that a learner's step at ``state`` learns from: (state after acting, rollout, episodes, its key)."""
+    key, key_act, key_update = jax.random.split(state.key, 3)
+    keys = jax.random.split(key_act, config.ppo.num_steps)
+    rollout, transitions, episodes = unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)
+    return state._replace(key=key, rollout=rollout), transitions, episodes, key_update
 
 
 def learn_from_rollout(

@@ -1,14 +1,14 @@
 """All seeds, many updates to a call: what stands between one seed's learner and the loop that logs and saves.
 
 On JAX environments one compiled program makes as many updates as it is asked for, seeds side by side in ``vmap`` and
-shared out among the devices (on CPU: the cores). On host environments a call is one update.
+divided among the devices (on CPU: the cores). On host environments a call is one update.
 """
 
 import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,74 +18,124 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
 from proximax.policy import Policy
-from proximax.ppo.host_learner import make_host_learner
-from proximax.ppo.learner import make_learner, update_succeeded
+from proximax.ppo.host_learner import HostLearner
+from proximax.ppo.learner import make_learner, next_rollout, update_succeeded
 from proximax.ppo.records import Algorithm
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.runtime import compilation, seed_key
-from proximax.types import Metrics, TrainState
+from proximax.types import Key, Metrics, TrainState, Transition
 
-MAX_UPDATES_PER_CALL = 1024  # in a call
-SEEDS_SPEC = PartitionSpec("seeds")  # the first axis is shared out among devices
+MAX_UPDATES_PER_CALL = 1024
+SEEDS_SPEC = PartitionSpec("seeds")  # the first axis is divided among devices
 SECONDS_PER_CALL = 0.25  # a call's length to aim for: progress is shown, and a run can be interrupted, that often
 # Seeds that one core works on at once; more do not fit its cache: 64 seeds of gymnax CartPole-v1 on 2 cores take 52 ms
 # an update with all at once, 39 ms with 8.
 SEEDS_PER_CORE = 8
 Loop = tuple[jax.Array, TrainState, Metrics, jax.Array]  # updates made, their state, their metrics, all good so far
-# (state, updates) -> (state, metrics of each update ``[updates, S, ...]``); ends early after one that was not good
-AdvanceFn = Callable[[TrainState, int], tuple[TrainState, Metrics]]
 
 
-class MultiSeedLearner(NamedTuple):
-    """The learner of all seeds."""
+class MultiSeedLearner(Protocol):
+    """What a training loop needs of the learner of all seeds, whichever environments it learns from."""
 
-    advance: AdvanceFn
-    state: TrainState  # the first one, ``[S, ...]``
-    rollout: Callable[[TrainState], Any]  # what the update after a state learns from, ``[T, S, N, ...]``
+    def init(self) -> TrainState:
+        """The state before the first update, ``[S, ...]``; host environments are reset."""
+        ...
+
+    def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
+        """At least one update and at most ``updates``: (state, metrics of each update made ``[updates, S, ...]``).
+
+        Ends early after an update that failed, which leaves the state as it was before it.
+        """
+        ...
+
+    def failed_rollout(self, state: TrainState) -> Transition | None:
+        """The rollout ``[T, S, N, ...]`` of the update that failed at ``state``; None if there was none yet."""
+        ...
+
+
+class JaxMultiSeedLearner:
+    """Seeds of JAX environments: one compiled program makes many updates of all of them. Has no side effects."""
+
+    def __init__(
+        self,
+        env: JaxEnv,
+        policy: Policy,
+        config: RunConfig,
+        custom_algorithm: Algorithm | None = None,
+    ) -> None:
+        """As of ``make_learner``, for ``config.seeds``."""
+        self.config, self._learner = config, make_learner(env, policy, config, custom_algorithm)
+        step = partial(map_over_seeds, self._learner.step)
+        self._updates_program = compile_updates(step, config.seeds)
+        # Called only after a failure: the learner itself never lets a rollout out of its program.
+        rollout = lambda state: next_rollout(env, policy, config, state)[1]  # noqa: E731
+        self._rollout_program = compilation.jit(jax.vmap(rollout, out_axes=1))
+
+    def init(self) -> TrainState:
+        """The states of seeds ``config.seed``, ``config.seed + 1``, ..., stacked and on their devices."""
+        state = stack_seeds([self._learner.init(key) for key in seed_keys(self.config)])
+        return jax.device_put(state, seed_sharding(self.config.seeds))
+
+    def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
+        """As many updates as asked for, MAX_UPDATES_PER_CALL at most, or fewer if one failed."""
+        updates = min(updates, MAX_UPDATES_PER_CALL)
+        state, metrics = self._updates_program(state, np.int32(updates))
+        return state, jax.tree.map(lambda x: x[:updates], jax.device_get(metrics))
+
+    def failed_rollout(self, state: TrainState) -> Transition:
+        """Collected again from ``state``, to the bit."""
+        return self._rollout_program(state)
+
+
+class HostMultiSeedLearner:
+    """Seeds of environments outside the program: one update to a call, which moves the environments on."""
+
+    def __init__(self, learner: HostLearner) -> None:
+        self.learner = learner
+
+    def init(self) -> TrainState:
+        """Reset all environments; the states of seeds ``config.seed``, ``config.seed + 1``, ..., stacked."""
+        return self.learner.init(seed_keys(self.learner.config))
+
+    def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
+        """One update, however many are allowed: between two, the run can be interrupted."""
+        assert updates >= 1
+        state, metrics = self.learner.step(state)
+        return state, jax.tree.map(lambda x: np.asarray(x)[None], metrics)
+
+    def failed_rollout(self, state: TrainState) -> Transition | None:
+        """The last rollout there was: environments cannot go back to ``state``."""
+        return self.learner.last_rollout
 
 
 def make_multi_seed_learner(
-    env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, own: Algorithm | None = None
+    env: JaxEnv | HostEnv,
+    policy: Policy,
+    config: RunConfig,
+    custom_algorithm: Algorithm | None = None,
 ) -> MultiSeedLearner:
-    """The learner of all seeds, and its first state."""
-    keys = [seed_key(config.seed + i) for i in range(config.seeds)]
-    if not isinstance(env, JaxEnv):
-        learner = make_host_learner(env, policy, config, own)
-        return MultiSeedLearner(partial(step_host, learner.step), learner.init(keys), learner.rollout)
-    one = make_learner(env, policy, config, own)
-    compiled = compile_updates(partial(map_over_seeds, one.step), config.seeds)
-    state = stack_seeds([one.init(key) for key in keys])
-    # Looked at only after a fault: the learner itself never lets a rollout out of its program.
-    again = compilation.jit(jax.vmap(one.rollout, out_axes=1))
-    return MultiSeedLearner(partial(step_compiled, compiled), jax.device_put(state, seed_sharding(config.seeds)), again)
+    """The learner of all ``config.seeds``, by the kind of ``env``."""
+    if isinstance(env, JaxEnv):
+        return JaxMultiSeedLearner(env, policy, config, custom_algorithm)
+    return HostMultiSeedLearner(HostLearner(env, policy, config, custom_algorithm))
 
 
-def step_host(
-    step: Callable[[TrainState], tuple[TrainState, Metrics]], state: TrainState, updates: int
-) -> tuple[TrainState, Metrics]:
-    """One update, whatever was asked for."""
-    state, metrics = step(state)
-    return state, jax.tree.map(lambda x: np.asarray(x)[None], metrics)
-
-
-def step_compiled(compiled: Callable[..., Any], state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
-    """``updates`` of them, MAX_UPDATES_PER_CALL at most."""
-    updates = min(updates, MAX_UPDATES_PER_CALL)
-    state, metrics = compiled(state, np.int32(updates))
-    return state, jax.tree.map(lambda x: x[:updates], jax.device_get(metrics))
+def seed_keys(config: RunConfig) -> list[Key]:
+    """The key of each seed."""
+    return [seed_key(config.seed + i) for i in range(config.seeds)]
 
 
 def compile_updates(
-    step: Callable[[TrainState], tuple[TrainState, Metrics]], seeds: int
+    step: Callable[[TrainState], tuple[TrainState, Metrics]],
+    seeds: int,
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
     """(state, updates) -> (state, metrics ``[MAX_UPDATES_PER_CALL, S, ...]``) in one program.
 
     The state is not donated: a call that is interrupted must leave the state before it.
     """
-    later = PartitionSpec(None, "seeds")
-    return compilation.jit(
-        shard_over_devices(partial(run_updates, step), seeds, (SEEDS_SPEC, PartitionSpec()), (SEEDS_SPEC, later))
-    )
+    inputs, outputs = (SEEDS_SPEC, PartitionSpec()), (SEEDS_SPEC, PartitionSpec(None, "seeds"))
+    sharded = shard_over_devices(partial(run_updates, step), seeds, inputs, outputs)
+    return compilation.jit(sharded)
 
 
 def shard_over_devices(function: Callable[..., Any], seeds: int, inputs: Any, outputs: Any) -> Callable[..., Any]:

@@ -4,9 +4,10 @@ Read ``throughput`` (environments, acting and learning measured apart) and ``tra
 """
 
 from proximax.profiling.throughput import ThroughputReport, bench, seconds_of
-from proximax.profiling.trace import CompileClock, Tracer
+from proximax.profiling.trace import TRACE_OPTIONS, CompileClock, Tracer
 
 __all__ = [
+    "TRACE_OPTIONS",
     "CompileClock",
     "ThroughputReport",
     "Tracer",

@@ -1,4 +1,4 @@
-"""What the time of a training run goes to: its environments, acting and learning measured apart, and the ceilings.
+"""Where the time of a training run goes: its environments, acting and learning measured apart, and the ceilings.
 
 All is measured with the environments, the sizes and the compiled programs of the run itself.
 """
@@ -16,31 +16,36 @@ from jax.extend.core import Jaxpr, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, HostEnv, JaxEnv, can_recreate, env_from_config, env_options, make_env
+from proximax.envs import EnvLike, JaxEnv, can_recreate, env_from_config, env_options, make_env
 from proximax.policy import Policy, make_policy
 from proximax.ppo import (
     MAX_UPDATES_PER_CALL,
     SEEDS_SPEC,
-    AdvanceFn,
     ChunkSizer,
+    HostLearner,
+    HostMultiSeedLearner,
+    MultiSeedLearner,
     act,
-    collect,
-    compile_acting,
-    compile_learning,
     find_algorithm,
-    host_buffers,
     learn_from_rollout,
     make_multi_seed_learner,
     map_over_seeds,
+    next_rollout,
     shard_over_devices,
-    unroll,
 )
 from proximax.runtime import compilation
 from proximax.spaces import observations_at
 from proximax.types import Acted, Array, Key, Metrics, PyTree, Step, TrainState, Transition
 
-PRODUCT = 1024  # rows and columns of the matrix product that is the ceiling
-Calls = dict[str, Callable[[], Any]]  # environment, acting, learning: each part of an update alone
+PRODUCT = 1024  # size of the matrix product that is the ceiling
+
+
+class UpdateParts(NamedTuple):
+    """The parts of an update, to be called alone."""
+
+    calls: dict[str, Callable[[], Any]]  # environment, acting, learning
+    learning: jax.stages.Lowered  # its program
+    rollout: Transition  # ``[S, T, N, ...]``
 
 
 class ThroughputReport(NamedTuple):
@@ -64,33 +69,31 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
     config.check()
     compilation.prepare(config.seeds)
-    env = env_from_config(config, env)
-    made = make_env(env, config.num_envs, groups=config.seeds, env_groups=config.env_groups, **env_options(config))
+    source = env_from_config(config, env)
+    options = env_options(config)
+    env = make_env(source, config.num_envs, groups=config.seeds, env_groups=config.env_groups, **options)
     try:
-        policy = make_policy(made.observation_space, made.action_space, config.ppo, config.network)
-        advance, state, _ = make_multi_seed_learner(made, policy, config)
-        whole, state = whole_run(advance, state, seconds)
-        if isinstance(made, JaxEnv):
-            calls, transitions = jax_parts(made, policy, config, state)
+        policy = make_policy(env.observation_space, env.action_space, config.ppo, config.network)
+        learner = make_multi_seed_learner(env, policy, config)
+        whole, state = whole_run(learner, seconds)
+        if isinstance(learner, HostMultiSeedLearner):
+            parts = host_parts(learner.learner, state)
         else:
-            calls, transitions = host_parts(made, policy, config, state)
-        parts = {name: seconds_of(call, seconds) for name, call in calls.items()}
-        one = jax.tree.map(lambda x: x[0], (state, transitions))
-        traced = jax.make_jaxpr(learner(policy, config))(*one).jaxpr
-        needed, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
-        operations = config.seeds * count_operations(needed)
-        program: Any = calls["learning"]
-        memory = program.func.lower(*program.args).compile().memory_analysis()
+            assert isinstance(env, JaxEnv)
+            parts = jax_parts(env, policy, config, state)
+        part_seconds = {name: seconds_of(call, seconds) for name, call in parts.calls.items()}
+        operations = config.seeds * learning_operations(policy, config, state, parts.rollout)
+        memory = parts.learning.compile().memory_analysis()
     finally:
-        if can_recreate(env) and not isinstance(made, JaxEnv):
-            made.close()
+        if can_recreate(source) and not isinstance(env, JaxEnv):
+            env.close()
     return ThroughputReport(
         steps=config.batch_size * config.seeds,
         whole=whole,
-        parts=parts,
+        parts=part_seconds,
         operations=operations,
         product=product_speed(seconds),
-        rollout_bytes=sum(x.nbytes for x in jax.tree.leaves(transitions)),
+        rollout_bytes=sum(x.nbytes for x in jax.tree.leaves(parts.rollout)),
         learning_bytes=memory.temp_size_in_bytes if memory else 0,
     )
 
@@ -106,74 +109,74 @@ def seconds_of(call: Callable[[], Any], seconds: float) -> float:
     return float(np.median(times))
 
 
-def whole_run(advance: AdvanceFn, state: TrainState, seconds: float) -> tuple[float, TrainState]:
+def whole_run(learner: MultiSeedLearner, seconds: float) -> tuple[float, TrainState]:
     """(seconds of an update as trained, the state reached), the first update left out."""
-    pace, updates, passed = ChunkSizer(), 0, 0.0
-    state, _ = advance(state, pace.next(1))
-    while passed < seconds or updates < 3:
+    chunks, updates, elapsed = ChunkSizer(), 0, 0.0
+    state, _ = learner.advance(learner.init(), chunks.next(1))
+    while elapsed < seconds or updates < 3:
         began = time.perf_counter()
-        state, metrics = advance(state, pace.next(MAX_UPDATES_PER_CALL))
-        passed, updates = passed + time.perf_counter() - began, updates + len(metrics["finite"])
-    return passed / updates, state
+        state, metrics = learner.advance(state, chunks.next(MAX_UPDATES_PER_CALL))
+        elapsed, updates = elapsed + time.perf_counter() - began, updates + len(metrics["finite"])
+    return elapsed / updates, state
 
 
-def host_parts(env: HostEnv, policy: Policy, config: RunConfig, state: TrainState) -> tuple[Calls, Transition]:
-    """The parts of an update on host environments, and a rollout ``[S, T, N, ...]``."""
-    words, now = np.asarray(jax.random.key_data(state.key)), state.rollout
-    act_once = partial(compile_acting(policy, config.seeds), state.params, state.obs_moments, words)
-    example = act_once(now.carry, now.obs, now.first, (0, 0)).action
-    buffers = host_buffers(config.ppo.num_steps, now, example, env.stacked)
-    now, rollout, _ = collect(env, act_once, now, buffers)
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollout.action)
-    sent = jax.tree.map(lambda x: np.asarray(x).reshape(len(rollout.first), -1, *x.shape[1:]), policy.env_action(flat))
-    learn_seeds = compile_learning(find_algorithm(config.algo, None), policy, config)
-    outside: Any = ()
-    seen = [observations_at(rollout.obs, t) for t in range(len(rollout.first))]
+def host_parts(learner: HostLearner, state: TrainState) -> UpdateParts:
+    """The parts of an update on host environments, which are at ``state``."""
+    after, rollout, _ = learner.collect(state)
+    act_fn, num_steps = learner.act_fn(state), len(rollout.first)
+    actions = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), rollout.action)
+    env_actions = jax.tree.map(
+        lambda x: np.asarray(x).reshape(num_steps, -1, *x.shape[1:]), learner.policy.env_action(actions)
+    )
+    observations = [observations_at(rollout.obs, t) for t in range(num_steps)]
 
-    def environment() -> None:
-        for t in range(len(rollout.first)):
-            env.step(jax.tree.map(lambda x, t=t: x[t].copy(), sent))
+    def step_envs() -> None:
+        for t in range(num_steps):
+            learner.env.step(jax.tree.map(lambda x, t=t: x[t].copy(), env_actions))
 
     def act_only() -> Acted:
-        for t in range(len(rollout.first)):
-            acted = act_once(now.carry, seen[t], rollout.first[t], (t, 0))
+        for t in range(num_steps):
+            acted = act_fn(after.carry, observations[t], rollout.first[t], (t, 0))
         return acted
 
-    learn_once = partial(learn_seeds, state._replace(rollout=outside), rollout)
-    calls: Calls = {"environment": environment, "acting": act_only, "learning": learn_once}
-    return calls, jax.tree.map(lambda x: np.moveaxis(x, 0, 1), rollout)
+    return UpdateParts(
+        calls={"environment": step_envs, "acting": act_only, "learning": lambda: learner.learn(state, rollout)},
+        learning=learner.lower_learning(state, rollout),
+        rollout=jax.tree.map(lambda x: np.moveaxis(x, 0, 1), rollout),
+    )
 
 
-def jax_parts(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState) -> tuple[Calls, Transition]:
-    """The parts of an update on JAX environments, and a rollout ``[S, T, N, ...]``."""
+def jax_parts(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState) -> UpdateParts:
+    """The parts of an update on JAX environments."""
 
-    def compiled(function: Callable[..., Any], *arguments: Any) -> "partial[Any]":
-        inputs = (SEEDS_SPEC,) * len(arguments)
-        return partial(
-            compilation.jit(shard_over_devices(partial(map_over_seeds, function), config.seeds, inputs, SEEDS_SPEC)),
-            *arguments,
-        )
+    def compiled(function: Callable[..., Any], num_arguments: int) -> Any:
+        inputs = (SEEDS_SPEC,) * num_arguments
+        mapped = partial(map_over_seeds, function)
+        return compilation.jit(shard_over_devices(mapped, config.seeds, inputs, SEEDS_SPEC))
 
-    rollout = compiled(partial(roll, env, policy, config), state)()
-    calls: Calls = {
-        "environment": compiled(partial(environment_alone, env, policy), state, rollout),
-        "acting": compiled(partial(acting_alone, policy), state, rollout),
-        "learning": compiled(learner(policy, config), state, rollout),
-    }
-    return calls, rollout
+    rollout = compiled(partial(roll, env, policy, config), 1)(state)
+    learning = compiled(learning_function(policy, config), 2)
+    return UpdateParts(
+        calls={
+            "environment": partial(compiled(partial(environment_alone, env, policy), 2), state, rollout),
+            "acting": partial(compiled(partial(acting_alone, policy), 2), state, rollout),
+            "learning": partial(learning, state, rollout),
+        },
+        learning=learning.lower(state, rollout),
+        rollout=rollout,
+    )
 
 
 def roll(env: JaxEnv, policy: Policy, config: RunConfig, state: TrainState) -> Transition:
     """The next rollout."""
-    keys = jax.random.split(state.key, config.ppo.num_steps)
-    return unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)[1]
+    return next_rollout(env, policy, config, state)[1]
 
 
 def environment_alone(env: JaxEnv, policy: Policy, state: TrainState, rollout: Transition) -> Any:
     """The steps of a rollout, with its actions but without its policy."""
 
-    def step(env_state: PyTree, row: tuple[Key, PyTree]) -> tuple[PyTree, Step]:
-        key, action = row
+    def step(env_state: PyTree, inputs: tuple[Key, PyTree]) -> tuple[PyTree, Step]:
+        key, action = inputs
         keys = jax.random.split(key, rollout.reward.shape[1])
         return jax.vmap(env.step)(keys, env_state, policy.env_action(action))
 
@@ -184,8 +187,8 @@ def environment_alone(env: JaxEnv, policy: Policy, state: TrainState, rollout: T
 def acting_alone(policy: Policy, state: TrainState, rollout: Transition) -> Any:
     """The actions for the observations of a rollout, without its environments."""
 
-    def step(carry: PyTree, row: tuple[Key, PyTree, Array]) -> tuple[PyTree, tuple[PyTree, Array]]:
-        key, obs, first = row
+    def step(carry: PyTree, inputs: tuple[Key, PyTree, Array]) -> tuple[PyTree, tuple[PyTree, Array]]:
+        key, obs, first = inputs
         acted = act(policy, state.params, state.obs_moments, carry, obs, first, key)
         return acted.carry, (acted.env_action, acted.log_prob)
 
@@ -193,16 +196,26 @@ def acting_alone(policy: Policy, state: TrainState, rollout: Transition) -> Any:
     return jax.lax.scan(step, state.rollout.carry, (keys, rollout.obs, rollout.first))
 
 
-def learner(policy: Policy, config: RunConfig) -> Callable[[TrainState, Transition], tuple[TrainState, Metrics]]:
-    """What follows a rollout, for one seed."""
+def learning_function(
+    policy: Policy, config: RunConfig
+) -> Callable[[TrainState, Transition], tuple[TrainState, Metrics]]:
+    """Learning from a rollout, for one seed."""
     algorithm = find_algorithm(config.algo, None)
     return lambda state, rollout: learn_from_rollout(algorithm, policy, config, state, rollout, state.key)
+
+
+def learning_operations(policy: Policy, config: RunConfig, state: TrainState, rollout: Transition) -> int:
+    """Floating-point operations of one seed's learning, without those whose results are not used."""
+    state, rollout = jax.tree.map(lambda x: x[0], (state, rollout))
+    traced = jax.make_jaxpr(learning_function(policy, config))(state, rollout).jaxpr
+    needed, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
+    return count_operations(needed)
 
 
 def count_operations(jaxpr: Jaxpr) -> int:
     """Floating-point operations of the matrix products and convolutions in a traced function.
 
-    Of branches the dearest counts; a loop whose length is not known beforehand counts once.
+    Of branches the most expensive counts; a loop whose length is not known beforehand counts once.
     """
     total = 0
     for equation in jaxpr.eqns:

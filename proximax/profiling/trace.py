@@ -1,24 +1,23 @@
 """A trace of training: when which operation ran, as JAX's profiler sees it, for https://ui.perfetto.dev."""
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import jax
 
-from proximax.runtime import compilation
-
 TRACE_SECONDS = 0.2  # the profiler keeps a million events
-NAME_OPERATIONS = "xla_cpu_enable_xprof_traceme"  # without it a compiled program is one block; with it, it is slower
+# For what is to be traced: without it a compiled program is one block in the trace; with it, it is slower.
+TRACE_OPTIONS = {"xla_cpu_enable_xprof_traceme": True}  # ``compilation.extra_cpu_options``
 
 
 class Tracer:
-    """Traces some training once everything is compiled; to ``folder / "trace.json.gz"``, nothing without one."""
+    """Traces some training once everything is compiled; to ``folder / "trace.json.gz"``, nothing without one.
+
+    The trace shows the operations of programs that were compiled with ``TRACE_OPTIONS``, others as one block.
+    """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder, self._began, self._options = folder, 0.0, ExitStack()
-        if folder is not None:  # for what is compiled from now on, until ``close``
-            self._options.enter_context(compilation.extra_cpu_options({NAME_OPERATIONS: True}))
+        self._folder, self._began = folder, 0.0
 
     def after_call(self) -> None:
         """Start after the first call, which compiles; stop when there is enough."""
@@ -32,10 +31,7 @@ class Tracer:
 
     def close(self) -> None:
         """Write the trace, if there is one."""
-        if self._folder is None:
-            return
-        self._options.close()
-        if self._began:
+        if self._folder is not None and self._began:
             jax.profiler.stop_trace()
             written = next(self._folder.rglob("perfetto_trace.json.gz"))
             written.rename(self._folder / "trace.json.gz")

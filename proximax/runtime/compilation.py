@@ -28,7 +28,7 @@ _EXTRA_OPTIONS: ContextVar[Options] = ContextVar("extra CPU compiler options", d
 MAX_CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
 
 
-def jit(function: Callable[..., Any], fast_compile: bool = False, **settings: Any) -> Callable[..., Any]:
+def jit(function: Callable[..., Any], fast_compile: bool = False, **settings: Any) -> jax.stages.Wrapped:
     """``jax.jit`` with the options above, for the default backend; ``fast_compile``: with less optimisation."""
     if jax.default_backend() != "cpu":
         return jax.jit(function, **settings)

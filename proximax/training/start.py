@@ -24,7 +24,7 @@ from proximax.loggers import Callback, RunLogger
 from proximax.networks import Network
 from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
-from proximax.profiling import CompileClock, Tracer
+from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory
 from proximax.runtime import compilation, say
 from proximax.spaces import describe_space
@@ -113,7 +113,7 @@ def run(
         directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
         clock = stack.enter_context(CompileClock())
         try:
-            prepared = prepare(stack, config, env, directory, network, own)
+            prepared = prepare(stack, config, env, directory, network, own, profile)
             session = Trainer(
                 config=config,
                 prepared=prepared,
@@ -162,6 +162,7 @@ def prepare(
     directory: RunDirectory | None,
     network: Network | None,
     own: Algorithm | None,
+    profile: bool,
 ) -> TrainingSetup:
     """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
     compilation.prepare(config.seeds)
@@ -186,18 +187,20 @@ def prepare(
         check_same(found, header, made.observation_space, config)
     policy = make_policy(made.observation_space, made.action_space, config.ppo, network or config.network)
     notes = environment_notes(made, config)
-    started = make_multi_seed_learner(made, policy, config, own)
-    progress: dict[str, Any] = {}
+    with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
+        learner = make_multi_seed_learner(made, policy, config, own)
+    state, progress = learner.init(), dict[str, Any]()
     if found:
-        state, how = restore(found, made, policy, config, started.state)
-        started, notes, progress = started._replace(state=state), [*notes, how], found.progress
+        state, how = restore(found, made, policy, config, state)
+        notes, progress = [*notes, how], found.progress
     reel = stack.enter_context(closing(PeriodicVideo(config, env, policy, directory.path if directory else None)))
     for note in notes:
         say(f"proximax: note: {note}")
     return TrainingSetup(
         env=made,
         policy=policy,
-        started=started,
+        learner=learner,
+        state=state,
         notes=notes,
         header=header,
         progress=progress,

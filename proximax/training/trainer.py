@@ -25,7 +25,7 @@ from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator
 from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.result import Result
-from proximax.types import Metrics
+from proximax.types import Metrics, TrainState
 
 
 class TrainingSetup(NamedTuple):
@@ -33,7 +33,8 @@ class TrainingSetup(NamedTuple):
 
     env: JaxEnv | HostEnv
     policy: Policy
-    started: MultiSeedLearner
+    learner: MultiSeedLearner
+    state: TrainState  # the first one, or that of the checkpoint it goes on from
     notes: list[str]  # what the user should know
     header: dict[str, Any]  # of every checkpoint
     progress: dict[str, Any]  # of the checkpoint it goes on from; empty for a new run
@@ -58,7 +59,7 @@ class Trainer:
     began: float  # when, by ``time.perf_counter``
 
     def __post_init__(self) -> None:
-        self.state = self.prepared.started.state
+        self.state = self.prepared.state
         self.ahead = False  # host environments are past ``state``
         self.trained_s = 0.0  # when the last update had been made
         self.suspect: Any = None  # the rollout of an update that went wrong
@@ -114,7 +115,7 @@ class Trainer:
     def advance(self, updates: int) -> list[dict[str, Any]]:
         """So many updates in one call; the rows of the last one."""
         before, began_s, rows = self.state, self.seconds(), list[dict[str, Any]]()
-        advance = self.prepared.started.advance
+        advance = self.prepared.learner.advance
         self.ahead = not isinstance(self.prepared.env, JaxEnv)
         self.state, metrics = advance(before, updates)
         self.tracer.after_call()
@@ -132,7 +133,7 @@ class Trainer:
 
     def fail(self, metrics: Metrics, time_s: float) -> None:
         """Save, write the row of the update that went wrong, and raise what it was."""
-        self.suspect = self.prepared.started.rollout(self.state)
+        self.suspect = self.prepared.learner.failed_rollout(self.state)
         self.save_where_it_stands()
         self.undone = 1  # from here on ``update`` counts it
         raise crash_report.diagnose_failed_update(
@@ -226,7 +227,7 @@ class Trainer:
             if self.suspect is None:
                 self.save_where_it_stands()
                 if isinstance(error, NumericalError):
-                    self.suspect = self.prepared.started.rollout(self.state)
+                    self.suspect = self.prepared.learner.failed_rollout(self.state)
         except Exception as fault:  # environments or a device in no state to be asked
             say(f"proximax: warning: could not save after {type(error).__name__}: {fault}")
         if self.prepared.directory and not isinstance(error, KeyboardInterrupt):

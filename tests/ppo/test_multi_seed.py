@@ -19,7 +19,8 @@ PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 def started(seeds=1, env="probe:matching"):
     config = RunConfig(env, steps=16 * 2 * 40, num_envs=2, seeds=seeds, ppo=PPO)
     made = make_env(config.env, 2)
-    return make_multi_seed_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)[:2]
+    learner = make_multi_seed_learner(made, make_policy(made.observation_space, made.action_space, PPO), config)
+    return learner.advance, learner.init()
 
 
 def equal(a, b):
@@ -57,13 +58,13 @@ def test_a_call_ends_after_an_update_that_is_not_good():
 
 SHARED = """
 import jax, numpy as np, sys, proximax
-from proximax import xla
-xla.use_compilation_cache()
+from proximax.runtime import compilation
+compilation.use_compilation_cache()
 settings = dict(steps=1280, num_envs=2, num_steps=16, minibatch_size=16, epochs=2, seeds={seeds}, quiet=True)
 if {cores} > 1:
     jax.config.update("jax_num_cpu_devices", {cores})
 else:
-    xla.use_cpu_devices = lambda: None
+    compilation.use_cpu_devices = lambda: None
 result = proximax.train("probe:matching", **settings)
 print(len(jax.devices()), *[float(np.sum(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(a.params)]))))
       for a in result.agents])

@@ -123,7 +123,7 @@ def started():
     found = {}
     for name, env in (("inside", probe.matching()), ("kept", Kept(6)), ("walk", Walk(6))):
         policy = make_policy(env.observation_space, env.action_space, SMALL.ppo)
-        found[name] = env, policy, make_multi_seed_learner(env, policy, SMALL).state
+        found[name] = env, policy, make_multi_seed_learner(env, policy, SMALL).init()
     return found
 
 
