@@ -3,34 +3,34 @@
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
 from proximax.loggers.base import Rows
-from proximax.runs import read_metrics
+from proximax.runs import LogPosition, read_metrics
 from proximax.runtime import say
 
 
 class JsonlLogger:
-    """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has (``to_tree``).
+    """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has.
 
     What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
     """
 
-    def __init__(self, path: Path, saved: dict[str, Any] | None = None) -> None:
-        self.path, self.size = path, (saved["size"] if saved else 0)
+    def __init__(self, path: Path, saved: LogPosition | None = None) -> None:
+        self.path, self.size = path, (saved.size if saved else 0)
         self._file = path.open("ab", buffering=0)
         lost = self.size - path.stat().st_size
         if lost > 0:  # a log is not worth a run
             say(f"proximax: warning: {path} lacks {lost:,} bytes that were written: those rows are lost")
             self.size = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(self.size)
-        self._waiting, self._warned = saved["waiting"].encode(errors="replace") if saved else b"", False
+        self._waiting, self._warned = saved.waiting.encode(errors="replace") if saved else b"", False
         self.write([])
 
-    def to_tree(self) -> dict[str, Any]:
+    @property
+    def position(self) -> LogPosition:
         """What a checkpoint keeps of it: how much is in the file, and what is not yet."""
-        return {"size": self.size, "waiting": self._waiting.decode()}
+        return LogPosition(self.size, self._waiting.decode())
 
     def read(self) -> Rows:
         """The rows that are in the file."""

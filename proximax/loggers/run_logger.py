@@ -10,7 +10,7 @@ from proximax.loggers.base import Logger
 from proximax.loggers.jsonl import JsonlLogger
 from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
 from proximax.loggers.terminal import TerminalLogger
-from proximax.runs import EVALUATIONS_FILE, METRICS_FILE, History, RunDirectory
+from proximax.runs import EVALUATIONS_FILE, METRICS_FILE, History, LoggerState, RunDirectory
 from proximax.runtime import finite_or_none, storing, write_json
 from proximax.types import Metrics
 
@@ -18,11 +18,11 @@ from proximax.types import Metrics
 class RunLogger:
     """What a run leaves behind: rows for the sinks, and in its directory the config, the evaluations, the result.
 
-    ``saved``: what a checkpoint has of an earlier part of the run (``to_tree``); rows written after it are dropped.
+    ``saved``: the ``state`` that a checkpoint has of an earlier part of the run; rows written after it are dropped.
     """
 
     def __init__(
-        self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: dict[str, Any] | None = None
+        self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: LoggerState | None = None
     ) -> None:
         self.rows: list[dict[str, Any]] = []
         self.history = History(config.seed, config.seeds)
@@ -30,16 +30,16 @@ class RunLogger:
         self._sinks: list[Logger] = []
         self._evaluations: JsonlLogger | None = None
         if saved is not None:
-            self.history.restore(saved["history"])
+            self.history.restore(saved.history)
         if directory:
             with storing(directory.path):
                 self._open(directory.path, saved)
         if not quiet:
             self._sinks.append(TerminalLogger(config, self.history.update))
 
-    def _open(self, path: Path, saved: dict[str, Any] | None) -> None:
+    def _open(self, path: Path, saved: LoggerState | None) -> None:
         """The files of the run directory."""
-        config, logs = self._config, (saved or {}).get("logs", {})
+        config, logs = self._config, saved.logs if saved else {}
         self._metrics = JsonlLogger(path / METRICS_FILE, logs.get(METRICS_FILE))
         if (path / EVALUATIONS_FILE).exists() or (config.stop_at_return, config.eval_every) != (None, None):
             self._evaluations = JsonlLogger(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
@@ -53,10 +53,11 @@ class RunLogger:
             steps = None if saved is None else self.history.steps.tolist()
             self._sinks.append(TensorBoardLogger(path / "tensorboard", config, steps))
 
-    def to_tree(self) -> dict[str, Any]:
-        """What a checkpoint must have, so that the logs of a run that goes on have no gap and no row twice."""
+    @property
+    def state(self) -> LoggerState:
+        """What a checkpoint must have, so that the logs of a resumed run have no gap and no row twice."""
         logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
-        return {"history": self.history.to_tree(), "logs": {log.path.name: log.to_tree() for log in logs}}
+        return LoggerState(self.history.to_tree(), {log.path.name: log.position for log in logs})
 
     def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """Send one update's rows everywhere."""

@@ -1,8 +1,8 @@
 """A run on disk: its directory, metrics and checkpoints, and how they are read back.
 
 Read ``directory``, ``metrics`` (what every number means), ``metrics_file`` (the reader of metrics.jsonl),
-``checkpoint`` (the format), ``pytree_json``, ``checkpoint_manager`` (when a run is saved), ``loading`` (the trained
-policies of a run).
+``checkpoint`` (the format), ``pytree_json``, ``progress`` (what a checkpoint keeps beside the training state),
+``checkpoint_manager`` (when a run is saved), ``loading`` (the trained policies of a run).
 """
 
 from proximax.runs import checkpoint_manager
@@ -22,6 +22,7 @@ from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunD
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, History
 from proximax.runs.metrics_file import read_metrics
+from proximax.runs.progress import LoggerState, LogPosition, RunProgress
 
 __all__ = [
     "EVALUATIONS_FILE",
@@ -32,8 +33,11 @@ __all__ = [
     "Checkpoint",
     "CheckpointManager",
     "History",
+    "LogPosition",
+    "LoggerState",
     "Resume",
     "RunDirectory",
+    "RunProgress",
     "Snapshot",
     "check_no_extra_arrays",
     "check_size",

@@ -15,11 +15,10 @@ from proximax.errors import CheckpointError, UsageError
 from proximax.policy import Policy
 from proximax.ppo import reset_host_envs
 from proximax.runs import (
-    METRICS_FILE,
     POLICY,
     STATE,
     Checkpoint,
-    History,
+    RunProgress,
     check_no_extra_arrays,
     check_size,
     find_checkpoint,
@@ -34,7 +33,6 @@ MAY_CHANGE = (
     *("steps", "checkpoint_every", "keep_checkpoints", "video_every", "env_restarts", "env_timeout"),
     *("eval_every", "eval_episodes", "eval_stochastic", "stop_at_return"),
 )
-NO_LOG = {"size": 0, "waiting": ""}  # the form of what a checkpoint knows of a log
 
 
 class ResumePoint(NamedTuple):
@@ -43,7 +41,7 @@ class ResumePoint(NamedTuple):
     path: Path
     manifest: dict[str, Any]
     tensors: dict[str, np.ndarray]
-    progress: dict[str, Any]
+    progress: RunProgress
     environment: PyTree | None  # the state of host environments, where it could be had
 
 
@@ -61,8 +59,14 @@ def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
         raise CheckpointError(f"steps = {config.steps:,}, but {checkpoint.path} has {steps:,} already: give more")
     if config.num_envs * config.seeds > sum(x.size for x in tensors.values()):  # before as many are made
         raise CheckpointError(f"{checkpoint.path} holds less than a number for each of {config.num_envs} environments")
-    progress, environment = progress_of(checkpoint, tensors)
-    check_progress(checkpoint, progress, config)
+    tree, environment = progress_of(checkpoint, tensors)
+    progress = RunProgress.from_tree(tree, range(config.seed, config.seed + config.seeds), checkpoint.path)
+    update, steps = checkpoint.manifest["update"], checkpoint.manifest["steps"]
+    if progress.update != update or update * config.batch_size != steps:
+        raise CheckpointError(
+            f"{checkpoint.path}: cannot resume: it has {steps:,} steps and {update:,} updates, "
+            f"its logs have {progress.update:,} updates"
+        )
     return ResumePoint(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
 
 
@@ -75,41 +79,6 @@ def saved_config(checkpoint: Checkpoint) -> RunConfig:
         by = f"made by proximax {checkpoint.manifest['version']!r}, this is {proximax_version()}"
         raise CheckpointError(f"{checkpoint.path} has settings that cannot be read: {error} ({by})") from error
     return config
-
-
-def check_progress(checkpoint: Checkpoint, progress: dict[str, Any], config: RunConfig) -> None:
-    """Refuse what no run has saved as its progress."""
-    like = {
-        "recorder": {"history": History(config.seed, config.seeds).to_tree(), "logs": {METRICS_FILE: NO_LOG}},
-        "time_s": 0.0,
-        "compile_s": 0.0,
-        "evaluated": 0,
-        "reached": False,
-    }
-    update, steps = (checkpoint.manifest[name] for name in ("update", "steps"))
-    wrong = first_mismatch(progress, like)
-    wrong = wrong or first_mismatch(progress.get("restarts", 0), 0, "restarts")
-    wrong = wrong or first_mismatch(logs := progress["recorder"]["logs"], dict.fromkeys(logs, NO_LOG), "logs")
-    if not wrong and (progress["recorder"]["history"]["update"] != update or update * config.batch_size != steps):
-        wrong = "its number of updates"
-    if wrong:
-        raise CheckpointError(f"{checkpoint.path} has no progress that a run could go on from: {wrong} is odd")
-
-
-def first_mismatch(value: Any, like: Any, name: str = "progress") -> str:
-    """The first part of ``value`` that is of another kind than in ``like``; "" if there is none. Sizes may differ."""
-    if isinstance(like, dict):
-        if not isinstance(value, dict) or not like.keys() <= value.keys():
-            return name
-        return next(filter(None, (first_mismatch(value[key], part, f"{name}.{key}") for key, part in like.items())), "")
-    if isinstance(like, np.ndarray):
-        same = isinstance(value, np.ndarray) and (value.dtype, value.ndim) == (like.dtype, like.ndim)
-    elif isinstance(like, (bool, str)):
-        same = isinstance(value, type(like))
-    else:
-        kinds = int if isinstance(like, int) else (int, float)
-        same = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < float("inf")
-    return "" if same else name
 
 
 def differences(saved: RunConfig, asked: RunConfig) -> list[str]:

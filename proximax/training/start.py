@@ -125,7 +125,7 @@ def run(
                 tracer=stack.enter_context(
                     closing(Tracer(directory.path / "profile" if directory and profile else None))
                 ),
-                recorder=RunLogger(config, directory, quiet, prepared.progress.get("recorder")),  # last: it opens files
+                recorder=RunLogger(config, directory, quiet, prepared.logger_state),  # last: it opens files
                 clock=clock,
                 callbacks=callbacks,
                 began=began,
@@ -172,7 +172,7 @@ def prepare(
         config.num_envs,
         groups=config.seeds,
         env_groups=config.env_groups,
-        env_restarted=found.progress.get("restarts", 0) if found else 0,
+        env_restarted=found.progress.restarts if found else 0,
         **env_options(config),
     )
     if can_recreate(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
@@ -189,7 +189,7 @@ def prepare(
     notes = environment_notes(made, config)
     with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
         learner = make_multi_seed_learner(made, policy, config, own)
-    state, progress = learner.init(), dict[str, Any]()
+    state, progress = learner.init(), None
     if found:
         state, how = restore(found, made, policy, config, state)
         notes, progress = [*notes, how], found.progress

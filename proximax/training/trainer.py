@@ -18,7 +18,7 @@ from proximax.loggers import Callback, RunLogger
 from proximax.policy import Policy, split_agents
 from proximax.ppo import ChunkSizer, MultiSeedLearner, update_succeeded
 from proximax.profiling import CompileClock, Tracer
-from proximax.runs import CheckpointManager, Snapshot, to_host_copy
+from proximax.runs import CheckpointManager, LoggerState, RunProgress, Snapshot, to_host_copy
 from proximax.runtime import finite_or_none, say
 from proximax.training import crash_report
 from proximax.training.interrupts import Interrupts
@@ -37,10 +37,15 @@ class TrainingSetup(NamedTuple):
     state: TrainState  # the first one, or that of the checkpoint it goes on from
     notes: list[str]  # what the user should know
     header: dict[str, Any]  # of every checkpoint
-    progress: dict[str, Any]  # of the checkpoint it goes on from; empty for a new run
+    progress: RunProgress | None  # of the checkpoint it goes on from
     update: int | None  # of that checkpoint
     reel: PeriodicVideo
     directory: Path | None
+
+    @property
+    def logger_state(self) -> LoggerState | None:
+        """What the logs of a resumed run are continued with."""
+        return self.progress.logger if self.progress else None
 
 
 @dataclass
@@ -64,12 +69,11 @@ class Trainer:
         self.trained_s = 0.0  # when the last update had been made
         self.suspect: Any = None  # the rollout of an update that went wrong
         self.undone = 0  # how many updates were made and went wrong
-        progress = self.prepared.progress
-        self.began -= progress.get("time_s", 0.0)
-        self.clock.seconds += progress.get("compile_s", 0.0)
-        self.logged = progress.get("evaluated", 0)  # the update of the last evaluation written
-        # One that reached the goal is made again: the run ends by it, unless it now has another goal.
-        self.scorer.update = self.logged - progress.get("reached", False)
+        before = self.prepared.progress
+        self.began -= before.time_s if before else 0.0
+        self.clock.seconds += before.compile_s if before else 0.0
+        self.logged = before.evaluated if before else 0  # the update of the last evaluation written
+        self.scorer.update = before.settled_evaluation if before else 0
 
     @property
     def update(self) -> int:
@@ -79,7 +83,8 @@ class Trainer:
     @property
     def restarts(self) -> int:
         """How often an environment that crashed was made anew, in all parts of the run."""
-        env, earlier = self.prepared.env, int(self.prepared.progress.get("restarts", 0))
+        env, before = self.prepared.env, self.prepared.progress
+        earlier = before.restarts if before else 0
         return earlier if isinstance(env, JaxEnv) else earlier + env.restarts
 
     def loop(self) -> str:
@@ -163,15 +168,15 @@ class Trainer:
         """The run as it is now; without the state of environments that went on since."""
         env, steps = self.prepared.env, self.update * self.config.batch_size
         host = None if isinstance(env, JaxEnv) or self.ahead else env.get_state()
-        progress = {
-            "recorder": self.recorder.to_tree(),
-            "time_s": self.seconds(),
-            "compile_s": self.clock.seconds,
-            "evaluated": self.logged,
-            "reached": self.scorer.final is not None,
-            "restarts": self.restarts,
-        }
-        return Snapshot(to_host_copy(self.state), host, progress, self.update, steps, self.score())
+        progress = RunProgress(
+            logger=self.recorder.state,
+            time_s=self.seconds(),
+            compile_s=self.clock.seconds,
+            evaluated=self.logged,
+            reached=self.scorer.final is not None,
+            restarts=self.restarts,
+        )
+        return Snapshot(to_host_copy(self.state), host, progress.to_tree(), self.update, steps, self.score())
 
     def trained(self) -> Snapshot:
         """After the last update: save, and film; so this and the final evaluation, which may be long, can be cut short.

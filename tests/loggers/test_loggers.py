@@ -177,7 +177,7 @@ def test_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys
         sink.write(rows(update))
         assert path.read_bytes() == whole
     assert capsys.readouterr().err.count("No space left on device. Rows wait until there is room") == 1
-    saved = sink.to_tree()
+    saved = sink.position
     room[0] = 10**6
     sink.write(rows(4))
     sink.close()
@@ -247,7 +247,7 @@ def test_of_a_log_only_what_the_checkpoint_knows_of_is_kept(tmp_path, capsys):
     path = tmp_path / "metrics.jsonl"
     sink = JsonlLogger(path)
     sink.write(rows(1))
-    saved = sink.to_tree()
+    saved = sink.position
     sink.write(rows(2))
     sink.close()
     again = JsonlLogger(path, saved)
@@ -255,7 +255,7 @@ def test_of_a_log_only_what_the_checkpoint_knows_of_is_kept(tmp_path, capsys):
     again.close()
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(3)]
     path.write_bytes(path.read_bytes()[:-3])  # someone cut it: what is whole stays, the run goes on, and it is said
-    longer = JsonlLogger(path, saved | {"size": saved["size"] + 1000})
+    longer = JsonlLogger(path, saved._replace(size=saved.size + 1000))
     longer.write(rows(4))
     longer.close()
     assert [json.loads(line) for line in path.open()] == [*rows(1), *rows(3)[:-1], *rows(4)]

@@ -146,7 +146,7 @@ def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
         first.write(metrics(), float(i))
     evaluation = Evaluation(np.array([[1.0, 3.0], [np.nan, 2.0], [5.0, 5.0]]), np.ones((3, 2)), (5, 6, 7))
     first.write_evaluation(evaluation)
-    saved = first.to_tree()
+    saved = first.state
     first.write(metrics(), 3.0)  # beyond the checkpoint
     first.write_evaluation(evaluation)
     first.finish({"it": "ended"})
@@ -171,7 +171,7 @@ def test_rows_that_the_checkpoint_knows_of_and_the_log_lost_are_told_and_the_run
     directory = RunDirectory(tmp_path / "run")
     first = RunLogger(CONFIG, directory, quiet=True)
     first.write(metrics(), 0.0)
-    saved = first.to_tree()
+    saved = first.state
     first.close()
     whole = rows(tmp_path / "run" / METRICS_FILE)
     (tmp_path / "run" / METRICS_FILE).write_bytes((tmp_path / "run" / METRICS_FILE).read_bytes()[:-10])
