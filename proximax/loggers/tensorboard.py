@@ -8,6 +8,7 @@ from typing import Any
 
 from proximax.config import RunConfig
 from proximax.loggers.base import Rows
+from proximax.runs import Every
 from proximax.runtime import say
 
 TENSORBOARD_ROWS, TENSORBOARD_SECONDS = 1000, 30.0  # updates at most; between flushes
@@ -23,7 +24,7 @@ class TensorBoardLogger:
     """
 
     def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
-        self._every, self._last = -(-config.updates // TENSORBOARD_ROWS), config.updates
+        self._schedule, self._last = Every(-(-config.updates // TENSORBOARD_ROWS)), config.updates
         self._directory, self._files, self._flushed = directory, dict[int, Any](), time.monotonic()
         with self._given_up():
             for seed, step in zip(range(config.seed, config.seed + config.seeds), steps or [0] * config.seeds):
@@ -31,7 +32,8 @@ class TensorBoardLogger:
 
     def write(self, rows: Rows) -> None:
         """Add each number under its name, at the row's steps."""
-        if not self._files or (rows[0]["update"] % self._every and rows[0]["update"] < self._last):
+        update = rows[0]["update"]
+        if not self._files or not (self._schedule.due(update) or update >= self._last):
             return
         with self._given_up():
             for row in rows:

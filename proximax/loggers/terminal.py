@@ -11,6 +11,7 @@ from rich.text import Text
 from proximax.config import RunConfig
 from proximax.doctor import Finding, LiveDoctor
 from proximax.loggers.base import Rows
+from proximax.runs import Every
 from proximax.runtime import say
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -28,7 +29,7 @@ class TerminalLogger:
         self._console = Console(stderr=True)
         self._live = self._console.is_terminal
         self._shown = 0.0
-        self._tenths = update * 10 // config.updates
+        self._lines = Every.share(10, config.updates)
         self._watch = LiveDoctor(config)
         self._told: set[str] = set()
         if config.atari is not None:
@@ -58,8 +59,7 @@ class TerminalLogger:
         if self._live and now - self._shown > 0.1:
             self._shown = now
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
-        elif not self._live and update * 10 // self._config.updates > self._tenths:
-            self._tenths = update * 10 // self._config.updates
+        elif not self._live and self._lines.due(update):
             say(f"{steps:>12,} steps   return {score}   {speed} steps/s")
         if self._watch.see(rows):
             self._tell(self._watch.findings)

@@ -2,7 +2,8 @@
 
 Read ``directory``, ``metrics`` (what every number means), ``metrics_file`` (the reader of metrics.jsonl),
 ``checkpoint`` (the format), ``pytree_json``, ``progress`` (what a checkpoint keeps beside the training state),
-``checkpoint_manager`` (when a run is saved), ``loading`` (the trained policies of a run).
+``schedule`` (every so many steps), ``checkpoint_manager`` (when a run is saved), ``loading`` (the trained policies of a
+run).
 """
 
 from proximax.runs import checkpoint_manager
@@ -23,6 +24,7 @@ from proximax.runs.loading import check_size, load, load_agent, load_agents, loa
 from proximax.runs.metrics import METRICS, History
 from proximax.runs.metrics_file import read_metrics
 from proximax.runs.progress import LoggerState, LogPosition, RunProgress
+from proximax.runs.schedule import Every
 
 __all__ = [
     "EVALUATIONS_FILE",
@@ -32,6 +34,7 @@ __all__ = [
     "STATE",
     "Checkpoint",
     "CheckpointManager",
+    "Every",
     "History",
     "LogPosition",
     "LoggerState",

@@ -25,6 +25,7 @@ from proximax.runs.checkpoint import (
     save_checkpoint,
     score_of,
 )
+from proximax.runs.schedule import Every
 from proximax.runtime import say, storing
 from proximax.types import PyTree
 
@@ -41,7 +42,8 @@ class CheckpointManager:
         self, config: RunConfig, folder: Path | None, header: dict[str, Any], update: int | None = None
     ) -> None:
         self._config, self._folder, self._header = config, folder, header
-        self._seconds, self._steps = seconds_or_steps(config.checkpoint_every)
+        self._seconds, steps = seconds_or_steps(config.checkpoint_every)
+        self._schedule = Every(steps, config.batch_size) if steps is not None else None
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None  # of the last save
         self._next_s = time.monotonic() + (self._seconds or 0.0)
@@ -57,10 +59,7 @@ class CheckpointManager:
     def next_update(self, update: int) -> int:
         """The first update after ``update`` that must be saved: an update of its own call."""
         last = self._config.updates
-        if self._steps is None:
-            return last
-        every = max(1, round(self._steps / self._config.batch_size))
-        return min(update - update % every + every, last)
+        return min(self._schedule.next_update(update), last) if self._schedule else last
 
     def due(self, update: int, evaluation: float | None) -> bool:
         """Whether the run is to be saved now, after ``update``, with this evaluation."""
@@ -70,7 +69,7 @@ class CheckpointManager:
             return True
         if self._error is not None and time.monotonic() >= self._next_s:
             return True
-        if self._steps is not None:
+        if self._schedule is not None:
             return update >= self.next_update(self._saved)
         return self._seconds is not None and time.monotonic() >= self._next_s
 
@@ -80,7 +79,7 @@ class CheckpointManager:
         One of every so many seconds is left out while another is made, unless it is the best yet. One of every so many
         steps never is: the same run leaves the same checkpoints.
         """
-        waits = wait or self._steps is not None or self._is_best(snapshot.evaluation)
+        waits = wait or self._schedule is not None or self._is_best(snapshot.evaluation)
         if self._folder is None or (not waits and self._busy()):
             return
         self._join()

@@ -9,6 +9,7 @@ from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, can_recreate, env_options
 from proximax.evaluation import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
 from proximax.policy import Policy
+from proximax.runs import Every
 from proximax.types import TrainState
 
 STOP_CHECKS = 40  # evaluations over a run with ``stop_at_return``, where ``eval_every`` does not say
@@ -26,8 +27,7 @@ class PeriodicEvaluator:
         self.final: Evaluation | None = None  # the full one that reached the goal
         self.update = 0  # after which the latest was
         self._config = config
-        steps = config.eval_every
-        self._every = max(1, config.updates // STOP_CHECKS if steps is None else round(steps / config.batch_size))
+        self._schedule = evaluation_schedule(config)
         self._make = partial(
             make_evaluator, env, policy, config.eval_episodes, sample=config.eval_stochastic, **env_options(config)
         )
@@ -35,13 +35,13 @@ class PeriodicEvaluator:
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` at which to evaluate; the run's last where nothing asks for one."""
-        last, needed = self._config.updates, (self._config.stop_at_return, self._config.eval_every) != (None, None)
-        return min(update - update % self._every + self._every, last) if needed else last
+        last = self._config.updates
+        return min(self._schedule.next_update(update), last) if self._schedule else last
 
     def score(self, state: TrainState, update: int) -> bool:
         """Evaluate, if it is time for it. Whether the mean return of every seed has reached ``stop_at_return``."""
         goal, whole = self._config.stop_at_return, self._config.eval_every is not None
-        if update <= self.update or update != self.next_update(update - 1) or (goal is None and not whole):
+        if self._schedule is None or update <= self.update or update != self.next_update(update - 1):
             return False
         self._evaluator = self._evaluator or self._make()
         episodes = None if whole else self._evaluator.copies
@@ -57,6 +57,13 @@ class PeriodicEvaluator:
         """Close the evaluation's environments."""
         if self._evaluator is not None:
             self._evaluator.close()
+
+
+def evaluation_schedule(config: RunConfig) -> Every | None:
+    """When to evaluate while training; None where neither ``eval_every`` nor ``stop_at_return`` asks for it."""
+    if config.eval_every is not None:
+        return Every(config.eval_every, config.batch_size)
+    return Every(max(1, config.updates // STOP_CHECKS)) if config.stop_at_return is not None else None
 
 
 def final_evaluation(

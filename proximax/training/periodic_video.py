@@ -10,6 +10,7 @@ from proximax.envs import EnvLike
 from proximax.errors import ProximaxError
 from proximax.evaluation import EVALUATION_SEED, VideoRecorder, require_encoder
 from proximax.policy import Policy
+from proximax.runs import Every
 from proximax.runtime import say
 from proximax.types import TrainState
 
@@ -22,37 +23,43 @@ class PeriodicVideo:
     """
 
     def __init__(self, config: RunConfig, env: EnvLike, policy: Policy, directory: Path | None) -> None:
-        self._config, self._filmer, self._filmed = config, None, 0
+        self._config, self._recorder, self._last_recorded = config, None, 0
+        self._schedule: Every | None = None
         if config.video_every is None or directory is None:
             return
         require_encoder(".mp4")
+        self._schedule = Every(config.video_every, config.batch_size)
         self._directory = directory / "videos"
-        self._filmer = VideoRecorder(env, policy, config.eval_stochastic)
+        self._recorder = VideoRecorder(env, policy, config.eval_stochastic)
+
+    def next_update(self, update: int) -> int:
+        """The first update after ``update`` that is to be recorded, which must end a compiled call; else the last."""
+        last = self._config.updates
+        return min(self._schedule.next_update(update), last) if self._schedule else last
 
     def after_update(self, state: TrainState, update: int) -> None:
-        """A video, if it is time for one."""
-        every, batch = self._config.video_every, self._config.batch_size
-        if every is not None and 0 < update != self._filmed and update * batch // every > (update - 1) * batch // every:
-            self._film(state, update)
+        """A video, if one is due."""
+        if self._schedule is not None and update != self._last_recorded and self._schedule.due(update):
+            self._record(state, update)
 
     def at_end(self, state: TrainState, update: int) -> None:
         """A video of the last policy, if there is none yet."""
-        if update > self._filmed:
-            self._film(state, update)
+        if update > self._last_recorded:
+            self._record(state, update)
 
-    def _film(self, state: TrainState, update: int) -> None:
-        """Film, or say why not: no training run is to end because of a video."""
-        if self._filmer is None:
+    def _record(self, state: TrainState, update: int) -> None:
+        """Record a video, or say why not: no training run is to end because of a video."""
+        if self._recorder is None:
             return
-        steps, self._filmed = update * self._config.batch_size, update
+        steps, self._last_recorded = update * self._config.batch_size, update
         policy = jax.tree.map(lambda x: np.asarray(x[0]), (state.params, state.obs_moments))
         path = self._directory / f"{steps:0{len(str(self._config.steps))}d}.mp4"
         try:
-            self._filmer.film(path, policy, EVALUATION_SEED + self._config.seed)
+            self._recorder.film(path, policy, EVALUATION_SEED + self._config.seed)
         except ProximaxError as error:
             say(f"proximax: note: no video at {steps:,} steps: {error}")
 
     def close(self) -> None:
         """Close the environment."""
-        if self._filmer is not None:
-            self._filmer.env.close()
+        if self._recorder is not None:
+            self._recorder.env.close()

@@ -101,9 +101,10 @@ class Trainer:
             self.interrupts.check()
             if self.update >= self.config.updates:
                 return "steps"
-            # A callback may stop training after any update; an evaluation and some saves are of a certain one.
-            ends = self.scorer.next_update(self.update), self.saver.next_update(self.update)
-            rows = self.advance(1 if self.callbacks else pace.next(min(ends) - self.update))
+            # A callback may stop training after any update; evaluations, videos and some saves are of a certain one.
+            periodic = self.scorer, self.saver, self.prepared.reel
+            end = min(part.next_update(self.update) for part in periodic)
+            rows = self.advance(1 if self.callbacks else pace.next(end - self.update))
             if sum(bool(callback(rows)) for callback in self.callbacks):  # every one is called
                 self.trained_s = self.seconds()
                 return "callback"

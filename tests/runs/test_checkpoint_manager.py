@@ -49,7 +49,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
 
 
 def test_steps_are_counted_in_whole_updates(tmp_path):
-    saver = make(tmp_path, every=str(3 * BATCH + 5))
+    saver = make(tmp_path, every=str(3 * BATCH))
     assert [saver.next_update(u) for u in (0, 2, 3, 99)] == [3, 3, 6, 100]
     assert [u for u in range(8) if saver.due(u, None)] == [3, 4, 5, 6, 7]  # until it is saved
     saver.save(snap(4), wait=True)
@@ -58,6 +58,13 @@ def test_steps_are_counted_in_whole_updates(tmp_path):
     assert make(tmp_path, every="9s").next_update(5) == make(tmp_path).next_update(5) == 100
     resumed = make(tmp_path, every=str(3 * BATCH), update=6)
     assert [u for u in range(12) if resumed.due(u, None)] == [9, 10, 11]  # what it goes on from is there
+
+
+def test_steps_that_no_whole_updates_make_are_saved_once_they_are_passed(tmp_path):
+    saver = make(tmp_path, every=str(3 * BATCH + 5))
+    assert [saver.next_update(u) for u in (0, 3, 4, 7, 99)] == [4, 4, 7, 10, 100]
+    saver.save(snap(5), wait=True)  # for another reason, as the best
+    assert [u for u in range(9) if saver.due(u, None)] == [7, 8]
 
 
 def test_seconds_are_counted_from_the_last_save(tmp_path, monkeypatch):

@@ -47,13 +47,19 @@ def test_without_a_goal_or_an_interval_nothing_is_played(played):
 
 
 def test_eval_every_is_in_steps_and_plays_all_episodes(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
+    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16), None, None)
     assert [scorer.next_update(update) for update in (0, 4, 5, 99)] == [5, 5, 10, 100]
     assert scored(scorer, range(1, 13)) == [5, 10]
     assert played == [(5, None), (10, None)]
     assert scorer.latest.mean == 100.0
     assert not scorer.score(10, 10)  # each once
     assert len(played) == 2
+
+
+def test_steps_that_no_whole_updates_make_are_evaluated_once_they_are_passed(played):
+    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
+    assert [scorer.next_update(update) for update in (0, 5, 6, 99)] == [6, 6, 11, 100]
+    assert scored(scorer, range(1, 13)) == [6, 11]
 
 
 def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
