@@ -4,6 +4,7 @@ from typing import Any
 
 from proximax.config import RunConfig
 from proximax.doctor.diagnosis import Finding, columns, run_checks
+from proximax.runs import Every
 
 # ---------------------------------------------------------------- a run that goes on
 
@@ -17,7 +18,8 @@ class LiveDoctor:
 
     def __init__(self, config: RunConfig) -> None:
         self.findings: list[Finding] = []  # of the latest look
-        self._config, self._looks, self._every = config, 0, 1
+        self._config, self._every = config, 1
+        self._checks = Every.share(NUM_CHECKS, config.updates)
         self._kept: list[list[dict[str, Any]]] = []
 
     def see(self, rows: list[dict[str, Any]]) -> bool:
@@ -28,12 +30,11 @@ class LiveDoctor:
         if len(self._kept) > MAX_KEPT_UPDATES:
             self._every *= 2
             self._kept = [kept for kept in self._kept if self._keeps(kept[0]["update"])]
-        if update * NUM_CHECKS // self._config.updates == self._looks:
+        if not self._checks.due(update):
             return False
-        self._looks = update * NUM_CHECKS // self._config.updates
         self.findings = run_checks(columns(row for rows in self._kept for row in rows), self._config)
         return True
 
     def _keeps(self, update: int) -> bool:
         """The first one, which the others are compared with, and every so many."""
-        return update == 1 or update % self._every == 0
+        return update == 1 or Every(self._every).due(update)
