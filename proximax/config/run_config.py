@@ -59,8 +59,8 @@ class RunConfig:
     """Groups of each seed's environments: while one steps, the policy acts for the next. The same transitions, sooner
     where the environments leave cores idle; divides num_envs."""
     checkpoint_every: str = "60s"
-    """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000": after the first update
-    at or beyond each multiple), or only at the "end"."""
+    """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000": after the first
+    update at or beyond each multiple), or only at the "end"."""
     keep_checkpoints: int = 3
     """The newest so many checkpoints are kept, and the best by evaluation."""
     eval_every: int | None = None
@@ -73,8 +73,8 @@ class RunConfig:
     eval_stochastic: bool = False
     """Whether evaluations draw actions from the policy instead of taking its likeliest ones."""
     video_every: int | None = None
-    """A video of an evaluation episode after the first update at or beyond each multiple of so many steps of a seed, and
-    at the end; None: no videos."""
+    """A video of an evaluation episode after the first update at or beyond each multiple of so many steps of a seed,
+    and at the end; None: no videos."""
     autoreset: Autoreset = "auto"
     """Autoreset mode of the vector environment, where it does not say itself."""
     env_restarts: int = 0
