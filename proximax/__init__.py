@@ -1,24 +1,33 @@
 """proximax: Proximal Policy Optimization, as small pure functions that compile to one program."""
 
-import warnings
 from typing import Any
 
-from proximax import maths
-from proximax.config import PPOConfig, RunConfig
+from proximax import _renamed, maths
+from proximax.config import AtariConfig, PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation, Video, evaluate, video
-from proximax.networks import Network, mlp
+from proximax.networks import Network, from_equinox, from_linen, from_nnx, mlp
 from proximax.policy import Agent, Policy, make_policy
-from proximax.ppo import ALGORITHMS, Algorithm, ObjectiveInputs, ScheduledValues, make_host_learner, make_learner
+from proximax.ppo import (
+    ALGORITHMS,
+    Algorithm,
+    ObjectiveInputs,
+    ScheduledValues,
+    make_host_learner,
+    make_learner,
+    stack_seeds,
+)
 from proximax.reports import compare
 from proximax.runs import load
+from proximax.runtime import seed_key
 from proximax.training import Result, run, train
 
 __all__ = [
     "ALGORITHMS",
     "Agent",
     "Algorithm",
+    "AtariConfig",
     "Evaluation",
     "HostEnv",
     "JaxEnv",
@@ -33,6 +42,9 @@ __all__ = [
     "Video",
     "compare",
     "evaluate",
+    "from_equinox",
+    "from_linen",
+    "from_nnx",
     "load",
     "make_env",
     "make_host_learner",
@@ -41,6 +53,8 @@ __all__ = [
     "maths",
     "mlp",
     "run",
+    "seed_key",
+    "stack_seeds",
     "train",
     "video",
 ]
@@ -53,8 +67,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Names of an earlier version, for one release."""
-    renamed = {"Signals": "ObjectiveInputs", "Rates": "ScheduledValues"}
-    if name not in renamed:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"proximax.{name} is called proximax.{renamed[name]} now", DeprecationWarning, stacklevel=2)
-    return globals()[renamed[name]]
+    return _renamed.renamed_name(__name__, name)
+
+
+_renamed.install()

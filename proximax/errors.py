@@ -1,7 +1,8 @@
 """Faults a user can meet: one message that says what, where and what to do, and an exit code."""
 
 import signal
-from typing import ClassVar
+import warnings
+from typing import Any, ClassVar
 
 
 class ProximaxError(Exception):
@@ -52,3 +53,12 @@ class Interrupted(ProximaxError, KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.code = 128 + number  # type: ignore[misc]  # of this one signal
+
+
+def __getattr__(name: str) -> Any:
+    """The name of ``EnvError`` in version 0.1, for one release."""
+    if name != "EnvironmentFault":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    text = "proximax.errors.EnvironmentFault is now proximax.errors.EnvError"
+    warnings.warn(text, DeprecationWarning, stacklevel=2)
+    return EnvError

@@ -40,8 +40,8 @@ def room(module: str) -> str:
 
 
 def level(module: str) -> int:
-    """How far up a module is; proximax itself and the command line are above everything."""
-    levels = {name: number for number, names in enumerate(ROOMS) for name in names}
+    """How far up a module is; proximax itself, which imports what users see, is above everything."""
+    levels = {name: number for number, names in enumerate(ROOMS) for name in names} | {"": len(ROOMS) + 1}
     return levels.get(room(module), len(ROOMS))
 
 
