@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from proximax.cli.commands import Bench, Compare, Doctor, Eval, Train, Video, parse
+from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
 from proximax.config import AtariConfig, RunConfig
 from proximax.doctor import diagnose_run
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     debug = "--debug" in arguments
     try:
-        command = parse(arguments)
+        command = parse(current_arguments(arguments))
         if isinstance(command, Train):
             run_train(command)
         elif isinstance(command, Bench):

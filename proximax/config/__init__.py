@@ -8,7 +8,7 @@ from proximax.config import presets
 from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import Activation, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
-from proximax.config.renames import current_names
+from proximax.config.renames import RENAMED_SETTINGS, RENAMED_VALUES, current_names
 from proximax.config.run_config import (
     CUSTOM,
     AlgorithmName,
@@ -23,6 +23,8 @@ from proximax.config.validation import check_names
 __all__ = [
     "CUSTOM",
     "PRESETS",
+    "RENAMED_SETTINGS",
+    "RENAMED_VALUES",
     "Activation",
     "AlgorithmName",
     "AtariConfig",

@@ -181,6 +181,8 @@ def from_json(values: dict[str, Any]) -> RunConfig:
     if "env" not in values or not isinstance(ppo, dict):
         raise UsageError("a config needs env, and ppo as an object of settings")
     ppo, values = (current_names(settings, warn=False) for settings in (ppo, values))
+    if values.get("preset") == "none":  # as version 0.1 wrote the flag --preset none
+        values["preset"] = None
     check_names(ppo, PPOConfig)
     check_names(values, RunConfig)
     if isinstance(ppo.get("hidden"), list):

@@ -4,7 +4,6 @@ Each run goes to a directory of its own, and all that is shown is read from thos
 as it is, and a comparison that was cut short goes on where it stopped.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from proximax.errors import CheckpointError, NumericalError, StorageError, Usage
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
 from proximax.reports.plots import draw_returns, draw_updates, need_matplotlib
-from proximax.runs import METRICS_FILE, read_metrics
+from proximax.runs import METRICS_FILE, load_config, read_metrics
 from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
 from proximax.training import resolve, run
 
@@ -73,7 +72,10 @@ def finished(directory: Path, config: RunConfig) -> bool:
     """Whether ``directory`` holds this very run, ended."""
     if not (directory / "config.json").exists():
         return False
-    same = read_json(directory / "config.json", "") == json.loads(json.dumps(config.to_json()))
+    try:
+        same = load_config(directory).to_json() == config.to_json()
+    except UsageError:  # settings that are not known
+        same = False
     if not same or not (directory / "result.json").exists():
         what = "an unfinished run" if same else "a run with other settings"
         raise StorageError(f"{directory} holds {what}: move it away, or choose another --out")
@@ -102,7 +104,7 @@ def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: En
 
 def read_run(directory: Path, label: str) -> dict[str, Any]:
     """What table and pictures need of one run, curves thinned out to ``POINTS``."""
-    config, result = (read_json(directory / name, "the run has not ended") for name in ("config.json", "result.json"))
+    config, result = load_config(directory).to_json(), read_json(directory / "result.json", "the run has not ended")
     rows = read_metrics(directory / METRICS_FILE)
     try:
         return {"label": label, **shown(config, result, rows)}

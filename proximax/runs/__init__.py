@@ -21,7 +21,7 @@ from proximax.runs.checkpoint import (
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
-from proximax.runs.metrics import METRICS, History
+from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import read_metrics
 from proximax.runs.progress import LoggerState, LogPosition, RunProgress
 from proximax.runs.schedule import Every
@@ -31,6 +31,7 @@ __all__ = [
     "METRICS",
     "METRICS_FILE",
     "POLICY",
+    "RENAMED_METRICS",
     "STATE",
     "Checkpoint",
     "CheckpointManager",

@@ -44,7 +44,7 @@ METRICS: dict[str, str] = {
     "beta": "The penalty's weight in this update.",
 }
 # Names in the runs of version 0.1.
-RENAMED = {
+RENAMED_METRICS = {
     "stuck_row": "fully_masked_index",
     "saturated_actions": "actions_at_bounds",
     "step_share": "line_search_fraction",
@@ -134,4 +134,4 @@ def _ratio(total: float, count: float) -> float | None:
 
 def current_metrics(row: dict[str, Any]) -> dict[str, Any]:
     """A row of metrics.jsonl under the names of today."""
-    return {RENAMED.get(name, name): value for name, value in row.items()}
+    return {RENAMED_METRICS.get(name, name): value for name, value in row.items()}

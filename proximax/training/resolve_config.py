@@ -23,7 +23,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
 
     And the algorithm, where ``overrides["algo"]`` is one of the user's own.
     """
-    overrides = current_names(overrides)
+    overrides, preset = current_names(overrides), current_names({"preset": preset})["preset"]
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
     if "ppo" in overrides:
         raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")

@@ -54,8 +54,8 @@ def test_what_an_algorithm_sets_by_itself_over_defaults_and_presets():
         assert (penalty.target_kl, penalty.kl_control) == (0.01, "beta")
         assert reinforce.advantage == "to-go"
     assert preset_settings(None, "reinforce")[1] == PPOConfig(advantage="to-go")
-    assert preset_settings(None, "trpo")[1] == preset_settings(None, "own:mine")[1] == PPOConfig()
-    assert preset_settings("cartpole", "own:mine") == preset_settings("cartpole")
+    assert preset_settings(None, "trpo")[1] == preset_settings(None, "custom:mine")[1] == PPOConfig()
+    assert preset_settings("cartpole", "custom:mine") == preset_settings("cartpole")
 
 
 def test_a_preset_may_set_more_for_one_algorithm_which_wins(monkeypatch):

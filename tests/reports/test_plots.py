@@ -36,7 +36,7 @@ def test_an_algorithm_keeps_its_colour_and_runs_of_one_algorithm_are_told_apart(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algos", [["clip"], ["clip", "penalty", "trpo", "own:x"]])
+@pytest.mark.parametrize("algos", [["clip"], ["clip", "penalty", "trpo", "custom:x"]])
 def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_path):
     special = {"penalty": {"beta": [[1.0, 2.0, 1.0]] * 2, "kl_bound": 0.01}, "clip": {"epsilon": 0.2}}
     comparison = {"env": "gymnasium:X-v0", "seeds": 2, "runs": [run(algo, **special.get(algo, {})) for algo in algos]}

@@ -93,7 +93,7 @@ def run_configs(draw):
     ppo |= {name: draw(st.booleans()) for name in flags}
     ppo["hidden"] = tuple(draw(st.lists(st.integers(1, 512), min_size=1, max_size=3)))
     ppo["baseline"] = ppo["advantage"] == "gae" or draw(st.booleans())
-    algo = draw(st.sampled_from(["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "own:mine"]))
+    algo = draw(st.sampled_from(["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "custom:mine"]))
     num_envs = draw(st.integers(1, 64))
     batch = num_envs * ppo["num_steps"]
     divisors = [d for d in range(1, batch + 1) if batch % d == 0]

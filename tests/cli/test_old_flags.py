@@ -1,0 +1,64 @@
+"""Flags of version 0.1: accepted for one release, each with one line on stderr."""
+
+import pytest
+
+from proximax.cli.old_flags import SETTING_FLAGS, current_arguments
+from proximax.config import RENAMED_SETTINGS
+
+
+def lines(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_every_renamed_setting_has_an_old_flag():
+    assert len(SETTING_FLAGS) == len(RENAMED_SETTINGS)
+    assert SETTING_FLAGS["--turns"] == "--env-groups"
+    assert SETTING_FLAGS["--stop-at"] == "--stop-at-return"
+    assert SETTING_FLAGS["--ppo.delta"] == "--ppo.max-kl"
+    assert SETTING_FLAGS["--ppo.standardise-environments"] == "--ppo.standardise-across-envs"
+
+
+@pytest.mark.parametrize(("old", "new"), SETTING_FLAGS.items())
+def test_an_old_flag_is_the_new_one_with_one_line_that_names_it(old, new, capsys):
+    for form in (old, old.replace("-", "_").replace("__", "--", 1)):
+        assert current_arguments(["train", "CartPole-v1", form, "5"]) == ["train", "CartPole-v1", new, "5"]
+        assert current_arguments(["bench", "CartPole-v1", f"{form}=5"]) == ["bench", "CartPole-v1", f"{new}=5"]
+        said = lines(capsys)
+        assert len(said) == 2
+        assert all(line.startswith(f"proximax: warning: {old} is now {new};") for line in said)
+
+
+@pytest.mark.parametrize("command", ["eval", "video"])
+def test_old_words_for_how_actions_are_chosen(command, capsys):
+    assert current_arguments([command, "run", "--sample"]) == [command, "run", "--stochastic"]
+    assert current_arguments([command, "run", "--likeliest"]) == [command, "run", "--deterministic"]
+    assert len(lines(capsys)) == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "old", "new"),
+    [
+        ("--network", "blocks", "patch-cnn"),
+        ("--network", "lesson", "pong-small"),
+        ("--preset", "pong-lesson", "pong-reinforce"),
+    ],
+)
+def test_old_values_are_the_new_ones(flag, old, new, capsys):
+    assert current_arguments(["train", "X-v0", flag, old]) == ["train", "X-v0", flag, new]
+    assert current_arguments(["train", "X-v0", f"{flag}={old}"]) == ["train", "X-v0", f"{flag}={new}"]
+    assert lines(capsys) == [f"proximax: warning: {flag} {old} is now {new}"] * 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["train", "lesson", "--out", "blocks", "--ppo.max-kl", "0.1"],
+        ["eval", "turns", "--checkpoint", "best"],
+        ["compare", "X-v0", "--algos=clip", "--preset", "none"],
+    ],
+)
+def test_everything_else_is_left_as_it_is(arguments, capsys):
+    assert current_arguments(arguments) == arguments
+    assert lines(capsys) == []
