@@ -118,7 +118,7 @@ def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
 
         return collect(env, act, state, buffers)
 
-    monkeypatch.setattr("proximax.ppo.learner.collect", noted)
+    monkeypatch.setattr("proximax.ppo.host_learner.collect", noted)
     learner, state, _ = host_learner(env, PPO, steps=960)
     log.clear()
     learner.step(state)
@@ -135,7 +135,7 @@ def test_an_environments_noise_is_its_own_whatever_others_there_are():
         learner, state, _ = host_learner(vector(Script, num_envs, AutoresetMode.SAME_STEP), PPO, steps=24 * num_envs)
         seen = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("proximax.ppo.learner.collect", lambda *a, seen=seen: seen.append(collect(*a)) or seen[-1])
+            patch.setattr("proximax.ppo.host_learner.collect", lambda *a, seen=seen: seen.append(collect(*a)) or seen[-1])
             learner.step(state)
         rows.append(seen[0][1])
     np.testing.assert_array_equal(rows[0].action, rows[1].action[:, :, :2])

@@ -200,7 +200,7 @@ def host_update():
     learner, state, _ = host_learner(vector(Script, 4, AutoresetMode.NEXT_STEP), PPO, steps=640)
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("proximax.ppo.learner.collect", lambda *a: seen.append(collect(*a)) or seen[-1])
+        patch.setattr("proximax.ppo.host_learner.collect", lambda *a: seen.append(collect(*a)) or seen[-1])
         after, _ = learner.step(state)
     return state, after, seen[0][1]
 
