@@ -135,7 +135,9 @@ def test_an_environments_noise_is_its_own_whatever_others_there_are():
         learner, state, _ = host_learner(vector(Script, num_envs, AutoresetMode.SAME_STEP), PPO, steps=24 * num_envs)
         seen = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("proximax.ppo.host_learner.collect", lambda *a, seen=seen: seen.append(collect(*a)) or seen[-1])
+            patch.setattr(
+                "proximax.ppo.host_learner.collect", lambda *a, seen=seen: seen.append(collect(*a)) or seen[-1]
+            )
             learner.step(state)
         rows.append(seen[0][1])
     np.testing.assert_array_equal(rows[0].action, rows[1].action[:, :, :2])

@@ -1,6 +1,8 @@
-"""``proximax`` in processes of its own, as a user starts it, for tests of what the user then meets."""
+"""The command line as a user meets it: in this process, or ``proximax`` in a process of its own."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proximax.cli import main
 from tests.support import ROOT
 
 # A process that has imported everything and is copied for each command: importing anew would take most of the time.
@@ -86,8 +89,20 @@ def finish(process: "subprocess.Popen[str]", seconds: float = 120.0) -> Ran:
     return Ran(process.returncode, out, err)
 
 
+def run_command(arguments: str | list[str]) -> Ran:
+    """A command in this process, in its working directory; the package ``faulty`` is imported anew."""
+    sys.modules.pop("faulty", None)
+    line = arguments.split() if isinstance(arguments, str) else arguments
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main(line)
+        except SystemExit as end:  # of the parser
+            code = end.code if isinstance(end.code, int) else 1
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
 class Shell:
-    """Starts commands in a folder."""
+    """Starts commands in a folder, each in a process of its own."""
 
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd

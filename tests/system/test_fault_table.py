@@ -1,6 +1,7 @@
-"""What a user meets: every row of docs/development/faults.md through the command line, in processes of their own.
+"""What a user meets: every row of docs/development/faults.md through the command line.
 
-Row 14 is in envs/workers/test_vector_env.py; rows 40 to 45, a dashboard and several machines, do not exist yet.
+In this process, but for rows of which processes are killed, get signals, or lack memory, disk or a package. Row 14 is
+in envs/workers/test_vector_env.py; rows 40 to 45, a dashboard and several machines, do not exist yet.
 """
 
 import json
@@ -17,9 +18,7 @@ import pytest
 from proximax.runs.checkpoint import checkpoint_names
 from proximax.runtime.compilation import usable_cores
 from tests.support import ROOT
-from tests.support.cli_process import Shell, contents, finish, python, start
-
-pytestmark = pytest.mark.process
+from tests.support.cli_process import Shell, contents, finish, python, run_command, start
 
 ENVS = ROOT / "tests" / "support" / "faulty_envs.py"
 # Four updates of 64 rows; a checkpoint after each.
@@ -29,33 +28,43 @@ QUICK = f"{SMALL} --steps 256"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A working directory with bad environments and a finished run of a good one."""
+def finished(tmp_path_factory):
+    """A finished run of a good environment."""
     folder = tmp_path_factory.mktemp("world")
-    shutil.copy(ENVS, folder / "faulty.py")
-    shell = Shell(folder)
-    shell(f"train faulty:Walk-v0 --out finished {QUICK}").fine("proximax eval finished")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        run_command(f"train faulty:Walk-v0 --out finished {QUICK}").fine("proximax eval finished")
     assert len(checkpoint_names(folder / "finished" / "checkpoints")) == 4
-    yield shell
-    shell.close()
+    return folder / "finished"
+
+
+def enter(folder, patch):
+    """As a user in a folder with nothing but the environments."""
+    shutil.copy(ENVS, folder / "faulty.py")
+    patch.chdir(folder)
+    patch.syspath_prepend(folder)
 
 
 @pytest.fixture
-def shell(world, tmp_path):
-    """As a user, in a folder with nothing but the environments."""
-    shutil.copy(ENVS, tmp_path / "faulty.py")
-
-    def command(arguments, **how):
-        return world(arguments, tmp_path, **how)
-
-    command.cwd = tmp_path
-    return command
+def shell(tmp_path, monkeypatch):
+    """The command line, in this process."""
+    enter(tmp_path, monkeypatch)
+    run_command.cwd = tmp_path
+    return run_command
 
 
 @pytest.fixture
-def run(world, shell):
+def processes(shell):
+    """The command line, each command in a process of its own."""
+    starter = Shell(shell.cwd)
+    yield starter
+    starter.close()
+
+
+@pytest.fixture
+def run(finished, shell):
     """A finished run that a test may spoil."""
-    return Path(shutil.copytree(world.cwd / "finished", shell.cwd / "run"))
+    return Path(shutil.copytree(finished, shell.cwd / "run"))
 
 
 def left(shell):
@@ -143,6 +152,7 @@ def test_the_old_api_is_told_what_wraps_it(shell, env):
     assert left(shell) == set()
 
 
+@pytest.mark.process
 @pytest.mark.fault(6)
 def test_a_vector_environment_must_state_its_autoreset_mode(shell):
     script = (
@@ -227,6 +237,7 @@ def test_an_environment_that_cannot_begin(shell):
 needs_workers = pytest.mark.skipif(len(usable_cores()) < 2, reason="one core: the environments are in this process")
 
 
+@pytest.mark.process
 @pytest.mark.fault(13)
 @needs_workers
 def test_a_worker_that_is_killed(shell):
@@ -338,6 +349,7 @@ def limited(size, what=resource.RLIMIT_FSIZE):
     return lambda: resource.setrlimit(what, (size, size))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_full_disk_costs_rows_but_not_the_training(shell):
@@ -358,6 +370,7 @@ def test_a_full_disk_costs_rows_but_not_the_training(shell):
     )
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
@@ -369,6 +382,7 @@ def test_a_disk_that_takes_next_to_nothing_ends_no_update(shell, run):
     assert "could not save at 2,560 steps" in ran.err  # it trained to its end
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_checkpoint_that_the_disk_does_not_take_leaves_the_one_before(shell, run):
@@ -412,6 +426,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.process
 @pytest.mark.fault(26)
 @pytest.mark.fault(29)
 @pytest.mark.slow
@@ -445,6 +460,7 @@ def alive(pids):
 ENDLESS = f"--out run {SMALL} --steps 1000000000 --checkpoint-every 0.2s"
 
 
+@pytest.mark.process
 @pytest.mark.fault(27)
 @pytest.mark.fault(28)
 @pytest.mark.fault(29)
@@ -475,6 +491,7 @@ def test_a_signal_saves_and_ends_and_meanwhile_nobody_else_gets_in(shell, number
     shell(f"train --resume run --allow-import --quiet --steps {last + 64}").fine(f"resumed at {last:,} steps")
 
 
+@pytest.mark.process
 @pytest.mark.fault(27)
 @needs_workers
 def test_a_second_ctrl_c_ends_at_once(shell):
@@ -494,6 +511,7 @@ def test_a_second_ctrl_c_ends_at_once(shell):
         process.kill()
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.fault(27)
 def test_a_signal_cuts_the_final_evaluation_of_a_run_that_is_saved(shell):
@@ -564,22 +582,25 @@ def test_wrong_types_and_keys_that_are_there_twice(shell, run):
     shell("eval run --allow-import").fault(4, "run/config.json", "the key 'seed' is there twice")
 
 
+@pytest.mark.process
 @pytest.mark.fault(35)
-def test_a_package_that_is_missing_comes_with_its_install_line(shell):
-    shell("train no_such_package:Env-v0").fault(6, "pip install no_such_package")
-    shell("train envpool:CartPole-v1", missing=("envpool",)).fault(6, 'pip install "proximax[envpool]"')
-    shell("train gymnax:CartPole-v1", missing=("gymnax",)).fault(6, 'pip install "proximax[gymnax]"')
-    shell("train HalfCheetah-v5", missing=("mujoco",)).fault(6, 'pip install "proximax[mujoco]"')
-    assert left(shell) == set()
+def test_a_package_that_is_missing_comes_with_its_install_line(processes):
+    processes("train no_such_package:Env-v0").fault(6, "pip install no_such_package")
+    processes("train envpool:CartPole-v1", missing=("envpool",)).fault(6, 'pip install "proximax[envpool]"')
+    processes("train gymnax:CartPole-v1", missing=("gymnax",)).fault(6, 'pip install "proximax[gymnax]"')
+    processes("train HalfCheetah-v5", missing=("mujoco",)).fault(6, 'pip install "proximax[mujoco]"')
+    assert left(processes) == set()
 
 
+@pytest.mark.process
 @pytest.mark.fault(36)
-def test_a_gpu_that_is_not_there(shell):
-    ran = shell("train CartPole-v1 --device gpu")
+def test_a_gpu_that_is_not_there(processes):
+    ran = processes("train CartPole-v1 --device gpu")
     ran.fault(6, "--device gpu")
-    assert left(shell) == set()
+    assert left(processes) == set()
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.fault(37)
 def test_a_run_that_memory_does_not_hold(shell):
@@ -611,6 +632,7 @@ def test_a_name_that_something_could_take_for_more_than_a_name(shell, name):
     assert left(shell) == set()
 
 
+@pytest.mark.process
 @pytest.mark.fault(39)
 def test_nul_cannot_be_typed_but_passed(shell):
     script = "import proximax; proximax.train('CartPole-v1', out='a\\0b/run')"
