@@ -1,6 +1,7 @@
-"""Play episodes with a trained policy: score them, film them.
+"""Play episodes with a trained policy: score them, record them.
 
-Read ``evaluator``, ``statistics`` (over seeds), ``recording`` and ``video_encoding`` (videos).
+Read ``episodes`` (the loop on host environments), ``evaluator``, ``statistics`` (over seeds), ``recording`` and
+``video_encoding`` (videos).
 """
 
 from proximax.evaluation.evaluator import EVALUATION_SEED, Evaluation, Evaluator, check_import, evaluate, make_evaluator

@@ -17,19 +17,19 @@ from proximax.envs import (
     can_recreate,
     env_from_config,
     env_options,
-    env_seeds,
     imports_package,
     make_env,
 )
-from proximax.errors import EnvError, UsageError
+from proximax.errors import UsageError
+from proximax.evaluation.episodes import EpisodePlayer, check_masks
 from proximax.evaluation.statistics import Summary, summarise_returns
 from proximax.networks import Network
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
-from proximax.runtime import compilation, key_from_data, seed_key
+from proximax.runtime import compilation, seed_key
 from proximax.types import Key, Params, PyTree
 
-# Added to a seed, so that evaluation never meets the starts of the environments trained with that seed.
+# Added to a seed, so that evaluation never starts from the states that training with that seed starts from.
 EVALUATION_SEED = 1_000_003
 # An episode still running after this many steps is given up.
 MAX_EPISODE_STEPS = 30_000
@@ -42,7 +42,7 @@ class Evaluation(NamedTuple):
 
     returns: np.ndarray
     lengths: np.ndarray
-    seeds: tuple[int, ...]  # whose policies these are
+    seeds: tuple[int, ...]  # that the policies were trained with
 
     @property
     def mean(self) -> float:
@@ -56,7 +56,7 @@ class Evaluation(NamedTuple):
 
     @property
     def summary(self) -> Summary:
-        """Over seeds, of each one's mean return."""
+        """Statistics over seeds of each seed's mean return."""
         return summarise_returns(self.returns.mean(axis=1))
 
 
@@ -73,28 +73,28 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
 
-    Deterministic actions (the distribution's mode) unless ``sample``; None: as the run has it. ``env`` replaces the
-    run's own environment. ``checkpoint`` is as in ``load``. ``network`` is
-    needed for a policy trained with one of your own. ``allow_import=False``
-    refuses to import a package that only the run's ``config.json`` names.
+    Deterministic actions (the distribution's mode) unless ``sample``; None: as the run's ``eval_stochastic`` says.
+    ``env`` replaces the run's own environment. ``checkpoint`` is as in ``load``. ``network`` is needed for a policy
+    trained with a custom network. ``allow_import=False`` refuses to import a package that only the run's
+    ``config.json`` names. Raises ``UsageError``, ``CheckpointError`` and ``EnvError``.
     """
     if episodes < 1:
         raise UsageError(f"episodes = {episodes}: must be at least 1")
     compilation.use_compilation_cache()
     if isinstance(run, Agent):
         agents, sample = [run], bool(sample)
-        how: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         seeds: tuple[int, ...] = (0,)
     else:
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_stochastic if sample is None else sample
-        how, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
+        options, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
         env = env_from_config(config) if env is None else env
         if not allow_import and env == config.env:
             check_import(config)
     if env is None or (isinstance(env, str) and env.startswith("object:")):
-        raise UsageError(f"the environment ({env}) was an object and cannot be made again: pass env=...")
-    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **how)
+        raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
+    score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **options)
     try:
         agents[0].check_spaces(score.env.observation_space, score.env.action_space)
         policies = [(agent.params, agent.obs_moments) for agent in agents]
@@ -124,9 +124,7 @@ class Evaluator:
             compiled = compilation.jit(partial(score_jax, env, policy, sample), static_argnums=3)
             self._run: Callable[..., Any] = partial(checked, compiled)
         else:
-            self._run = partial(
-                score_host, env, policy, compilation.jit(partial(choose, policy, sample), fast_compile=True)
-            )
+            self._run = partial(score_host, EpisodePlayer(env, policy, sample), env.num_envs)
 
     def __call__(
         self, params: Params, moments: PyTree, seed: int, episodes: int | None = None
@@ -153,104 +151,64 @@ class Evaluator:
             self.env.close()
 
 
-def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **how: Any) -> Evaluator:
+def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool = False, **options: Any) -> Evaluator:
     """Fresh environments for evaluation; a ``VectorEnv``, ``HostEnv`` or ``JaxEnv`` object is used as it is.
 
-    ``how``: they are stepped, as ``make.env_options`` gives it.
+    ``options``: how they are made and stepped, as ``envs.env_options`` gives it.
     """
-    made = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **how)
-    return Evaluator(made, policy, episodes, sample)
+    evaluation_env = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **options)
+    return Evaluator(evaluation_env, policy, episodes, sample)
 
 
 def score_host(
-    env: HostEnv,
-    policy: Policy,
-    act: Callable[..., tuple[jax.Array, PyTree]],
-    params: Params,
-    moments: PyTree,
-    seed: int,
-    episodes: int,
+    player: EpisodePlayer, num_envs: int, params: Params, moments: PyTree, seed: int, episodes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Environment i plays a fixed number of episodes, so that short episodes are not counted more often."""
-    n = env.num_envs
-    quota = episodes // n + (np.arange(n) < episodes % n)
-    slot = np.concatenate([[0], np.cumsum(quota)[:-1]])  # where each environment's results go
-    played, total, length = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
+    quota = episodes // num_envs + (np.arange(num_envs) < episodes % num_envs)
+    start = np.cumsum(quota) - quota  # where each environment's results go
     returns, lengths = np.full(episodes, np.nan), np.zeros(episodes, int)
-    obs, carry = env.reset(env_seeds(seed, n)), policy.initial_carry(n)
-    first: Any = np.ones(n, bool)
-    keys = sampling_keys(seed)
-    stuck, ignored = compilation.jit(policy.all_masked) if policy.all_masked else None, np.zeros(n, bool)
-    while (played < quota).any() and length.max(initial=0, where=played < quota) < MAX_EPISODE_STEPS:
-        if stuck is not None:
-            check_masks(np.asarray(stuck(obs)) & (played < quota) & ~ignored, length)
-        action, carry = act(params, moments, carry, obs, first, next(keys))
-        s = env.step(jax.tree.map(np.array, action))
-        obs, first = s.obs, s.first
-        ignored = s.ended & ~first  # in next-step mode: the coming action, at an ended episode
-        total += s.raw_reward
-        length += np.asarray(s.valid, bool)
-        for i in np.flatnonzero(s.ended):
-            if played[i] < quota[i]:
-                returns[slot[i] + played[i]], lengths[slot[i] + played[i]] = total[i], length[i]
-                played[i] += 1
-            total[i] = length[i] = 0
-        cut = s.truncated & (s.valid == 0)  # an environment crashed: another episode is played instead
-        total[cut] = length[cut] = 0
+    for step in player.play(params, moments, seed, quota, MAX_EPISODE_STEPS):
+        counted = step.ended & (step.episode < quota)
+        slots = (start + step.episode)[counted]
+        returns[slots], lengths[slots] = step.total[counted], step.length[counted]
     return returns, lengths
-
-
-def check_masks(stuck: Any, steps: Any) -> None:
-    """Refuse masks that allow nothing: ``stuck`` says of which environments ``[n]``, ``steps`` ``[n]`` when."""
-    if np.any(stuck):
-        i = int(np.argmax(stuck))
-        raise EnvError(
-            f"the action mask of environment {i} allowed nothing at step {int(steps[i])} of its episode, in an "
-            "evaluation. Allow one action at least, or end the episode there"
-        )
 
 
 def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
-    returns, lengths, stuck = score(*arguments)
-    check_masks(np.asarray(stuck), np.asarray(lengths))
+    returns, lengths, all_masked = score(*arguments)
+    check_masks(np.asarray(all_masked), np.asarray(lengths))
     return returns, lengths
-
-
-def sampling_keys(seed: int) -> Any:
-    """An endless stream of keys, made without compiling."""
-    rng = np.random.default_rng(seed)
-    while True:
-        yield key_from_data(rng.integers(0, 2**32, 2, np.uint32))
 
 
 def score_jax(
     env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: PyTree, key: Key, episodes: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lengths, stuck).
+    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lengths, all_masked).
 
-    An episode is given up, as ``stuck``, where its mask allows nothing.
+    An episode is given up, as ``all_masked``, where its mask allows no action.
     """
     key, key_reset = jax.random.split(key)
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
-    flags = jnp.ones(episodes, bool)
+    first = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)
-    find = policy.all_masked or (lambda obs: ~flags)
-    begin = (key, env_state, obs, flags, policy.initial_carry(episodes), ~find(obs), zeros, zeros, find(obs))
+    is_masked = policy.all_masked or (lambda obs: ~first)
+    masked = is_masked(obs)
+    initial = (key, env_state, obs, first, policy.initial_carry(episodes), ~masked, zeros, zeros, masked)
 
     def running(loop: tuple[Any, ...]) -> jax.Array:
         *_, alive, _, length, _ = loop
         return jnp.any(alive) & (jnp.max(length) < MAX_EPISODE_STEPS)
 
     def step(loop: tuple[Any, ...]) -> tuple[Any, ...]:
-        key, env_state, obs, first, carry, alive, total, length, stuck = loop
+        key, env_state, obs, first, carry, alive, total, length, masked = loop
         key, key_act, key_env = jax.random.split(key, 3)
         action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
         env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
         total, length = total + jnp.where(alive, s.raw_reward, 0.0), length + alive
         alive = alive & ~s.ended
-        stuck = stuck | (alive & find(s.obs))
-        return key, env_state, s.obs, s.first, carry, alive & ~stuck, total, length, stuck
+        masked = masked | (alive & is_masked(s.obs))
+        return key, env_state, s.obs, s.first, carry, alive & ~masked, total, length, masked
 
-    *_, alive, total, length, stuck = jax.lax.while_loop(running, step, begin)
-    return jnp.where(alive, jnp.nan, total), length, stuck
+    *_, alive, total, length, masked = jax.lax.while_loop(running, step, initial)
+    return jnp.where(alive, jnp.nan, total), length, masked

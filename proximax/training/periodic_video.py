@@ -55,7 +55,7 @@ class PeriodicVideo:
         policy = jax.tree.map(lambda x: np.asarray(x[0]), (state.params, state.obs_moments))
         path = self._directory / f"{steps:0{len(str(self._config.steps))}d}.mp4"
         try:
-            self._recorder.film(path, policy, EVALUATION_SEED + self._config.seed)
+            self._recorder.record(path, policy, EVALUATION_SEED + self._config.seed)
         except ProximaxError as error:
             say(f"proximax: note: no video at {steps:,} steps: {error}")
 

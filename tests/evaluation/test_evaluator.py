@@ -110,9 +110,9 @@ def test_what_cannot_be_evaluated_is_said(tmp_path):
 @pytest.mark.slow
 def test_a_package_named_only_by_the_run_is_not_imported_without_leave(tmp_path, monkeypatch):
     (tmp_path / "their_envs.py").write_text(
-        "import gymnasium, pathlib, toys\n"
+        "import gymnasium, pathlib\nfrom tests.support import toy_envs\n"
         f"pathlib.Path({str(tmp_path / 'canary')!r}).write_text('imported')\n"
-        "gymnasium.register('Theirs-v0', entry_point=toys.Script)\n"
+        "gymnasium.register('Theirs-v0', entry_point=toy_envs.Script)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     quick = {"steps": 128, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 1, "eval_episodes": 2}
