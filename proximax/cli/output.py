@@ -86,12 +86,12 @@ def score_line(summary: Summary, seeds: int, episodes: int) -> str:
 
 
 def doctor_report(diagnosis: Diagnosis) -> str:
-    """What is wrong with a run, each finding in a few lines, the gravest first."""
-    config, findings, fault = diagnosis.config, diagnosis.findings, diagnosis.fault
+    """What is wrong with a run, each finding in a few lines, most severe first."""
+    config, findings, error = diagnosis.config, diagnosis.findings, diagnosis.error
     seeds = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
     updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
     lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
-    lines += [f"ended by  {fault}"] if fault else []
+    lines += [f"ended by  {error}"] if error else []
     for name, check, evidence in findings:
         lines += ["", f"{check.severity:9} {name}"]
         lines += [f"  seen    seed {seed}: {text}" for seed, text in list(evidence.items())[:SEEDS_SHOWN]]

@@ -1,39 +1,37 @@
-"""What ``proximax.doctor.diagnosis`` looks for: pure functions of one seed's rows and the run's settings.
+"""The checks of ``proximax.doctor.diagnosis``: pure functions of one seed's rows and the run's settings.
 
-Each returns the evidence in words, or None. A metric that was not logged is NaN, for which no comparison holds. None of
-them may speak at any moment of a healthy run, since they also watch runs that go on.
+Each returns the evidence as a message, or None. A metric that was not logged is NaN, for which no comparison holds. No
+check may report anything at any moment of a healthy run, since they also watch runs that are still training.
 """
 
 import numpy as np
 
 from proximax.config import RunConfig
 
-# Thresholds. What healthy runs of the presets reach, over all their updates, stands in brackets.
+# Thresholds. In brackets: what healthy runs of the presets reach over all their updates.
 RATIO_ERROR = 1e-3  # of the first ratio: rounding alone is 1e-5 in float32 and some 1e-4 with a GPU's TF32 (1e-6)
 KL_SPIKE = 0.5  # nats in one update, at which a choice of two has gone from even odds to 1:13 (0.05)
 KL_SPIKES = 0.02  # share of updates with such a KL, and two at least: one may be an accident of the start
 KL_JUMP = 2.0  # nats, of which even a single update is no accident
-CLIPPED_MOST = 0.6  # median share of rows outside the clip band, which then have no gradient (0.2)
-CLIPPED_LEAST = (
-    1e-3  # with a KL below KL_LEAST in the same update: the policy hardly moves (0.01 and 1e-3 at the median)
-)
-KL_LEAST = 1e-5
-KL_MOVED = 1e-2  # summed over the first updates: the policy went somewhere, and rests there
-ENTROPY_LEFT = 0.05  # of the largest entropy: 0.03 nats of ln 2 are odds of 1:200 (0.08, at a returned gain)
-STD_LEAST = 0.02  # of half an action's range: nothing new is tried (0.17)
-STD_MOST = 3.0  # of half an action's range, and as many times the first σ: nearly every action is at a bound (1.0)
+MAX_CLIPPED = 0.6  # median share of transitions outside the clip band, which then have no gradient (0.2)
+# With a KL below MIN_KL in the same update: the policy hardly moves (0.01 and 1e-3 at the median).
+MIN_CLIPPED, MIN_KL = 1e-3, 1e-5
+KL_MOVED = 1e-2  # summed over the first updates: the policy changed, and then stopped
+MIN_ENTROPY = 0.05  # of the largest entropy: 0.03 nats of ln 2 are odds of 1:200 (0.08, at a returned gain)
+MIN_STD = 0.02  # of half an action's range: no exploration (0.17)
+MAX_STD = 3.0  # of half an action's range, and as many times the first σ: nearly every action is at a bound (1.0)
 START, GAIN = 3, 0.1  # of the size of the first three returns, that a policy which stopped exploring must have gained
 VALUE_ERROR = 0.05  # of the usual value loss: below, targets hardly differ and their explained variance is noise
 LONG, LONG_UPDATES = 0.2, 20  # "for long": a fifth of the planned updates, and 20 at least
-MOSTLY = 0.9  # of the updates that are looked at
+MOSTLY = 0.9  # of the updates that are checked
 HUGE_VALUE_LOSS = 1e4  # of unscaled rewards: values are off by a hundred and more; Adam moves weights by 1e-3 (24)
-OBS_MOST, OBS_LEAST = 30.0, 0.01  # mean size of raw inputs: tanh units are flat from 3, weights start near 1 (1.5; 0.2)
+MAX_OBS, MIN_OBS = 30.0, 0.01  # mean size of raw inputs: tanh units are flat from 3, weights start near 1 (1.5; 0.2)
 GRADIENT_EXCESS = 1e3  # times max_grad_norm, at the median: clipping a few times is normal (37)
 RATE_FLOOR = 1e-6  # where an adaptive learning rate is held (maths.adapt_learning_rate)
 SATURATED = 0.95  # share of bounded action numbers at a bound, for long (0.73)
 ENDLESS = 10_000  # steps of every environment without an end: an Atari game or a MuJoCo episode takes 1,000
-SAME_EPISODES, SAME_UPDATES = 20, 5  # of equal length or return, before that is said to be no chance
-FIXED_LENGTH = 10  # steps: episodes of fewer are bandits and the like, whose length is their nature
+SAME_EPISODES, SAME_UPDATES = 20, 5  # of equal length or return, before that is taken to be no coincidence
+MIN_FIXED_LENGTH = 10  # steps: shorter episodes are bandits and the like, of fixed length by design
 FEW_STEPS = 0.1  # share of the planned gradient steps, at the median
 Rows = dict[str, np.ndarray]  # a column per metric, in the order of updates; at least one row, with update and steps
 
@@ -44,76 +42,77 @@ def column(rows: Rows, name: str) -> np.ndarray:
 
 
 def recent(rows: Rows, config: RunConfig) -> np.ndarray | None:
-    """Which rows are of the latest ``LONG``; None for a run that is not as old yet."""
+    """A mask of the rows of the latest ``LONG`` of the run; None for a run that is not as old yet."""
     length = max(LONG_UPDATES, LONG * config.updates)
     update = rows["update"]
     return update > update[-1] - length if update[-1] >= length else None
 
 
-def where(rows: Rows, found: np.ndarray) -> str:
+def describe_updates(rows: Rows, flagged: np.ndarray) -> str:
     """``in 3 of 40 updates, from 2 to 39``."""
-    updates = rows["update"][found].astype(int)
+    updates = rows["update"][flagged].astype(int)
     span = f"update {updates[0]}" if len(updates) == 1 else f"from {updates[0]} to {updates[-1]}"
-    return f"in {len(updates)} of {len(found)} updates, {span}"
+    return f"in {len(updates)} of {len(flagged)} updates, {span}"
 
 
-def for_long(rows: Rows, config: RunConfig, found: np.ndarray) -> str | None:
-    """Where ``found`` has held for long and still does: how often; else None."""
+def for_long(rows: Rows, config: RunConfig, flagged: np.ndarray) -> str | None:
+    """How often the condition ``flagged`` held, if it has held for long and still does; else None."""
     late = recent(rows, config)
-    if late is None or found[late].mean() < MOSTLY:
+    if late is None or flagged[late].mean() < MOSTLY:
         return None
-    return where(rows, found & late) + f", of the latest {int(late.sum())}"
+    return describe_updates(rows, flagged & late) + f", of the latest {int(late.sum())}"
 
 
 def median(x: np.ndarray) -> float:
-    """Of what was logged; NaN if nothing was."""
+    """Median of what was logged; NaN if nothing was."""
     kept = x[np.isfinite(x)]
     return float(np.median(kept)) if len(kept) else np.nan
 
 
 def not_finite(rows: Rows, config: RunConfig) -> str | None:
     """An update with a loss, gradient or normaliser that is not finite."""
-    found = column(rows, "finite") == 0
-    return f"update {rows['update'][found][0]:.0f}, after which nothing was learned" if found.any() else None
+    flagged = column(rows, "finite") == 0
+    return f"update {rows['update'][flagged][0]:.0f}, after which nothing was learned" if flagged.any() else None
 
 
 def ratio_not_one(rows: Rows, config: RunConfig) -> str | None:
-    """A first minibatch that already differs from the policy that acted."""
+    """The first minibatch's policy differs from the policy that acted."""
     error = column(rows, "first_ratio_error")
-    found = error > RATIO_ERROR
-    return f"|r - 1| up to {error[found].max():.2g}, {where(rows, found)}" if found.any() else None
+    flagged = error > RATIO_ERROR
+    return f"|r - 1| up to {error[flagged].max():.2g}, {describe_updates(rows, flagged)}" if flagged.any() else None
 
 
 def kl_spikes(rows: Rows, config: RunConfig) -> str | None:
-    """Updates that throw the policy far away."""
+    """Updates that move the policy too far."""
     # An infinite KL is null in the file; it is always logged.
     kl = np.where(np.isnan(rows["kl"]), np.inf, rows["kl"]) if "kl" in rows else column(rows, "kl")
-    found = (kl > KL_SPIKE) & (column(rows, "finite") == 1)
-    if not (found & (kl > KL_JUMP)).any() and found.sum() < max(2.0, KL_SPIKES * len(kl)):
+    flagged = (kl > KL_SPIKE) & (column(rows, "finite") == 1)
+    if not (flagged & (kl > KL_JUMP)).any() and flagged.sum() < max(2.0, KL_SPIKES * len(kl)):
         return None
     return (
-        f"KL above {KL_SPIKE} {where(rows, found)}, up to {kl[found].max():.2g}; learning rate "
+        f"KL above {KL_SPIKE} {describe_updates(rows, flagged)}, up to {kl[flagged].max():.2g}; learning rate "
         f"{config.ppo.learning_rate:g}, {config.ppo.epochs} epochs"
     )
 
 
 def too_much_clipped(rows: Rows, config: RunConfig) -> str | None:
-    """Most rows outside the clip band."""
+    """Most transitions are outside the clip band."""
     share = column(rows, "clip_fraction")
-    if config.algo != "clip" or len(share) < SAME_UPDATES or not median(share) > CLIPPED_MOST:
+    if config.algo != "clip" or len(share) < SAME_UPDATES or not median(share) > MAX_CLIPPED:
         return None
     return f"clip fraction {median(share):.2f} at the median, ε = {config.ppo.epsilon:g}"
 
 
 def hardly_moves(rows: Rows, config: RunConfig) -> str | None:
-    """A policy that stays where it is from the start."""
+    """A policy that does not change from the start."""
     kl, share = column(rows, "kl"), column(rows, "clip_fraction")
-    # Only the first updates: annealed steps get small by themselves, and a policy that has learned may rest.
-    found = (np.abs(kl) < KL_LEAST) & (share < CLIPPED_LEAST)
+    # Only the first updates: annealed steps get small anyway, and a policy that has learned may stop changing.
+    flagged = (np.abs(kl) < MIN_KL) & (share < MIN_CLIPPED)
     begin = rows["update"] <= max(LONG * config.updates, LONG_UPDATES)
-    if begin.all() or not found[begin].mean() >= MOSTLY or np.nansum(kl[begin]) > KL_MOVED:
+    if begin.all() or not flagged[begin].mean() >= MOSTLY or np.nansum(kl[begin]) > KL_MOVED:
         return None
-    return f"KL below {KL_LEAST:g} and nothing clipped {where(rows, found)}; learning rate {config.ppo.learning_rate:g}"
+    rate = config.ppo.learning_rate
+    return f"KL below {MIN_KL:g} and nothing clipped {describe_updates(rows, flagged)}; learning rate {rate:g}"
 
 
 def gained(rows: Rows, since: int) -> bool:
@@ -128,24 +127,28 @@ def collapse(rows: Rows, config: RunConfig) -> str | None:
     """Entropy, or σ of a Gaussian, gone before anything was gained."""
     entropy, std = column(rows, "entropy"), column(rows, "action_std")
     gaussian = bool(np.isfinite(std).any())
-    what, x = ("σ", std) if gaussian else ("entropy", entropy)
-    most = float(np.nanmax(x)) if np.isfinite(x).any() else np.nan
-    low = x < (STD_LEAST if gaussian else ENTROPY_LEFT * max(most, 0.0))
+    name, x = ("σ", std) if gaussian else ("entropy", entropy)
+    highest = float(np.nanmax(x)) if np.isfinite(x).any() else np.nan
+    low = x < (MIN_STD if gaussian else MIN_ENTROPY * max(highest, 0.0))
     since = int(np.argmax(low))
     if len(low) < since + 1 + SAME_UPDATES or not low[since:].mean() >= MOSTLY or gained(rows, since):
         return None
-    return f"{what} from {most:.2g} to {x[-1]:.2g}, low since update {rows['update'][since]:.0f}; returns did not rise"
+    return (
+        f"{name} from {highest:.2g} to {x[-1]:.2g}, low since update {rows['update'][since]:.0f}; returns did not rise"
+    )
 
 
 def std_blow_up(rows: Rows, config: RunConfig) -> str | None:
     """A σ that has grown until actions are noise."""
     std = column(rows, "action_std")
-    found = (std > STD_MOST) & (std > STD_MOST * std[0])
-    return f"σ from {std[0]:.2g} to {std[found].max():.2g}, {where(rows, found)}" if found.any() else None
+    flagged = (std > MAX_STD) & (std > MAX_STD * std[0])
+    return (
+        f"σ from {std[0]:.2g} to {std[flagged].max():.2g}, {describe_updates(rows, flagged)}" if flagged.any() else None
+    )
 
 
 def values_explain_nothing(rows: Rows, config: RunConfig) -> str | None:
-    """A critic worse than a constant, where there is something to explain."""
+    """A critic worse than a constant, where returns differ."""
     explained, loss = column(rows, "explained_variance"), column(rows, "value_loss")
     usual = np.nanquantile(loss, 0.9) if np.isfinite(loss).any() else np.nan
     # Every critic begins like that.
@@ -155,7 +158,7 @@ def values_explain_nothing(rows: Rows, config: RunConfig) -> str | None:
 
 
 def rewards_huge(rows: Rows, config: RunConfig) -> str | None:
-    """Values too large for the critic's steps."""
+    """Values too large for the critic's step size."""
     loss = median(column(rows, "value_loss"))
     if config.ppo.scale_reward or not loss > HUGE_VALUE_LOSS:
         return None
@@ -163,15 +166,15 @@ def rewards_huge(rows: Rows, config: RunConfig) -> str | None:
 
 
 def obs_not_normalised(rows: Rows, config: RunConfig) -> str | None:
-    """Raw observations of a scale no network likes."""
+    """Raw observations of a scale that saturates or starves the network."""
     scale = median(column(rows, "obs_abs_max_mean"))
-    if config.ppo.normalise_obs or not (scale > OBS_MOST or scale < OBS_LEAST):
+    if config.ppo.normalise_obs or not (scale > MAX_OBS or scale < MIN_OBS):
         return None
-    return f"the largest entry of the observations has a mean size of {scale:.2g}; 1 is wanted"
+    return f"the largest entry of the observations has a mean size of {scale:.2g}; it should be near 1"
 
 
 def gradients_clipped(rows: Rows, config: RunConfig) -> str | None:
-    """Gradients cut to a thousandth and less."""
+    """Gradients clipped to a thousandth and less."""
     limit, norm = config.ppo.max_grad_norm, median(column(rows, "global_grad_norm"))
     if limit is None or len(rows["update"]) < SAME_UPDATES or not norm > GRADIENT_EXCESS * limit:
         return None
@@ -179,7 +182,7 @@ def gradients_clipped(rows: Rows, config: RunConfig) -> str | None:
 
 
 def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
-    """A learning rate that learns nothing."""
+    """A learning rate too low to learn anything."""
     factor = np.ones(len(rows["update"]))
     if config.ppo.anneal in ("learning_rate", "both"):  # as ``update.scheduled_values``
         left = 1.0 - (rows["update"] - 1.0) / config.updates
@@ -197,7 +200,7 @@ def actions_saturated(rows: Rows, config: RunConfig) -> str | None:
 
 
 def never_ends(rows: Rows, config: RunConfig) -> str | None:
-    """Environments without an episode's end."""
+    """Environments whose episodes never end."""
     steps = rows["steps"][-1] / config.num_envs
     if np.isfinite(column(rows, "return_last_100")).any() or steps < ENDLESS:
         return None
@@ -205,7 +208,7 @@ def never_ends(rows: Rows, config: RunConfig) -> str | None:
 
 
 def same_every_time(rows: Rows, name: str) -> float | None:
-    """What a metric of ended episodes was in every update; None where it differed or there were few."""
+    """The one value that a metric of ended episodes had in every update; None where it differed or there were few."""
     episodes, x = column(rows, "episodes"), column(rows, name)
     kept = x[np.isfinite(x) & (episodes > 0)]
     if len(kept) < SAME_UPDATES or episodes.sum() < SAME_EPISODES or np.ptp(kept) > 1e-6 * abs(kept[0]):
@@ -214,12 +217,12 @@ def same_every_time(rows: Rows, name: str) -> float | None:
 
 
 def time_limit_as_end(rows: Rows, config: RunConfig) -> str | None:
-    """Episodes all of one length that nothing truncates."""
+    """Episodes that all have one length and are never truncated."""
     late = recent(rows, config)
     if late is None or not (column(rows, "truncations") == 0).all():
         return None
     length = same_every_time({name: x[late] for name, x in rows.items()}, "episode_length")
-    if length is None or length < FIXED_LENGTH or length % 1:
+    if length is None or length < MIN_FIXED_LENGTH or length % 1:
         return None
     count = column(rows, "episodes")[late].sum()
     return f"the latest {count:.0f} episodes all took {length:.0f} steps, and no episode was ever truncated"
@@ -235,7 +238,7 @@ def no_signal(rows: Rows, config: RunConfig) -> str | None:
 
 
 def stopped_at_once(rows: Rows, config: RunConfig) -> str | None:
-    """Updates that the KL stops nearly at their start."""
+    """Updates that the KL limit stops after their first steps."""
     ppo = config.ppo
     if ppo.target_kl is None or ppo.kl_control != "stop" or len(rows["update"]) < SAME_UPDATES:
         return None
@@ -245,6 +248,6 @@ def stopped_at_once(rows: Rows, config: RunConfig) -> str | None:
 
 
 def line_search_fails(rows: Rows, config: RunConfig) -> str | None:
-    """A trust region in which no step improves."""
-    found = column(rows, "line_search_fraction") == 0
-    return where(rows, found) if len(found) >= SAME_UPDATES and found.mean() > 0.5 else None
+    """A trust region in which no step improves the objective."""
+    flagged = column(rows, "line_search_fraction") == 0
+    return describe_updates(rows, flagged) if len(flagged) >= SAME_UPDATES and flagged.mean() > 0.5 else None

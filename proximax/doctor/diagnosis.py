@@ -1,4 +1,4 @@
-"""Names what is wrong with a run, the cause and the remedy: ``proximax doctor RUN``, and a line while training."""
+"""What is wrong with a run, its cause and the remedy: ``proximax doctor RUN``, and a line while training."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,9 +15,9 @@ from proximax.runtime import regular_size
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[Severity, str] = {
-    "error": "what the run learns is worth nothing until it is mended",
+    "error": "results are invalid until this is fixed",
     "warning": "the run learns less than it could",
-    "note": "worth a look; may be meant so",
+    "note": "check this; it may be intended",
 }
 
 MAX_LOG_BYTES = 2**16  # that are read of error.log, from its end
@@ -27,12 +27,12 @@ class Check(NamedTuple):
     """One thing that can be wrong with a run."""
 
     severity: Severity
-    look: Callable[[checks.Rows, RunConfig], str | None]
+    check: Callable[[checks.Rows, RunConfig], str | None]
     cause: str
     remedy: str
 
 
-# The gravest first. docs/guides/doctor.md is made from this table.
+# Most severe first. docs/guides/doctor.md is made from this table.
 CHECKS: dict[str, Check] = {
     "not-finite": Check(
         "error",
@@ -44,27 +44,27 @@ CHECKS: dict[str, Check] = {
         "error",
         checks.ratio_not_one,
         "π(a|s) of learning differs from that of acting before any step was taken: a network whose output depends on "
-        "the other rows (batch normalisation), on chance (dropout), or on state it keeps.",
-        "Make the network a pure function of one row: layer instead of batch normalisation, no dropout. Otherwise "
-        "report it.",
+        "the rest of the batch (batch normalisation), on random numbers (dropout), or on state it keeps.",
+        "Make the network a pure function of one observation: layer instead of batch normalisation, no dropout. "
+        "Otherwise report it.",
     ),
     "kl-spikes": Check(
         "error",
         checks.kl_spikes,
         "Single updates throw the policy far from the one that collected the data: steps too large, or too many.",
-        "Lower --ppo.learning-rate or --ppo.epochs, or hold the KL with --ppo.target-kl 0.02.",
+        "Lower --ppo.learning-rate or --ppo.epochs, or limit the KL with --ppo.target-kl 0.02.",
     ),
     "no-signal": Check(
         "error",
         checks.no_signal,
         "Nothing the policy did ever changed what it got: the reward is constant, or its goal was never reached.",
-        "Check the environment's reward. A goal that chance does not reach needs intermediate rewards, an easier "
+        "Check the environment's reward. A goal that random actions do not reach needs intermediate rewards, an easier "
         "start, or more exploration (--ppo.entropy-coef, --ppo.log-std-init).",
     ),
     "collapse": Check(
         "error",
         checks.collapse,
-        "The policy became deterministic before its returns rose, and explores no more.",
+        "The policy became deterministic before its returns rose, and no longer explores.",
         "Lower --ppo.learning-rate, raise --ppo.entropy-coef (0.01), or --ppo.log-std-init for Box actions.",
     ),
     "rewards-huge": Check(
@@ -76,22 +76,22 @@ CHECKS: dict[str, Check] = {
     "never-ends": Check(
         "warning",
         checks.never_ends,
-        "The environments never say terminated or truncated, so there is no return and no fresh start.",
+        "The environments never report terminated or truncated, so there is no return and no reset.",
         "Give it a time limit (Gymnasium: register(max_episode_steps=...) or wrappers.TimeLimit). If it is endless "
         "by nature, ignore this.",
     ),
     "clipped": Check(
         "warning",
         checks.too_much_clipped,
-        "Most rows leave the clip band and have no gradient from then on: ε is too small for the steps.",
+        "Most transitions leave the clip band and have no gradient from then on: ε is too small for the steps.",
         "Raise --ppo.epsilon (0.1 to 0.3), or lower --ppo.learning-rate or --ppo.epochs.",
     ),
     "hardly-moves": Check(
         "warning",
         checks.hardly_moves,
-        "The policy hardly changes from the start: steps are too small, advantages say nothing, or huge value errors "
-        "take up the whole clipped gradient.",
-        "Mend what else is found first; then raise --ppo.learning-rate (3e-4) or --ppo.epochs.",
+        "The policy hardly changes from the start: steps are too small, advantages carry no information, or huge "
+        "value errors take up the whole clipped gradient.",
+        "Fix the other findings first; then raise --ppo.learning-rate (3e-4) or --ppo.epochs.",
     ),
     "values": Check(
         "warning",
@@ -99,7 +99,7 @@ CHECKS: dict[str, Check] = {
         "The critic is worse than a constant: its targets move too fast or are too large, it is too small, or it "
         "cannot see what the return depends on.",
         "Set --ppo.scale-reward True; raise --ppo.value-coef or widen --ppo.hidden; lower --ppo.gamma or --ppo.lam "
-        "where rewards are noise; look for what the observation leaves out.",
+        "where rewards are noise; check what the observation leaves out.",
     ),
     "observations": Check(
         "warning",
@@ -117,8 +117,8 @@ CHECKS: dict[str, Check] = {
     "learning-rate": Check(
         "warning",
         checks.rate_at_floor,
-        "The learning rate is so low that nothing is learned: set so, or --ppo.kl-control learning_rate lowered it "
-        "to its floor because the KL stayed above --ppo.target-kl.",
+        "The learning rate is so low that nothing is learned: it was set so, or --ppo.kl-control learning_rate "
+        "lowered it to its floor because the KL stayed above --ppo.target-kl.",
         "Raise --ppo.learning-rate; where it adapts, raise --ppo.target-kl or lower --ppo.epochs.",
     ),
     "saturation": Check(
@@ -126,8 +126,8 @@ CHECKS: dict[str, Check] = {
         checks.actions_saturated,
         "Nearly all actions are cut to the bounds of the action space: means or σ have run far outside, where "
         "another action is the same action.",
-        "Lower --ppo.log-std-init, --ppo.learning-rate or --ppo.entropy-coef; or --ppo.box-distribution beta, which "
-        "lies within. Fine where full force is best.",
+        "Lower --ppo.log-std-init, --ppo.learning-rate or --ppo.entropy-coef; or --ppo.box-distribution beta, whose "
+        "actions lie within them. Fine where extreme actions are optimal.",
     ),
     "std-blow-up": Check(
         "warning",
@@ -138,7 +138,7 @@ CHECKS: dict[str, Check] = {
     "early-stop": Check(
         "warning",
         checks.stopped_at_once,
-        "The KL passes 1.5 --ppo.target-kl after the first few steps, and the rest of each update is left out.",
+        "The KL passes 1.5 --ppo.target-kl after the first few steps, and the rest of each update is skipped.",
         "Lower --ppo.learning-rate, or raise --ppo.target-kl (0.01 to 0.05) or --ppo.minibatch-size.",
     ),
     "line-search": Check(
@@ -150,9 +150,9 @@ CHECKS: dict[str, Check] = {
     "time-limit": Check(
         "note",
         checks.time_limit_as_end,
-        "Where this length is a time limit, the environment reports it as terminated: the future is then valued 0, "
-        "and values are wrong near the limit.",
-        "Return truncated=True, terminated=False at the limit. If the world really ends there, ignore this.",
+        "Where this length is a time limit, the environment reports it as terminated: nothing is bootstrapped "
+        "there, and values are wrong near the limit.",
+        "Return truncated=True, terminated=False at the limit. If that is really a terminal state, ignore this.",
     ),
 }
 
@@ -166,21 +166,21 @@ class Finding(NamedTuple):
 
     @property
     def line(self) -> str:
-        """In one line, without the cause."""
+        """The finding in one line, without the cause."""
         seed, evidence = next(iter(self.evidence.items()))
         others = f" and {len(self.evidence) - 1} more" if len(self.evidence) > 1 else ""
         return f"{self.check.severity} {self.name}: {evidence} (seed {seed}{others}). {self.check.remedy}"
 
 
 def run_checks(seeds: dict[int, checks.Rows], config: RunConfig) -> list[Finding]:
-    """What is wrong with a run, the gravest first, by the rows of each seed."""
-    found: list[Finding] = []
+    """Run every check on the rows of each seed: the findings, most severe first."""
+    findings: list[Finding] = []
     with np.errstate(all="ignore"):  # a column may hold anything
         for name, check in CHECKS.items():
-            each = {seed: check.look(rows, config) for seed, rows in seeds.items()}
-            evidence = {seed: text for seed, text in each.items() if text}
-            found += [Finding(name, check, evidence)] if evidence else []
-    return found
+            evidence = {seed: text for seed, rows in seeds.items() if (text := check.check(rows, config))}
+            if evidence:
+                findings.append(Finding(name, check, evidence))
+    return findings
 
 
 def columns(rows: Iterable[dict[str, Any]]) -> dict[int, checks.Rows]:
@@ -188,7 +188,7 @@ def columns(rows: Iterable[dict[str, Any]]) -> dict[int, checks.Rows]:
     by_seed: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         by_seed.setdefault(row["seed"], []).append(row)
-    return {seed: _arrays(each) for seed, each in by_seed.items()}
+    return {seed: _arrays(seed_rows) for seed, seed_rows in by_seed.items()}
 
 
 def _arrays(rows: list[dict[str, Any]]) -> checks.Rows:
@@ -196,27 +196,24 @@ def _arrays(rows: list[dict[str, Any]]) -> checks.Rows:
     return {name: np.array([math.nan if (x := row.get(name)) is None else x for row in rows], float) for name in names}
 
 
-# ---------------------------------------------------------------- a run directory
-
-
 class Diagnosis(NamedTuple):
-    """What a run directory tells."""
+    """What was found in a run directory."""
 
     config: RunConfig
     updates: int
     findings: list[Finding]
-    fault: str | None  # the last line of error.log
+    error: str | None  # the last line of error.log
     finished: bool
 
 
 def diagnose_run(run_dir: str | Path) -> Diagnosis:
-    """Read a run, finished or not, and examine it. Raises ``CheckpointError`` for a directory that is none."""
+    """Read a run, finished or not, and check it. Raises ``CheckpointError`` for a directory that is not a run's."""
     directory = Path(run_dir)
     config = load_config(directory)
     seeds = columns(read_metrics(directory / METRICS_FILE))
     updates = max((int(rows["update"][-1]) for rows in seeds.values()), default=0)
-    fault = last_line(directory / "error.log")
-    return Diagnosis(config, updates, run_checks(seeds, config), fault, (directory / "result.json").exists())
+    error = last_line(directory / "error.log")
+    return Diagnosis(config, updates, run_checks(seeds, config), error, (directory / "result.json").exists())
 
 
 def last_line(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The doctor on a run that is under way."""
+"""The doctor while a run trains."""
 
 from typing import Any
 
@@ -6,35 +6,32 @@ from proximax.config import RunConfig
 from proximax.doctor.diagnosis import Finding, columns, run_checks
 from proximax.runs import Every
 
-# ---------------------------------------------------------------- a run that goes on
-
-
 NUM_CHECKS = 20  # over a run
-MAX_KEPT_UPDATES = 256  # updates at most, evenly thinned, that a look is at
+MAX_KEPT_UPDATES = 256  # updates whose rows are kept, evenly thinned
 
 
 class LiveDoctor:
-    """Examines a run as it goes on, twenty times, on a few hundred of its updates: milliseconds for each seed."""
+    """Checks a run while it trains, twenty times, on a few hundred of its updates: milliseconds for each seed."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.findings: list[Finding] = []  # of the latest look
-        self._config, self._every = config, 1
+        self.findings: list[Finding] = []  # of the latest checks
+        self._config, self._stride = config, 1
         self._checks = Every.share(NUM_CHECKS, config.updates)
         self._kept: list[list[dict[str, Any]]] = []
 
-    def see(self, rows: list[dict[str, Any]]) -> bool:
-        """Take the rows of an update; whether that was reason for a look."""
+    def observe(self, rows: list[dict[str, Any]]) -> bool:
+        """Take the rows of an update; whether the checks ran on this occasion."""
         update = rows[0]["update"]
-        if self._keeps(update):
+        if self._is_kept(update):
             self._kept.append(rows)
         if len(self._kept) > MAX_KEPT_UPDATES:
-            self._every *= 2
-            self._kept = [kept for kept in self._kept if self._keeps(kept[0]["update"])]
+            self._stride *= 2
+            self._kept = [kept for kept in self._kept if self._is_kept(kept[0]["update"])]
         if not self._checks.due(update):
             return False
         self.findings = run_checks(columns(row for rows in self._kept for row in rows), self._config)
         return True
 
-    def _keeps(self, update: int) -> bool:
-        """The first one, which the others are compared with, and every so many."""
-        return update == 1 or Every(self._every).due(update)
+    def _is_kept(self, update: int) -> bool:
+        """The first update, which the others are compared with, and every ``_stride``-th."""
+        return update == 1 or Every(self._stride).due(update)

@@ -61,7 +61,7 @@ class TerminalLogger:
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
         elif not self._live and self._lines.due(update):
             say(f"{steps:>12,} steps   return {score}   {speed} steps/s")
-        if self._watch.see(rows):
+        if self._watch.observe(rows):
             self._tell(self._watch.findings)
 
     def _tell(self, findings: list[Finding]) -> None:

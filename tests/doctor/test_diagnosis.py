@@ -122,7 +122,7 @@ def test_a_run_broken_on_purpose_is_found_out_on_the_way_and_afterwards(name, tm
     assert told.count(f" {name}: ") == 1  # once, when it first appears
     diagnosis = diagnose_run(tmp_path / "run")
     assert name in names(diagnosis.findings)
-    assert (diagnosis.updates, diagnosis.finished, diagnosis.fault) == (result.config.updates, True, None)
+    assert (diagnosis.updates, diagnosis.finished, diagnosis.error) == (result.config.updates, True, None)
     order = [list(SEVERITIES).index(finding.check.severity) for finding in diagnosis.findings]
     assert order == sorted(order)
     assert main(["doctor", str(tmp_path / "run")]) == 0
@@ -141,7 +141,7 @@ def test_a_run_that_stopped_being_finite_and_how_it_ended(tmp_path, capsys):
     diagnosis = diagnose_run(tmp_path / "run")
     assert diagnosis.findings[0].name == "not-finite"
     assert (diagnosis.updates, diagnosis.finished) == (1, False)
-    assert "NumericalError: loss, gradient or normaliser not finite: update 1 of seed 0" in diagnosis.fault
+    assert "NumericalError: loss, gradient or normaliser not finite: update 1 of seed 0" in diagnosis.error
     assert main(["doctor", str(tmp_path / "run")]) == 0
     assert "1 of 20 updates, not finished\nended by  proximax.errors.NumericalError" in capsys.readouterr().out
 
@@ -351,7 +351,7 @@ def test_remedies_name_flags_that_exist_and_every_check_explains_itself():
     for name, check in CHECKS.items():
         assert set(re.findall(r"--[a-z.-]*[a-z]", check.remedy + check.cause)) <= flags, name
         assert check.severity in SEVERITIES
-        assert check.look.__doc__.endswith(".")
+        assert check.check.__doc__.endswith(".")
         assert check.cause.endswith(".")
         assert check.remedy.endswith(".")
     order = [list(SEVERITIES).index(check.severity) for check in CHECKS.values()]
@@ -374,7 +374,7 @@ def test_a_long_run_is_watched_twenty_times_at_few_of_its_rows():
     config = replace(CONFIG, steps=updates * 2048)
     watch = LiveDoctor(config)
     late = np.where(np.arange(updates) < updates // 2, 0.1, 0.9)
-    looks = [row["update"] for row in as_rows(healthy(updates, clip_fraction=late)) if watch.see([row])]
+    looks = [row["update"] for row in as_rows(healthy(updates, clip_fraction=late)) if watch.observe([row])]
     assert looks == [250 * i for i in range(1, 21)]
     assert names(watch.findings) == set()  # 0.9 in half of the updates is not yet the median
     assert len(watch._kept) <= 257
@@ -389,7 +389,7 @@ def test_a_run_of_few_updates_is_looked_at_after_each_and_a_finding_may_go_away(
     scales = [1e4] * 4 + [1.0] * 6
     found = []
     for row in as_rows(healthy(10, obs_abs_max_mean=np.array(scales))):
-        assert watch.see([row])
+        assert watch.observe([row])
         found.append(names(watch.findings))
     assert found[0] == {"observations"}
     assert found[-1] == set()
@@ -454,7 +454,7 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path):
     run = a_run(tmp_path, GOOD)
     (tmp_path / "error.log").write_text("ValueError: x\n")
     os.truncate(tmp_path / "error.log", 2**40)  # takes no room on the disk
-    assert len(diagnose_run(run).fault) <= 2**16
+    assert len(diagnose_run(run).error) <= 2**16
 
 
 @pytest.mark.parametrize("name", ["error.log", "metrics.jsonl", "config.json"])
