@@ -13,15 +13,14 @@ from proximax.errors import EnvError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks, sampling_keys
 from proximax.policy.policy import make_policy
 from proximax.types import Step
-from tests.support.toy_envs import Fixed, Script, quick_compiler, vector
+from tests.support.toy_envs import Fixed, Script, vector
 
 
 def play(env, quota, seed=0, **more):
     env = make_env(env)
     policy = make_policy(env.observation_space, env.action_space, PPOConfig(hidden=(4,)))
-    with quick_compiler():
-        player = EpisodePlayer(env, policy, sample=False)
-        return list(player.play(policy.init(jax.random.key(0)), None, seed, np.array(quota), **more))
+    player = EpisodePlayer(env, policy, sample=False)
+    return list(player.play(policy.init(jax.random.key(0)), None, seed, np.array(quota), **more))
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
