@@ -34,7 +34,7 @@ PLAIN = {"noop_max": 0, "height": 20, "width": 20}
 
 
 def make(game, num_envs=1, groups=1, env_groups=1, **settings):
-    return make_env(Game(f"{game}-v5", AtariConfig(**settings)), num_envs, groups=groups, env_groups=turns)
+    return make_env(Game(f"{game}-v5", AtariConfig(**settings)), num_envs, groups=groups, env_groups=env_groups)
 
 
 def play(env, seeds, actions):
