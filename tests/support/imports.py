@@ -1,6 +1,7 @@
 """Who imports whom in proximax, read from the source: for the architecture test and the picture in the docs."""
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -48,8 +49,13 @@ def level(module: str) -> int:
 @cache
 def imports(module: str) -> tuple[tuple[str, str], ...]:
     """(imported module, name) of each ``from proximax.x import name`` in a module."""
+    return tuple(imports_of(MODULES[module]))
+
+
+def imports_of(path: Path) -> list[tuple[str, str]]:
+    """The same of any file."""
     found: list[tuple[str, str]] = []
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "proximax":
             source = (node.module or "").partition(".")[2]
             for alias in node.names:
@@ -59,7 +65,7 @@ def imports(module: str) -> tuple[tuple[str, str], ...]:
                 )
         elif isinstance(node, ast.Import):
             found += [(a.name.partition(".")[2], "") for a in node.names if a.name.split(".")[0] == "proximax"]
-    return tuple(found)
+    return found
 
 
 @cache
@@ -77,12 +83,17 @@ def exports(face: str) -> dict[str, str]:
 @cache
 def used(module: str) -> frozenset[str]:
     """The modules that define what a module imports: a name that comes through a face is its defining module's."""
+    return frozenset(definers(imports(module)) - {module})
+
+
+def definers(imported: Iterable[tuple[str, str]]) -> set[str]:
+    """The modules that define what is imported."""
     found: set[str] = set()
-    for source, name in imports(module):
+    for source, name in imported:
         while name and source in FACES and name in exports(source):
             source = exports(source)[name]
         found.add(source)
-    return frozenset(found - {module})
+    return found
 
 
 @cache
