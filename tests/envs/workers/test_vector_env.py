@@ -103,6 +103,7 @@ def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
         plain.close()
 
 
+@pytest.mark.slow
 @pytest.mark.trap(34)
 def test_seeds_reach_their_environments_and_decide_everything():
     env = pool(Script, 5)
@@ -213,6 +214,7 @@ class Breaks(Script):
         return super().step(action)
 
 
+@pytest.mark.process
 @pytest.mark.trap(37)
 @pytest.mark.parametrize(
     ("how", "text"),
@@ -242,6 +244,7 @@ def test_what_goes_wrong_in_a_worker_is_a_fault_at_once_that_names_environment_a
     assert not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.process
 @pytest.mark.trap(37)
 def test_a_worker_killed_between_two_steps_is_a_fault():
     env = pool(Script, 4)
