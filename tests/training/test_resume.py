@@ -127,6 +127,7 @@ def started():
     return found
 
 
+@pytest.mark.process
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", ["inside", "kept"])
 def test_every_part_of_a_state_is_put_back(kind, started, tmp_path):
@@ -147,6 +148,7 @@ def test_every_part_of_a_state_is_put_back(kind, started, tmp_path):
         np.testing.assert_array_equal(again["left"], environment["left"])
 
 
+@pytest.mark.process
 @pytest.mark.trap(35)
 def test_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_starts(started, tmp_path):
     env, policy, start = started["walk"]

@@ -42,6 +42,8 @@ def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
     assert cartpole.evaluation.returns.shape == (2, 100)
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 def test_the_run_directory_is_complete_and_strict_json(cartpole):
     files = {path.name for path in cartpole.directory.iterdir()}
     assert files == {
@@ -69,6 +71,8 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
     assert rows[-1]["steps"] <= result["steps"] == max(row["steps"] for row in rows)
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 @pytest.mark.trap(12)
 def test_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
     assert cartpole.history[0]["first_ratio_error"] <= 1e-6
@@ -76,6 +80,8 @@ def test_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
     assert all(row["finite"] == 1 for row in cartpole.history)
 
 
+@pytest.mark.learning
+@pytest.mark.slow
 def test_the_policy_is_loaded_and_evaluated_from_the_directory_alone(cartpole):
     evaluation = proximax.evaluate(cartpole.directory, 20)
     assert evaluation.returns.shape == (2, 20)
