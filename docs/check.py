@@ -46,7 +46,7 @@ def main() -> int:
     for page in pages:
         problems += link_problems(page)
         if page.name not in HISTORY:
-            problems += flag_problems(page) + path_problems(page)
+            problems += flag_problems(page) + path_problems(page) + definition_problems(page)
     problems += docstring_problems()
     documents = [page for page in pages if page.is_relative_to(ROOT / "docs")]
     if not options.static:
@@ -96,10 +96,6 @@ def flag_problems(page: Path) -> list[str]:
 def path_problems(page: Path) -> list[str]:
     """Modules, attributes and files that a page names and that do not exist."""
     problems = []
-    for code, link in re.findall(r"`([^`\n]+)`\s+in\s+\[[^\]]+\]\(([^)#]+[.]py)\)", page.read_text()):
-        source = (page.parent / link).resolve()
-        if re.fullmatch(r"\w+", code) and source.exists() and not re.search(rf"\b{code}\b", source.read_text()):
-            problems.append(f"{name(page)}: {link} has no {code}")
     for code in inline_code(page):
         path = re.fullmatch(r"(proximax|tests|docs|benchmarks|examples)/[a-z0-9_/.-]+", code)
         if path and not (ROOT / code).exists():
@@ -107,6 +103,18 @@ def path_problems(page: Path) -> list[str]:
         dotted = re.match(r"proximax(\.\w+)+", code)
         if dotted and not exists(dotted[0]):
             problems.append(f"{name(page)}: there is no {dotted[0]}")
+    return problems
+
+
+def definition_problems(page: Path) -> list[str]:
+    """Rows of tables that name a function and link to a file which does not have it."""
+    problems = []
+    for row in re.findall(r"^\|.*\|$", page.read_text(), re.MULTILINE):
+        links = re.findall(r"\]\(([^)#]*proximax/[^)#]+[.]py)\)", row)
+        sources = [path.read_text() for link in links if (path := (page.parent / link).resolve()).exists()]
+        for code in re.findall(r"`([A-Za-z_]\w+)`", row) if sources else []:
+            if not any(re.search(rf"\b{code}\b", source) for source in sources):
+                problems.append(f"{name(page)}: {', '.join(links)} has no {code}")
     return problems
 
 

@@ -61,10 +61,10 @@ def table(results: list[dict]) -> str:
     lines = [
         "# Presets, trained to their end",
         "",
-        "Final evaluation: 100 episodes of each seed, deterministic actions, last policy. All seeds of a row",
-        "train side by side in one program; *wall* is for all of them together, compilation and evaluation included.",
+        "Final evaluation: 100 episodes of each seed, deterministic actions, last policy. All seeds of a preset",
+        "train together in one program; *wall* is for all of them, compilation and evaluation included.",
         "Made by `python benchmarks/learning/presets.py`; the curves are training returns (sampled actions). *Wall*",
-        "and *steps/s* of Hopper, Walker2d and MinAtar were taken while other jobs ran: they are slower than need be.",
+        "and *steps/s* of Hopper, Walker2d and MinAtar were measured while other jobs ran: real speeds are higher.",
         "",
         "![Learning curves of all presets](../results/learning/presets.png)",
         "",
