@@ -11,7 +11,7 @@ from proximax.maths import Distribution
 from proximax.policy import policy_parameters
 from proximax.ppo.records import Batch, ObjectiveInputs, StepStats, UpdateContext
 from proximax.ppo.values import evaluate_policy
-from proximax.spaces import rows_of
+from proximax.spaces import take_observations
 
 
 def joint_loss(params: jax.Array, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
@@ -78,7 +78,7 @@ def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.A
 def stop_policy_gradient(params: jax.Array, task: UpdateContext, batch: Batch) -> jax.Array:
     """``params``, with no gradient to those that the policy depends on."""
     tree = task.unravel(params)
-    obs, first = rows_of(task.rollout.obs, batch.row), batch.valid > 0
+    obs, first = take_observations(task.rollout.obs, batch.row), batch.valid > 0
     used = policy_parameters(task.policy, tree, task.moments, obs, first)
     leaves = [jax.lax.stop_gradient(leaf) if use else leaf for leaf, use in zip(jax.tree.leaves(tree), used)]
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]

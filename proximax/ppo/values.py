@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from proximax.policy import Policy
-from proximax.spaces import Stacked, rows_of, stacks
+from proximax.spaces import Stacked, take_observations, take_stacks
 from proximax.types import Array, Params, PyTree, Transition
 
 IMAGES_PER_CHUNK = 256  # 1,024 rows of Pong, network blocks: 11 ms with 32 to 256 at once, 25 ms with all
@@ -29,7 +29,7 @@ def evaluate_policy(
     """(π(. | s), V(s)) of rows t N + n ``[B]``; of images a few hundred at a time, for memory and caches."""
 
     def forward(rows: Array) -> tuple[PyTree, Array]:
-        obs, first = rows_of(rollout.obs, rows), rollout.first.reshape(-1)[rows]
+        obs, first = take_observations(rollout.obs, rows), rollout.first.reshape(-1)[rows]
         dist, value, _ = policy.apply(params, (), policy.encode(moments, obs), first)
         return dist, value
 
@@ -58,7 +58,7 @@ def bootstrap_values_of_frames(
     def some(loop: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         begin, values = loop
         rows = jax.lax.dynamic_slice(where, (begin,), (envs,))
-        obs = stacks(stacked, stacked.final, jnp.minimum(rows, size - 1))
+        obs = take_stacks(stacked, stacked.final, jnp.minimum(rows, size - 1))
         _, reached, _ = policy.apply(params, (), policy.encode(moments, obs), jnp.zeros(envs, bool))
         return begin + envs, values.at[rows].set(reached, mode="drop")
 

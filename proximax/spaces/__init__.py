@@ -6,7 +6,7 @@ JSON).
 """
 
 from proximax.spaces.checks import check_action_space, check_observation_space
-from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, rows_of, stacks
+from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, take_observations, take_stacks
 from proximax.spaces.masks import (
     MASK,
     check_mask,
@@ -53,9 +53,9 @@ __all__ = [
     "obs_dtype",
     "observations_at",
     "paths",
-    "rows_of",
     "sample_allowed_action",
-    "stacks",
+    "take_observations",
+    "take_stacks",
     "to_stored",
     "unflatten",
     "with_mask",

@@ -1,4 +1,4 @@
-"""Spaces as JSON, and back without trust in what the JSON says."""
+"""Spaces as JSON, and back, without trusting the JSON."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from proximax.errors import CheckpointError
 
-MAX_ELEMENTS = 2**26  # of a space that is read
+MAX_ELEMENTS = 2**26  # of a space that is read; see ``_elements``
 _BAD_SPACE = (
     KeyError,
     IndexError,
@@ -32,8 +32,8 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "shape": [int(space.n)], "start": int(space.start), "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiDiscrete):
-        numbers = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
-        return {"kind": "MultiDiscrete", **numbers, "dtype": str(space.dtype)}
+        values = {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        return {"kind": "MultiDiscrete", **values, "dtype": str(space.dtype)}
     if isinstance(space, spaces.MultiBinary):  # MultiBinary(3) and MultiBinary([3]) are not equal
         return {"kind": "MultiBinary", "shape": space.n if isinstance(space.n, int) else list(space.n)}
     assert isinstance(space, spaces.Box)
@@ -42,27 +42,27 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
 
 
 def _plain(bound: np.ndarray) -> list[str] | str:
-    """Bounds as text, since JSON has no infinity; one value where all are equal."""
+    """Bounds as strings, since JSON has no infinity; one value where all are equal."""
     exact = bound if np.issubdtype(bound.dtype, np.integer) else np.asarray(bound, np.float64)
     flat: Sequence[str] = [repr(x) for x in exact.ravel().tolist()]
     return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
 
 
-def make_space(values: dict[str, Any], most: int = MAX_ELEMENTS) -> spaces.Space[Any]:
-    """The space that ``describe_space`` described, if it has at most ``most`` elements."""
+def make_space(values: dict[str, Any], max_elements: int = MAX_ELEMENTS) -> spaces.Space[Any]:
+    """The space that ``describe_space`` described, if it has at most ``max_elements`` elements."""
     try:
         elements = _elements(values)
-        if elements > most:
+        if elements > max_elements:
             raise CheckpointError(
-                f"the checkpoint describes a space of {elements:.4g} elements; at most {most} are read"
+                f"the checkpoint describes a space of {elements:.4g} elements; at most {max_elements} are read"
             )
         return _make_space(values)
     except _BAD_SPACE as error:
-        raise CheckpointError(f"the checkpoint describes no space proximax knows: {error}") from error
+        raise CheckpointError(f"the checkpoint describes a space that proximax does not know: {error}") from error
 
 
 def _elements(values: dict[str, Any]) -> int:
-    """How many numbers a value of a described space has, and options its choices; makes nothing of that size."""
+    """The numbers in a value of a described space plus the choices of its discrete leaves; allocates nothing."""
     kind = values["kind"]
     if kind in ("Dict", "Tuple"):
         return sum(_elements(part) for part in (values["spaces"].values() if kind == "Dict" else values["spaces"]))
@@ -73,7 +73,7 @@ def _elements(values: dict[str, Any]) -> int:
 
 
 def _make_space(values: dict[str, Any]) -> spaces.Space[Any]:
-    kind, integers = values["kind"], values.get("dtype", "int64")  # older files do not say which of Discrete kinds
+    kind, integers = values["kind"], values.get("dtype", "int64")  # older files lack the dtype of discrete spaces
     if kind == "Dict":
         return spaces.Dict({key: _make_space(part) for key, part in values["spaces"].items()})
     if kind == "Tuple":

@@ -8,7 +8,7 @@ from gymnasium import spaces
 Space = spaces.Space[Any]
 
 
-def branches(space: Space) -> list[tuple[Any, Space]] | None:
+def branches(space: Space) -> list[tuple[str | int, Space]] | None:
     """(key, part) of a ``Dict`` (keys sorted, as JAX orders them) or ``Tuple``; None for a leaf."""
     if isinstance(space, spaces.Dict):
         return [(key, space.spaces[key]) for key in sorted(space.spaces)]
@@ -22,14 +22,14 @@ def leaves(space: Space) -> list[Space]:
 
 
 def paths(space: Space, path: str = "") -> list[str]:
-    """Where the leaves are, from first to last: ``"['a'][0]"``; "" for a space that is a leaf."""
+    """The paths of the leaves, from first to last: ``"['a'][0]"``; "" for a space that is a leaf."""
     parts = branches(space)
-    return [path] if parts is None else [found for key, part in parts for found in paths(part, f"{path}[{key!r}]")]
+    return [path] if parts is None else [leaf for key, part in parts for leaf in paths(part, f"{path}[{key!r}]")]
 
 
-def describe_leaf(what: str, path: str) -> str:
-    """How an error names a leaf of the observation or action space."""
-    return f"{what} space at {what}{path}" if path else f"{what} space"
+def describe_leaf(role: str, path: str) -> str:
+    """How an error names a leaf of a space; ``role``: "observation" or "action"."""
+    return f"{role} space at {role}{path}" if path else f"{role} space"
 
 
 def unflatten(space: Space, values: Iterator[Any]) -> Any:
@@ -37,8 +37,8 @@ def unflatten(space: Space, values: Iterator[Any]) -> Any:
     parts = branches(space)
     if parts is None:
         return next(values)
-    filled = [unflatten(part, values) for _, part in parts]
-    return dict(zip((key for key, _ in parts), filled)) if isinstance(space, spaces.Dict) else tuple(filled)
+    trees = [unflatten(part, values) for _, part in parts]
+    return dict(zip((key for key, _ in parts), trees)) if isinstance(space, spaces.Dict) else tuple(trees)
 
 
 def flatten(space: Space, value: Any) -> list[Any]:
@@ -48,7 +48,7 @@ def flatten(space: Space, value: Any) -> list[Any]:
 
 
 def compatible(mine: Space, other: Space) -> bool:
-    """Whether a policy made for one space fits the other: same tree, kinds, shapes and choices; bounds may differ."""
+    """Whether a policy made for one space fits the other: same tree, types, shapes and choices; bounds may differ."""
     if type(mine) is not type(other):
         return False
     left, right = branches(mine), branches(other)

@@ -370,7 +370,7 @@ UNSUPPORTED = [
     (spaces.Dict(a=spaces.Tuple((BOX, spaces.Sequence(BOX)))), r"action space at action\['a'\]\[1\] is a Sequence"),
     (spaces.Tuple((BOX, spaces.Dict(b=spaces.Graph(BOX, BOX)))), r"action space at action\[1\]\['b'\] is a Graph"),
     (spaces.Dict({}), "action space action is an empty Dict"),
-    (spaces.Dict({0: BOX}), "with keys that are not text"),
+    (spaces.Dict({0: BOX}), "with keys that are not strings"),
 ]
 
 

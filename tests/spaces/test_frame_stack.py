@@ -17,7 +17,7 @@ from proximax.policy.observations import update_obs_moments, update_stack_moment
 from proximax.policy.policy import make_policy
 from proximax.ppo.values import add_values, bootstrap_values_of_frames, evaluate_policy
 from proximax.runtime.prng import seed_key
-from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, rows_of, stacks
+from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, take_observations, take_stacks
 from tests.support.toy_envs import Screens, collected, host_learner
 
 MODES = pytest.mark.parametrize("next_step", [False, True], ids=["same_step", "next_step"])
@@ -94,7 +94,7 @@ def one_seed(next_step=False, lengths=(1, 9), envs=4, steps=30):
 def test_rows_are_read_in_any_order_and_more_than_once(next_step, transform):
     ours, plain = one_seed(next_step)
     rows = np.random.default_rng(0).integers(0, 120, 50)
-    read = transform(rows_of)({"a": ours.obs, "b": (plain.obs,)}, rows)
+    read = transform(take_observations)({"a": ours.obs, "b": (plain.obs,)}, rows)
     np.testing.assert_array_equal(read["a"], plain.obs.reshape(120, 3, 4, 3)[rows])
     np.testing.assert_array_equal(read["b"][0], plain.obs.reshape(120, 3, 4, 3)[rows])
     assert read["a"].dtype == np.uint8
@@ -117,10 +117,10 @@ def test_by_hand():
     np.testing.assert_array_equal(x.ages[:, 0], [1, 0])
     one = Stacked(*(np.squeeze(leaf, 1) for leaf in x))
     np.testing.assert_array_equal(
-        stacks(one, one.newest, np.arange(4)).reshape(4, 2), [[1, 2], [11, 12], [0, 4], [12, 13]]
+        take_stacks(one, one.newest, np.arange(4)).reshape(4, 2), [[1, 2], [11, 12], [0, 4], [12, 13]]
     )
     np.testing.assert_array_equal(
-        stacks(one, one.final, np.arange(4)).reshape(4, 2), [[2, 3], [12, 13], [4, 5], [13, 14]]
+        take_stacks(one, one.final, np.arange(4)).reshape(4, 2), [[2, 3], [12, 13], [4, 5], [13, 14]]
     )
 
 

@@ -54,7 +54,7 @@ def test_a_space_too_deep_for_the_stack_is_refused(around):
     values = BOX_JSON
     for _ in range(5_000):
         values = around(values)
-    with pytest.raises(CheckpointError, match="describes no space proximax knows"):
+    with pytest.raises(CheckpointError, match="describes a space that proximax does not know"):
         make_space(values)
 
 
@@ -127,7 +127,7 @@ def test_a_description_with_any_one_part_wrong_is_a_small_space_or_a_fault(value
     tracemalloc.start()
     try:
         with contextlib.suppress(CheckpointError):
-            make_space(values.get("space"), most=10_000)
+            make_space(values.get("space"), max_elements=10_000)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()

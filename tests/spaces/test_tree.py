@@ -76,8 +76,8 @@ PLACES = [
     (spaces.Dict({}), "thing space thing is an empty Dict"),
     (spaces.Tuple(()), "thing space thing is an empty Tuple"),
     (spaces.Dict(a=BOX, b=spaces.Tuple(())), r"thing space thing\['b'\] is an empty Tuple"),
-    (spaces.Dict({1: BOX, 2: BOX}), r"thing space thing is a Dict with keys that are not text: \[1, 2\]"),
-    (spaces.Tuple((spaces.Dict([("a", BOX), (3, BOX)]),)), r"thing\[0\] is a Dict with keys that are not text"),
+    (spaces.Dict({1: BOX, 2: BOX}), r"thing space thing is a Dict with keys that are not strings: \[1, 2\]"),
+    (spaces.Tuple((spaces.Dict([("a", BOX), (3, BOX)]),)), r"thing\[0\] is a Dict with keys that are not strings"),
 ]
 
 

@@ -216,7 +216,7 @@ def test_every_autoreset_mode_gives_the_same_masks(name, masks, form):
                 else np.tile(leaf.low, (len(obs["action_mask"]), 1))
             )
             sent.append((x + getattr(leaf, "start", 0)).astype(leaf.dtype))
-        return proximax.spaces.nest(space, iter(sent))
+        return proximax.spaces.unflatten(space, iter(sent))
 
     found = []
     for mode in MODES:

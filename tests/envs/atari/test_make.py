@@ -22,7 +22,7 @@ from proximax.evaluation.evaluator import evaluate
 from proximax.policy.policy import make_policy
 from proximax.ppo.host_learner import make_host_learner
 from proximax.runtime.prng import seed_key
-from proximax.spaces.frame_stack import rows_of
+from proximax.spaces.frame_stack import take_observations
 from proximax.training.resolve_config import resolve
 from tests.support.toy_envs import collected
 
@@ -341,7 +341,7 @@ def test_turns_and_seeds_side_by_side_give_the_same_transitions(source):
         assert isinstance(env, DoubleBufferedEnvs) == (turns > 1)
         assert env.stacked  # frames are stored once in turns too
         [(rollout, episodes, state)] = collected(env, seeds, actions, stacked=True)
-        obs = jax.vmap(lambda obs: rows_of(obs, np.arange(100)), in_axes=1)(rollout.obs)
+        obs = jax.vmap(lambda obs: take_observations(obs, np.arange(100)), in_axes=1)(rollout.obs)
         told.append((rollout._replace(obs=np.asarray(obs)), episodes, state.obs, state.first))
     jax.tree.map(np.testing.assert_array_equal, told[0], told[1])
     plain = collected(make(f"{source}Pong", 2, 2, **settings), seeds, actions, stacked=False)[0]
