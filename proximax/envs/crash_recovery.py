@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from proximax.envs.env_checker import environment_fault
+from proximax.envs.env_checker import ENV_ERRORS, environment_fault
 from proximax.errors import EnvError
 from proximax.runtime import say
 
@@ -56,30 +56,30 @@ class AutoRestartEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._seed = self._seed if seed is None else seed
         try:
             return self.env.reset(seed=seed, options=options)
-        except Exception as error:
+        except ENV_ERRORS as error:
             return self._renew("reset", error)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As the environment's own, or the start of a new one's first episode."""
         try:
             outcome = self.env.step(action)
-        except Exception as error:
+        except ENV_ERRORS as error:
             obs, info = self._renew("step", error)
             return obs, 0.0, False, True, {**info, RESTARTED: True}
         self._steps += 1
         return outcome
 
-    def _renew(self, what: str, error: Exception) -> tuple[Any, dict[str, Any]]:
+    def _renew(self, what: str, error: BaseException) -> tuple[Any, dict[str, Any]]:
         while True:
             fault = environment_fault(what, error, self._steps, self._number)
             fault.__cause__ = error
             self._restarts.use(fault)
-            with suppress(Exception):
+            with suppress(*ENV_ERRORS):
                 self.env.close()
             try:
                 what = "its constructor"
                 self.env = self._make()
                 what = "reset"
                 return self.env.reset(seed=new_seed(self._seed, self._restarts.number))
-            except Exception as another:
+            except ENV_ERRORS as another:
                 error = another

@@ -33,6 +33,10 @@ OLD_API = (
 )
 
 
+# What an environment may raise. SystemExit is among it: an environment must not end the run with exit code 0.
+ENV_ERRORS = (Exception, SystemExit)
+
+
 class EnvReport(NamedTuple):
     """What a first look at an environment finds."""
 
@@ -115,7 +119,7 @@ def _guarded(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
         raise
-    except Exception as error:
+    except ENV_ERRORS as error:
         raise environment_fault(what, error, 0) from error
 
 

@@ -200,7 +200,7 @@ def _implements_state_protocol(layer: Any) -> bool:
 def _call_env(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return method(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StateError(f"{what} raised {type(error).__name__}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
 from proximax.envs.crash_recovery import RESTARTED, RestartBudget
-from proximax.envs.env_checker import environment_fault
+from proximax.envs.env_checker import ENV_ERRORS, environment_fault
 from proximax.envs.env_state import StateError, get_states, set_states
 from proximax.errors import EnvError, UsageError
 from proximax.spaces import (
@@ -51,6 +51,7 @@ class GymnasiumEnv(HostEnv):
         masked: bool | None = None,
         restarts: RestartBudget | None = None,
     ) -> None:
+        check_distinct(env)
         self.env = env
         self.num_envs = env.num_envs
         self.action_space: spaces.Space[Any] = env.single_action_space
@@ -78,7 +79,7 @@ class GymnasiumEnv(HostEnv):
         """The masks of a first reset, if there are any."""
         try:
             _, info = self.env.reset(seed=0)
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise environment_fault("reset", error, 0) from error
         if MASK not in info:
             return None
@@ -99,7 +100,7 @@ class GymnasiumEnv(HostEnv):
             return jax.tree.map(np.array, self._observed(obs, info))
         except EnvError:
             raise
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise environment_fault("reset", error, 0) from error
 
     def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
@@ -123,7 +124,7 @@ class GymnasiumEnv(HostEnv):
         env: Any = self.env
         try:
             env.step_async(self._pending) if isinstance(env, AsyncVectorEnv) else env.send(self._pending)
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise environment_fault("step", error, self._steps) from error
 
     def _outcome(self) -> Any:
@@ -152,7 +153,7 @@ class GymnasiumEnv(HostEnv):
                 obs, final_obs = self._reset_ended(obs, last, info)
         except EnvError:
             raise
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise environment_fault("step", error, self._steps) from error
         if cut is None:
             return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
@@ -210,6 +211,16 @@ class GymnasiumEnv(HostEnv):
     def close(self) -> None:
         """Close the vector environment."""
         self.env.close()
+
+
+def check_distinct(env: VectorEnv[Any, Any, Any]) -> None:
+    """Refuse a ``SyncVectorEnv`` that steps one and the same environment object under several numbers."""
+    core = env.unwrapped
+    if isinstance(core, SyncVectorEnv) and len({id(env.unwrapped) for env in core.envs}) < core.num_envs:
+        raise UsageError(
+            f"the callable returned the same environment object more than once, but each of the {core.num_envs} "
+            "environments needs its own: create one at each call, as in lambda: gymnasium.make(...)"
+        )
 
 
 def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from proximax.envs.base import HostEnv
+from proximax.envs.env_checker import ENV_ERRORS
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.ids import missing_dependency
 from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
@@ -63,7 +64,7 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             picture: Any = self.env.render()
         except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
             raise missing_dependency(self._name, error) from error
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise cannot_draw(self._name, error) from error
         shape, dtype = np.shape(picture), getattr(picture, "dtype", None)
         if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or (self.taken and shape != self.taken[-1].shape):
@@ -85,7 +86,7 @@ class RenderedGymnasiumEnv(RenderedEnv):
             raise missing_dependency(name, error) from error
         except ProximaxError:
             raise
-        except Exception as error:
+        except ENV_ERRORS as error:
             raise cannot_draw(name, error) from error
         if env.render_mode != "rgb_array":
             raise UsageError(
@@ -124,7 +125,7 @@ def prepare_drawing() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")  # by itself Gymnasium tries a window, and fails
 
 
-def cannot_draw(name: str, error: Exception) -> ProximaxError:
+def cannot_draw(name: str, error: BaseException) -> ProximaxError:
     """The fault for an environment whose pictures could not be made."""
     what = f"{name} cannot be filmed here ({type(error).__name__}: {error}). "
     if not any("mujoco" in place.filename for place in traceback.extract_tb(error.__traceback__)):

@@ -1,5 +1,6 @@
 """What a first look at an environment finds, refuses and tells. Faults 3, 5, 9, 12, 16; trap 15."""
 
+import sys
 import threading
 import time
 from functools import partial
@@ -83,6 +84,19 @@ def test_observations_unlike_their_space_are_refused_or_told():
     with pytest.raises(EnvError, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):
         vectorise(Lossy, 2)
     assert "lie outside the bounds of their space" in vectorise(Outside, 2).notes[0]
+
+
+@pytest.mark.parametrize("where", ["reset", "step"])
+def test_an_environment_that_exits_is_an_error_and_not_the_end_of_the_process(where):
+    class Exits(Script):
+        def reset(self, **options):
+            return sys.exit() if where == "reset" else super().reset(**options)
+
+        def step(self, action):
+            sys.exit(0)
+
+    with pytest.raises(EnvError, match=f"raised in {where} at step 0: SystemExit"):
+        check_env(Exits)
 
 
 @pytest.mark.fault(12)

@@ -1,5 +1,6 @@
 """Episode ends on host environments, flat and nested: traps 1 to 7, 17, 32, 33, 34."""
 
+import sys
 import time
 from functools import partial
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import TimeLimit
 
 from proximax.envs import env_seeds, make_env
 from proximax.envs.env_groups import EnvGroups, vectorise
@@ -274,6 +276,44 @@ def test_an_environment_that_raises_is_named_with_its_step():
         env.reset([0])
     with pytest.raises(EnvError, match=text):  # it looks for masks
         GymnasiumEnv(env.env)
+
+
+class Exits(Script):
+    """Ends the process at its third step, or in its second reset."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.where, self.steps, self.resets = where, 0, 0
+
+    def reset(self, **options):
+        self.resets += 1
+        if self.where == "reset" and self.resets == 2:
+            sys.exit()
+        return super().reset(**options)
+
+    def step(self, action):
+        self.steps += 1
+        if self.where == "step" and self.steps == 3:
+            sys.exit(0)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("where", ["reset", "step"])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_an_environment_that_exits_is_an_error(where, mode):
+    env = GymnasiumEnv(vector(partial(Exits, where), 1, mode), masked=False)
+    with pytest.raises(EnvError, match=r"environment 0 raised in \w+ at step \d: SystemExit"):
+        roll(env, 20)
+
+
+def test_one_environment_object_is_not_several_environments():
+    env = Script()
+    for make in (lambda: env, lambda: TimeLimit(env, 5)):
+        with pytest.raises(UsageError, match=r"the same environment object more than once.*each of the 2 environments"):
+            make_env(make, 2)
+        with pytest.raises(UsageError, match="the same environment object more than once"):
+            make_env(vector(make, 2, AutoresetMode.NEXT_STEP))
+    make_env(lambda: env, 1).close()
 
 
 def test_cartpole_uses_its_own_vector_version():

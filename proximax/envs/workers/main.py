@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Shape = tuple[str, tuple[int, ...]]  # dtype and shape of one array
-RestartFn = Callable[[Exception], int]
+RestartFn = Callable[[BaseException], int]
 MASK = "action_mask"
+ENV_ERRORS = (Exception, SystemExit)  # as in ``env_checker``: an environment must not end its process
 
 
 class SpaceLayout(NamedTuple):
@@ -78,7 +79,10 @@ class WorkerEnvs:
         self.envs: list[Any] = []
         for i in numbers:
             self.begin(i)
-            self.envs.append(make())
+            env = make()
+            if any(env.unwrapped is other.unwrapped for other in self.envs):
+                raise ValueError("it returned the same environment object again; each call must create a new one")
+            self.envs.append(env)
             if (self.envs[-1].observation_space, self.envs[-1].action_space) != form[:2]:
                 raise ValueError("its spaces are not those of the first environment made")
 
@@ -102,7 +106,7 @@ class WorkerEnvs:
             try:
                 obs, reward[i], terminated[i], truncated[i], info = self.envs[k].step(pick(tree, arrays.actions, i))
                 self.write(i, False, obs, info)
-            except Exception as error:  # what became of this step is not known
+            except ENV_ERRORS as error:  # what became of this step is not known
                 self.write(i, False, *self.recreate_env(k, again(error), again))
                 reward[i], terminated[i], truncated[i], cut[i] = 0.0, False, True, True
                 continue
@@ -115,12 +119,12 @@ class WorkerEnvs:
         self.begin(self.numbers[k])
         try:
             self.write(self.numbers[k], True, *self.envs[k].reset(**how))
-        except Exception as error:
+        except ENV_ERRORS as error:
             self.recreate_env(k, again(error), again)
 
     def recreate_env(self, k: int, seed: int, again: RestartFn) -> tuple[Any, dict[str, Any]]:
         """Another environment in the place of one that crashed, and its first episode."""
-        with suppress(Exception):
+        with suppress(*ENV_ERRORS):
             self.envs[k].close()
         while True:
             self.begin(self.numbers[k])
@@ -131,7 +135,7 @@ class WorkerEnvs:
                 obs, info = self.envs[k].reset(seed=seed)
                 self.write(self.numbers[k], True, obs, info)
                 return obs, info
-            except Exception as error:
+            except ENV_ERRORS as error:
                 seed = again(error)
 
     def write(self, i: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
@@ -144,14 +148,14 @@ class WorkerEnvs:
     def close(self) -> None:
         """Close every environment."""
         for env in self.envs:
-            with suppress(Exception):
+            with suppress(*ENV_ERRORS):
                 env.close()
 
 
 def pick(tree: Any, arrays: list[np.ndarray], i: int) -> Any:
-    """Row ``i`` as a tree."""
+    """Row ``i`` as a tree, copied."""
     if isinstance(tree, int):
-        return arrays[tree][i]
+        return arrays[tree][i].copy()  # of shared memory, which the next action overwrites: the environment may keep it
     if isinstance(tree, dict):
         return {key: pick(part, arrays, i) for key, part in tree.items()}
     return tuple(pick(part, arrays, i) for part in tree)
@@ -200,14 +204,14 @@ class Pipes:
         self.commands, self.answers = commands, answers
         self.incoming, self.outgoing = Connection(commands, writable=False), Connection(answers, readable=False)
 
-    def report(self, share: WorkerEnvs | None, error: Exception) -> None:
+    def report(self, share: WorkerEnvs | None, error: BaseException) -> None:
         """Tell the parent what an environment raised."""
         os.write(self.answers, b"f")
         what = share.what if share else "its constructor"
         trace = "".join(traceback.format_exception(error))
         self.outgoing.send((what, type(error).__name__, str(error), trace))
 
-    def again(self, share: WorkerEnvs, error: Exception) -> int:
+    def again(self, share: WorkerEnvs, error: BaseException) -> int:
         """The seed for another environment, if the parent wants one."""
         self.report(share, error)
         if os.read(self.commands, 1) != b"a":
@@ -241,7 +245,7 @@ def serve(commands: int, answers: int, memory: int) -> None:
                 share.masks = []
     except (EOFError, BrokenPipeError):  # the parent is gone, or wants no other environment
         pass
-    except Exception as error:
+    except ENV_ERRORS as error:
         pipes.report(share, error)
     if share:
         share.close()

@@ -148,6 +148,45 @@ def test_the_final_observation_survives_an_environment_that_reuses_its_array():
         env.close()
 
 
+class Remembers(Script):
+    """Its observation is the action before the last, of which it kept the array."""
+
+    action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+
+    def __init__(self):
+        super().__init__((50, 50))
+        self.action = self.previous = np.zeros(3, np.float32)
+
+    def step(self, action):
+        self.previous, self.action = self.action, action
+        return (self.previous, *super().step(0)[1:])
+
+
+def test_an_environment_may_keep_its_action():
+    env = pool(Remembers, 3)
+    try:
+        env.reset(range(3))
+        actions = np.random.default_rng(0).uniform(-1, 1, (5, 3, 3)).astype(np.float32)
+        seen = [np.array(env.step(action).final_obs) for action in actions]
+        np.testing.assert_array_equal(seen[1:], actions[:-1])
+    finally:
+        env.close()
+
+
+class Twice(Script):
+    """One object, whoever asks for it."""
+
+    def __new__(cls):
+        if not hasattr(cls, "only"):
+            cls.only = super().__new__(cls)
+        return cls.only
+
+
+def test_one_environment_object_is_not_several_environments_of_a_worker():
+    with pytest.raises(EnvError, match=r"raised in its constructor.*the same environment object again"):
+        pool(Twice, 4)
+
+
 REPORTS = """
 import os, sys
 import gymnasium, numpy as np
@@ -207,6 +246,8 @@ class Breaks(Script):
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "leave":
                 os._exit(7)
+            if self.how == "exit":
+                sys.exit(0)
             if self.how == "hang":
                 threading.Event().wait()
             if self.how == "shape":
@@ -220,6 +261,7 @@ class Breaks(Script):
     ("how", "text"),
     [
         ("raise", "environment 3 raised in step at step 2: ZeroDivisionError: oh no"),
+        ("exit", "environment 3 raised in step at step 2: SystemExit: 0"),
         ("reset", "environment 3 raised in reset at step 0: ValueError: no level loaded"),
         (
             "die",
@@ -367,7 +409,8 @@ def here(make, num_envs, most, timeout=60.0):
     return GymnasiumEnv(SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED), masked=False, restarts=restarts)
 
 
-CRASHES = [(aside, "raise", {3}), (here, "raise", {3}), (aside, "shape", {3}), (aside, "die", {3, 4})]
+CRASHES = [(aside, "raise", {3}), (here, "raise", {3}), (aside, "exit", {3}), (here, "exit", {3})]
+CRASHES += [(aside, "shape", {3}), (aside, "die", {3, 4})]
 CRASHES += [(aside, "leave", {3, 4}), (aside, "hang", {3, 4})]
 
 
