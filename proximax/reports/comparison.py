@@ -85,7 +85,7 @@ def finished(directory: Path, config: RunConfig) -> bool:
 def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: EnvLike, quiet: bool) -> None:
     """Train; a run that diverges is evaluated with its last good policies and is part of the comparison."""
     try:
-        run(config, env, own=own, out=directory, quiet=quiet)
+        run(config, env, custom_algorithm=own, out=directory, quiet=quiet)
     except NumericalError as error:
         evaluation = evaluate(directory, config.eval_episodes, env=env)
         returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]

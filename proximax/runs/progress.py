@@ -36,6 +36,11 @@ class RunProgress(NamedTuple):
     reached: bool = False  # whether that one ended the run by reaching ``stop_at_return``
     restarts: int = 0  # of environments that crashed
 
+    @classmethod
+    def start(cls, first_seed: int, seeds: int) -> "RunProgress":
+        """Of a run that has done nothing yet."""
+        return cls(LoggerState(History(first_seed, seeds).to_tree(), {}))
+
     def to_tree(self) -> Tree:
         """As plain values and arrays, under the names that are on disk."""
         logs = {name: position._asdict() for name, position in self.logger.logs.items()}

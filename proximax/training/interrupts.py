@@ -26,34 +26,34 @@ class Interrupts:
     def __init__(self) -> None:
         self.caught: int | None = None
         self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
-        self._heard = threading.Event()  # by ``check``, or the run has ended
+        self._acknowledged = threading.Event()  # by ``check``, or the run has ended
         self._before: dict[int, Any] = {}
-        self._theirs: socket.socket | None = None
+        self._writer: socket.socket | None = None
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        self._theirs, self._wakeup_before = theirs, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        self._reader, writer = socket.socketpair()
+        writer.setblocking(False)
+        self._writer, self._wakeup_before = writer, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup or a shell's & has it
-                self._before[number] = signal.signal(number, _leave_it)
+                self._before[number] = signal.signal(number, _noop_handler)
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._heard.set()
-        if self._theirs is None:
+        self._acknowledged.set()
+        if self._writer is None:
             return
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
-        self._theirs.close()  # ends the thread
+        self._writer.close()  # ends the thread
 
     def _watch(self) -> None:
         """Read a byte for each signal, until the other end is closed."""
-        while byte := self._ours.recv(1):
+        while byte := self._reader.recv(1):
             if byte[0] not in self._before:
                 continue
             if self.caught is not None:
@@ -63,11 +63,11 @@ class Interrupts:
             say(f"\nproximax: {name}: stopping as soon as this is done; once more: at once")
             if byte[0] == signal.SIGTERM:
                 threading.Thread(target=self._wait, daemon=True).start()
-        self._ours.close()
+        self._reader.close()
 
     def _wait(self) -> None:
         """End the process if the update does not come to its end."""
-        if not self._heard.wait(PATIENCE_SECONDS):
+        if not self._acknowledged.wait(PATIENCE_SECONDS):
             say("proximax: this takes too long: the last checkpoint stands")
             end(signal.SIGTERM)
 
@@ -75,18 +75,18 @@ class Interrupts:
         """Raise ``Interrupted`` if there was a signal."""
         number = self._raised or self.caught
         if number is not None:
-            self._heard.set()
+            self._acknowledged.set()
             raise Interrupted(number)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Within it a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
         self.check()
         try:
             self._handle(self._raise)
             yield
         finally:
-            self._handle(_leave_it)
+            self._handle(_noop_handler)
 
     def _handle(self, handler: Any) -> None:
         for number in self._before:
@@ -94,11 +94,11 @@ class Interrupts:
 
     def _raise(self, number: int, _: object) -> None:
         self._raised = number
-        self._heard.set()
+        self._acknowledged.set()
         raise KeyboardInterrupt
 
 
-def _leave_it(*_: object) -> None:
+def _noop_handler(*_: object) -> None:
     """The handler: what is to be done, the thread does."""
 
 

@@ -22,10 +22,11 @@ class PeriodicEvaluator:
     forty times in a run with ``stop_at_return``; if they reach the goal, a full evaluation on fresh starts decides.
     """
 
-    def __init__(self, config: RunConfig, env: EnvLike, policy: Policy) -> None:
+    def __init__(self, config: RunConfig, env: EnvLike, policy: Policy, evaluated: int = 0) -> None:
+        """``evaluated``: the last update whose evaluation a resumed run need not repeat."""
         self.latest: Evaluation | None = None
         self.final: Evaluation | None = None  # the full one that reached the goal
-        self.update = 0  # after which the latest was
+        self.update = evaluated  # after which the latest was
         self._config = config
         self._schedule = evaluation_schedule(config)
         self._make = partial(
@@ -38,15 +39,17 @@ class PeriodicEvaluator:
         last = self._config.updates
         return min(self._schedule.next_update(update), last) if self._schedule else last
 
-    def score(self, state: TrainState, update: int) -> bool:
-        """Evaluate, if it is time for it. Whether the mean return of every seed has reached ``stop_at_return``."""
-        goal, whole = self._config.stop_at_return, self._config.eval_every is not None
+    def maybe_evaluate(self, state: TrainState, update: int) -> bool:
+        """Evaluate if it is due. Returns whether the mean return of every seed has reached ``stop_at_return``."""
+        goal, all_episodes = self._config.stop_at_return, self._config.eval_every is not None
         if self._schedule is None or update <= self.update or update != self.next_update(update - 1):
             return False
         self._evaluator = self._evaluator or self._make()
-        episodes = None if whole else self._evaluator.copies
+        episodes = None if all_episodes else self._evaluator.copies
         self.latest = evaluate_seeds(self._evaluator, state, self._config, update, episodes)
-        self.update = update  # only now: an evaluation cut short is none, and the one before is of another update
+        self.update = (
+            update  # only now: an interrupted evaluation does not count, and the one before is of another update
+        )
         if goal is None or self.latest.worst < goal:
             return False
         final = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)
@@ -67,11 +70,13 @@ def evaluation_schedule(config: RunConfig) -> Every | None:
 
 
 def final_evaluation(
-    config: RunConfig, env: EnvLike, made: JaxEnv | HostEnv, policy: Policy, state: TrainState
+    config: RunConfig, env: EnvLike, training_env: JaxEnv | HostEnv, policy: Policy, state: TrainState
 ) -> Evaluation:
-    """Every seed's policy on fresh environments, or on the training ones where they cannot be made again."""
+    """Every seed's policy on fresh environments, or on the training ones where they cannot be re-created."""
     if not can_recreate(env):
-        return evaluate_seeds(Evaluator(made, policy, config.eval_episodes, config.eval_stochastic), state, config)
+        return evaluate_seeds(
+            Evaluator(training_env, policy, config.eval_episodes, config.eval_stochastic), state, config
+        )
     evaluator = make_evaluator(env, policy, config.eval_episodes, sample=config.eval_stochastic, **env_options(config))
     try:
         return evaluate_seeds(evaluator, state, config)
@@ -80,10 +85,10 @@ def final_evaluation(
 
 
 def evaluate_seeds(
-    evaluator: Evaluator, state: TrainState, config: RunConfig, salt: int = 0, episodes: int | None = None
+    evaluator: Evaluator, state: TrainState, config: RunConfig, seed_offset: int = 0, episodes: int | None = None
 ) -> Evaluation:
-    """Every seed's policy; another ``salt``, other starts."""
+    """Every seed's policy; another ``seed_offset``, other starts."""
     arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
     policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
     seeds = tuple(range(config.seed, config.seed + config.seeds))
-    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + salt, episodes)
+    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + seed_offset, episodes)

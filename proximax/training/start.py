@@ -1,8 +1,8 @@
 """The impure shell around the learner: environments, disk, screen, signals, time, when to stop."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from proximax.networks import Network
 from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
-from proximax.runs import CheckpointManager, Resume, RunDirectory
+from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
 from proximax.runtime import compilation, say
 from proximax.spaces import describe_space
 from proximax.training.crash_report import translate_out_of_memory
@@ -35,7 +35,7 @@ from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
-from proximax.training.trainer import Trainer, TrainingSetup
+from proximax.training.trainer import RunServices, Trainer, TrainingSetup
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     ``algo``: a name of ``proximax.ALGORITHMS``, or an ``Algorithm`` of your own.
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and checkpoints; None writes nothing.
-    ``resume``: go on with the run in ``out`` from its last checkpoint; "auto": or start it, where there is none.
+    ``resume``: continue the run in ``out`` from its last checkpoint; "auto": or start it where there is none.
     ``callbacks``: each is called with the rows of every update (``runs.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: one of your own, or the name of a built-in one (``RunConfig.network``).
@@ -70,17 +70,18 @@ def train(
 
     Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
     """
-    asked = {"algo": algo, "seeds": seeds, "seed": seed} | ({} if steps is None else {"steps": steps}) | overrides
+    settings: dict[str, Any] = {"algo": algo, "seeds": seeds, "seed": seed}
+    if steps is not None:
+        settings["steps"] = steps
     if isinstance(network, str):
-        asked["network"] = network
-    config, own = resolve(env, preset, asked)
-    made = network if isinstance(network, Network) else None
+        settings["network"] = network
+    config, custom_algorithm = resolve(env, preset, settings | overrides)
     return run(
         config,
         env,
-        own=own,
+        custom_algorithm=custom_algorithm,
         out=out,
-        network=made,
+        network=network if isinstance(network, Network) else None,
         callbacks=callbacks,
         quiet=quiet,
         profile=profile,
@@ -92,7 +93,7 @@ def run(
     config: RunConfig,
     env: EnvLike | None = None,
     *,
-    own: Algorithm | None = None,
+    custom_algorithm: Algorithm | None = None,
     out: str | Path | None = None,
     network: Network | None = None,
     callbacks: Sequence[Callback] = (),
@@ -102,57 +103,51 @@ def run(
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
-    ``env`` stands in for a ``config.env`` that was an object, ``own`` for a ``config.algo`` that is not built in.
-    The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
+    ``env`` stands in for a ``config.env`` that was an object, ``custom_algorithm`` for a ``config.algo`` that is
+    not built in. The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
     config.check()
     began, env = time.perf_counter(), env_from_config(config, env)
-    check_needs(config, env, out, profile, resume)
+    check_requirements(config, env, out, profile, resume)
     with ExitStack() as stack:
         stack.enter_context(translate_out_of_memory())
+        compile_clock = stack.enter_context(CompileClock())
         directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
-        clock = stack.enter_context(CompileClock())
-        try:
-            prepared = prepare(stack, config, env, directory, network, own, profile)
-            session = Trainer(
-                config=config,
-                prepared=prepared,
-                saver=CheckpointManager(
-                    config, directory.path / "checkpoints" if directory else None, prepared.header, prepared.update
-                ),
-                scorer=stack.enter_context(closing(PeriodicEvaluator(config, env, prepared.policy))),
-                interrupts=stack.enter_context(Interrupts()),
-                tracer=stack.enter_context(
-                    closing(Tracer(directory.path / "profile" if directory and profile else None))
-                ),
-                recorder=RunLogger(config, directory, quiet, prepared.logger_state),  # last: it opens files
-                clock=clock,
-                callbacks=callbacks,
-                began=began,
-            )
-        except BaseException:
-            if directory and not directory.continues:
-                directory.discard()
-            raise
-        with session:
-            stopped_by = session.loop()
-            last = session.trained()
-            made, policy = prepared.env, prepared.policy
-            with session.interrupts.at_once():
-                evaluation = session.scorer.final or final_evaluation(config, env, made, policy, session.state)
-            result = session.end(evaluation, stopped_by, last)
-            session.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
+        with discard_if_refused(directory):
+            setup = prepare(stack, config, env, directory, network, custom_algorithm, profile)
+            services = start_services(stack, config, env, setup, compile_clock, callbacks, quiet, profile)
+        with Trainer(config, setup, services, began) as trainer:
+            stopped_by = trainer.train()
+            last = trainer.finish_training()
+            evaluation = services.evaluator.final
+            if evaluation is None:
+                with services.interrupts.interruptible():
+                    evaluation = final_evaluation(config, env, setup.env, setup.policy, trainer.state)
+            result = trainer.finish(evaluation, stopped_by, last)
+            services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result
 
 
-def check_needs(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
+def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
     """Refuse what needs a run directory where there is none, or a second environment where none can be made."""
-    for name, asked in (("profile", profile), ("video_every", config.video_every is not None), ("resume", resume)):
-        if asked and out is None:
+    needs_directory = {"profile": profile, "video_every": config.video_every is not None, "resume": bool(resume)}
+    for name, wanted in needs_directory.items():
+        if wanted and out is None:
             raise UsageError(f"{name}: its files are in the run directory; name one with out")
     for name in ("stop_at_return", "eval_every"):
         if getattr(config, name) is not None and not can_recreate(env):
             raise UsageError(f"{name} evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
+
+
+@contextmanager
+def discard_if_refused(directory: RunDirectory | None) -> Iterator[None]:
+    """Leave nothing of a new run on disk if it is refused within the block."""
+    try:
+        yield
+    except BaseException:
+        if directory and not directory.continues:
+            directory.discard()
+        raise
 
 
 def prepare(
@@ -161,53 +156,91 @@ def prepare(
     env: EnvLike,
     directory: RunDirectory | None,
     network: Network | None,
-    own: Algorithm | None,
+    custom_algorithm: Algorithm | None,
     profile: bool,
 ) -> TrainingSetup:
-    """Everything that can refuse before anything is left behind; ``stack`` closes what is opened."""
+    """What is trained, on what, and from where on. Leaves nothing on disk; ``stack`` closes what is opened."""
     compilation.prepare(config.seeds)
-    found = load_resume_point(directory.path, config) if directory and directory.continues else None
-    made = make_env(
+    resume_point = load_resume_point(directory.path, config) if directory and directory.continues else None
+    progress = resume_point.progress if resume_point else RunProgress.start(config.seed, config.seeds)
+    training_env = open_env(stack, config, env, progress.restarts)
+    header = checkpoint_header(config, training_env, network)
+    if resume_point:
+        check_same(resume_point, header, training_env.observation_space, config)
+    spaces = training_env.observation_space, training_env.action_space
+    policy = make_policy(*spaces, config.ppo, network or config.network)
+    notes = environment_notes(training_env, config)
+    with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
+        learner = make_multi_seed_learner(training_env, policy, config, custom_algorithm)
+    state = learner.init()
+    if resume_point:
+        state, note = restore(resume_point, training_env, policy, config, state)
+        notes = [*notes, note]
+    return TrainingSetup(
+        env=training_env,
+        policy=policy,
+        learner=learner,
+        state=state,
+        progress=progress,
+        resumed_update=resume_point.manifest["update"] if resume_point else None,
+        notes=notes,
+        header=header,
+        directory=directory,
+    )
+
+
+def open_env(stack: ExitStack, config: RunConfig, env: EnvLike, restarts: int) -> JaxEnv | HostEnv:
+    """The environments to train on, closed by ``stack`` unless they are an object of the caller's."""
+    training_env = make_env(
         env,
         config.num_envs,
         groups=config.seeds,
         env_groups=config.env_groups,
-        env_restarted=found.progress.restarts if found else 0,
+        env_restarted=restarts,
         **env_options(config),
     )
-    if can_recreate(env) and not isinstance(made, JaxEnv):  # an environment object stays its owner's
-        stack.callback(made.close)
-    if not isinstance(made, JaxEnv) and made.num_envs != config.num_envs * config.seeds:
-        raise UsageError(
-            f"the environment has {made.num_envs} copies; num_envs x seeds = {config.num_envs} x {config.seeds}"
-        )
-    header = {"network": "own" if network else "built-in", "config": config.to_json()}
-    header |= {name: describe_space(getattr(made, name)) for name in ("observation_space", "action_space")}
-    if found:
-        check_same(found, header, made.observation_space, config)
-    policy = make_policy(made.observation_space, made.action_space, config.ppo, network or config.network)
-    notes = environment_notes(made, config)
-    with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
-        learner = make_multi_seed_learner(made, policy, config, own)
-    state, progress = learner.init(), None
-    if found:
-        state, how = restore(found, made, policy, config, state)
-        notes, progress = [*notes, how], found.progress
-    reel = stack.enter_context(closing(PeriodicVideo(config, env, policy, directory.path if directory else None)))
-    for note in notes:
+    if isinstance(training_env, JaxEnv):
+        return training_env
+    if can_recreate(env):
+        stack.callback(training_env.close)
+    if training_env.num_envs != config.num_envs * config.seeds:
+        sizes = f"num_envs x seeds = {config.num_envs} x {config.seeds}"
+        raise UsageError(f"the environment has {training_env.num_envs} copies; {sizes}")
+    return training_env
+
+
+def checkpoint_header(config: RunConfig, env: JaxEnv | HostEnv, network: Network | None) -> dict[str, Any]:
+    """What every checkpoint's manifest says of the run."""
+    return {
+        "network": "own" if network else "built-in",
+        "config": config.to_json(),
+        "observation_space": describe_space(env.observation_space),
+        "action_space": describe_space(env.action_space),
+    }
+
+
+def start_services(
+    stack: ExitStack,
+    config: RunConfig,
+    env: EnvLike,
+    setup: TrainingSetup,
+    compile_clock: CompileClock,
+    callbacks: Sequence[Callback],
+    quiet: bool,
+    profile: bool,
+) -> RunServices:
+    """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
+    path = setup.directory.path if setup.directory else None
+    video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
+    for note in setup.notes:
         say(f"proximax: note: {note}")
-    return TrainingSetup(
-        env=made,
-        policy=policy,
-        learner=learner,
-        state=state,
-        notes=notes,
-        header=header,
-        progress=progress,
-        update=found.manifest["update"] if found else None,
-        reel=reel,
-        directory=directory.path if directory else None,
-    )
+    checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
+    settled = setup.progress.settled_evaluation
+    evaluator = stack.enter_context(closing(PeriodicEvaluator(config, env, setup.policy, settled)))
+    interrupts = stack.enter_context(Interrupts())
+    profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
+    logger = RunLogger(config, setup.directory, quiet, setup.progress.logger)
+    return RunServices(logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, callbacks)
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -628,7 +628,7 @@ def test_an_algorithm_of_ones_own_trains_is_saved_and_needed_to_train_again(tmp_
 def test_a_config_and_the_algorithm_passed_with_it_must_agree(name):
     config = RunConfig("probe:matching", algo=name, steps=4096)
     with pytest.raises(UsageError, match="the Algorithm that was passed is called 'mine'"):
-        proximax.run(config, own=Algorithm("mine", ALGORITHMS["clip"].objective), quiet=True)
+        proximax.run(config, custom_algorithm=Algorithm("mine", ALGORITHMS["clip"].objective), quiet=True)
 
 
 @pytest.mark.trap(10)

@@ -23,11 +23,11 @@ class Fake:
 
 @pytest.fixture
 def played(monkeypatch):
-    """(salt, episodes) of every evaluation, whose return is ten times the update that made the policy."""
+    """(seed_offset, episodes) of every evaluation, whose return is ten times the update that made the policy."""
     found = []
 
-    def play(evaluator, state, config, salt=0, episodes=None):
-        found.append((salt, episodes))
+    def play(evaluator, state, config, seed_offset=0, episodes=None):
+        found.append((seed_offset, episodes))
         return Evaluation(np.full((1, 3), 10.0 * state), np.ones((1, 3)), (0,))
 
     monkeypatch.setattr(periodic_evaluation, "evaluate_seeds", play)
@@ -36,13 +36,13 @@ def played(monkeypatch):
 
 
 def scored(scorer, updates):
-    return [update for update in updates if (scorer.score(update, update), scorer.update == update)[1]]
+    return [update for update in updates if (scorer.maybe_evaluate(update, update), scorer.update == update)[1]]
 
 
 def test_without_a_goal_or_an_interval_nothing_is_played(played):
     scorer = PeriodicEvaluator(CONFIG, None, None)
     assert scorer.next_update(0) == 100
-    assert not any(scorer.score(update, update) for update in range(101))
+    assert not any(scorer.maybe_evaluate(update, update) for update in range(101))
     assert (played, scorer.latest) == ([], None)
 
 
@@ -52,7 +52,7 @@ def test_eval_every_is_in_steps_and_plays_all_episodes(played):
     assert scored(scorer, range(1, 13)) == [5, 10]
     assert played == [(5, None), (10, None)]
     assert scorer.latest.mean == 100.0
-    assert not scorer.score(10, 10)  # each once
+    assert not scorer.maybe_evaluate(10, 10)  # each once
     assert len(played) == 2
 
 
@@ -70,15 +70,14 @@ def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
 
 def test_a_goal_reached_is_decided_on_other_starts(played):
     scorer = PeriodicEvaluator(replace(CONFIG, stop_at_return=40.0, eval_every=16), None, None)
-    reached = [update for update in range(1, 5) if scorer.score(update, update)]
+    reached = [update for update in range(1, 5) if scorer.maybe_evaluate(update, update)]
     assert reached == [4]
     assert played == [(1, None), (2, None), (3, None), (4, None), (104, None)]
     assert scorer.final.mean == 40.0
 
 
 def test_a_run_that_goes_on_does_not_evaluate_again(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=16), None, None)
-    scorer.update = 6  # as its checkpoint has it
+    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=16), None, None, 6)  # as its checkpoint has it
     assert scored(scorer, range(6, 9)) == [6, 7, 8]
-    assert [salt for salt, _ in played] == [7, 8]
+    assert [seed_offset for seed_offset, _ in played] == [7, 8]
     scorer.close()
