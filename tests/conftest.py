@@ -33,6 +33,15 @@ NUMBERED = {"trap": "docs/development/traps.md", "fault": "docs/development/faul
 OPTIMISED = ("optimised", "learning")
 
 
+@pytest.fixture(autouse=True)
+def messages_on_stderr():
+    """As on the command line; to the library pytest's own handlers look like a program that has configured logging."""
+    from proximax.runtime import show_messages
+
+    with show_messages(always=True):
+        yield
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     for mark, page in NUMBERED.items():
         parser.addoption(f"--{mark}", type=int, metavar="NUMBER", help=f"only tests of this number in {page}")

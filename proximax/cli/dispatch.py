@@ -26,10 +26,11 @@ from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
 from proximax.reports import compare, table
 from proximax.runs import Resume, load_config
-from proximax.runtime import printable, proximax_version, say
+from proximax.runtime import printable, proximax_version, show_messages, write_stderr
 from proximax.training import run
 
 
+@show_messages(always=True)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -55,17 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             show_presets()
     except ProximaxError as error:
         kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
-        say(f"{traceback.format_exc() if debug else ''}proximax: {kind}{error}")
+        write_stderr(f"{traceback.format_exc() if debug else ''}proximax: {kind}{error}")
         return error.code
     except KeyboardInterrupt:
-        say("proximax: interrupted")
+        write_stderr("proximax: interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         hint = "" if debug else " The same command with --debug shows where."
         trace = traceback.format_exc() if debug else ""
-        say(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
+        write_stderr(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
         return 1
     return 0
 
@@ -83,7 +84,7 @@ def run_train(command: Train) -> None:
     try:
         result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
     except Interrupted:
-        say(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
+        write_stderr(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
         raise
     print(printable(report(result)))
 

@@ -1,9 +1,11 @@
 """Flags and values of version 0.1: they are accepted for one release, each with a line that names the new one."""
 
+import logging
 from dataclasses import fields
 
 from proximax.config import RENAMED_SETTINGS, RENAMED_VALUES, PPOConfig
-from proximax.runtime import say
+
+logger = logging.getLogger(__name__)
 
 
 def flag(setting: str) -> str:
@@ -31,12 +33,12 @@ def current_arguments(arguments: list[str]) -> list[str]:
         name, equals, value = argument.partition("=")
         name = name.replace("_", "-") if name.startswith("--") else name
         if name in renamed:
-            say(f"proximax: warning: {name} is now {renamed[name]}; the old name will be removed in the next release")
+            logger.warning(f"{name} is now {renamed[name]}; the old name will be removed in the next release")
             argument = renamed[name] + equals + value
         flag_of_value = name if equals else (current[-1] if current else "")
         new_value = VALUES.get(flag_of_value, {}).get(value if equals else argument)
         if new_value is not None:
-            say(f"proximax: warning: {flag_of_value} {value or argument} is now {new_value}")
+            logger.warning(f"{flag_of_value} {value or argument} is now {new_value}")
             argument = f"{flag_of_value}={new_value}" if equals else new_value
         current.append(argument)
     return current

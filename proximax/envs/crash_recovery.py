@@ -1,5 +1,6 @@
 """Environments that crash now and then: how often they are made anew, and how that is said."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 
 from proximax.envs.env_checker import ENV_ERRORS, environment_fault
 from proximax.errors import EnvError
-from proximax.runtime import say
+
+logger = logging.getLogger(__name__)
 
 RESTARTED = "proximax_restarted"  # in ``info``
 RESTARTS_NOT_SUPPORTED = "env_restarts: these environments cannot be made anew one by one, so a crash ends the run"
@@ -31,11 +33,11 @@ class RestartBudget:
         return self._used_before + self.used
 
     def use(self, fault: EnvError) -> None:
-        """One more, said on stderr; raises ``fault`` once there were ``limit``."""
+        """One more, logged as a warning; raises ``fault`` once there were ``limit``."""
         if self.number >= self.limit:
             raise fault
         self.used += 1
-        say(f"proximax: {fault}. Made anew: restart {self.number} of {self.limit}")
+        logger.warning(f"{fault}. Made anew: restart {self.number} of {self.limit}")
 
 
 def new_seed(seed: int, restart: int) -> int:

@@ -26,7 +26,7 @@ from proximax.evaluation.statistics import Summary, summarise_returns
 from proximax.networks import Network
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
-from proximax.runtime import compilation, seed_key
+from proximax.runtime import compilation, seed_key, show_messages
 from proximax.types import Key, Params, PyTree
 
 # Added to a seed, so that evaluation never starts from the states that training with that seed starts from.
@@ -60,6 +60,7 @@ class Evaluation(NamedTuple):
         return summarise_returns(self.returns.mean(axis=1))
 
 
+@show_messages()
 def evaluate(
     run: str | Path | Agent,
     episodes: int = 100,

@@ -15,7 +15,7 @@ from proximax.evaluation.evaluator import EVALUATION_SEED
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent
-from proximax.runtime import compilation
+from proximax.runtime import compilation, show_messages
 from proximax.types import Params, PyTree
 
 HOLD_SECONDS = 1.0  # for which an episode's last frame is shown
@@ -33,6 +33,7 @@ class Video(NamedTuple):
     fps: float
 
 
+@show_messages()
 def video(
     run: str | Path | Agent,
     out: str | Path | None = None,

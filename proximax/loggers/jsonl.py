@@ -1,13 +1,15 @@
 """A JSON object per line, whole or not there."""
 
 import json
+import logging
 from contextlib import suppress
 from pathlib import Path
 
 from proximax.errors import CheckpointError, StorageError
 from proximax.loggers.base import Rows
 from proximax.runs import LogPosition, read_metrics
-from proximax.runtime import say
+
+logger = logging.getLogger(__name__)
 
 
 class JsonlLogger:
@@ -21,7 +23,7 @@ class JsonlLogger:
         self._file = path.open("ab", buffering=0)
         lost = self.size - path.stat().st_size
         if lost > 0:  # a log is not worth a run
-            say(f"proximax: warning: {path} lacks {lost:,} bytes that were written: those rows are lost")
+            logger.warning(f"{path} lacks {lost:,} bytes that were written: those rows are lost")
             self.size = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(self.size)
         self._waiting, self._warned = saved.waiting.encode(errors="replace") if saved else b"", False
@@ -56,7 +58,7 @@ class JsonlLogger:
             with suppress(OSError):  # a file system in trouble: tried again with the next row
                 self._file.truncate(self.size)
             if not self._warned:
-                say(f"proximax: warning: {self.path}: {error.strerror}. Rows wait until there is room")
+                logger.warning(f"{self.path}: {error.strerror}; buffering metrics until the disk has space")
             self._warned = True
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Event files for TensorBoard."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from typing import Any
 from proximax.config import RunConfig
 from proximax.loggers.base import Rows
 from proximax.runs import Every
-from proximax.runtime import say
+
+logger = logging.getLogger(__name__)
 
 TENSORBOARD_ROWS, TENSORBOARD_SECONDS = 1000, 30.0  # updates at most; between flushes
 NO_CURVES = ("update", "seed", "steps")
@@ -50,7 +52,7 @@ class TensorBoardLogger:
             yield
         except OSError as error:
             self._files = {}
-            say(f"proximax: warning: {self._directory}: {error.strerror}. No more is written for TensorBoard")
+            logger.warning(f"{self._directory}: {error.strerror}; TensorBoard logging disabled")
 
     def close(self) -> None:
         """Flush and close."""

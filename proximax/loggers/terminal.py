@@ -1,5 +1,6 @@
 """The progress bar, and what it says of the run."""
 
+import logging
 import time
 
 import numpy as np
@@ -12,7 +13,9 @@ from proximax.config import RunConfig
 from proximax.doctor import Finding, LiveDoctor
 from proximax.loggers.base import Rows
 from proximax.runs import Every
-from proximax.runtime import say
+from proximax.runtime import DOCTOR, PROGRESS
+
+logger = logging.getLogger(__name__)
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -33,7 +36,7 @@ class TerminalLogger:
         self._watch = LiveDoctor(config)
         self._told: set[str] = set()
         if config.atari is not None:
-            say(f"proximax: frames: {config.atari}")
+            logger.info(f"frames: {config.atari}")
         if self._live:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -60,7 +63,7 @@ class TerminalLogger:
             self._shown = now
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
         elif not self._live and self._lines.due(update):
-            say(f"{steps:>12,} steps   return {score}   {speed} steps/s")
+            PROGRESS.info(f"{steps:>12,} steps   return {score}   {speed} steps/s")
         if self._watch.observe(rows):
             self._tell(self._watch.findings)
 
@@ -72,14 +75,14 @@ class TerminalLogger:
         for finding in findings:
             if finding.name not in self._told:
                 self._told.add(finding.name)
-                say(f"proximax: doctor: {finding.line}")
+                DOCTOR.warning(finding.line)
 
     def close(self) -> None:
         """Remove the bar; what was found last stays."""
         if self._live:
             self._view.stop()
             for finding in self._watch.findings:
-                say(f"proximax: doctor: {finding.line}")
+                DOCTOR.warning(finding.line)
 
 
 def sparkline(values: list[float], width: int = 40) -> str:

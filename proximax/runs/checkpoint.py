@@ -8,6 +8,7 @@ The structure of what is read comes from the config, never from the file. No pic
 """
 
 import hashlib
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -29,12 +30,13 @@ from proximax.runtime import (
     proximax_version,
     read_json,
     regular_size,
-    say,
     sha256,
     sync_folder,
     write_through,
 )
 from proximax.types import PyTree, TrainState
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 2
 POLICY, STATE, MANIFEST = "policy.safetensors", "state.safetensors", "manifest.json"
@@ -272,7 +274,7 @@ def find_checkpoint(
             faults[checkpoint.path] = error
             continue
         for path, fault in faults.items():
-            say(f"proximax: warning: {fault}. Using {checkpoint.path.name} instead")
+            logger.warning(f"{fault}. Using {checkpoint.path.name} instead")
             if set_aside:
                 quarantine(path)
         return checkpoint, tensors

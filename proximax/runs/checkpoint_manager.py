@@ -1,5 +1,6 @@
 """When a run is saved, beside the training: a thread writes, a few checkpoints are kept."""
 
+import logging
 import os
 import shutil
 import threading
@@ -26,8 +27,10 @@ from proximax.runs.checkpoint import (
     score_of,
 )
 from proximax.runs.schedule import Every
-from proximax.runtime import say, storing
+from proximax.runtime import storing
 from proximax.types import PyTree
+
+logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0  # after a save that failed
 
@@ -128,8 +131,9 @@ class CheckpointManager:
             delete_old(self._folder, self._config.keep_checkpoints)
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
-            what = f"could not save at {snapshot.steps:,} steps: {error}"
-            say(f"proximax: warning: {what}. Training goes on, and will try again")
+            logger.warning(
+                f"could not save at {snapshot.steps:,} steps: {error}. Training continues and will try again"
+            )
 
 
 def sync_file(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run leaves behind: its directory, rows of metrics, the result, the traceback of a fault."""
 
+import logging
 import os
 import re
 import shutil
@@ -10,7 +11,9 @@ from typing import Literal
 
 from proximax.errors import CheckpointError, StorageError, UsageError
 from proximax.runs.checkpoint import checkpoint_names, remove_partial
-from proximax.runtime import say, storing
+from proximax.runtime import storing
+
+logger = logging.getLogger(__name__)
 
 Resume = bool | Literal["auto"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a run directory: harmless in paths, pages and tables
@@ -70,7 +73,7 @@ class RunDirectory:
         if resume is True and not saved:
             raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
         if resume == "auto" and not saved:
-            say(f"proximax: note: {self.path} holds no checkpoint: the run starts from the beginning")
+            logger.info(f"{self.path} holds no checkpoint: the run starts from the beginning")
         return saved and bool(resume)
 
     def discard(self) -> None:

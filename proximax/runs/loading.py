@@ -1,5 +1,6 @@
 """The trained policies of a run directory."""
 
+import logging
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -22,9 +23,11 @@ from proximax.runs.checkpoint import (
     find_checkpoint,
     restore_tree,
 )
-from proximax.runtime import read_json, say
+from proximax.runtime import read_json, show_messages
 from proximax.spaces import MAX_ELEMENTS, make_space
 from proximax.types import Params, PyTree
+
+logger = logging.getLogger(__name__)
 
 
 class Policies(NamedTuple):
@@ -34,6 +37,7 @@ class Policies(NamedTuple):
     obs_moments: PyTree
 
 
+@show_messages()
 def load(
     run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: Network | None = None
 ) -> Agent:
@@ -74,7 +78,7 @@ def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
     path, folder = run_dir / "config.json", run_dir / "checkpoints"
     if not path.exists() and checkpoint_names(folder):
         for saved in candidates(folder, "last", {}):
-            say(f"proximax: warning: {path} is missing: its settings are taken from {saved.path}")
+            logger.warning(f"{path} is missing: its settings are taken from {saved.path}")
             return saved.path / MANIFEST, saved.manifest["config"]
     return path, read_json(path, f"{run_dir} is no run directory")
 

@@ -1,12 +1,12 @@
 """The machine underneath: files, messages, compilation, random keys, the version.
 
-Read ``files`` (whole files or none), ``console`` (what is said to the user), ``compilation`` (how programs are
+Read ``files`` (whole files or none), ``console`` (messages on a terminal), ``compilation`` (how programs are
 compiled and where compiled ones are kept), ``prng`` (keys without compiling), ``version``.
 """
 
 from proximax.runtime import compilation
 from proximax.runtime.compilation import disable_async_dispatch, usable_cores
-from proximax.runtime.console import printable, say
+from proximax.runtime.console import DOCTOR, PROGRESS, SIGNALS, printable, show_messages, write_stderr
 from proximax.runtime.files import (
     MAX_BYTES,
     finite_or_none,
@@ -23,7 +23,10 @@ from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, spli
 from proximax.runtime.version import proximax_version
 
 __all__ = [
+    "DOCTOR",
     "MAX_BYTES",
+    "PROGRESS",
+    "SIGNALS",
     "as_threefry2x32",
     "compilation",
     "disable_async_dispatch",
@@ -34,13 +37,14 @@ __all__ = [
     "proximax_version",
     "read_json",
     "regular_size",
-    "say",
     "seed_key",
     "sha256",
+    "show_messages",
     "split_on_host",
     "storing",
     "sync_folder",
     "usable_cores",
     "write_json",
+    "write_stderr",
     "write_through",
 ]

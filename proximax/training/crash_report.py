@@ -1,5 +1,6 @@
 """What is kept of a fault: the rollout it was seen in and a description, so that it can be looked at and repeated."""
 
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ import numpy as np
 from proximax.errors import DependencyError, EnvError, NumericalError, StorageError
 from proximax.ppo import check_rollout
 from proximax.runs import named_leaves
-from proximax.runtime import say, write_json
+from proximax.runtime import write_json
 from proximax.spaces import FrameStore
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "crash"
 
@@ -76,7 +79,7 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Any, step
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named(rollout))
     except (OSError, StorageError) as fault:
-        say(f"proximax: warning: what was met could not be kept in {folder}: {fault}")
+        logger.warning(f"could not write the crash report in {folder}: {fault}")
 
 
 def named(rollout: Any) -> dict[str, Any]:

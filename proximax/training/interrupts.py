@@ -10,7 +10,7 @@ from typing import Any
 
 from proximax.envs import kill_all
 from proximax.errors import Interrupted
-from proximax.runtime import say
+from proximax.runtime import SIGNALS
 
 # Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is given up.
 PATIENCE_SECONDS = 15.0
@@ -60,7 +60,7 @@ class Interrupts:
                 end(byte[0])
             self.caught = byte[0]
             name = signal.Signals(byte[0]).name
-            say(f"\nproximax: {name}: stopping as soon as this is done; once more: at once")
+            SIGNALS.warning(f"{name}: stopping after this update; press Ctrl-C again to exit immediately")
             if byte[0] == signal.SIGTERM:
                 threading.Thread(target=self._wait, daemon=True).start()
         self._reader.close()
@@ -68,7 +68,7 @@ class Interrupts:
     def _wait(self) -> None:
         """End the process if the update does not come to its end."""
         if not self._acknowledged.wait(PATIENCE_SECONDS):
-            say("proximax: this takes too long: the last checkpoint stands")
+            SIGNALS.warning("timed out; exiting without a new checkpoint")
             end(signal.SIGTERM)
 
     def check(self) -> None:

@@ -1,5 +1,6 @@
 """Videos while training."""
 
+import logging
 from pathlib import Path
 
 import jax
@@ -11,8 +12,9 @@ from proximax.errors import ProximaxError
 from proximax.evaluation import EVALUATION_SEED, VideoRecorder, require_encoder
 from proximax.policy import Policy
 from proximax.runs import Every
-from proximax.runtime import say
 from proximax.types import TrainState
+
+logger = logging.getLogger(__name__)
 
 
 class PeriodicVideo:
@@ -57,7 +59,7 @@ class PeriodicVideo:
         try:
             self._recorder.record(path, policy, EVALUATION_SEED + self._config.seed)
         except ProximaxError as error:
-            say(f"proximax: note: no video at {steps:,} steps: {error}")
+            logger.warning(f"no video at {steps:,} steps: {error}")
 
     def close(self) -> None:
         """Close the environment."""

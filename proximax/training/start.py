@@ -1,5 +1,6 @@
 """The impure shell around the learner: environments, disk, screen, signals, time, when to stop."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -26,7 +27,7 @@ from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
-from proximax.runtime import compilation, say
+from proximax.runtime import compilation, show_messages
 from proximax.spaces import describe_space
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
@@ -36,6 +37,8 @@ from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -110,6 +113,7 @@ def run(
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, profile, resume)
     with ExitStack() as stack:
+        stack.enter_context(show_messages(quiet))
         stack.enter_context(translate_out_of_memory())
         compile_clock = stack.enter_context(CompileClock())
         directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
@@ -233,14 +237,14 @@ def start_services(
     path = setup.directory.path if setup.directory else None
     video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
     for note in setup.notes:
-        say(f"proximax: note: {note}")
+        logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
     settled = setup.progress.settled_evaluation
     evaluator = stack.enter_context(closing(PeriodicEvaluator(config, env, setup.policy, settled)))
     interrupts = stack.enter_context(Interrupts())
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
-    logger = RunLogger(config, setup.directory, quiet, setup.progress.logger)
-    return RunServices(logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, callbacks)
+    run_logger = RunLogger(config, setup.directory, quiet, setup.progress.logger)
+    return RunServices(run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, callbacks)
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -1,5 +1,6 @@
 """A run under way: one update after the other, and what is saved of it, however it ends."""
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,13 +18,15 @@ from proximax.policy import Policy, split_agents
 from proximax.ppo import ChunkSizer, MultiSeedLearner, update_succeeded
 from proximax.profiling import CompileClock, Tracer
 from proximax.runs import CheckpointManager, RunDirectory, RunProgress, Snapshot, to_host_copy
-from proximax.runtime import finite_or_none, say
+from proximax.runtime import finite_or_none
 from proximax.training import crash_report
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator
 from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.result import Result
 from proximax.types import Metrics, TrainState, Transition
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingSetup(NamedTuple):
@@ -253,7 +256,7 @@ class Trainer:
                 if isinstance(error, NumericalError):
                     self.failed_rollout = self.setup.learner.failed_rollout(self.state)
         except Exception as save_error:  # environments or a device in no state to be asked
-            say(f"proximax: warning: could not save after {type(error).__name__}: {save_error}")
+            logger.warning(f"could not save after {type(error).__name__}: {save_error}")
         if self.setup.directory and not isinstance(error, KeyboardInterrupt):
             steps = self.update * self.config.batch_size
             crash_report.write_crash_report(self.setup.directory.path, error, self.failed_rollout, steps)

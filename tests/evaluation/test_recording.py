@@ -271,7 +271,7 @@ def test_a_video_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch, 
     monkeypatch.setattr(VideoRecorder, "record", fail)
     result = proximax.train("CartPole-v1", steps=32, preset="none", out=tmp_path / "run", video_every=32, **QUICK)
     assert result.stopped_by == "steps"
-    assert capsys.readouterr().err.count("note: no video at 32 steps: disk full") == 1
+    assert capsys.readouterr().err.count("warning: no video at 32 steps: disk full") == 1
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_rows_wait_for_room_and_none_is_cut_in_two(tmp_path, monkeypatch, capsys
     for update in (2, 3):
         sink.write(rows(update))
         assert path.read_bytes() == whole
-    assert capsys.readouterr().err.count("No space left on device. Rows wait until there is room") == 1
+    assert capsys.readouterr().err.count("No space left on device; buffering metrics until the disk has space") == 1
     saved = sink.position
     room[0] = 10**6
     sink.write(rows(4))

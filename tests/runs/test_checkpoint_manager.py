@@ -117,7 +117,7 @@ def test_has_waits_for_the_save_under_way_and_knows_what_failed(tmp_path, slow, 
     monkeypatch.setattr(module, "save_checkpoint", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
     saver.save(snap(3), wait=True)
     assert not saver.has(3)
-    assert "could not save at 300 steps: [Errno 28] full. Training goes on" in capsys.readouterr().err
+    assert "could not save at 300 steps: [Errno 28] full. Training continues" in capsys.readouterr().err
 
 
 @pytest.mark.fault(24)

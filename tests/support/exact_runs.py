@@ -94,7 +94,8 @@ def main(stage: str, folder: Path) -> None:
         for part in ("whole", "parts") if stage == "first" else ("parts",):
             made = env() if callable(env) else env
             how: dict[str, Any] = {"callbacks": [stop]} if (stage, part) == ("first", "parts") else {}
-            proximax.train(made, out=folder / name / part, resume=stage == "second", **TINY | settings, **how)
+            result = proximax.train(made, out=folder / name / part, resume=stage == "second", **TINY | settings, **how)
+            print(*result.notes, sep="\n")
 
 
 if __name__ == "__main__":

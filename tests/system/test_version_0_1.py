@@ -79,7 +79,7 @@ def test_an_old_run_is_resumed_with_the_old_names_of_settings_and_their_warnings
 
 def test_an_old_run_is_resumed_from_the_command_line(tmp_path, capsys):
     run = shutil.copytree(OLD / "trpo", tmp_path / "run")
-    assert main(["train", "--resume", str(run), "--steps", "24", "--stop-at", "5", "--quiet"]) == 0
+    assert main(["train", "--resume", str(run), "--steps", "24", "--stop-at", "5"]) == 0
     err = capsys.readouterr().err
     assert "--stop-at is now --stop-at-return" in err
     assert "resumed at 16 steps, exactly" in err

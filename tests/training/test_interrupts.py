@@ -39,7 +39,9 @@ def test_the_first_signal_is_raised_between_updates_with_its_code(number, code, 
             interrupts.check()
     assert raised.value.code == code
     assert isinstance(raised.value, KeyboardInterrupt)
-    assert f"{number.name}: stopping as soon as this is done; once more: at once" in capfd.readouterr().err
+    assert (
+        f"{number.name}: stopping after this update; press Ctrl-C again to exit immediately" in capfd.readouterr().err
+    )
     assert signal.getsignal(number) is before
 
 

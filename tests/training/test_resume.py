@@ -48,7 +48,7 @@ def runs(tmp_path_factory):
             command, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, timeout=1800, cwd=ROOT
         )
         assert ran.returncode == 0, ran.stderr[-3000:]
-    assert ran.stderr.count("resumed at 48 steps, exactly") == len(CASES)
+    assert ran.stdout.count("resumed at 48 steps, exactly") == len(CASES)
     return folder
 
 
@@ -212,7 +212,7 @@ def test_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_s
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        proximax.train(Looks(8), out=tmp_path, resume=True, callbacks=[raises], **HOST)
+        proximax.train(Looks(8), out=tmp_path, resume=True, callbacks=[raises], **HOST | {"quiet": False})
     assert "resumed at 64 steps; the state of the environments could not be had" in capsys.readouterr().err
     assert rows_of(tmp_path / "metrics.jsonl")[:4] == before
     assert [row["update"] for row in logs] == [3, 3]

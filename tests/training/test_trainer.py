@@ -67,7 +67,7 @@ def test_a_run_that_reached_its_goal_ends_again_by_it_and_goes_on_to_another(tmp
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_training_saves_and_raises(plain, tmp_path, monkeypatch, number, code):
     told = threading.Event()
-    monkeypatch.setattr("proximax.training.interrupts.say", lambda text: told.set())
+    monkeypatch.setattr("proximax.training.interrupts.SIGNALS.warning", lambda text: told.set())
 
     def at_two(rows):
         if rows[0]["update"] == 2:
@@ -275,7 +275,7 @@ def test_a_disk_that_is_full_to_the_end_fails_with_code_5_and_trains_on(tmp_path
         proximax.train(ENV, out=tmp_path / "run", **TINY)
     assert caught.value.code == 5
     assert len(rows_of(tmp_path / "run" / "metrics.jsonl")) == 6
-    assert "Training goes on, and will try again" in capsys.readouterr().err
+    assert "Training continues and will try again" in capsys.readouterr().err
 
 
 COMMAND = [
