@@ -16,8 +16,10 @@ import sys
 import tempfile
 import traceback
 import types
+from functools import cache
 from pathlib import Path
 
+import cloudpickle
 import jax
 from generate import ROOT, command_flags, generated_pages
 from pages import FENCE, anchors, inline_code, python_blocks, relative_links
@@ -29,6 +31,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "benchm
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
 OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--logdir"}
 OTHER_FLAGS |= {"--hypothesis-profile", "--jaxtyping-packages", "--collect-only", "--fault", "--trap"}  # of pytest
+FOREIGN = {"PPOKLPenaltyAgent", "TRUST_REMOTE_CODE", "VecNormalize", "_final_obs", "all_gather", "bootstrap_on_timeout"}
+FOREIGN |= {"psum_scatter", "vf_coef", "weights_only"}  # names of other libraries that pages speak of
 HISTORY = {"CHANGELOG.md", "log.md"}  # speak of names that were
 
 
@@ -46,7 +50,7 @@ def main() -> int:
     for page in pages:
         problems += link_problems(page)
         if page.name not in HISTORY:
-            problems += flag_problems(page) + path_problems(page) + definition_problems(page)
+            problems += flag_problems(page) + path_problems(page) + name_problems(page) + definition_problems(page)
     problems += docstring_problems()
     documents = [page for page in pages if page.is_relative_to(ROOT / "docs")]
     if not options.static:
@@ -106,6 +110,23 @@ def path_problems(page: Path) -> list[str]:
     return problems
 
 
+def name_problems(page: Path) -> list[str]:
+    """Names in code that occur nowhere in the source: they were renamed, or are misspelt."""
+    blocks = " ".join(m[2] for m in FENCE.finditer(page.read_text()))
+    known = words_of_source() | FOREIGN | set(re.findall(r"\w+", blocks))
+    names = [m[1] for code in inline_code(page) if (m := re.fullmatch(r"([A-Za-z_][\w.]*)(\(\))?", code))]
+    parts = {part for dotted in names for part in dotted.split(".") if re.search(r"_|[a-z][A-Z]", part)}
+    return [f"{name(page)}: nothing is called {part}" for part in sorted(parts - known)]
+
+
+@cache
+def words_of_source() -> set[str]:
+    """All words of all Python files."""
+    folders = ("proximax", "tests", "benchmarks", "examples", "docs")
+    files = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py") if path != Path(__file__)]
+    return {word for path in files for word in re.findall(r"\w+", path.read_text())}
+
+
 def definition_problems(page: Path) -> list[str]:
     """Rows of tables that name a function and link to a file which does not have it."""
     problems = []
@@ -136,6 +157,7 @@ def block_problem(page: Path) -> str | None:
     """Run a page's blocks in order as one module, in a temporary directory; says where one fails."""
     module, before = types.ModuleType(f"docs_{page.stem}"), Path.cwd()
     sys.modules[module.__name__] = module  # dataclasses and linen modules look theirs up
+    cloudpickle.register_pickle_by_value(module)  # which processes of workers cannot import
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stdout(io.StringIO()):
         os.chdir(directory)
         try:

@@ -1,7 +1,7 @@
-"""Train with an objective of your own, here that of Simple Policy Optimization (arXiv 2401.16025), beside PPO-Clip.
+"""Train with a custom objective, here that of Simple Policy Optimization (arXiv 2401.16025), beside PPO-Clip.
 
 An objective is elementwise and is maximised. ``ObjectiveInputs`` has log π(a|s), log r, the advantage and the exact
-KL of each row; means, masks, entropy bonus, value loss, epochs, seeds and environments are taken care of.
+KL of each sample; proximax does the rest: means, masks, entropy bonus, value loss, epochs, seeds, environments.
 """
 
 import jax
@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import proximax
 
 
-def spo(signals: proximax.ObjectiveInputs, rates: proximax.ScheduledValues) -> jax.Array:
-    """R A - |A| (r - 1)² / 2 ε: a parabola in r whose top is at 1 ± ε, where clipping would go flat."""
-    ratio = jnp.exp(signals.log_ratio)
-    penalty = jnp.abs(signals.advantage) * jnp.square(ratio - 1.0) / (2.0 * rates.epsilon)
-    return ratio * signals.advantage - penalty
+def spo(inputs: proximax.ObjectiveInputs, scheduled: proximax.ScheduledValues) -> jax.Array:
+    """``r A - |A| (r - 1)² / 2 ε``: a parabola in r with its maximum at 1 ± ε, where clipping would become flat."""
+    ratio = jnp.exp(inputs.log_ratio)
+    penalty = jnp.abs(inputs.advantage) * jnp.square(ratio - 1.0) / (2.0 * scheduled.epsilon)
+    return ratio * inputs.advantage - penalty
 
 
 def main(steps: int = 100_000, seeds: int = 4) -> None:

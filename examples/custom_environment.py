@@ -1,4 +1,4 @@
-"""Train on an environment of your own: any Gymnasium environment, given as a callable that makes one."""
+"""Train on a custom environment: any Gymnasium environment, given as a callable that creates one."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ import proximax
 
 
 class Thermostat(gymnasium.Env):
-    """Hold a room at 20 degrees while it loses heat; the clock stops after 50 steps, the world does not."""
+    """Hold a room at 20 degrees while it loses heat; truncated after 50 steps, never terminated."""
 
     observation_space = spaces.Box(-50.0, 100.0, (2,), np.float32)
     action_space = spaces.Box(0.0, 1.0, (1,), np.float32)  # heater power

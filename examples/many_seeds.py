@@ -1,4 +1,4 @@
-"""Eight seeds side by side in one program, on a JAX environment, with an interval instead of one lucky curve."""
+"""Eight seeds in one program, on a JAX environment, with a confidence interval instead of a single curve."""
 
 import proximax
 

@@ -1,4 +1,4 @@
-"""Minorise, maximise: the theory under TRPO and PPO in exact numbers, on an MDP small enough to solve.
+"""The monotonic improvement bound behind TRPO and PPO in exact numbers, on an MDP small enough to solve.
 
 A policy is ``softmax(logits)[row]``: state s acts by row ``row[s]`` of the logits. States that share a row share
 parameters, as all states do in a network. NumPy in float64 throughout; the numbers are explained in
@@ -14,7 +14,7 @@ OWN, SHARED = np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])  # a row for each s
 
 
 class MDP(NamedTuple):
-    """A Markov decision process, all of it known."""
+    """A Markov decision process with known dynamics."""
 
     move: np.ndarray  # [S, A, S] P(next state | state, action)
     reward: np.ndarray  # [S, A]
@@ -23,7 +23,7 @@ class MDP(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """What there is to know of a policy π; leading axes are a batch of policies."""
+    """Everything about a policy π; leading axes are a batch of policies."""
 
     eta: np.ndarray  # η(π), the mean discounted return
     visits: np.ndarray  # [S] d(s) = Σ_t γ^t P(s_t = s): sums to 1 / (1 - γ)
@@ -98,14 +98,14 @@ def maximise(log_old: np.ndarray, b: np.ndarray, c: float) -> np.ndarray:
     return new[gains.argmax()]
 
 
-def climb(mdp: MDP, row: np.ndarray, share: float, target: float, most: int) -> list[tuple[float, ...]]:
+def climb(mdp: MDP, row: np.ndarray, share: float, target: float, max_iterations: int) -> list[tuple[float, ...]]:
     """From the uniform policy up M with ``share`` of C until η >= ``target``.
 
     A tuple per iteration: η, M of the next policy, η of it, max KL, largest change of a probability.
     """
     old, steps = log_softmax(np.zeros((row.max() + 1, 3))), []
     at = solve(mdp, np.exp(old)[row])
-    while at.eta < target and len(steps) < most:
+    while at.eta < target and len(steps) < max_iterations:
         c = share * penalty(at, mdp.gamma)
         new = maximise(old, slopes(at, row), c)
         then, change = solve(mdp, np.exp(new)[row]), np.abs(np.exp(new) - np.exp(old)).max()

@@ -1,4 +1,4 @@
-"""Below ``train``: the learner is a pair of pure functions, so the loop, the devices and the logging can be yours."""
+"""Below ``train``: the learner is a pair of pure functions, so the loop, the placement and the logging can be yours."""
 
 import jax
 
