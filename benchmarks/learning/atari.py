@@ -112,9 +112,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
 def page() -> str:
     """The table of all that is recorded."""
     text = [
-        "# Atari from the screen",
+        "# Atari from pixels",
         "",
-        "Made by `benchmarks/learning/atari.py`, whose first lines say how. Time counts from the process start, on",
+        "Made by `benchmarks/learning/atari.py`, described in its docstring. Time counts from the process start, on",
         "the machine named; one run at a time. Scores: mean of 30 whole games, actions sampled from the last policy.",
         "",
         "| preset | algo | seed | goal | steps to it | minutes to it | steps | minutes | score | with sticky actions |",

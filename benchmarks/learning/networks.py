@@ -1,8 +1,8 @@
-"""Which network learns Pong soonest: the preset with each of them, at the same time on the same cores.
+"""Which network learns Pong fastest: the preset with each of them, at the same time on the same cores.
 
 python benchmarks/learning/networks.py --minutes 12
 
-Each run is stopped after so many minutes. Writes results/learning/networks.json and networks.md.
+Each run is stopped after the given number of minutes. Writes results/learning/networks.json and networks.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ GOALS = (-15.0, -10.0, 0.0, 10.0, 18.0)
 
 
 def main() -> None:
-    """Train all at once, then write what came of it."""
+    """Train all at once, then write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--seed", default="1")

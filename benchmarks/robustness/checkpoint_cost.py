@@ -69,11 +69,11 @@ def main() -> None:
     RECORD.write_text(json.dumps(results, indent=1) + "\n")
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     text = [
-        "# What checkpoints cost",
+        "# The cost of checkpoints",
         "",
         f"`python benchmarks/robustness/checkpoint_cost.py`, {machine}.",
         "Medians. Training waits while a snapshot is taken; a thread writes it, with checksums and `fsync`. The",
-        "share is of a run that saves every 60 s, the default, if the writing took a whole core from it.",
+        "share is that of a run that saves every 60 s, the default, if writing took a whole core from it.",
         "",
         "| run | training waits, ms | writing, ms | size, MB | share of the time |",
         "|---|--:|--:|--:|--:|",

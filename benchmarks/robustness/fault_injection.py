@@ -1,4 +1,4 @@
-"""Training through a fault a minute, against the same training left alone.
+"""Training through a fault a minute, against the same training undisturbed.
 
 python benchmarks/robustness/fault_injection.py                         # an hour with them, then an hour without
 python benchmarks/robustness/fault_injection.py --at-once               # both in the same hour, on the same cores
@@ -151,7 +151,7 @@ def main() -> None:
     with ThreadPoolExecutor(2 if arguments.at_once else 1) as pool:
         faults = pool.submit(attempt, arguments.minutes, arguments.every)
         alone = pool.submit(attempt, arguments.minutes, None)
-    results = {"with faults": faults.result(), "left alone": alone.result()}
+    results = {"with faults": faults.result(), "undisturbed": alone.result()}
     print(results)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     options = f"--minutes {arguments.minutes:g} --every {arguments.every:g}{' --at-once' if arguments.at_once else ''}"
@@ -165,9 +165,9 @@ def page(results: dict[str, Any], how: str) -> None:
     """The JSON file and the page."""
     (HERE.parent / "results" / "robustness" / "fault_injection.json").write_text(json.dumps(results, indent=1) + "\n")
     text = [
-        "# Training through faults",
+        "# Training with injected faults",
         "",
-        f"{how}. Made by `benchmarks/robustness/fault_injection.py`, whose first lines say what is done.",
+        f"{how}. Made by `benchmarks/robustness/fault_injection.py`, whose docstring has the details.",
         "",
         "| HalfCheetah-v5 | steps | faults | run ended by exit code (how often) | mean return of 20 episodes |",
         "|---|--:|---|---|--:|",
@@ -175,7 +175,7 @@ def page(results: dict[str, Any], how: str) -> None:
     for name, each in results.items():
         faults, ends = (", ".join(f"{k}: {n}" for k, n in sorted(each[x].items())) for x in ("faults", "ends"))
         text.append(f"| {name} | {each['steps']:,} | {faults} | {ends} | {each['score']:.0f} |")
-    share = results["with faults"]["steps"] / results["left alone"]["steps"]
+    share = results["with faults"]["steps"] / results["undisturbed"]["steps"]
     text += ["", f"Steps with faults: {share:.0%} of those without."]
     (HERE / "fault_injection.md").write_text("\n".join([*text, ""]))
 

@@ -14,13 +14,13 @@ ORDERS = Path(os.environ.get("FAULT_ORDERS", "/nowhere"))
 
 
 class FaultyCheetah(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """The environment, and what it was told."""
+    """The environment, and the faults ordered for it."""
 
     def __init__(self) -> None:
         super().__init__(gymnasium.make("HalfCheetah-v5"))
 
     def step(self, action: Any) -> Any:
-        """A step, or what was ordered in its place."""
+        """A step, or the ordered fault instead."""
         obs, reward, terminated, truncated, info = super().step(action)
         if taken("stuck"):
             time.sleep(1e6)
@@ -39,7 +39,7 @@ def taken(order: str) -> bool:
 
 
 def make() -> FaultyCheetah:
-    """One of them. Gymnasium wants a class to have its metadata before it is made, which a wrapper's has not."""
+    """An instance. Gymnasium expects a class to have its metadata before it is instantiated; a wrapper's does not."""
     return FaultyCheetah()
 
 

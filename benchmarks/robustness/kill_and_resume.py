@@ -1,4 +1,4 @@
-"""Runs that are killed (``kill -9``) again and again, against the same runs left alone.
+"""Runs that are killed (``kill -9``) again and again, against the same runs undisturbed.
 
 python benchmarks/robustness/kill_and_resume.py            # 4 runs, 50 kills each; half an hour on 2 cores
 python benchmarks/robustness/kill_and_resume.py --kills 5 --jobs 1
@@ -37,7 +37,7 @@ LIFE_SECONDS = 1.5  # at most, after the first new row
 
 
 def command(env: str, out: Path, arguments: list[str]) -> list[str]:
-    """The command line of a run that starts or goes on."""
+    """The command line of a run that starts or resumes."""
     how = ["--out", str(out), "--resume", "auto", "--checkpoint-every", "0.01s", "--eval-episodes", "2", "--quiet"]
     return [sys.executable, "-m", "proximax.cli", "train", env, *arguments, *how]
 
@@ -95,7 +95,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 def trial(env: str, kills: int) -> dict[str, Any]:
-    """One run killed so many times, and the same run left alone: what came of it."""
+    """One run killed so many times, and the same run undisturbed: the outcome."""
     rng = random.Random(env)
     with tempfile.TemporaryDirectory() as folder:
         alone, killed = Path(folder) / "alone", Path(folder) / "killed"
@@ -134,11 +134,11 @@ def page(results: dict[str, Any]) -> None:
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     RECORD.write_text(json.dumps(results, indent=1) + "\n")
     text = [
-        "# Runs killed again and again",
+        "# Runs killed repeatedly",
         "",
-        f"{machine}. Made by `python benchmarks/robustness/kill_and_resume.py`, whose first lines say what is done.",
+        f"{machine}. Made by `python benchmarks/robustness/kill_and_resume.py`, whose docstring has the details.",
         "",
-        "| run | kills | in the middle of a save | checkpoints damaged | processes left after 5 s | the same end |",
+        "| run | kills | in the middle of a save | checkpoints damaged | processes left after 5 s | identical result |",
         "|---|--:|--:|--:|--:|---|",
     ]
     for env, each in ((env, results[env]) for env in RUNS if env in results):

@@ -255,13 +255,13 @@ def listed(versions: dict[str, str]) -> str:
 def page(results: dict[str, Any], found: list[Line], image: str) -> str:
     """The Markdown page."""
     head = [
-        "# Speed, side by side",
+        "# Speed next to other libraries",
         "",
         "Made by `python benchmarks/speed/report.py` from the files in `results/speed`; each command is a script of",
-        "this folder, whose first lines say what runs. Contestants run in turn, each run a process of its own.",
+        "this folder, described in its docstring. Contestants run in turn, each run a process of its own.",
         "Numbers: median (least to most). Ratio: of the medians (least to most of runs that followed one another);",
         "above 1 proximax is faster, except where it is compared with itself. Of a peer's variants the fastest counts.",
-        "Peak memory is the largest of any one process. Compilation: the first update less a later one, with all that",
+        "Peak memory is the largest of any one process. Compilation: the first update minus a later one, with all that",
         "happens before it; of PureJaxRL and Rejax, tracing and compiling alone. ∞: the goal was not reached.",
         "",
         f"![How many times as fast proximax is]({image})",

@@ -1,4 +1,4 @@
-"""Learning curves of two versions of proximax, seed by seed: for changes that may move them.
+"""Learning curves of two versions of proximax, seed by seed: for changes that may affect them.
 
     git worktree add ../before REVISION
     python benchmarks/tools/compare_versions.py ../before NAME
