@@ -6,7 +6,7 @@
 et al. 2015 on 84 x 84 x 4, ``convnets.patch_cnn`` on 42 x 42 x 2. ``forward`` is both heads; ``learning`` a value of
 both and its gradient for every parameter. Contestants take turns; the table has the medians, in brackets the least.
 
-Operations are two for each multiply-add of the network itself; what an implementation computes beyond them does not count.
+Operations are two for each multiply-add of the network itself; what a form computes in addition does not count.
 """
 
 import argparse
