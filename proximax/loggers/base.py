@@ -1,4 +1,4 @@
-"""Where rows of metrics go: a file, TensorBoard, the terminal. A sink is called with the rows of each update."""
+"""Where rows of metrics go: a file, TensorBoard, the terminal. A logger gets the rows of each update."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 class JsonlLogger:
     """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has.
 
-    What a full disk does not take waits for the next row: no run ends because of a row, and no row is cut in two.
+    What a full disk does not take is buffered until the next row: no run ends because of a row, and none is cut in two.
     """
 
     def __init__(self, path: Path, saved: LogPosition | None = None) -> None:
         self.path, self.size = path, (saved.size if saved else 0)
         self._file = path.open("ab", buffering=0)
         lost = self.size - path.stat().st_size
-        if lost > 0:  # a log is not worth a run
+        if lost > 0:  # a run does not end because of its log
             logger.warning(f"{path} lacks {lost:,} bytes that were written: those rows are lost")
             self.size = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(self.size)

@@ -6,7 +6,7 @@ from typing import Any
 from proximax.config import RunConfig
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation
-from proximax.loggers.base import Logger
+from proximax.loggers.base import Logger, Rows
 from proximax.loggers.jsonl import JsonlLogger
 from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
 from proximax.loggers.terminal import TerminalLogger
@@ -16,7 +16,7 @@ from proximax.types import Metrics
 
 
 class RunLogger:
-    """What a run leaves behind: rows for the sinks, and in its directory the config, the evaluations, the result.
+    """What a run leaves behind: rows for the loggers, and in its directory the config, the evaluations, the result.
 
     ``saved``: the ``state`` that a checkpoint has of an earlier part of the run; rows written after it are dropped.
     """
@@ -24,10 +24,10 @@ class RunLogger:
     def __init__(
         self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: LoggerState | None = None
     ) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: Rows = []
         self.history = History(config.seed, config.seeds)
         self._config, self._directory = config, directory
-        self._sinks: list[Logger] = []
+        self._loggers: list[Logger] = []
         self._evaluations: JsonlLogger | None = None
         if saved is not None:
             self.history.restore(saved.history)
@@ -35,7 +35,7 @@ class RunLogger:
             with storing(directory.path):
                 self._open(directory.path, saved)
         if not quiet:
-            self._sinks.append(TerminalLogger(config, self.history.update))
+            self._loggers.append(TerminalLogger(config, self.history.update))
 
     def _open(self, path: Path, saved: LoggerState | None) -> None:
         """The files of the run directory."""
@@ -43,15 +43,15 @@ class RunLogger:
         self._metrics = JsonlLogger(path / METRICS_FILE, logs.get(METRICS_FILE))
         if (path / EVALUATIONS_FILE).exists() or (config.stop_at_return, config.eval_every) != (None, None):
             self._evaluations = JsonlLogger(path / EVALUATIONS_FILE, logs.get(EVALUATIONS_FILE))
-        self._sinks.append(self._metrics)
+        self._loggers.append(self._metrics)
         self.rows = self._metrics.read()
-        # Only now, when nothing is refused any more: the directory becomes that of this run.
-        for ending in ("result.json", "error.log"):  # of the part of the run that it goes on from
+        # From here on nothing is refused any more: the directory becomes that of this run.
+        for ending in ("result.json", "error.log"):  # of the part of the run that is resumed
             (path / ending).unlink(missing_ok=True)
         write_json(path / "config.json", config.to_json())
         if tensorboard_installed():
             steps = None if saved is None else self.history.steps.tolist()
-            self._sinks.append(TensorBoardLogger(path / "tensorboard", config, steps))
+            self._loggers.append(TensorBoardLogger(path / "tensorboard", config, steps))
 
     @property
     def state(self) -> LoggerState:
@@ -59,19 +59,19 @@ class RunLogger:
         logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
         return LoggerState(self.history.to_tree(), {log.path.name: log.position for log in logs})
 
-    def write(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
+    def write(self, metrics: Metrics, time_s: float) -> Rows:
         """Send one update's rows everywhere."""
         rows = self.history.add(metrics, time_s)
         self.rows += rows
-        for sink in self._sinks:
-            sink.write(rows)
+        for logger in self._loggers:
+            logger.write(rows)
         return rows
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """A row for each seed in ``evaluations.jsonl``."""
         if self._evaluations is None:
             return
-        each = zip(evaluation.seeds, self.history.steps.tolist(), evaluation.returns)
+        per_seed = zip(evaluation.seeds, self.history.steps.tolist(), evaluation.returns)
         self._evaluations.write(
             [
                 {
@@ -81,7 +81,7 @@ class RunLogger:
                     "return_mean": finite_or_none(returns.mean()),
                     "episodes": len(returns),
                 }
-                for seed, steps, returns in each
+                for seed, steps, returns in per_seed
             ]
         )
 
@@ -93,11 +93,11 @@ class RunLogger:
 
     def close(self) -> None:
         """Close the files and the screen."""
-        faults: list[ProximaxError] = []
-        for sink in [*self._sinks, *([self._evaluations] if self._evaluations else [])]:
+        errors: list[ProximaxError] = []
+        for logger in [*self._loggers, *([self._evaluations] if self._evaluations else [])]:
             try:
-                sink.close()
+                logger.close()
             except ProximaxError as error:
-                faults.append(error)
-        if faults:
-            raise faults[0]
+                errors.append(error)
+        if errors:
+            raise errors[0]

@@ -5,11 +5,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proximax.config import RunConfig
 from proximax.loggers.base import Rows
 from proximax.runs import Every
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +24,15 @@ NO_CURVES = ("update", "seed", "steps")
 class TensorBoardLogger:
     """Scalars for TensorBoard, a folder per seed: of a thousand updates at most, since one takes time and room.
 
-    Event files are written here and now. ``tensorboardX.SummaryWriter`` has a thread do it, which ends at the first
-    write that a full disk refuses, and the training would wait for it for ever. ``steps``: of each seed, in the
-    checkpoint that a run goes on from; what had been written beyond is left out.
+    Event files are written synchronously. ``tensorboardX.SummaryWriter`` uses a thread, which ends at the first write
+    that a full disk refuses, and training would wait for it forever. ``steps``: of each seed, in the checkpoint that a
+    run is resumed from; what had been written beyond is dropped.
     """
 
     def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
         self._schedule, self._last = Every(-(-config.updates // TENSORBOARD_ROWS)), config.updates
-        self._directory, self._files, self._flushed = directory, dict[int, Any](), time.monotonic()
-        with self._given_up():
+        self._directory, self._files, self._flushed = directory, dict[int, "EventsWriter"](), time.monotonic()
+        with self._disabled_on_error():
             for seed, step in zip(range(config.seed, config.seed + config.seeds), steps or [0] * config.seeds):
                 self._files[seed] = start_events(directory / f"seed-{seed}", step)
 
@@ -37,7 +41,7 @@ class TensorBoardLogger:
         update = rows[0]["update"]
         if not self._files or not (self._schedule.due(update) or update >= self._last):
             return
-        with self._given_up():
+        with self._disabled_on_error():
             for row in rows:
                 self._files[row["seed"]].write_event(scalars(row))
             if time.monotonic() - self._flushed > TENSORBOARD_SECONDS:
@@ -46,8 +50,8 @@ class TensorBoardLogger:
                     file.flush()
 
     @contextmanager
-    def _given_up(self) -> Iterator[None]:
-        """After what the disk does not take nothing more is written: a reader stops at half an event."""
+    def _disabled_on_error(self) -> Iterator[None]:
+        """Write nothing more after an event that the disk did not take: readers stop at half an event."""
         try:
             yield
         except OSError as error:
@@ -56,12 +60,12 @@ class TensorBoardLogger:
 
     def close(self) -> None:
         """Flush and close."""
-        with self._given_up():
+        with self._disabled_on_error():
             for file in self._files.values():
                 file.close()
 
 
-def start_events(folder: Path, steps: int) -> Any:
+def start_events(folder: Path, steps: int) -> "EventsWriter":
     """A new event file. TensorBoard leaves out what earlier ones in ``folder`` have of steps beyond ``steps``."""
     from tensorboardX.event_file_writer import EventsWriter
     from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -75,7 +79,7 @@ def start_events(folder: Path, steps: int) -> Any:
     return file
 
 
-def scalars(row: dict[str, Any]) -> Any:
+def scalars(row: dict[str, Any]) -> "Event":
     """The numbers of a row as TensorBoard's event."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
@@ -86,7 +90,7 @@ def scalars(row: dict[str, Any]) -> Any:
 
 
 def tensorboard_installed() -> bool:
-    """Whether the ``tensorboard`` extra is there."""
+    """Whether the ``tensorboard`` extra is installed."""
     try:
         import tensorboardX  # noqa: F401
     except ImportError:

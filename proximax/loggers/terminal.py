@@ -1,4 +1,4 @@
-"""The progress bar, and what it says of the run."""
+"""The progress bar, and the doctor's findings."""
 
 import logging
 import time
@@ -23,7 +23,8 @@ BARS = "▁▂▃▄▅▆▇█"
 class TerminalLogger:
     """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run.
 
-    And what ``proximax.doctor`` finds: the most severe in a line under the bar, else each once, when it first appears.
+    And what ``proximax.doctor`` finds: the most severe in a line under the bar; without a terminal each finding is
+    logged once, when it first appears.
     """
 
     def __init__(self, config: RunConfig, update: int = 0) -> None:
@@ -33,8 +34,8 @@ class TerminalLogger:
         self._live = self._console.is_terminal
         self._shown = 0.0
         self._lines = Every.share(10, config.updates)
-        self._watch = LiveDoctor(config)
-        self._told: set[str] = set()
+        self._doctor = LiveDoctor(config)
+        self._reported: set[str] = set()
         if config.atari is not None:
             logger.info(f"frames: {config.atari}")
         if self._live:
@@ -53,35 +54,35 @@ class TerminalLogger:
 
     def write(self, rows: Rows) -> None:
         """Show the state of the run, at most ten times a second."""
-        now, update = time.perf_counter(), rows[0]["update"]
+        now_s, update = time.perf_counter(), rows[0]["update"]
         steps = max(row["steps"] for row in rows)
         scores = [row["return_last_100"] for row in rows if row["return_last_100"] is not None]
         score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
-        made = sum(row["steps"] - self._resumed for row in rows)
-        speed = f"{made / max(now - self._began, 1e-9):,.0f}"
-        if self._live and now - self._shown > 0.1:
-            self._shown = now
+        new_steps = sum(row["steps"] - self._resumed for row in rows)
+        speed = f"{new_steps / max(now_s - self._began, 1e-9):,.0f}"
+        if self._live and now_s - self._shown > 0.1:
+            self._shown = now_s
             self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
         elif not self._live and self._lines.due(update):
             PROGRESS.info(f"{steps:>12,} steps   return {score}   {speed} steps/s")
-        if self._watch.observe(rows):
-            self._tell(self._watch.findings)
+        if self._doctor.observe(rows):
+            self._report(self._doctor.findings)
 
-    def _tell(self, findings: list[Finding]) -> None:
+    def _report(self, findings: list[Finding]) -> None:
         if self._live:
             worst = [Text(finding.line, "yellow", no_wrap=True, overflow="ellipsis") for finding in findings[:1]]
             self._view.update(Group(self._bar, *worst))
             return
         for finding in findings:
-            if finding.name not in self._told:
-                self._told.add(finding.name)
+            if finding.name not in self._reported:
+                self._reported.add(finding.name)
                 DOCTOR.warning(finding.line)
 
     def close(self) -> None:
         """Remove the bar; what was found last stays."""
         if self._live:
             self._view.stop()
-            for finding in self._watch.findings:
+            for finding in self._doctor.findings:
                 DOCTOR.warning(finding.line)
 
 

@@ -1,4 +1,4 @@
-"""When a run is saved, beside the training: a thread writes, a few checkpoints are kept."""
+"""When a run is saved: a thread writes beside the training, and a few checkpoints are kept."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ RETRY_SECONDS = 30.0  # after a save that failed
 class CheckpointManager:
     """Saves snapshots of a run; without a directory it does nothing.
 
-    ``header``: what every manifest says of the run. ``update``: that of the checkpoint it goes on from, if any.
+    ``header``: what every manifest says of the run. ``update``: that of the checkpoint the run resumes from, if any.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class CheckpointManager:
             with storing(folder):
                 folder.mkdir(exist_ok=True)
                 remove_partial(folder)
-            self._best = max((score_of(found) for found in valid_checkpoints(folder)), default=self._best)
+            self._best = max(map(score_of, valid_checkpoints(folder)), default=self._best)
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` that must be saved: an update of its own call."""
@@ -79,8 +79,8 @@ class CheckpointManager:
     def save(self, snapshot: Snapshot, wait: bool = False) -> None:
         """Begin to save; ``wait`` until it is done.
 
-        One of every so many seconds is left out while another is made, unless it is the best yet. One of every so many
-        steps never is: the same run leaves the same checkpoints.
+        A periodic one by seconds is skipped while another is written, unless it is the best yet. One by steps never
+        is: the same run leaves the same checkpoints.
         """
         waits = wait or self._schedule is not None or self._is_best(snapshot.evaluation)
         if self._folder is None or (not waits and self._busy()):
@@ -144,26 +144,26 @@ def sync_file(path: Path) -> None:
 
 def valid_checkpoints(folder: Path) -> list[Checkpoint]:
     """The checkpoints in ``folder`` with a good manifest, newest first."""
-    found: list[Checkpoint] = []
+    valid: list[Checkpoint] = []
     for name in checkpoint_names(folder):
         try:
-            found.append(read_manifest(checkpoint_path(folder, name)))
+            valid.append(read_manifest(checkpoint_path(folder, name)))
         except CheckpointError:
             continue
-    return found
+    return valid
 
 
 def delete_old(folder: Path, newest: int) -> None:
     """Remove all but the ``newest`` and the best by evaluation."""
-    found = valid_checkpoints(folder)
-    best = max(found, key=rank, default=None)
-    for each in found[newest:]:
-        if each is not best:
-            away = each.path.with_name(TEMPORARY + each.path.name)  # half a checkpoint must not look like one
-            each.path.rename(away)
-            shutil.rmtree(
-                away, ignore_errors=True
-            )  # what someone still reads may stay: ``remove_partial`` clears it away
+    checkpoints = valid_checkpoints(folder)
+    best = max(checkpoints, key=rank, default=None)
+    for checkpoint in checkpoints[newest:]:
+        if checkpoint is not best:
+            # Renamed first: half a checkpoint must not look like one.
+            temporary = checkpoint.path.with_name(TEMPORARY + checkpoint.path.name)
+            checkpoint.path.rename(temporary)
+            # What someone still reads may stay: ``remove_partial`` removes it later.
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def to_host_copy(tree: PyTree) -> PyTree:

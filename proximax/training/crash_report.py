@@ -1,4 +1,4 @@
-"""What is kept of a fault: the rollout it was seen in and a description, so that it can be looked at and repeated."""
+"""What is kept of an error: a description, and the rollout it occurred in, so that it can be examined and repeated."""
 
 import logging
 import traceback
@@ -11,10 +11,12 @@ import jax
 import numpy as np
 
 from proximax.errors import DependencyError, EnvError, NumericalError, StorageError
+from proximax.loggers import Rows
 from proximax.ppo import check_rollout
 from proximax.runs import named_leaves
 from proximax.runtime import write_json
 from proximax.spaces import FrameStore
+from proximax.types import Transition
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ def translate_out_of_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        text = (str(error).splitlines() or ["no more to be had"])[0].rstrip(".")
+        text = (str(error).splitlines() or ["no memory is left"])[0].rstrip(".")
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in text:
             raise
         raise DependencyError(
@@ -37,10 +39,10 @@ def translate_out_of_memory() -> Iterator[None]:
         ) from error
 
 
-def diagnose_failed_update(rows: list[dict[str, Any]], num_envs: int, rollout: Any) -> Exception:
-    """The fault in the rows of an update that was not finite (it was undone), or that met a mask of nothing.
+def diagnose_failed_update(rows: Rows, num_envs: int, rollout: Transition | None) -> Exception:
+    """Why an update failed (and was undone): a number that is not finite, or a mask that allows no action.
 
-    ``rollout``: what the update learned from. What was not finite there was so before anything was computed from it.
+    ``rollout``: what the update learned from; what is not finite there was so before anything was computed from it.
     """
     for row in rows:
         place = f"update {row['update']} of seed {row['seed']}, at {row['steps']} steps"
@@ -63,11 +65,11 @@ def diagnose_failed_update(rows: list[dict[str, Any]], num_envs: int, rollout: A
     raise AssertionError("a row of an update that went wrong")
 
 
-def write_crash_report(directory: Path, error: BaseException, rollout: Any, steps: int) -> None:
+def write_crash_report(directory: Path, error: BaseException, rollout: Transition | None, steps: int) -> None:
     """``error.log``, ``crash/crash.json``, and ``crash/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
 
     Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk
-    does not take is told.
+    does not take is logged as a warning.
     """
     folder = directory / FOLDER
     try:
@@ -75,14 +77,14 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Any, step
         (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
         write_json(folder / "crash.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
-        (folder / "rollout.npz").unlink(missing_ok=True)  # of another fault
+        (folder / "rollout.npz").unlink(missing_ok=True)  # of an earlier error
         if rollout is not None:
-            np.savez(folder / "rollout.npz", **named(rollout))
+            np.savez(folder / "rollout.npz", **named_arrays(rollout))
     except (OSError, StorageError) as fault:
         logger.warning(f"could not write the crash report in {folder}: {fault}")
 
 
-def named(rollout: Any) -> dict[str, Any]:
+def named_arrays(rollout: Transition) -> dict[str, Any]:
     """The arrays of a rollout by name."""
     if isinstance(rollout.obs, FrameStore):
         rollout = rollout._replace(obs=rollout.obs.stacked())

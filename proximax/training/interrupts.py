@@ -1,18 +1,21 @@
-"""Ctrl-C and SIGTERM while training: the first asks to stop, a second one ends everything at once."""
+"""Ctrl-C and SIGTERM while training: the first asks to stop, a second one ends the process immediately."""
 
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from proximax.envs import kill_all
 from proximax.errors import Interrupted
 from proximax.runtime import SIGNALS
 
-# Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is given up.
+# What ``signal.signal`` takes and returns.
+Handler = Callable[[int, FrameType | None], Any] | int | None
+# Saving within 20 s of SIGTERM is what a cluster waits for: an update that takes longer than this is abandoned.
 PATIENCE_SECONDS = 15.0
 
 
@@ -27,7 +30,7 @@ class Interrupts:
         self.caught: int | None = None
         self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
         self._acknowledged = threading.Event()  # by ``check``, or the run has ended
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Handler] = {}
         self._writer: socket.socket | None = None
 
     def __enter__(self) -> "Interrupts":
@@ -80,7 +83,7 @@ class Interrupts:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within it a first signal raises ``KeyboardInterrupt``: what it ends need not come to an end of its own."""
+        """Within the block a first signal raises ``KeyboardInterrupt``: what it interrupts need not be finished."""
         self.check()
         try:
             self._handle(self._raise)
@@ -88,7 +91,7 @@ class Interrupts:
         finally:
             self._handle(_noop_handler)
 
-    def _handle(self, handler: Any) -> None:
+    def _handle(self, handler: Handler) -> None:
         for number in self._before:
             signal.signal(number, handler)
 
@@ -99,7 +102,7 @@ class Interrupts:
 
 
 def _noop_handler(*_: object) -> None:
-    """The handler: what is to be done, the thread does."""
+    """The signal handler between interruptible blocks: the thread that reads the signals acts on them."""
 
 
 def end(number: int) -> None:

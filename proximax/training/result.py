@@ -8,6 +8,7 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.evaluation import Evaluation, Summary
+from proximax.loggers import Rows
 from proximax.policy import Agent
 from proximax.runtime import finite_or_none, proximax_version
 
@@ -21,7 +22,7 @@ class Result:
     """The policies, one per seed."""
     evaluation: Evaluation
     """The final evaluation's returns, ``[S, episodes]``."""
-    history: list[dict[str, Any]]
+    history: Rows
     """The rows of metrics.jsonl."""
     steps: int
     """Environment steps of each seed (the most of any)."""
@@ -34,7 +35,7 @@ class Result:
     notes: list[str]
     """What the user should know about this run."""
     restarts: int = 0
-    """How often a training environment that crashed was made anew."""
+    """How often a training environment that crashed was restarted."""
     directory: Path | None = None
 
     @property

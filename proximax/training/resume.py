@@ -1,4 +1,4 @@
-"""Going on with a run from its last checkpoint: what may differ, what must not, and how its state is put back."""
+"""Resuming a run from its last checkpoint: what may differ, what must not, and how its state is restored."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ from proximax.runs import (
 from proximax.runtime import proximax_version
 from proximax.types import PyTree, RewardScale, TrainState
 
-# What a run may be continued with: how long, how it is logged, saved and evaluated, not how it learns.
+# What may differ when a run is resumed: how long, how it is logged, saved and evaluated, not how it learns.
 MAY_CHANGE = (
     *("steps", "checkpoint_every", "keep_checkpoints", "video_every", "env_restarts", "env_timeout"),
     *("eval_every", "eval_episodes", "eval_stochastic", "stop_at_return"),
@@ -36,17 +36,17 @@ MAY_CHANGE = (
 
 
 class ResumePoint(NamedTuple):
-    """What a run goes on from."""
+    """The checkpoint that a run is resumed from."""
 
     path: Path
     manifest: dict[str, Any]
     tensors: dict[str, np.ndarray]
     progress: RunProgress
-    environment: PyTree | None  # the state of host environments, where it could be had
+    environment: PyTree | None  # the state of host environments, where it was saved
 
 
 def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
-    """The newest whole checkpoint of a run, if it can go on with ``config``. Damaged ones are set aside."""
+    """The newest intact checkpoint of a run, if ``config`` can resume it. Damaged ones are quarantined."""
     checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), set_aside=True)
     different = differences(saved_config(checkpoint), config)
     if different:
@@ -57,7 +57,7 @@ def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
     if checkpoint.manifest["update"] > config.updates:
         steps = checkpoint.manifest["steps"]
         raise CheckpointError(f"steps = {config.steps:,}, but {checkpoint.path} has {steps:,} already: give more")
-    if config.num_envs * config.seeds > sum(x.size for x in tensors.values()):  # before as many are made
+    if config.num_envs * config.seeds > sum(x.size for x in tensors.values()):  # before so many are created
         raise CheckpointError(f"{checkpoint.path} holds less than a number for each of {config.num_envs} environments")
     tree, environment = progress_of(checkpoint, tensors)
     progress = RunProgress.from_tree(tree, range(config.seed, config.seed + config.seeds), checkpoint.path)
@@ -71,7 +71,7 @@ def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
 
 
 def saved_config(checkpoint: Checkpoint) -> RunConfig:
-    """The settings that a checkpoint was made with."""
+    """The settings that a checkpoint was written with."""
     try:
         config = from_json(checkpoint.manifest["config"])
         config.check()
@@ -82,7 +82,7 @@ def saved_config(checkpoint: Checkpoint) -> RunConfig:
 
 
 def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
-    """The fields that differ and must not, a text each."""
+    """The settings that differ and must not, a phrase for each."""
     before, after = (
         flatten_dict(json.loads(json.dumps(config.to_json()))) for config in (saved, asked)
     )  # tuples are lists
@@ -95,45 +95,47 @@ def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
 
 def flatten_dict(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        found |= flatten_dict(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
+        flat |= flatten_dict(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def check_same(
-    found: ResumePoint, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig
+    resume_point: ResumePoint, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig
 ) -> None:
     """Refuse an environment or a network that is not the one of the checkpoint."""
-    for name in ("observation_space", "action_space"):
-        saved, made = flatten_dict(found.manifest[name]), flatten_dict(header[name])
-        odd = [f"{k}: {saved.get(k)} there, {made.get(k)} here" for k in saved | made if saved.get(k) != made.get(k)]
-        if odd:
-            raise CheckpointError(f"{found.path} is of another environment: its {name} has {'; '.join(odd)}")
-    if found.manifest["network"] != header["network"]:
-        kinds = f"{found.manifest['network']!r} there, {header['network']!r} here"
-        raise CheckpointError(f"{found.path} is of another network: {kinds}. Pass the network it was trained with")
+    path, manifest = resume_point.path, resume_point.manifest
+    for space in ("observation_space", "action_space"):
+        saved, current = flatten_dict(manifest[space]), flatten_dict(header[space])
+        different = [name for name in saved | current if saved.get(name) != current.get(name)]
+        if different:
+            details = "; ".join(f"{name}: {saved.get(name)} there, {current.get(name)} here" for name in different)
+            raise CheckpointError(f"{path} is of another environment: its {space} has {details}")
+    if manifest["network"] != header["network"]:
+        kinds = f"{manifest['network']!r} there, {header['network']!r} here"
+        raise CheckpointError(f"{path} is of another network: {kinds}. Pass the network it was trained with")
     if header["network"] == "built-in":
-        check_size(observation_space, config, sum(x.size for x in found.tensors.values()), found.path)
+        check_size(observation_space, config, sum(x.size for x in resume_point.tensors.values()), path)
 
 
 def restore(
-    found: ResumePoint, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
+    resume_point: ResumePoint, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
 ) -> tuple[TrainState, str]:
-    """(the state to go on from, how it was got); ``start`` is the run's first one, for structure and placement."""
-    state: TrainState = restore_tree(start, found.tensors, found.path)
-    check_no_extra_arrays(found.tensors, found.path)
-    where = f"resumed at {found.manifest['steps']:,} steps"
+    """(the state to resume from, a note on how exact it is); ``start``: the run's first one, for its structure."""
+    state: TrainState = restore_tree(start, resume_point.tensors, resume_point.path)
+    check_no_extra_arrays(resume_point.tensors, resume_point.path)
+    place = f"resumed at {resume_point.manifest['steps']:,} steps"
     if isinstance(env, JaxEnv):
         placed = jax.tree.map(lambda x, old: jax.device_put(x, old.sharding), state, start)
-        return placed, f"{where}, exactly"
-    if found.environment is not None:
-        env.set_state(found.environment)
-        return state, f"{where}, exactly"
-    names = range(config.seed, config.seed + config.seeds)
-    update = found.manifest["update"]
-    rollout = reset_host_envs(env, policy, [env_seeds([name, update], config.num_envs) for name in names])
+        return placed, f"{place}, exactly"
+    if resume_point.environment is not None:
+        env.set_state(resume_point.environment)
+        return state, f"{place}, exactly"
+    seeds = range(config.seed, config.seed + config.seeds)
+    update = resume_point.manifest["update"]
+    rollout = reset_host_envs(env, policy, [env_seeds([seed, update], config.num_envs) for seed in seeds])
     state = state._replace(
         rollout=rollout, reward_scale=RewardScale(jnp.zeros(rollout.first.shape), state.reward_scale.moments)
     )
-    return state, f"{where}; the state of the environments could not be had: their episodes start afresh"
+    return state, f"{place}; the environments' state was not saved: new episodes start"

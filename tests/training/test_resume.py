@@ -160,7 +160,7 @@ def test_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_sta
     assert not np.isin(fresh.obs, first_starts).any()  # else the run would see its first episodes again
     for zero in (fresh.episode_return, fresh.episode_length, state.reward_scale.discounted_return):
         np.testing.assert_array_equal(zero, np.zeros((2, 3)))
-    assert how == "resumed at 400 steps; the state of the environments could not be had: their episodes start afresh"
+    assert how == "resumed at 400 steps; the environments' state was not saved: new episodes start"
     scale = state.reward_scale._replace(discounted_return=saved.reward_scale.discounted_return)
     assert_same(saved, state._replace(rollout=saved.rollout, reward_scale=scale))
 
@@ -213,7 +213,7 @@ def test_where_environments_cannot_be_saved_all_else_is_equal_and_the_run_says_s
 
     with pytest.raises(RuntimeError, match="enough"):
         proximax.train(Looks(8), out=tmp_path, resume=True, callbacks=[raises], **HOST | {"quiet": False})
-    assert "resumed at 64 steps; the state of the environments could not be had" in capsys.readouterr().err
+    assert "resumed at 64 steps; the environments' state was not saved" in capsys.readouterr().err
     assert rows_of(tmp_path / "metrics.jsonl")[:4] == before
     assert [row["update"] for row in logs] == [3, 3]
     assert [row["steps"] for row in logs] == [96, 96]
