@@ -23,7 +23,7 @@ PPO = PPOConfig(num_steps=24, minibatch_size=24, epochs=2)
 @pytest.fixture
 def cores(monkeypatch):
     """As if there were four, and no environment were cheap."""
-    for module in ("groups", "make", "workers"):
+    for module in ("env_groups", "make", "workers.vector_env"):
         monkeypatch.setattr(f"proximax.envs.{module}.usable_cores", lambda: [0, 1, 2, 3])
     monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
 

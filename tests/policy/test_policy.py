@@ -211,7 +211,7 @@ def test_branch_torsos_see_one_leaf_each_and_change_nothing_for_a_flat_observati
 
     encoded = policy.encode(None, NESTED_ROWS)
     blind = {**encoded, "eye": jax.tree.map(jnp.zeros_like, encoded["eye"])}
-    gradient = jax.grad(value)(params, blind)["network"]["critic"]
+    gradient = jax.jit(jax.grad(value))(params, blind)["network"]["critic"]
     assert [bool(np.abs(torso[0]["w"]).max() > 0) for torso in gradient] == [True, True, False, False, True]
     one = make_policy(OBS, BOX, PPOConfig(hidden=(4,)))
     other = make_policy(OBS, BOX, PPOConfig(hidden=(4,), branch_torsos=True))

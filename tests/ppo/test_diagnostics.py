@@ -147,7 +147,7 @@ def test_the_spread_of_advantages_is_logged_as_it_is_before_standardising():
     )
     env, config = PROBES["delayed"](), RunConfig("probe", algo="reinforce", steps=16, num_envs=4, ppo=learner)
     learner = make_learner(env, make_policy(env.observation_space, env.action_space, learner), config)
-    _, metrics = learner.step(learner.init(seed_key(0)))
+    _, metrics = jax.jit(learner.step)(learner.init(seed_key(0)))
     assert float(metrics["advantage_std"]) == pytest.approx(0.25)  # rewards 0 and 1: to go are 0.5 and 1
 
 
