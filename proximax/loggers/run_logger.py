@@ -28,6 +28,7 @@ class RunLogger:
         self.history = History(config.seed, config.seeds)
         self._config, self._directory = config, directory
         self._loggers: list[Logger] = []
+        self._metrics: JsonlLogger | None = None
         self._evaluations: JsonlLogger | None = None
         if saved is not None:
             self.history.restore(saved.history)
@@ -56,7 +57,7 @@ class RunLogger:
     @property
     def state(self) -> LoggerState:
         """What a checkpoint must have, so that the logs of a resumed run have no gap and no row twice."""
-        logs = [log for log in (self._directory and self._metrics, self._evaluations) if log]
+        logs = [log for log in (self._metrics, self._evaluations) if log]
         return LoggerState(self.history.to_tree(), {log.path.name: log.position for log in logs})
 
     def write(self, metrics: Metrics, time_s: float) -> Rows:

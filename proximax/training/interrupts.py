@@ -31,18 +31,19 @@ class Interrupts:
         self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
         self._acknowledged = threading.Event()  # by ``check``, or the run has ended
         self._before: dict[int, Handler] = {}
-        self._writer: socket.socket | None = None
+        self._writer: socket.socket | None = None  # to which Python writes a byte for each signal
+        self._wakeup_before = -1
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._reader, writer = socket.socketpair()
+        reader, writer = socket.socketpair()
         writer.setblocking(False)
         self._writer, self._wakeup_before = writer, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup or a shell's & has it
                 self._before[number] = signal.signal(number, _noop_handler)
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,9 +55,9 @@ class Interrupts:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set by Python
         self._writer.close()  # ends the thread
 
-    def _watch(self) -> None:
+    def _watch(self, reader: socket.socket) -> None:
         """Read a byte for each signal, until the other end is closed."""
-        while byte := self._reader.recv(1):
+        while byte := reader.recv(1):
             if byte[0] not in self._before:
                 continue
             if self.caught is not None:
@@ -66,7 +67,7 @@ class Interrupts:
             SIGNALS.warning(f"{name}: stopping after this update; press Ctrl-C again to exit immediately")
             if byte[0] == signal.SIGTERM:
                 threading.Thread(target=self._wait, daemon=True).start()
-        self._reader.close()
+        reader.close()
 
     def _wait(self) -> None:
         """End the process if the update does not come to its end."""

@@ -25,13 +25,13 @@ class PeriodicVideo:
     """
 
     def __init__(self, config: RunConfig, env: EnvLike, policy: Policy, directory: Path | None) -> None:
-        self._config, self._recorder, self._last_recorded = config, None, 0
+        self._config, self._directory, self._last_recorded = config, directory, 0
         self._schedule: Every | None = None
+        self._recorder: VideoRecorder | None = None
         if config.video_every is None or directory is None:
             return
         require_encoder(".mp4")
         self._schedule = Every(config.video_every, config.batch_size)
-        self._directory = directory / "videos"
         self._recorder = VideoRecorder(env, policy, config.eval_stochastic)
 
     def next_update(self, update: int) -> int:
@@ -51,11 +51,11 @@ class PeriodicVideo:
 
     def _record(self, state: TrainState, update: int) -> None:
         """Record a video, or say why not: no training run is to end because of a video."""
-        if self._recorder is None:
+        if self._recorder is None or self._directory is None:
             return
         steps, self._last_recorded = update * self._config.batch_size, update
         policy = jax.tree.map(lambda x: np.asarray(x[0]), (state.params, state.obs_moments))
-        path = self._directory / f"{steps:0{len(str(self._config.steps))}d}.mp4"
+        path = self._directory / "videos" / f"{steps:0{len(str(self._config.steps))}d}.mp4"
         try:
             self._recorder.record(path, policy, EVALUATION_SEED + self._config.seed)
         except ProximaxError as error:
