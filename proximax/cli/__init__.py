@@ -1,7 +1,7 @@
 """The command line: ``python -m proximax`` and ``proximax``.
 
-Read ``dispatch`` (what each command does), ``commands`` (their flags), ``output`` (what they print),
-``old_flags`` (flags of version 0.1).
+Read ``dispatch`` (what each command does), ``commands`` (their flags), ``settings`` (flags of settings, from
+``RunConfig``), ``output`` (what they print), ``old_flags`` (flags of version 0.1).
 """
 
 from proximax.cli.dispatch import main

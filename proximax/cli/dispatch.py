@@ -1,6 +1,5 @@
 """The command line: ``proximax train | bench | compare | eval | video | doctor | presets``."""
 
-import dataclasses
 import os
 import re
 import shlex
@@ -9,17 +8,18 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
-from proximax.cli.commands import Bench, Compare, Doctor, Eval, Train, Video, parse
+from proximax.cli.commands import COMPARED_SEEDS, Bench, Compare, Doctor, Eval, Train, Video, config_of, parse
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
-from proximax.config import AtariConfig, RunConfig
+from proximax.cli.settings import overrides
 from proximax.doctor import diagnose_run
-from proximax.envs import atari_id, env_name
+from proximax.envs import env_name
 from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
 from proximax.evaluation import check_import, evaluate, number, video
 from proximax.ppo import ALGORITHMS
@@ -37,26 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(proximax_version())
         return 0
-    debug = "--debug" in arguments
+    command = None
     try:
         command = parse(current_arguments(arguments))
-        if isinstance(command, Train):
-            run_train(command)
-        elif isinstance(command, Bench):
-            run_bench(command)
-        elif isinstance(command, Compare):
-            run_compare(command, arguments)
-        elif isinstance(command, Eval):
-            run_eval(command)
-        elif isinstance(command, Video):
-            run_video(command)
-        elif isinstance(command, Doctor):
-            print(printable(doctor_report(diagnose_run(command.run))))
-        else:
-            show_presets()
+        execute(command)
     except ProximaxError as error:
         kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
-        write_stderr(f"{traceback.format_exc() if debug else ''}proximax: {kind}{error}")
+        write_stderr(f"{debug_trace(command)}proximax: {kind}{error}")
         return error.code
     except KeyboardInterrupt:
         write_stderr("proximax: interrupted")
@@ -64,22 +51,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        hint = "" if debug else " The same command with --debug shows where."
-        trace = traceback.format_exc() if debug else ""
+        trace = debug_trace(command)
+        hint = "" if trace else " The same command with --debug shows where."
         write_stderr(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
         return 1
     return 0
 
 
+def debug_trace(command: Any) -> str:
+    """The traceback of the error being handled, with ``--debug``; otherwise nothing."""
+    return traceback.format_exc() if getattr(command, "debug", False) else ""
+
+
+def execute(command: Any) -> None:
+    """Run one command."""
+    match command:
+        case Train():
+            run_train(command)
+        case Bench():
+            run_bench(command)
+        case Compare():
+            run_compare(command)
+        case Eval():
+            run_eval(command)
+        case Video():
+            run_video(command)
+        case Doctor():
+            print(printable(doctor_report(diagnose_run(command.run))))
+        case _:
+            show_presets()
+
+
 def run_train(command: Train) -> None:
     """``proximax train``."""
     use_device(command.device)
-    config = config_of(command)
+    if not command.env and not command.resumed_run:
+        raise UsageError("train: name an environment, as in proximax train CartPole-v1, or a run with --resume RUN")
     if command.resume == "auto" and command.out is None:
         raise UsageError("--resume auto: name the run directory with --out")
-    if command.resume not in (None, "auto") and not command.allow_import:
+    config = config_of(command)
+    if command.resumed_run and not command.allow_import:
         check_import(config)
-    out = command.out or default_directory(config.env, config.algo)
+    out = command.out or Path(command.resumed_run or default_directory(config.env, config.algo))
     resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
     try:
         result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
@@ -87,19 +100,6 @@ def run_train(command: Train) -> None:
         write_stderr(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
         raise
     print(printable(report(result)))
-
-
-def config_of(command: Train | Bench) -> RunConfig:
-    """The settings of a run that a command holds."""
-    names = {f.name for f in dataclasses.fields(RunConfig)}
-    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(command) if f.name in names}
-    name = env_name(command.env)
-    if not atari_id(name):
-        changed = [f.name for f in dataclasses.fields(AtariConfig) if getattr(command.atari, f.name) != f.default]
-        if changed:
-            raise UsageError(f"--atari.{changed[0].replace('_', '-')}: only for Atari games; {name} is not one")
-        values["atari"] = None
-    return RunConfig(**{**values, "env": name})
 
 
 def run_bench(command: Bench) -> None:
@@ -111,24 +111,19 @@ def run_bench(command: Bench) -> None:
     print(bottleneck_advice(measured))
 
 
-def run_compare(command: Compare, arguments: list[str]) -> None:
+def run_compare(command: Compare) -> None:
     """``proximax compare``."""
     use_device(command.device)
     algos = [name.strip() for name in command.algos.split(",") if name.strip()]
     unknown = [name for name in algos if name not in ALGORITHMS]
     if unknown or len(set(algos)) < len(algos):
-        what = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
-        raise UsageError(f"--algos {command.algos}: {what}. Algorithms: {', '.join(ALGORITHMS)}")
-    given = {a.removeprefix("--ppo.").partition("=")[0].replace("-", "_") for a in arguments if a.startswith("--ppo.")}
-    settings = {name: getattr(command.ppo, name) for name in given}
-    sizes = {name: getattr(command, name) for name in ("steps", "num_envs") if getattr(command, name) is not None}
+        problem = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
+        raise UsageError(f"--algos {command.algos}: {problem}. Algorithms: {', '.join(ALGORITHMS)}")
     out = command.out or default_directory(env_name(command.env), "compare")
-    settings |= sizes | {"seed": command.seed, "eval_episodes": command.eval_episodes}
-    comparison = compare(
-        command.env, algos, out=out, seeds=command.seeds, preset=command.preset, quiet=command.quiet, **settings
-    )
+    settings = {"seeds": COMPARED_SEEDS} | overrides(command.settings)
+    comparison = compare(command.env, algos, out=out, quiet=command.quiet, **settings)
     print(table(comparison))
-    print(f"pictures, table and runs in {out}: returns.png, updates.png, comparison.md")
+    print(f"plots, table and runs in {out}: returns.png, updates.png, comparison.md")
 
 
 def default_directory(env: str, algo: str) -> Path:
@@ -184,7 +179,7 @@ def run_video(command: Video) -> None:
     """``proximax video``."""
     if not command.allow_import:
         check_import(load_config(command.run))
-    made = video(
+    recorded = video(
         command.run,
         command.out,
         episodes=command.episodes,
@@ -194,7 +189,8 @@ def run_video(command: Video) -> None:
         checkpoint=command.checkpoint,
         seconds=command.seconds,
     )
-    cut = [""] * (len(made.returns) - 1) + [", cut there: --seconds films more" if made.cut else ""]
-    for total, length, how in zip(made.returns, made.lengths, cut):
-        print(f"return {number(total)} in {length:,} steps{how}")
-    print(f"{made.path}: {made.frames / made.fps:.1f} s at {made.fps:.3g} frames per second")
+    last = len(recorded.returns) - 1
+    for i, (total, length) in enumerate(zip(recorded.returns, recorded.lengths)):
+        note = ", truncated there: --seconds records more" if recorded.cut and i == last else ""
+        print(f"return {number(total)} in {length:,} steps{note}")
+    print(f"{recorded.path}: {recorded.frames / recorded.fps:.1f} s at {recorded.fps:.3g} frames per second")

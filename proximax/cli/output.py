@@ -21,6 +21,11 @@ REMEDIES = {
 }
 
 
+def plural(number: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{number} {noun}" + ("s" if number > 1 else "")
+
+
 def bench_table(measured: ThroughputReport) -> Table:
     """Each part's time, speed and share of the whole."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -50,12 +55,14 @@ def report(result: Result) -> str:
     config, summary = result.config, result.summary
     curve = mean_curve(result.history)
     lines = [
-        f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {config.seeds} seed{'s' * (config.seeds > 1)}: "
-        f"{result.steps:,} steps{' each' * (config.seeds > 1)} in {result.wall_s:.1f} s "
+        f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {plural(config.seeds, 'seed')}: "
+        f"{result.steps:,} steps{' each' if config.seeds > 1 else ''} in {result.wall_s:.1f} s "
         f"({result.compile_s:.1f} s compiling), {result.steps_per_s:,.0f} steps/s",
         f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
         score_line(summary, config.seeds, config.eval_episodes),
     ]
+    if config.preset:
+        lines.insert(1, f"settings  from the preset {config.preset}")
     if config.stop_at_return is not None:
         met = result.evaluation.worst >= config.stop_at_return
         lines.append(f"goal      {config.stop_at_return:g} {'' if met else 'not '}reached in {result.steps:,} steps")
@@ -88,14 +95,15 @@ def score_line(summary: Summary, seeds: int, episodes: int) -> str:
 def doctor_report(diagnosis: Diagnosis) -> str:
     """What is wrong with a run, each finding in a few lines, most severe first."""
     config, findings, error = diagnosis.config, diagnosis.findings, diagnosis.error
-    seeds = f"{config.seeds} seed{'s' * (config.seeds > 1)}"
+    seeds = plural(config.seeds, "seed")
     updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
     lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
     lines += [f"ended by  {error}"] if error else []
     for name, check, evidence in findings:
         lines += ["", f"{check.severity:9} {name}"]
         lines += [f"  seen    seed {seed}: {text}" for seed, text in list(evidence.items())[:SEEDS_SHOWN]]
-        lines += [f"          and {len(evidence) - SEEDS_SHOWN} more seeds"] * (len(evidence) > SEEDS_SHOWN)
+        if len(evidence) > SEEDS_SHOWN:
+            lines.append(f"          and {len(evidence) - SEEDS_SHOWN} more seeds")
         lines += [f"  cause   {check.cause}", f"  remedy  {check.remedy}"]
     if not diagnosis.updates:
         lines.append("no update was made: there is nothing to examine")

@@ -1,9 +1,9 @@
-"""How an Atari game is shown to the policy and played: one record of the options the field argues about."""
+"""Preprocessing of Atari games: one record of the options on which published results differ."""
 
 from dataclasses import dataclass, fields
 from typing import Any
 
-from proximax.config.validation import Rule, check_names, range_problem
+from proximax.config.validation import Rule, bool_problem, check_names, range_problem
 from proximax.errors import UsageError
 
 
@@ -21,15 +21,15 @@ class AtariConfig:
     max_of_two: bool = True
     """An observation is the pixelwise maximum of its last two frames: sprites flicker. Source: Mnih et al. 2015."""
     grayscale: bool = True
-    """Luminance instead of colours. Source: Mnih et al. 2015."""
+    """Grayscale (luminance) instead of colour. Source: Mnih et al. 2015."""
     height: int = 84
-    """Rows of a frame, scaled from 210 by area. Source: Mnih et al. 2015."""
+    """Pixel rows of a frame, scaled from 210 by area. Source: Mnih et al. 2015."""
     width: int = 84
-    """Columns of a frame, scaled from 160."""
+    """Pixel columns of a frame, scaled from 160."""
     stack: int = 4
-    """Observations are the last so many frames. Source: Mnih et al. 2015."""
+    """Number of frames that an observation stacks. Source: Mnih et al. 2015."""
     noop_max: int = 30
-    """A game begins with up to so many no-ops, drawn at random. Source: Mnih et al. 2015."""
+    """Upper limit of the random number of no-ops at the start of a game. Source: Mnih et al. 2015."""
     fire_on_reset: bool = True
     """Press fire once at the start of games that wait for it. Source: OpenAI Baselines, FireResetEnv."""
     sticky_actions: float = 0.0
@@ -37,52 +37,48 @@ class AtariConfig:
     full_action_space: bool = False
     """All 18 actions instead of those that do something in the game."""
     actions: tuple[int, ...] | None = None
-    """The numbers of the game's actions that the policy has; None: all."""
+    """Which of the game's actions the policy has, by their numbers; None: all."""
     episodic_life: bool = True
     """A lost life ends the learner's episode, not the game. Source: Mnih et al. 2015."""
     clip_reward: bool = True
-    """Learn from the sign of rewards. Source: Mnih et al. 2015."""
+    """Clip rewards to their sign for learning. Source: Mnih et al. 2015."""
     frame_cap: int = 108_000
-    """A game is cut after so many emulator frames, 30 minutes. Source: Machado et al. 2018."""
+    """A game is truncated after this many emulator frames, 30 minutes. Source: Machado et al. 2018."""
 
     def __str__(self) -> str:
-        """In a line."""
+        """One line."""
         parts = [
-            f"{self.frame_skip} a step{', maximum of the last two' * self.max_of_two}",
+            f"{self.frame_skip} a step" + (", maximum of the last two" if self.max_of_two else ""),
             f"{'gray' if self.grayscale else 'colour'} {self.height} x {self.width}, {self.stack} stacked",
-            f"up to {self.noop_max} no-ops{', then fire' * self.fire_on_reset}",
+            f"up to {self.noop_max} no-ops" + (", then fire" if self.fire_on_reset else ""),
             f"sticky actions {self.sticky_actions:g}",
             f"a lost life {'ends' if self.episodic_life else 'does not end'} the learner's episode",
-            f"{'signs of ' * self.clip_reward}rewards, games of {self.frame_cap:,} frames at most",
+            f"{'signs of rewards' if self.clip_reward else 'rewards'}, games of {self.frame_cap:,} frames at most",
         ]
         return "; ".join(parts)
 
-    def faults(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What is wrong with these settings, a sentence each."""
-        found = [range_problem(f"atari.{name}", getattr(self, name), rule) for name, rule in _RANGES.items()]
-        found += [
-            f"atari.{f.name} = {getattr(self, f.name)!r}: must be True or False"
-            for f in fields(self)
-            if f.type is bool and not isinstance(getattr(self, f.name), bool)
-        ]
+        problems = [range_problem(f"atari.{name}", getattr(self, name), rule) for name, rule in _RANGES.items()]
+        problems += [bool_problem(f"atari.{f.name}", getattr(self, f.name)) for f in fields(self) if f.type is bool]
         if self.frame_skip == 1 and self.max_of_two is True:
-            found.append("atari.max_of_two = True: with frame_skip = 1 there is one frame a step; set it False")
+            problems.append("atari.max_of_two = True: with frame_skip = 1 there is one frame a step; set it False")
         if self.actions is not None:
-            whole = isinstance(self.actions, tuple) and all(Rule(0, whole=True).allows(a) for a in self.actions)
-            if not whole or len(set(self.actions)) != len(self.actions) or len(self.actions) < 2:
-                found.append(f"atari.actions = {self.actions}: give two or more different action numbers, or None")
-        return [fault for fault in found if fault]
+            valid = isinstance(self.actions, tuple) and all(Rule(0, integer=True).allows(a) for a in self.actions)
+            if not valid or len(set(self.actions)) != len(self.actions) or len(self.actions) < 2:
+                problems.append(f"atari.actions = {self.actions}: give two or more different action numbers, or None")
+        return [problem for problem in problems if problem]
 
 
-MOST = 10**9  # the emulators count in 32 bits
+MAX_COUNT = 10**9  # the emulators count in 32 bits
 _RANGES = {
-    "frame_skip": Rule(1, MOST, whole=True),
-    "height": Rule(8, 210, whole=True),
-    "width": Rule(8, 160, whole=True),
-    "stack": Rule(1, MOST, whole=True),
-    "noop_max": Rule(0, MOST, whole=True),
+    "frame_skip": Rule(1, MAX_COUNT, integer=True),
+    "height": Rule(8, 210, integer=True),
+    "width": Rule(8, 160, integer=True),
+    "stack": Rule(1, MAX_COUNT, integer=True),
+    "noop_max": Rule(0, MAX_COUNT, integer=True),
     "sticky_actions": Rule(0, 1),
-    "frame_cap": Rule(1, MOST, whole=True),
+    "frame_cap": Rule(1, MAX_COUNT, integer=True),
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from proximax.config.validation import COUNT, Rule, choice_problem, range_problem
+from proximax.config.validation import COUNT, Rule, bool_problem, choice_problem, range_problem
 
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
@@ -14,36 +14,36 @@ BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How PPO and its kin learn. In brackets: the algorithms that read a setting; none: all of them.
+    """How PPO and related algorithms learn. In brackets: the algorithms that read a setting; none: all of them.
 
     A default without a source is from Huang et al. 2022, "The 37 implementation details of PPO".
     """
 
     num_steps: int = 256
-    """T, steps of each environment per rollout. With 8 environments 2048 rows, as in arXiv 1707.06347, table 3."""
+    """T, steps of each environment per rollout. 2048 transitions of 8 environments, as in arXiv 1707.06347, table 3."""
     minibatch_size: int | None = 64
-    """Rows per gradient step, of the critic's alone for reinforce, npg, trpo; divides num_steps x num_envs.
+    """Transitions per gradient step (of the critic alone for reinforce, npg, trpo); divides num_steps x num_envs.
     None: the whole rollout. Source: arXiv 1707.06347, table 3."""
     epochs: int = 10
-    """K, passes over each rollout; of the critic alone for reinforce, npg, trpo. Source: arXiv 1707.06347, table 3."""
+    """K, passes over each rollout (of the critic alone for reinforce, npg, trpo). Source: arXiv 1707.06347, table 3."""
     learning_rate: float = 3e-4
-    """Adam's step size, for npg and trpo that of the critic. Source: arXiv 1707.06347, table 3."""
+    """Adam's step size; for npg and trpo the critic's. Source: arXiv 1707.06347, table 3."""
     anneal: Anneal = "learning_rate"
-    """What falls linearly to 0: factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    """Which schedule is annealed linearly to 0: factor min(1, (1 - update / updates) / (1 - anneal_start))."""
     anneal_start: float = 0.0
-    """Share of the updates after which it begins to fall; 0: at once."""
+    """Fraction of the updates during which it is constant; 0: it is annealed from the start."""
     gamma: float = 0.99
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
-    """λ of GAE. Source: arXiv 1707.06347, table 3."""
+    """λ of GAE (elsewhere gae_lambda). Source: arXiv 1707.06347, table 3."""
     advantage: AdvantageEstimator = "gae"
-    """What an action is weighed with: its trajectory's total return, its return to go, or GAE's advantage."""
+    """Return estimator that weights the policy gradient: the total return, the return to go, or the GAE advantage."""
     baseline: bool = True
-    """V(s) is taken from the total return or the return to go; GAE has it in any case."""
+    """Subtract V(s) as a baseline from the total return or the return to go; GAE always does."""
     epsilon: float = 0.2
-    """ε, half-width of the ratio's clip band (clip). Source: arXiv 1707.06347, section 6.1."""
+    """ε, half-width of the ratio's clip range (clip; elsewhere clip_range). Source: arXiv 1707.06347, section 6.1."""
     beta: float = 1.0
-    """β, weight of KL(old, new), at the start (penalty). Source: arXiv 1707.06347, section 6.1."""
+    """β, initial weight of KL(old, new) (penalty). Source: arXiv 1707.06347, section 6.1."""
     max_kl: float = 0.01
     """δ, largest mean KL(old, new) of a step (npg, trpo). Source: arXiv 1502.05477, section 8."""
     damping: float = 0.1
@@ -51,9 +51,9 @@ class PPOConfig:
     conjugate_gradient_steps: int = 10
     """Fisher-vector products per step (npg, trpo). Source: arXiv 1502.05477, appendix C."""
     line_search_steps: int = 10
-    """How often the line search halves the step before giving up (trpo)."""
+    """How many times the line search halves the step before giving up (trpo)."""
     value_epsilon: float | None = None
-    """Half-width of the value clip, in units of scaled returns; None: no clip (arXiv 2006.05990 finds no gain)."""
+    """Half-width of the value clip, in units of scaled returns; None: not clipped (arXiv 2006.05990 finds no gain)."""
     value_coef: float = 0.5
     """Weight of the value loss, where actor and critic take one step together (a2c, surrogate, penalty, clip)."""
     entropy_coef: float = 0.0
@@ -61,59 +61,56 @@ class PPOConfig:
     max_grad_norm: float | None = 0.5
     """Joint global norm of all gradients is clipped to this; None: not clipped."""
     target_kl: float | None = None
-    """The KL(old, new) per update that kl_control aims at; None: nothing does (Spinning Up uses 0.01)."""
+    """Target of KL(old, new) per update; None disables KL control (Spinning Up uses 0.01)."""
     kl_control: KLControl = "stop"
-    """How: stop before a step once the minibatch's KL exceeds 1.5 target_kl, adapt the learning rate, or adapt β."""
+    """How target_kl is enforced: stop the update once a minibatch's KL exceeds 1.5 target_kl, adapt the learning rate,
+    or adapt β."""
     normalise_obs: bool = True
-    """Observations by running mean and variance, clipped to ±10; never images nor discrete observations."""
+    """Normalise observations by running mean and variance, clipped to ±10; not images nor discrete observations."""
     normalise_pixels: bool = False
-    """Images by running mean and variance of each pixel, clipped to ±10. Source: rl_games, Atari settings."""
+    """Normalise images by running mean and variance of each pixel, clipped to ±10. Source: rl_games, Atari settings."""
     scale_reward: bool = True
-    """Rewards divided by the running standard deviation of the discounted return."""
+    """Divide rewards by the running standard deviation of the discounted return."""
     standardise_advantage: bool = True
-    """Advantages (or returns) to mean 0 and standard deviation 1 within each minibatch; all equal: 0."""
+    """Standardise advantages (or returns) to mean 0 and standard deviation 1 in each minibatch; all equal: 0."""
     standardise_across_envs: bool = False
-    """Advantages (or returns) of each time step to mean 0 and standard deviation 1 over the environments."""
+    """Standardise the advantages (or returns) of each time step over the environments."""
     recompute_advantage: bool = False
-    """Values and advantages anew before every epoch, by the current critic (surrogate, penalty, clip).
+    """Recompute values and advantages before every epoch, with the current critic (surrogate, penalty, clip).
     Source: arXiv 2006.05990, section 3.5."""
     box_distribution: BoxDistribution = "gaussian"
-    """Of Box actions. A Gaussian is clipped to the bounds; the others lie within them."""
+    """Distribution of Box actions. A Gaussian is clipped to the bounds; the others lie within them."""
     log_std_init: float = 0.0
     """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
     state_dependent_std: bool = False
-    """log σ is an output of the network instead of a parameter of its own."""
+    """log σ is an output of the network instead of a separate parameter."""
     adam_epsilon: float = 1e-5
     """Adam's ε; frameworks default to 1e-8 or 1e-7."""
     hidden: tuple[int, ...] = (64, 64)
     """Units of each hidden layer of the built-in network."""
     activation: Activation = "tanh"
-    """Of the built-in network."""
+    """Activation function of the built-in network."""
     shared_torso: bool = False
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
     branch_torsos: bool = False
-    """A torso for each entry of a nested observation, instead of one for all of them side by side."""
+    """One torso per entry of a nested observation, instead of one for the concatenated entries."""
 
-    def faults(self) -> list[str]:
+    def problems(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
-        found = [range_problem(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
-        found += [
-            f"{f.name} = {getattr(self, f.name)!r}: must be True or False"
-            for f in fields(self)
-            if f.type is bool and not isinstance(getattr(self, f.name), bool)
-        ]
+        problems = [range_problem(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        problems += [bool_problem(f.name, getattr(self, f.name)) for f in fields(self) if f.type is bool]
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
-            found.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
-        found += [choice_problem(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+            problems.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
+        problems += [choice_problem(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
         if self.advantage == "gae" and not self.baseline:
-            found.append("baseline = False: advantage = gae subtracts V(s) in any case; choose total or to-go")
-        return [fault for fault in found if fault]
+            problems.append("baseline = False: advantage = gae always subtracts V(s); choose total or to-go")
+        return [problem for problem in problems if problem]
 
 
 _RANGES: dict[str, Rule] = {
-    "num_steps": Rule(1, whole=True),
-    "minibatch_size": Rule(1, whole=True, optional=True),
-    "epochs": Rule(1, whole=True),
+    "num_steps": Rule(1, integer=True),
+    "minibatch_size": Rule(1, integer=True, optional=True),
+    "epochs": Rule(1, integer=True),
     "learning_rate": Rule(0, open_low=True),
     "anneal_start": Rule(0, 0.99),
     "gamma": Rule(0, 1),
@@ -122,8 +119,8 @@ _RANGES: dict[str, Rule] = {
     "beta": Rule(0, open_low=True),
     "max_kl": Rule(0, open_low=True),
     "damping": Rule(0),
-    "conjugate_gradient_steps": Rule(1, whole=True),
-    "line_search_steps": Rule(0, 60, whole=True),
+    "conjugate_gradient_steps": Rule(1, integer=True),
+    "line_search_steps": Rule(0, 60, integer=True),
     "value_epsilon": Rule(0, open_low=True, optional=True),
     "value_coef": Rule(0),
     "entropy_coef": Rule(0),

@@ -1,4 +1,4 @@
-"""Configuration: frozen records, one documented field per switch. The command line is made from them."""
+"""Settings of a run: one frozen record, one documented field per setting. The command line is made from it."""
 
 import math
 import re
@@ -8,28 +8,38 @@ from typing import Any, Literal
 from proximax.config.atari_config import AtariConfig, atari_from_json
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.renames import current_names
-from proximax.config.validation import COUNT, Rule, check_names, choice_problem, range_problem
+from proximax.config.validation import COUNT, Rule, bool_problem, check_names, choice_problem, range_problem
 from proximax.errors import UsageError
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
 CHECKPOINT_EVERY_PATTERN = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
-MAX_ROWS = 2**31 - 1  # of a rollout
+MAX_TRANSITIONS = 2**31 - 1  # of a rollout
 CUSTOM = "custom:"  # before the name of an algorithm that is not built in
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
 NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small"]
 _RUN_RANGES: dict[str, Rule] = {
     "steps": COUNT,
     "seeds": COUNT,
-    "seed": Rule(0, 2**63, whole=True),
+    "seed": Rule(0, 2**63, integer=True),
     "stop_at_return": Rule(-math.inf, optional=True),
     "env_groups": COUNT,
-    "env_restarts": Rule(0, whole=True),
+    "env_restarts": Rule(0, integer=True),
     "env_timeout": Rule(0, open_low=True),
     "eval_episodes": COUNT,
-    "eval_every": Rule(1, whole=True, optional=True),
+    "eval_every": Rule(1, integer=True, optional=True),
     "keep_checkpoints": COUNT,
-    "video_every": Rule(1, whole=True, optional=True),
+    "video_every": Rule(1, integer=True, optional=True),
 }
+
+
+def is_custom(algo: object) -> bool:
+    """Whether ``RunConfig.algo`` names an algorithm that is not built in."""
+    return isinstance(algo, str) and algo.startswith(CUSTOM)
+
+
+def custom_name(algorithm: str) -> str:
+    """What ``RunConfig.algo`` is for a custom ``Algorithm`` of this name."""
+    return CUSTOM + algorithm
 
 
 def _nearest_divisors(batch: int, wanted: int) -> str:
@@ -42,126 +52,129 @@ class RunConfig:
     """A whole training run, complete and resolved: the content of ``config.json``."""
 
     env: str
-    """Where the environment comes from and its id, as ``gymnasium:CartPole-v1``."""
+    """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
     algo: str = "clip"
-    """Which algorithm of the road; ``custom:NAME`` for one of your own."""
+    """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None
-    """The preset the settings started from."""
+    """A name from `proximax presets`; by default the one tuned for the environment; "none" for the plain defaults."""
     steps: int = 1_000_000
-    """Environment steps of each seed. Whole rollouts only; the rest of a division is left out."""
+    """Environment steps of each seed, rounded down to whole rollouts."""
     seeds: int = 1
-    """S, how many seeds train side by side."""
+    """S, number of seeds that train side by side."""
     seed: int = 0
     """The first seed; the others follow: seed, seed + 1, ..."""
     num_envs: int = 8
-    """N, environments of each seed."""
+    """N, number of environments of each seed."""
     env_groups: int = 1
-    """Groups of each seed's environments: while one steps, the policy acts for the next. The same transitions, sooner
-    where the environments leave cores idle; divides num_envs."""
+    """Groups of each seed's environments (double-buffered sampling): while one steps, the policy acts for the next. The
+    same transitions in less time where the environments leave cores idle; divides num_envs."""
     checkpoint_every: str = "60s"
     """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000": after the first
     update at or beyond each multiple), or only at the "end"."""
     keep_checkpoints: int = 3
-    """The newest so many checkpoints are kept, and the best by evaluation."""
+    """Number of newest checkpoints to keep, besides the best by evaluation."""
     eval_every: int | None = None
-    """Evaluate after the first update at or beyond each multiple of so many steps of a seed, for evaluations.jsonl and
-    the best checkpoint; None: at the end."""
+    """Evaluate after the first update at or beyond each multiple of this many steps of a seed, for evaluations.jsonl
+    and the best checkpoint; None: only at the end."""
     stop_at_return: float | None = None
     """Stop early once the mean evaluation return of every seed reaches this; None: train all steps."""
     eval_episodes: int = 100
     """Episodes of each seed in an evaluation."""
     eval_stochastic: bool = False
-    """Whether evaluations draw actions from the policy instead of taking its likeliest ones."""
+    """Whether evaluations sample actions from the policy instead of taking the most likely action (the mode)."""
     video_every: int | None = None
-    """A video of an evaluation episode after the first update at or beyond each multiple of so many steps of a seed,
+    """A video of an evaluation episode after the first update at or beyond each multiple of this many steps of a seed,
     and at the end; None: no videos."""
     autoreset: Autoreset = "auto"
-    """Autoreset mode of the vector environment, where it does not say itself."""
+    """Autoreset mode, for vector environments that do not state theirs."""
     env_restarts: int = 0
-    """How often in the run an environment that crashes is made anew, instead of ending the run."""
+    """How many times in the run a crashed environment is restarted, instead of ending the run."""
     env_timeout: float = 300.0
-    """Seconds that a call of an environment in a worker process may take; then it counts as crashed."""
+    """Seconds after which a call of an environment in a worker process counts as crashed."""
     network: NetworkName = "auto"
-    """mlp: a perceptron of ppo.hidden units; the others are convolutional. auto: blocks for images, else mlp."""
+    """mlp: an MLP with ppo.hidden units; the others are convolutional. auto: patch-cnn for images, otherwise mlp."""
     atari: AtariConfig | None = None
-    """How an Atari game is shown and played; None for other environments."""
+    """Preprocessing of an Atari game; None for other environments."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """How PPO learns."""
+    """Settings of the algorithm."""
 
     @property
     def batch_size(self) -> int:
-        """Rows of a rollout of one seed: T x N."""
+        """Transitions in a rollout of one seed: T x N."""
         return self.ppo.num_steps * self.num_envs
 
     @property
     def updates(self) -> int:
-        """Rollouts, and so updates, of the whole run."""
+        """Number of rollouts, and so of updates, of the whole run."""
         return self.steps // self.batch_size
 
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
-        found = [range_problem(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
-        for name in ("env", "preset"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and (name == "env" or value is not None):
-                found.append(f"{name} = {value!r}: must be text")
-        if not (isinstance(self.algo, str) and self.algo.startswith(CUSTOM)):
-            found.append(choice_problem("algo", self.algo, AlgorithmName))
-        if not isinstance(self.checkpoint_every, str) or not re.fullmatch(
-            CHECKPOINT_EVERY_PATTERN, self.checkpoint_every
-        ):
-            found.append(f"checkpoint_every = {self.checkpoint_every!r}: write 60s (seconds), 100000 (steps), or end")
-        found.append(choice_problem("autoreset", self.autoreset, Autoreset))
-        found.append(choice_problem("network", self.network, NetworkName))
-        if not isinstance(self.eval_stochastic, bool):
-            found.append(f"eval_stochastic = {self.eval_stochastic!r}: must be True or False")
-        if self.atari is not None:
-            known = isinstance(self.atari, AtariConfig)
-            found += self.atari.faults() if known else [f"atari = {self.atari!r}: must be an AtariConfig or None"]
-        parts = [*self.ppo.faults(), range_problem("num_envs", self.num_envs, COUNT)]
-        found += parts if any(parts) else self._algorithm_faults() + self._size_faults()
-        if any(found):
-            raise UsageError("; ".join(fault for fault in found if fault))
+        problems = [range_problem(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
+        if not isinstance(self.env, str):
+            problems.append(f"env = {self.env!r}: must be a string")
+        if not isinstance(self.preset, str | None):
+            problems.append(f"preset = {self.preset!r}: must be a string or None")
+        if not is_custom(self.algo):
+            problems.append(choice_problem("algo", self.algo, AlgorithmName))
+        every = self.checkpoint_every
+        if not isinstance(every, str) or not re.fullmatch(CHECKPOINT_EVERY_PATTERN, every):
+            problems.append(f"checkpoint_every = {every!r}: write 60s (seconds), 100000 (steps), or end")
+        problems.append(choice_problem("autoreset", self.autoreset, Autoreset))
+        problems.append(choice_problem("network", self.network, NetworkName))
+        problems.append(bool_problem("eval_stochastic", self.eval_stochastic))
+        if isinstance(self.atari, AtariConfig):
+            problems += self.atari.problems()
+        elif self.atari is not None:
+            problems.append(f"atari = {self.atari!r}: must be an AtariConfig or None")
+        of_sizes = [*self.ppo.problems(), range_problem("num_envs", self.num_envs, COUNT)]
+        problems += of_sizes if any(of_sizes) else self._algorithm_problems() + self._size_problems()
+        if any(problems):
+            raise UsageError("; ".join(problem for problem in problems if problem))
 
-    def _algorithm_faults(self) -> list[str]:
-        """What does not go with the algorithm."""
-        found: list[str] = []
-        if not isinstance(self.algo, str) or self.algo.startswith(CUSTOM):
-            return found
+    def _algorithm_problems(self) -> list[str]:
+        """Settings that do not fit the algorithm."""
+        problems: list[str] = []
+        if not isinstance(self.algo, str) or is_custom(self.algo):
+            return problems
         if self.algo == "a2c" and self.ppo.epochs != 1:
-            found.append(f"epochs = {self.ppo.epochs}: a2c uses each rollout once; set epochs = 1, or algo = surrogate")
+            problems.append(
+                f"epochs = {self.ppo.epochs}: a2c uses each rollout once; set epochs = 1, or algo = surrogate"
+            )
         if self.ppo.kl_control == "beta" and self.algo != "penalty":
-            found.append(f"kl_control = beta: {self.algo} has no β; choose algo = penalty, or stop or learning_rate")
+            problems.append(f"kl_control = beta: {self.algo} has no β; choose algo = penalty, or stop or learning_rate")
         if self.algo == "a2c" and self.ppo.minibatch_size not in (None, self.batch_size):
-            found.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
+            problems.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
         if self.ppo.target_kl is not None and self.algo in ("npg", "trpo"):
-            found.append(f"target_kl = {self.ppo.target_kl}: the KL of a {self.algo} step is bounded by max_kl")
+            problems.append(f"target_kl = {self.ppo.target_kl}: the KL of a {self.algo} step is bounded by max_kl")
         if self.ppo.target_kl is not None and self.algo in ("reinforce", "a2c") and self.ppo.kl_control == "stop":
-            found.append(
+            problems.append(
                 f"target_kl = {self.ppo.target_kl}: {self.algo} takes one step, with nothing to stop; choose "
                 "kl_control = learning_rate"
             )
-        return found
+        return problems
 
-    def _size_faults(self) -> list[str]:
-        """Sizes that do not fit one another."""
-        found: list[str] = []
+    def _size_problems(self) -> list[str]:
+        """Sizes that do not fit each other."""
+        problems: list[str] = []
         batch, minibatch = self.batch_size, self.ppo.minibatch_size or self.batch_size
-        rows = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
-        if batch > MAX_ROWS:
+        sizes = f"num_steps x num_envs = {self.ppo.num_steps} x {self.num_envs} = {batch}"
+        if batch > MAX_TRANSITIONS:
             return [
-                f"{rows} rows are more than 32 bits can number; at most {MAX_ROWS} fit. Lower num_steps or num_envs"
+                f"{sizes} transitions are more than 32 bits can number; at most {MAX_TRANSITIONS} fit. "
+                "Lower num_steps or num_envs"
             ]
         if batch % minibatch:
             nearest = _nearest_divisors(batch, minibatch)
-            found.append(
-                f"minibatch_size = {minibatch} does not divide the rollout of {rows} rows; nearest that do: {nearest}"
+            problems.append(
+                f"minibatch_size = {minibatch} does not divide the rollout of {sizes} transitions; nearest that do: "
+                f"{nearest}"
             )
         if COUNT.allows(self.steps) and self.steps < batch:
-            found.append(
+            problems.append(
                 f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"
             )
-        return found
+        return problems
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for ``config.json``."""

@@ -1,4 +1,4 @@
-"""What a setting may be, and how it is said that it is not."""
+"""What a setting may be, and the message where it is not."""
 
 import difflib
 import math
@@ -16,11 +16,11 @@ class Rule:
     low: float
     high: float = math.inf
     open_low: bool = False
-    whole: bool = False
+    integer: bool = False
     optional: bool = False
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
+        kind = "an integer" if self.integer else "a number"
         low = "" if math.isinf(self.low) else f" > {self.low:g}" if self.open_low else f" >= {self.low:g}"
         high = "" if math.isinf(self.high) else f" and <= {self.high:g}"
         return f"{kind}{low}{high}" + (", or None" if self.optional else "")
@@ -29,14 +29,14 @@ class Rule:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+        if isinstance(value, bool) or not isinstance(value, int if self.integer else (int, float)):
             return False
-        if not abs(value) <= sys.float_info.max:  # NaN, infinity, and whole numbers that no float holds
+        if not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
             return False
         return (value > self.low if self.open_low else value >= self.low) and value <= self.high
 
 
-COUNT = Rule(1, whole=True)
+COUNT = Rule(1, integer=True)
 
 
 def range_problem(name: str, value: Any, rule: Rule) -> str:
@@ -48,6 +48,11 @@ def choice_problem(name: str, value: Any, choices: Any) -> str:
     """What is wrong with one of several ``Literal`` choices; "" if nothing is."""
     known = get_args(choices)
     return "" if value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
+
+
+def bool_problem(name: str, value: Any) -> str:
+    """What is wrong with a boolean; "" if nothing is."""
+    return "" if isinstance(value, bool) else f"{name} = {value!r}: must be True or False"
 
 
 def check_names(values: dict[str, Any], *records: type) -> None:

@@ -12,7 +12,7 @@ clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs
 import jax
 
 from proximax import maths
-from proximax.config import CUSTOM, PPOConfig
+from proximax.config import PPOConfig, custom_name, is_custom
 from proximax.errors import UsageError
 from proximax.ppo.policy_steps import gradient_policy_step, natural_gradient_policy_step, trpo_policy_step
 from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
@@ -55,9 +55,9 @@ ALGORITHMS = {
 
 def find_algorithm(name: str, own: Algorithm | None) -> Algorithm:
     """The algorithm that a config names: a built-in one, or ``own`` for ``own:NAME``."""
-    if own is None and not name.startswith(CUSTOM):
+    if own is None and not is_custom(name):
         return ALGORITHMS[name]
-    if own is None or name != CUSTOM + own.name:
+    if own is None or name != custom_name(own.name):
         given = "none was passed" if own is None else f"the Algorithm that was passed is called {own.name!r}"
         raise UsageError(f"algo = {name}, but {given}")
     return own

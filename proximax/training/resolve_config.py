@@ -4,12 +4,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 from proximax.config import (
-    CUSTOM,
     AtariConfig,
     PPOConfig,
     RunConfig,
     check_names,
     current_names,
+    custom_name,
     find_preset,
     preset_settings,
 )
@@ -21,7 +21,7 @@ from proximax.ppo import Algorithm
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
     """The complete configuration: defaults, then what preset and algorithm set, then the overrides.
 
-    And the algorithm, where ``overrides["algo"]`` is one of the user's own.
+    And the algorithm, where ``overrides["algo"]`` is a custom one. Raises ``UsageError``.
     """
     overrides, preset = current_names(overrides), current_names({"preset": preset})["preset"]
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
@@ -30,34 +30,40 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     name, algo = env_name(env), overrides.get("algo", "clip")
     if not isinstance(algo, (str, Algorithm)):
         raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
-    own = algo if isinstance(algo, Algorithm) else None
-    if own is not None:
-        overrides = overrides | {"algo": CUSTOM + own.name}
-    settings, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
+    custom = algo if isinstance(algo, Algorithm) else None
+    if custom is not None:
+        overrides = overrides | {"algo": custom_name(custom.name)}
+    preset_fields, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
     ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
-    shown = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
-    run_fields = settings | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
-    run_fields |= {"atari": atari_settings(env, name, settings.get("atari"), shown)}
-    if isinstance(num_envs := getattr(env, "num_envs", None), int):
-        total, seeds = num_envs, max(run_fields.get("seeds", 1), 1)  # fewer than one is for ``check`` to refuse
-        if total % seeds:
-            raise UsageError(
-                f"the vector environment has {total} environments, which {seeds} seeds cannot share equally"
-            )
-        run_fields["num_envs"] = total // seeds
-    return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), own
+    atari = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
+    run_fields = preset_fields | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
+    run_fields |= {"atari": atari_settings(env, name, preset_fields.get("atari"), atari)}
+    if isinstance(total := getattr(env, "num_envs", None), int):
+        run_fields["num_envs"] = envs_per_seed(total, run_fields.get("seeds", 1))
+    return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), custom
 
 
-def atari_settings(env: EnvLike, name: str, known: AtariConfig | None, overrides: dict[str, Any]) -> AtariConfig | None:
-    """How the game is shown, of what ``env``, the preset and the overrides say; None where it is not an Atari game."""
+def envs_per_seed(total: int, seeds: int) -> int:
+    """How many of a vector environment's environments each seed gets."""
+    seeds = max(seeds, 1)  # fewer than one is for ``RunConfig.check`` to refuse
+    if total % seeds:
+        raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
+    return total // seeds
+
+
+def atari_settings(
+    env: EnvLike, name: str, from_preset: AtariConfig | None, overrides: dict[str, Any]
+) -> AtariConfig | None:
+    """Preprocessing by ``env``, the preset and the overrides; None where it is not an Atari game."""
+    settings = from_preset or AtariConfig()
     if isinstance(env, Game):
-        known = env.config
+        settings = env.config
     elif not (isinstance(env, str) and atari_id(name)):
         if overrides:
             raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {name} is not one")
         return None
-    whole = overrides.get("atari", known or AtariConfig())
-    if not isinstance(whole, AtariConfig):
-        raise UsageError(f"atari = {whole!r}: must be an AtariConfig or None")
-    return replace(whole, **{k: v for k, v in overrides.items() if k != "atari"})
+    settings = overrides.get("atari", settings)
+    if not isinstance(settings, AtariConfig):
+        raise UsageError(f"atari = {settings!r}: must be an AtariConfig or None")
+    return replace(settings, **{k: v for k, v in overrides.items() if k != "atari"})

@@ -110,9 +110,9 @@ def test_help_shows_the_settings_that_the_environments_preset_would_use(capsys):
         main(["train", "CartPole-v1", "--help"])
     assert info.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "K, passes over each rollout; of the critic alone for reinforce, npg, trpo." in text
+    assert "K, passes over each rollout (of the critic alone for reinforce, npg, trpo)." in text
     assert "Source: arXiv 1707.06347, table 3. (default: 20)" in text
-    assert "How many seeds train side by side. (default: 1)" in text
+    assert "S, number of seeds that train side by side. (default: 1)" in text
     for command in ([], ["eval"], ["presets"]):
         with pytest.raises(SystemExit) as info:
             main([*command, "--help"])

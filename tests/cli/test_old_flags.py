@@ -62,3 +62,9 @@ def test_old_values_are_the_new_ones(flag, old, new, capsys):
 def test_everything_else_is_left_as_it_is(arguments, capsys):
     assert current_arguments(arguments) == arguments
     assert lines(capsys) == []
+
+
+def test_names_of_other_libraries_are_accepted_silently_and_permanently(capsys):
+    given = ["train", "X-v0", "--ppo.gae-lambda", "0.9", "--ppo.clip_range=0.1"]
+    assert current_arguments(given) == ["train", "X-v0", "--ppo.lam", "0.9", "--ppo.epsilon=0.1"]
+    assert lines(capsys) == []

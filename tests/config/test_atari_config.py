@@ -20,7 +20,7 @@ def fault(**settings):
 def test_the_defaults_are_those_of_published_ppo_results():
     """Huang et al. 2022, "The 37 implementation details of PPO", Atari details 1 to 9; Machado et al. 2018, the cap."""
     c = AtariConfig()
-    assert c.faults() == []
+    assert c.problems() == []
     assert (c.noop_max, c.frame_skip, c.max_of_two) == (30, 4, True)
     assert (c.episodic_life, c.fire_on_reset, c.clip_reward) == (True, True, True)
     assert (c.height, c.width, c.grayscale, c.stack) == (84, 84, True, 4)
@@ -29,18 +29,18 @@ def test_the_defaults_are_those_of_published_ppo_results():
 
 
 WRONG = [
-    ("frame_skip", 0, "must be a whole number >= 1 and <= 1e+09"),
-    ("frame_skip", 2.5, "must be a whole number >= 1 and <= 1e+09"),
-    ("frame_skip", (2, 5), "must be a whole number >= 1 and <= 1e+09"),  # drawn at random, as Gym's v0 games
-    ("height", 7, "must be a whole number >= 8 and <= 210"),
-    ("height", 211, "must be a whole number >= 8 and <= 210"),
-    ("width", 161, "must be a whole number >= 8 and <= 160"),
-    ("stack", 0, "must be a whole number >= 1 and <= 1e+09"),
-    ("noop_max", -1, "must be a whole number >= 0 and <= 1e+09"),
+    ("frame_skip", 0, "must be an integer >= 1 and <= 1e+09"),
+    ("frame_skip", 2.5, "must be an integer >= 1 and <= 1e+09"),
+    ("frame_skip", (2, 5), "must be an integer >= 1 and <= 1e+09"),  # drawn at random, as Gym's v0 games
+    ("height", 7, "must be an integer >= 8 and <= 210"),
+    ("height", 211, "must be an integer >= 8 and <= 210"),
+    ("width", 161, "must be an integer >= 8 and <= 160"),
+    ("stack", 0, "must be an integer >= 1 and <= 1e+09"),
+    ("noop_max", -1, "must be an integer >= 0 and <= 1e+09"),
     ("sticky_actions", 1.5, "must be a number >= 0 and <= 1"),
     ("sticky_actions", float("nan"), "must be a number >= 0 and <= 1"),
-    ("frame_cap", 0, "must be a whole number >= 1 and <= 1e+09"),
-    ("frame_cap", None, "must be a whole number >= 1 and <= 1e+09"),
+    ("frame_cap", 0, "must be an integer >= 1 and <= 1e+09"),
+    ("frame_cap", None, "must be an integer >= 1 and <= 1e+09"),
     # What no emulator's 32 bits hold.
     *((name, 2**31, "and <= 1e+09") for name in ("frame_skip", "stack", "noop_max", "frame_cap")),
     ("grayscale", 1, "must be True or False"),
@@ -82,12 +82,12 @@ def test_the_ends_of_each_range_are_allowed():
     least = AtariConfig(frame_skip=1, max_of_two=False, height=8, width=8, stack=1, noop_max=0, frame_cap=1)
     most = AtariConfig(height=210, width=160, sticky_actions=1, actions=(17, 0), full_action_space=True)
     for allowed in (least, most, AtariConfig(sticky_actions=0)):
-        assert allowed.faults() == []
+        assert allowed.problems() == []
 
 
 def test_a_maximum_of_one_frame_is_refused():
     assert "atari.max_of_two = True: with frame_skip = 1 there is one frame a step; set it False" in fault(frame_skip=1)
-    assert AtariConfig(frame_skip=2).faults() == []
+    assert AtariConfig(frame_skip=2).problems() == []
 
 
 def test_a_config_survives_json_with_its_types():

@@ -39,9 +39,9 @@ def test_the_defaults_are_valid_and_make_2048_rows_as_in_the_paper():
 
 
 WRONG = [
-    ("num_steps", 0, "must be a whole number >= 1"),
-    ("minibatch_size", 2.5, "must be a whole number >= 1"),
-    ("epochs", 0, "must be a whole number >= 1"),
+    ("num_steps", 0, "must be an integer >= 1"),
+    ("minibatch_size", 2.5, "must be an integer >= 1"),
+    ("epochs", 0, "must be an integer >= 1"),
     ("learning_rate", 0, "must be a number > 0"),
     ("learning_rate", float("nan"), "must be a number > 0"),
     ("learning_rate", float("inf"), "must be a number > 0"),
@@ -58,9 +58,9 @@ WRONG = [
     ("beta", 0.0, "must be a number > 0"),
     ("max_kl", 0, "must be a number > 0"),
     ("damping", -0.1, "must be a number >= 0"),
-    ("conjugate_gradient_steps", 0, "must be a whole number >= 1"),
-    ("line_search_steps", 61, "must be a whole number >= 0 and <= 60"),  # ½⁶⁰ of a step is none
-    ("line_search_steps", -1, "must be a whole number >= 0 and <= 60"),
+    ("conjugate_gradient_steps", 0, "must be an integer >= 1"),
+    ("line_search_steps", 61, "must be an integer >= 0 and <= 60"),  # ½⁶⁰ of a step is none
+    ("line_search_steps", -1, "must be an integer >= 0 and <= 60"),
     ("advantage", "'togo'", "must be one of total, to-go, gae"),
     ("kl_control", "'lr'", "must be one of stop, learning_rate, beta"),
     ("box_distribution", "'normal'", "must be one of gaussian, squashed_gaussian, beta"),
@@ -77,10 +77,10 @@ WRONG = [
     ("algo", "'own'", "must be one of reinforce"),  # of one's own: custom:NAME
     ("autoreset", "'no'", "must be one of auto, next_step, same_step, disabled"),
     ("num_envs", 0, "must be"),
-    ("seeds", 0, "must be a whole number >= 1"),
-    ("seed", -1, "must be a whole number >= 0"),
-    ("eval_episodes", 0, "must be a whole number >= 1"),
-    ("steps", 1e6, "must be a whole number >= 1"),
+    ("seeds", 0, "must be an integer >= 1"),
+    ("seed", -1, "must be an integer >= 0"),
+    ("eval_episodes", 0, "must be an integer >= 1"),
+    ("steps", 1e6, "must be an integer >= 1"),
 ]
 
 
@@ -114,7 +114,7 @@ REFUSED = [
         "target_kl = 0.1: a2c takes one step, with",
     ),
     ({"algo": "reinforce", "target_kl": 0.1}, "nothing to stop; choose kl_control = learning_rate"),
-    ({"baseline": False}, "baseline = False: advantage = gae subtracts V(s) in any case; choose total or to-go"),
+    ({"baseline": False}, "baseline = False: advantage = gae always subtracts V(s); choose total or to-go"),
     ({"algo": "reinforce", "advantage": "gae", "baseline": False}, "baseline = False: advantage = gae"),
 ]
 GOES = [
@@ -188,7 +188,7 @@ def test_a_seed_that_does_not_fit_64_bits_is_refused():
 def test_an_indivisible_minibatch_names_the_three_nearest(num_steps, num_envs, minibatch_size, nearest):
     text = fault(num_steps=num_steps, num_envs=num_envs, minibatch_size=minibatch_size)
     assert f"minibatch_size = {minibatch_size} does not divide" in text
-    assert f"{num_steps} x {num_envs} = {num_steps * num_envs} rows" in text
+    assert f"{num_steps} x {num_envs} = {num_steps * num_envs} transitions" in text
     assert text.endswith(f"nearest that do: {nearest}")
     for size in nearest.split(", "):
         config(num_steps=num_steps, num_envs=num_envs, minibatch_size=int(size)).check()
@@ -243,7 +243,7 @@ def test_a_config_is_frozen():
 @pytest.mark.fault(30)
 @pytest.mark.parametrize("sizes", [{"num_steps": 2**28}, {"num_envs": 10**12}, {"num_steps": 10**30, "num_envs": 7}])
 def test_more_rows_than_32_bits_can_number_are_refused_at_once(sizes):
-    assert "rows are more than 32 bits can number; at most 2147483647 fit" in fault(minibatch_size=3, **sizes)
+    assert "transitions are more than 32 bits can number; at most 2147483647 fit" in fault(minibatch_size=3, **sizes)
 
 
 # ---------------------------------------------------------------- any configuration

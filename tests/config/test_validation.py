@@ -14,12 +14,12 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("rule", "allowed", "refused", "words"),
     [
-        (COUNT, [1, 2**70], [0, -1, 1.0, True, None, "1", NAN, INF, 10**400], "a whole number >= 1"),
+        (COUNT, [1, 2**70], [0, -1, 1.0, True, None, "1", NAN, INF, 10**400], "an integer >= 1"),
         (Rule(0, 1), [0, 1, 0.5, 0.0], [-1e-9, 1.0001, NAN, True, None, [0.5], 0.5j], "a number >= 0 and <= 1"),
         (Rule(0, open_low=True), [1e-30, 5], [0, 0.0, -1, INF, 10**400], "a number > 0"),
-        (Rule(1, whole=True, optional=True), [None, 3], [0, 2.5], "a whole number >= 1, or None"),
+        (Rule(1, integer=True, optional=True), [None, 3], [0, 2.5], "an integer >= 1, or None"),
         (Rule(-INF, optional=True), [-1e300, 0, None], [-INF, NAN], "a number, or None"),
-        (Rule(0, 2**63, whole=True), [2**63], [2**64], "a whole number >= 0 and <= 9.22337e+18"),
+        (Rule(0, 2**63, integer=True), [2**63], [2**64], "an integer >= 0 and <= 9.22337e+18"),
     ],
 )
 def test_ranges_and_their_words(rule, allowed, refused, words):

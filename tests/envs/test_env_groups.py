@@ -157,7 +157,7 @@ def test_turns_that_cannot_be_are_refused_or_noted(cores):
         vectorise(Script, 4, 1, 3)
     with pytest.raises(UsageError, match="env_groups = 2: an environment object is one group"):
         make_env(vector(Script, 4, AutoresetMode.SAME_STEP), env_groups=2)
-    with pytest.raises(UsageError, match="env_groups = 0: must be a whole number >= 1"):
+    with pytest.raises(UsageError, match="env_groups = 0: must be an integer >= 1"):
         RunConfig("CartPole-v1", env_groups=0).check()
     for env in (make_env("CartPole-v1", 4, env_groups=2), make_env("CartPole-v1", 4, groups=2, env_groups=2)):
         assert NOT_DOUBLE_BUFFERED in env.notes

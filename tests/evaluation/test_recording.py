@@ -438,7 +438,7 @@ def test_the_command_films_a_run(cartpole, tmp_path, capsys):
     assert "at 50 frames per second" in said
     assert out.exists()
     assert main(["video", str(cartpole), "--seconds", "0.1"]) == 0
-    assert "in 5 steps, cut there: --seconds films more" in capsys.readouterr().out
+    assert "in 5 steps, truncated there: --seconds records more" in capsys.readouterr().out
     assert len(list((cartpole / "videos").iterdir())) == 1
     assert main(["video", str(cartpole), "--out", "film.avi"]) == 2
     assert main(["video", str(tmp_path / "nowhere")]) == 4

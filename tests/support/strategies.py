@@ -65,7 +65,7 @@ SAMPLED = st.recursive(OTHERS | boxes((np.float32, np.float64, np.uint8, np.int3
 
 def numbers(rule):
     """What a ``Rule`` allows."""
-    if rule.whole:
+    if rule.integer:
         found = st.integers(int(rule.low), int(min(rule.high, rule.low + 1000)))
     else:
         low, high = max(rule.low, -1e6), min(rule.high, 1e6)

@@ -617,7 +617,9 @@ def test_a_run_that_memory_does_not_hold(shell):
     ran.fault(6, "RESOURCE_EXHAUSTED: Out of memory allocating", *remedy)
     assert steps(shell.cwd / "run") == [0]
     assert "JaxRuntimeError" in (shell.cwd / "run" / "error.log").read_text()
-    shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(2, "16000000000 rows", "at most 2147483647 fit")
+    shell(f"{train} --num-envs 64 --ppo.num-steps 250000000").fault(
+        2, "16000000000 transitions", "at most 2147483647 fit"
+    )
 
 
 @pytest.mark.fault(38)

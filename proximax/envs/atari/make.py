@@ -85,8 +85,8 @@ class AtariEnv(HostEnv):
 
 def make_atari(game: Game, num_envs: int, groups: int, env_groups: int) -> HostEnv:
     """``num_envs`` games of each seed, by ALE or by EnvPool."""
-    if faults := game.config.faults():
-        raise UsageError("; ".join(faults))
+    if problems := game.config.problems():
+        raise UsageError("; ".join(problems))
     make = _pool(game) if game.id.startswith("envpool:") else _ale(game)
     return make_double_buffered(lambda size: AtariEnv(make(size), game.config), num_envs, groups, env_groups)
 

@@ -1,0 +1,55 @@
+"""The flags of a run's settings, made from ``RunConfig``: what was given comes as a dict of just those settings."""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from itertools import pairwise
+from typing import Annotated, Any, TypedDict
+
+import tyro
+
+from proximax.config import AlgorithmName, AtariConfig, PPOConfig, RunConfig
+
+GROUPS = ("ppo", "atari")  # settings that are records themselves: --ppo.gamma
+make_typed_dict: Any = TypedDict  # of fields that a type checker does not see
+
+
+def descriptions(record: type) -> dict[str, str]:
+    """The docstring below each field of a record, in one line."""
+    (definition,) = ast.parse(inspect.getsource(record)).body
+    assert isinstance(definition, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for field, below in pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            texts[field.target.id] = " ".join(str(ast.literal_eval(below.value)).replace("``", "`").split())
+    return texts
+
+
+def flags(record: type, without: tuple[str, ...] = (), types: Mapping[str, Any] | None = None) -> Any:
+    """A ``TypedDict`` with the fields of ``record``, none of them required; ``types`` replaces the types of some."""
+    texts, members = descriptions(record), dict[str, Any]()
+    for field in fields(record):
+        kind = (types or {}).get(field.name, field.type)
+        kind = tyro.conf.FlagConversionOff[bool] if kind is bool else kind
+        members[field.name] = Annotated[kind, tyro.conf.arg(help=texts[field.name])]
+    kept = {name: member for name, member in members.items() if name not in without}
+    return make_typed_dict(record.__name__, kept, total=False)
+
+
+_TYPES = {"algo": AlgorithmName, "ppo": flags(PPOConfig), "atari": flags(AtariConfig)}
+RunSettings: Any = flags(RunConfig, without=("env",), types=_TYPES)
+SharedSettings: Any = flags(RunConfig, without=("env", "algo"), types=_TYPES)  # of all runs of a comparison
+ENV_HELP = descriptions(RunConfig)["env"]
+
+
+def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were given, as ``train`` takes them: all under their own names."""
+    run_settings = {name: value for name, value in settings.items() if name not in GROUPS}
+    return run_settings | settings.get("ppo", {}) | settings.get("atari", {})
+
+
+def as_defaults(config: RunConfig) -> dict[str, Any]:
+    """The settings of a config in the form of ``RunSettings``, to be shown in a command's help."""
+    values = config.to_json() | {"atari": asdict(config.atari or AtariConfig())}
+    return {name: value for name, value in values.items() if name != "env"}

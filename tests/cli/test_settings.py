@@ -1,0 +1,85 @@
+"""The flags of settings: made from ``RunConfig``, and only what was given comes out."""
+
+from dataclasses import fields
+
+import pytest
+
+from proximax.cli.commands import COMMANDS, Compare, Train, config_of, parse
+from proximax.cli.settings import as_defaults, descriptions, overrides
+from proximax.config import AtariConfig, PPOConfig, RunConfig
+from proximax.errors import UsageError
+from proximax.training import resolve
+
+
+@pytest.mark.parametrize("record", [RunConfig, PPOConfig, AtariConfig])
+def test_every_setting_has_a_help_text_of_its_own(record):
+    texts = descriptions(record)
+    assert list(texts) == [f.name for f in fields(record)]
+    assert len(set(texts.values())) == len(texts)
+    assert all(text and "\n" not in text and "``" not in text for text in texts.values())
+
+
+def test_only_what_was_given_comes_out():
+    assert parse(["train", "X-v0"]).settings in ({}, {"ppo": {}, "atari": {}})
+    command = parse(["train", "X-v0", "--steps", "5", "--ppo.hidden", "3", "4", "--atari.stack", "2", "--quiet"])
+    assert isinstance(command, Train)
+    assert command.settings == {"steps": 5, "ppo": {"hidden": (3, 4)}, "atari": {"stack": 2}}
+    assert overrides(command.settings) == {"steps": 5, "hidden": (3, 4), "stack": 2}
+    assert (command.env, command.quiet, command.debug) == ("X-v0", True, False)
+
+
+def test_a_setting_given_with_its_default_counts_as_given():
+    """Of ``compare`` it holds for all algorithms, also for a2c, which has one epoch by itself."""
+    command = parse(["compare", "CartPole-v1", "--ppo.epochs", "10"])
+    assert isinstance(command, Compare)
+    assert overrides(command.settings) == {"epochs": 10}
+
+
+@pytest.mark.parametrize("name", ["train", "bench", "compare"])
+def test_commands_that_train_have_a_flag_for_every_setting(name, capsys):
+    with pytest.raises(SystemExit):
+        parse([name, "--help"])
+    text = capsys.readouterr().out
+    skipped = {"env", "ppo", "atari"} | ({"algo"} if name == "compare" else set())
+    flags = [f.name for f in fields(RunConfig) if f.name not in skipped]
+    flags += [
+        f"{group}.{f.name}" for group, record in (("ppo", PPOConfig), ("atari", AtariConfig)) for f in fields(record)
+    ]
+    assert [flag for flag in flags if f"--{flag.replace('_', '-')} " not in text] == []
+    assert COMMANDS[name].__doc__.split(".")[0] in text
+
+
+def test_the_command_line_has_the_settings_that_python_has():
+    given = ["--seeds", "3", "--ppo.learning-rate", "0.5", "--algo", "penalty"]
+    config = config_of(parse(["train", "CartPole-v1", *given]))
+    assert config == resolve("CartPole-v1", None, {"seeds": 3, "learning_rate": 0.5, "algo": "penalty"})[0]
+    assert config_of(parse(["bench", "CartPole-v1", *given])) == config
+    assert config_of(parse(["train", "CartPole-v1", "--preset", "none"])) == resolve("CartPole-v1", "none", {})[0]
+
+
+def test_a_config_as_defaults_comes_back():
+    config = resolve("CartPole-v1", None, {"hidden": (3,), "algo": "a2c"})[0]
+    settings = as_defaults(config)
+    assert settings["ppo"]["hidden"] == (3,)
+    assert "env" not in settings
+    settings.pop("atari")
+    preset = settings.pop("preset")
+    assert resolve("CartPole-v1", preset, overrides(settings))[0] == config
+
+
+def test_help_shows_the_defaults_of_preset_and_algorithm_though_the_rest_is_incomplete(capsys):
+    for arguments in (["CartPole-v1", "--algo", "a2c", "--help"], ["CartPole-v1", "--algo=a2c", "-h", "--steps", "5"]):
+        with pytest.raises(SystemExit) as info:
+            parse(["train", *arguments])
+        assert info.value.code == 0
+        text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert "(default: a2c)" in text
+        assert "table 3. (default: 1)" in text  # epochs
+    with pytest.raises(SystemExit) as info:
+        parse(["train", "CartPole-v1", "--help", "--steps"])
+    assert info.value.code == 0
+
+
+def test_a_game_needs_its_id_and_training_an_environment():
+    with pytest.raises(UsageError, match=r"--atari.stack: only for Atari games; gymnasium:CartPole-v1 is not one"):
+        config_of(parse(["train", "CartPole-v1", "--atari.stack", "2"]))
