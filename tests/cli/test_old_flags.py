@@ -4,6 +4,14 @@ import pytest
 
 from proximax.cli.old_flags import SETTING_FLAGS, current_arguments
 from proximax.config import RENAMED_SETTINGS
+from proximax.runtime import show_messages
+
+
+@pytest.fixture(autouse=True)
+def messages_are_printed():
+    """As the command line prints them."""
+    with show_messages(always=True):
+        yield
 
 
 def lines(capsys):
