@@ -60,7 +60,7 @@ class CheckpointManager:
             self._best = max(map(score_of, valid_checkpoints(folder)), default=self._best)
 
     def next_update(self, update: int) -> int:
-        """The first update after ``update`` that must be saved: an update of its own call."""
+        """The first update after ``update`` that must be saved, so a compiled call must end with it."""
         last = self._config.updates
         return min(self._schedule.next_update(update), last) if self._schedule else last
 

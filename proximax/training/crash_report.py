@@ -80,8 +80,8 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Transitio
         (folder / "rollout.npz").unlink(missing_ok=True)  # of an earlier error
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named_arrays(rollout))
-    except (OSError, StorageError) as fault:
-        logger.warning(f"could not write the crash report in {folder}: {fault}")
+    except (OSError, StorageError) as write_error:
+        logger.warning(f"could not write the crash report in {folder}: {write_error}")
 
 
 def named_arrays(rollout: Transition) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Interrupts:
         reader.close()
 
     def _wait(self) -> None:
-        """End the process if the update does not come to its end."""
+        """End the process if the update takes too long."""
         if not self._acknowledged.wait(PATIENCE_SECONDS):
             SIGNALS.warning("timed out; exiting without a new checkpoint")
             end(signal.SIGTERM)

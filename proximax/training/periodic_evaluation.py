@@ -47,9 +47,8 @@ class PeriodicEvaluator:
         self._evaluator = self._evaluator or self._make()
         episodes = None if all_episodes else self._evaluator.copies
         self.latest = evaluate_seeds(self._evaluator, state, self._config, update, episodes)
-        self.update = (
-            update  # only now: an interrupted evaluation does not count, and the one before is of another update
-        )
+        # Not before: an interrupted evaluation does not count, and the one before it is of another update.
+        self.update = update
         if goal is None or self.latest.worst < goal:
             return False
         final = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)

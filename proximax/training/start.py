@@ -61,17 +61,17 @@ def train(
 
     ``env``: an id (``"CartPole-v1"``, ``"package:Env-v0"``, ``"envpool:..."``, ``"gymnax:..."``), a Gymnasium
     ``VectorEnv`` (of ``seeds`` x ``num_envs`` environments), a callable that makes one environment, or a ``JaxEnv``.
-    ``algo``: a name of ``proximax.ALGORITHMS``, or an ``Algorithm`` of your own.
+    ``algo``: a name of ``proximax.ALGORITHMS``, or a custom ``Algorithm``.
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and checkpoints; None writes nothing.
     ``resume``: continue the run in ``out`` from its last checkpoint; "auto": or start it where there is none.
     ``callbacks``: each is called with the rows of every update (``runs.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
-    ``network``: one of your own, or the name of a built-in one (``RunConfig.network``).
+    ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``,
     ``stop_at_return=475``), for Atari games also of ``AtariConfig``.
 
-    Raises ``UsageError`` and the other faults of ``proximax.errors``, before anything is left on disk where possible.
+    Raises ``UsageError`` and the other errors of ``proximax.errors``, before anything is left on disk where possible.
     """
     settings: dict[str, Any] = {"algo": algo, "seeds": seeds, "seed": seed}
     if steps is not None:

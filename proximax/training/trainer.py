@@ -238,7 +238,7 @@ class Trainer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Save after an error or a signal; then make sure that everything is on disk."""
-        with ExitStack() as stack:  # each of these, whatever becomes of the others
+        with ExitStack() as stack:  # each of these, also if another fails
             if error is None or isinstance(error, KeyboardInterrupt):
                 # Called last: a checkpoint that is missing matters more than a row.
                 stack.callback(self.services.checkpoints.close)

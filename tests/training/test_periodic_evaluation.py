@@ -35,49 +35,49 @@ def played(monkeypatch):
     return found
 
 
-def scored(scorer, updates):
-    return [update for update in updates if (scorer.maybe_evaluate(update, update), scorer.update == update)[1]]
+def evaluated(evaluator, updates):
+    return [update for update in updates if (evaluator.maybe_evaluate(update, update), evaluator.update == update)[1]]
 
 
 def test_without_a_goal_or_an_interval_nothing_is_played(played):
-    scorer = PeriodicEvaluator(CONFIG, None, None)
-    assert scorer.next_update(0) == 100
-    assert not any(scorer.maybe_evaluate(update, update) for update in range(101))
-    assert (played, scorer.latest) == ([], None)
+    evaluator = PeriodicEvaluator(CONFIG, None, None)
+    assert evaluator.next_update(0) == 100
+    assert not any(evaluator.maybe_evaluate(update, update) for update in range(101))
+    assert (played, evaluator.latest) == ([], None)
 
 
 def test_eval_every_is_in_steps_and_plays_all_episodes(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16), None, None)
-    assert [scorer.next_update(update) for update in (0, 4, 5, 99)] == [5, 5, 10, 100]
-    assert scored(scorer, range(1, 13)) == [5, 10]
+    evaluator = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16), None, None)
+    assert [evaluator.next_update(update) for update in (0, 4, 5, 99)] == [5, 5, 10, 100]
+    assert evaluated(evaluator, range(1, 13)) == [5, 10]
     assert played == [(5, None), (10, None)]
-    assert scorer.latest.mean == 100.0
-    assert not scorer.maybe_evaluate(10, 10)  # each once
+    assert evaluator.latest.mean == 100.0
+    assert not evaluator.maybe_evaluate(10, 10)  # each once
     assert len(played) == 2
 
 
 def test_steps_that_no_whole_updates_make_are_evaluated_once_they_are_passed(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
-    assert [scorer.next_update(update) for update in (0, 5, 6, 99)] == [6, 6, 11, 100]
-    assert scored(scorer, range(1, 13)) == [6, 11]
+    evaluator = PeriodicEvaluator(replace(CONFIG, eval_every=5 * 16 + 3), None, None)
+    assert [evaluator.next_update(update) for update in (0, 5, 6, 99)] == [6, 6, 11, 100]
+    assert evaluated(evaluator, range(1, 13)) == [6, 11]
 
 
 def test_a_goal_alone_is_looked_at_forty_times_with_few_episodes(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, stop_at_return=1e9), None, None)
-    assert scored(scorer, range(1, 101)) == [*range(2, 101, 2)]
+    evaluator = PeriodicEvaluator(replace(CONFIG, stop_at_return=1e9), None, None)
+    assert evaluated(evaluator, range(1, 101)) == [*range(2, 101, 2)]
     assert set(played) == {(update, 7) for update in range(2, 101, 2)}
 
 
 def test_a_goal_reached_is_decided_on_other_starts(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, stop_at_return=40.0, eval_every=16), None, None)
-    reached = [update for update in range(1, 5) if scorer.maybe_evaluate(update, update)]
+    evaluator = PeriodicEvaluator(replace(CONFIG, stop_at_return=40.0, eval_every=16), None, None)
+    reached = [update for update in range(1, 5) if evaluator.maybe_evaluate(update, update)]
     assert reached == [4]
     assert played == [(1, None), (2, None), (3, None), (4, None), (104, None)]
-    assert scorer.final.mean == 40.0
+    assert evaluator.final.mean == 40.0
 
 
 def test_a_run_that_goes_on_does_not_evaluate_again(played):
-    scorer = PeriodicEvaluator(replace(CONFIG, eval_every=16), None, None, 6)  # as its checkpoint has it
-    assert scored(scorer, range(6, 9)) == [6, 7, 8]
+    evaluator = PeriodicEvaluator(replace(CONFIG, eval_every=16), None, None, 6)  # as its checkpoint has it
+    assert evaluated(evaluator, range(6, 9)) == [6, 7, 8]
     assert [seed_offset for seed_offset, _ in played] == [7, 8]
-    scorer.close()
+    evaluator.close()
