@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Summary(NamedTuple):
-    """Of one number per seed."""
+    """Statistics of one number per seed."""
 
     mean: float
     iqm: float
@@ -18,8 +18,8 @@ def interquartile_mean(x: np.ndarray) -> np.ndarray:
 
     Source: Agarwal et al. 2021 (arXiv 2108.13264), section 4.
     """
-    cut = x.shape[-1] // 4
-    return np.mean(np.sort(x, axis=-1)[..., cut : x.shape[-1] - cut], axis=-1)
+    quarter = x.shape[-1] // 4
+    return np.mean(np.sort(x, axis=-1)[..., quarter : x.shape[-1] - quarter], axis=-1)
 
 
 def summarise_returns(per_seed: np.ndarray, resamples: int = 10_000) -> Summary:
@@ -29,7 +29,7 @@ def summarise_returns(per_seed: np.ndarray, resamples: int = 10_000) -> Summary:
         return Summary(float("nan"), float("nan"), None)
     ci95 = None
     if values.size > 1:
-        rows = np.random.default_rng(0).integers(0, values.size, (resamples, values.size))
-        low, high = np.percentile(interquartile_mean(values[rows]), [2.5, 97.5])
+        samples = np.random.default_rng(0).integers(0, values.size, (resamples, values.size))
+        low, high = np.percentile(interquartile_mean(values[samples]), [2.5, 97.5])
         ci95 = (float(low), float(high))
     return Summary(float(values.mean()), float(interquartile_mean(values)), ci95)

@@ -1,4 +1,4 @@
-"""Films of pictures with a caption above them: mp4 by FFmpeg, GIF by Pillow. Both come with the ``video`` extra."""
+"""Videos of frames with a caption bar above them: mp4 by FFmpeg, GIF by Pillow; both need the ``video`` extra."""
 
 import math
 import subprocess
@@ -13,17 +13,17 @@ import numpy as np
 from proximax.errors import DependencyError, StorageError, UsageError
 
 SUFFIXES = (".mp4", ".gif")
-LARGEST = (480, 750)  # columns and rows that a picture is magnified to at most
-TEXT, STRIP, TEXT_SIZES = (235, 235, 235), (34, 34, 34), range(20, 7, -1)
+MAX_SIZE = (480, 750)  # columns and rows that a frame is magnified to at most
+TEXT, CAPTION_BAR, TEXT_SIZES = (235, 235, 235), (34, 34, 34), range(20, 7, -1)
 MARGIN = 8
-GIF_FPS = 50  # browsers show what is meant to be faster at a tenth of its speed
-# H.264 as browsers play it, of constant quality without visible loss; the index first, so that they can begin before
-# they have the whole file.
+GIF_FPS = 50  # browsers show faster GIFs at a tenth of their speed
+# H.264 as browsers play it, of constant quality without visible loss; the index comes first, so that playing can start
+# before the whole file has arrived.
 X264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart"]
 
 
 def require_encoder(suffix: str) -> None:
-    """Refuse a kind of file that cannot be written, or name the line that installs what is missing."""
+    """Refuse a type of file that cannot be written; ``DependencyError`` with the line that installs the extra."""
     if suffix.lower() not in SUFFIXES:
         raise UsageError(f"a video is a file that ends in {' or '.join(SUFFIXES)}, not {suffix or 'without ending'!r}")
     try:
@@ -36,55 +36,56 @@ def require_encoder(suffix: str) -> None:
     except ImportError as error:
         raise DependencyError(f'videos need {error.name}: pip install "proximax[video]"') from error
     except RuntimeError as error:
-        raise DependencyError(f"imageio-ffmpeg brings no FFmpeg for this machine; install one ({error})") from error
+        raise DependencyError(f"imageio-ffmpeg has no FFmpeg for this machine; install one ({error})") from error
 
 
 class FrameComposer:
-    """Lays out a film: a strip with its title, the return and the step, and the picture, magnified by whole numbers."""
+    """Lays out a video: a caption bar with title, return and step; below it the frame, magnified by an integer."""
 
     def __init__(self, shape: tuple[int, ...], title: str) -> None:
         rows, columns = shape[:2]
-        self.scale = max(1, min(LARGEST[0] // columns, LARGEST[1] // rows))
+        self.scale = max(1, min(MAX_SIZE[0] // columns, MAX_SIZE[1] // rows))
         self.width = -(-columns * self.scale // 2) * 2  # H.264 halves the resolution of colours: even sizes only
         self._font = next((font for font in map(load_font, TEXT_SIZES) if self._fits(font)), load_font(TEXT_SIZES[-1]))
-        self.strip = -(-(text_size(self._font, "Ag")[1] + MARGIN) // 2) * 2
-        self.height = self.strip + -(-rows * self.scale // 2) * 2
-        self._title = self._shortened(title)
+        self.caption_height = -(-(text_size(self._font, "Ag")[1] + MARGIN) // 2) * 2
+        self.height = self.caption_height + -(-rows * self.scale // 2) * 2
+        self._title = self._shorten(title)
         self._frame = np.zeros((self.height, self.width, 3), np.uint8)
         self._caption = ""
 
-    def _places(self) -> tuple[int, int]:
-        """Where the return begins and where the step does: fixed, so that no number moves the others."""
+    def _columns(self) -> tuple[int, int]:
+        """Where the return and the step begin: fixed, so that no number moves the others."""
         return round(self.width * 0.38), round(self.width * 0.73)
 
     def _fits(self, font: Any) -> bool:
-        begin, middle = self._places()
+        begin, middle = self._columns()
         room = middle - begin - MARGIN, self.width - middle - MARGIN
         return all(text_size(font, text)[0] <= r for text, r in zip(("return 0,000,000", "step 00000"), room))
 
-    def _shortened(self, title: str) -> str:
-        room, kept = self._places()[0] - 2 * MARGIN, title
-        while text_size(self._font, kept)[0] > room and len(kept) > 2:
-            kept = kept[:-2] + "…"
-        return kept
+    def _shorten(self, title: str) -> str:
+        room = self._columns()[0] - 2 * MARGIN
+        while text_size(self._font, title)[0] > room and len(title) > 2:
+            title = title[:-2] + "…"
+        return title
 
-    def draw(self, picture: np.ndarray, total: float, step: int) -> np.ndarray:
-        """A frame ``[height, width, 3]`` of the film."""
+    def draw(self, screen: np.ndarray, total: float, step: int) -> np.ndarray:
+        """A frame ``[height, width, 3]`` of the video: ``screen [rows, columns, 3]`` below its caption."""
         frame, caption = self._frame, f"return {number(total)}\nstep {step}"
         if caption != self._caption:
-            frame[: self.strip] = self._write(caption)
+            frame[: self.caption_height] = self._write(caption)
             self._caption = caption
-        rows, columns = (n * self.scale for n in picture.shape[:2])
-        frame[self.strip : self.strip + rows, :columns] = picture.repeat(self.scale, 0).repeat(self.scale, 1)
+        magnified = screen.repeat(self.scale, 0).repeat(self.scale, 1)
+        rows, columns = magnified.shape[:2]
+        frame[self.caption_height : self.caption_height + rows, :columns] = magnified
         return frame.copy()
 
     def _write(self, caption: str) -> np.ndarray:
         from PIL import Image, ImageDraw
 
-        image = Image.new("RGB", (self.width, self.strip), STRIP)
+        image = Image.new("RGB", (self.width, self.caption_height), CAPTION_BAR)
         pen = ImageDraw.Draw(image)
-        for x, text in zip((MARGIN, *self._places()), (self._title, *caption.split("\n"))):
-            pen.text((x, self.strip / 2), text, TEXT, self._font, anchor="lm")
+        for x, text in zip((MARGIN, *self._columns()), (self._title, *caption.split("\n"))):
+            pen.text((x, self.caption_height / 2), text, TEXT, self._font, anchor="lm")
         return np.asarray(image)
 
 
@@ -96,13 +97,13 @@ def load_font(size: int) -> Any:
 
 
 def text_size(font: Any, text: str) -> tuple[int, int]:
-    """(columns, rows) that a text takes."""
+    """(columns, rows) of a text."""
     left, top, right, bottom = font.getbbox(text)
     return math.ceil(right - left), math.ceil(bottom - top)
 
 
 def number(x: float) -> str:
-    """A return as it is shown: whole numbers plainly, others with about three digits."""
+    """A return as text: integers in full, others with about three digits."""
     if not math.isfinite(x):
         return str(x)
     if x == round(x) or abs(x) >= 1000:
@@ -111,7 +112,7 @@ def number(x: float) -> str:
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
-    """Write all frames, the whole file or none; returns how many it has."""
+    """Write all frames, the whole file or none; returns the number of frames. Raises ``StorageError``."""
     require_encoder(path.suffix)
     unfinished = path.with_name(f".unfinished-{path.name}")
     write = write_gif if path.suffix.lower() == ".gif" else write_mp4
@@ -132,35 +133,35 @@ def write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     from imageio_ffmpeg import get_ffmpeg_exe
 
     count, first = 0, next(frames)
-    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", str(fps)]
-    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *given, "-i", "-", "-an", *X264, str(path)]
+    input_format = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{first.shape[1]}x{first.shape[0]}", "-r", str(fps)]
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *input_format, "-i", "-", "-an", *X264, str(path)]
     # Not imageio-ffmpeg's own writer: it forks this process with all of JAX's threads, which may deadlock.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
-        with suppress(BrokenPipeError):  # FFmpeg is gone, and says why
+        with suppress(BrokenPipeError):  # FFmpeg has ended, and its stderr says why
             for count, frame in enumerate(chain([first], frames), 1):  # noqa: B007
                 process.stdin.write(frame.tobytes())
-        _, said = process.communicate()
+        _, message = process.communicate()
     if process.returncode:
-        raise StorageError(f"FFmpeg could not write {path}: {said.decode(errors='replace').strip()[-500:]}")
+        raise StorageError(f"FFmpeg could not write {path}: {message.decode(errors='replace').strip()[-500:]}")
     return count
 
 
 def write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
-    """A GIF that repeats for ever. Its times are hundredths of a second: they are rounded so that no error adds up."""
+    """A GIF that repeats forever. Its times are hundredths of a second, rounded so that no error adds up."""
     from PIL import Image
 
-    every, count = math.ceil(fps / GIF_FPS), 0
+    stride, count = math.ceil(fps / GIF_FPS), 0
 
     def images() -> Iterator[Image.Image]:
         nonlocal count
-        for frame in islice(frames, 0, None, every):
+        for frame in islice(frames, 0, None, stride):
             image = Image.fromarray(frame)
-            begin, end = (round(100 * every * (count + i) / fps) for i in (0, 1))
+            begin, end = (round(100 * stride * (count + i) / fps) for i in (0, 1))
             image.info["duration"] = 10 * (end - begin)
             count += 1
             yield image
 
-    each = images()
-    next(each).save(path, format="GIF", save_all=True, append_images=each, loop=0)
+    sequence = images()
+    next(sequence).save(path, format="GIF", save_all=True, append_images=sequence, loop=0)
     return count

@@ -1,7 +1,7 @@
-"""Several algorithms on one environment, side by side: trained, put in a table, drawn.
+"""Several algorithms on one environment, side by side: trained, put in a table, plotted.
 
-Each run goes to a directory of its own, and all that is shown is read from those. So what is finished already is taken
-as it is, and a comparison that was cut short goes on where it stopped.
+Each run has its own directory, and everything shown is read from there. So a run that is finished is not trained again,
+and a comparison that was interrupted continues with the first run that is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from proximax.envs import EnvLike, env_name
 from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
-from proximax.reports.plots import draw_returns, draw_updates, need_matplotlib
+from proximax.reports.plots import draw_returns, draw_updates, require_matplotlib
 from proximax.runs import METRICS_FILE, load_config, read_metrics
 from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
 from proximax.training import resolve, run
 
-POINTS = 100  # of each curve that is kept
+POINTS = 100  # of each curve, at most
 
 
 def compare(
@@ -33,15 +33,15 @@ def compare(
     quiet: bool = False,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """Train each of ``algos`` on ``env`` and write pictures and a table to ``out``; returns what they show.
+    """Train each of ``algos`` on ``env``; write plots and a table to ``out``; returns the numbers that they show.
 
-    ``algos``: names, or any settings under names of your own, as in
+    ``algos``: names of algorithms, or settings under any labels, as in
     ``{"narrow": {"algo": "clip", "epsilon": 0.1}, "wide": {"algo": "clip", "epsilon": 0.3}}``; a setting ``algo`` may
-    be an ``Algorithm`` of your own.
-    ``overrides``: settings for all of them, as in ``train``. Writes ``comparison.json`` (all that is drawn),
-    ``comparison.md``, ``returns.png``, ``updates.png`` and a run directory for each name.
+    be a custom ``Algorithm``. ``overrides``: settings for all of them, as in ``train``. Writes ``comparison.json``
+    (everything that is plotted), ``comparison.md``, ``returns.png``, ``updates.png`` and a run directory for each
+    label. Raises ``UsageError``, ``StorageError`` where ``out`` holds other runs, and whatever training raises.
     """
-    need_matplotlib()
+    require_matplotlib()
     variants = algos if isinstance(algos, Mapping) else {name: {"algo": name} for name in algos}
     if not variants:
         raise UsageError("compare needs at least one algorithm")
@@ -52,9 +52,9 @@ def compare(
     for config, _ in resolved.values():
         config.check()
     directory = Path(out)
-    for label, (config, own) in resolved.items():
+    for label, (config, custom) in resolved.items():
         if not finished(directory / label, config):
-            train_one(directory / label, config, own, env, quiet)
+            train_one(directory / label, config, custom, env, quiet)
     comparison = {
         "env": env_name(env),
         "seeds": seeds,
@@ -69,23 +69,23 @@ def compare(
 
 
 def finished(directory: Path, config: RunConfig) -> bool:
-    """Whether ``directory`` holds this very run, ended."""
+    """Whether ``directory`` holds a finished run of ``config``."""
     if not (directory / "config.json").exists():
         return False
     try:
         same = load_config(directory).to_json() == config.to_json()
-    except UsageError:  # settings that are not known
+    except UsageError:  # unknown settings
         same = False
     if not same or not (directory / "result.json").exists():
-        what = "an unfinished run" if same else "a run with other settings"
-        raise StorageError(f"{directory} holds {what}: move it away, or choose another --out")
+        contents = "an unfinished run" if same else "a run with other settings"
+        raise StorageError(f"{directory} holds {contents}: move it away, or choose another --out")
     return True
 
 
-def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: EnvLike, quiet: bool) -> None:
+def train_one(directory: Path, config: RunConfig, custom: Algorithm | None, env: EnvLike, quiet: bool) -> None:
     """Train; a run that diverges is evaluated with its last good policies and is part of the comparison."""
     try:
-        run(config, env, custom_algorithm=own, out=directory, quiet=quiet)
+        run(config, env, custom_algorithm=custom, out=directory, quiet=quiet)
     except NumericalError as error:
         evaluation = evaluate(directory, config.eval_episodes, env=env)
         returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]
@@ -103,26 +103,25 @@ def train_one(directory: Path, config: RunConfig, own: Algorithm | None, env: En
 
 
 def read_run(directory: Path, label: str) -> dict[str, Any]:
-    """What table and pictures need of one run, curves thinned out to ``POINTS``."""
+    """The numbers that table and plots show of one run, curves thinned out to ``POINTS``."""
     config, result = load_config(directory).to_json(), read_json(directory / "result.json", "the run has not ended")
     rows = read_metrics(directory / METRICS_FILE)
     try:
-        return {"label": label, **shown(config, result, rows)}
+        return {"label": label, **summarise_run(config, result, rows)}
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
         raise CheckpointError(
-            f"result.json or metrics.jsonl of {directory} is not what a run leaves ({what}). Move the directory away, "
-            "and it is trained anew"
+            f"result.json or metrics.jsonl of {directory} was not written by a run ({type(error).__name__}: {error}). "
+            "Move the directory away, and the run is trained again"
         ) from error
 
 
-def shown(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summarise_run(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Numbers and curves of one run."""
     seeds = range(config["seed"], config["seed"] + config["seeds"])
-    updates = [[row for row in rows if row["seed"] == seed] for seed in seeds]
-    length = min(map(len, updates))
-    kept = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
-    kl = np.array([[each[i]["kl"] for each in updates] for i in range(length)], float)
+    curves = [[row for row in rows if row["seed"] == seed] for seed in seeds]  # of each seed, by update
+    length = min(map(len, curves))
+    points = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
+    kl = np.array([[curve[i]["kl"] for curve in curves] for i in range(length)], float)
     returns = np.array([np.nan if x is None else float(x) for x in result["returns"]])
     summary = summarise_returns(returns)
     ppo = config["ppo"]
@@ -137,18 +136,20 @@ def shown(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, A
         "stopped_by": str(result["stopped_by"]),
         "epsilon": ppo["epsilon"] if config["algo"] == "clip" else None,
         "kl_bound": ppo["max_kl"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
-        "at_steps": [int(np.mean([each[i]["steps"] for each in updates])) for i in kept],
-        "return": [[_short(each[i]["return_last_100"]) for i in kept] for each in updates],
-        "kl": [_short(x) for x in np.nanmedian(kl, axis=1)[kept]],
-        "kl_percentiles": {str(q): _short(float(np.nanpercentile(kl, q))) for q in (50, 95)},
-        "beta": [[_short(each[i]["beta"]) for i in kept] for each in updates] if config["algo"] == "penalty" else None,
+        "at_steps": [int(np.mean([curve[i]["steps"] for curve in curves])) for i in points],
+        "return": [[_rounded(curve[i]["return_last_100"]) for i in points] for curve in curves],
+        "kl": [_rounded(x) for x in np.nanmedian(kl, axis=1)[points]],
+        "kl_percentiles": {str(q): _rounded(float(np.nanpercentile(kl, q))) for q in (50, 95)},
+        "beta": (
+            [[_rounded(curve[i]["beta"]) for i in points] for curve in curves] if config["algo"] == "penalty" else None
+        ),
         "ratio_histogram": np.sum([row["ratio_histogram"] for row in rows], axis=0).tolist(),
     }
 
 
-def _short(x: float | None) -> float | None:
-    """Five significant digits."""
-    return None if x is None else float(f"{x:.5g}")
+def _rounded(x: float | None) -> float | None:
+    """Five significant digits; None for what is not finite."""
+    return None if x is None else finite_or_none(float(f"{x:.5g}"))
 
 
 def table(comparison: dict[str, Any]) -> str:
@@ -163,16 +164,16 @@ def table(comparison: dict[str, Any]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for r in comparison["runs"]:
-        kl = r["kl_percentiles"]
-        low, high = (_number(x) for x in r["ci95"] or (None, None))
-        worst = _number(None if None in r["returns"] else min(r["returns"]))
-        ended = " (diverged)" if r["stopped_by"] == "diverged" else ""
+        kl, kl_95 = ("n/a" if (x := r["kl_percentiles"][q]) is None else f"{x:.2g}" for q in ("50", "95"))
+        low, high = (_format_return(x) for x in r["ci95"] or (None, None))
+        worst = _format_return(None if None in r["returns"] else min(r["returns"]))
+        end = " (diverged)" if r["stopped_by"] == "diverged" else ""
         lines.append(
-            f"| {r['label']} | {_number(r['iqm'])} ({low} to {high}) | {_number(r['mean'])} | {worst} | "
-            f"{kl['50']:.2g} ({kl['95']:.2g}) | {r['steps']:,}{ended} | {r['wall_s']:.0f} s |"
+            f"| {r['label']} | {_format_return(r['iqm'])} ({low} to {high}) | {_format_return(r['mean'])} | {worst} | "
+            f"{kl} ({kl_95}) | {r['steps']:,}{end} | {r['wall_s']:.0f} s |"
         )
     return "\n".join([*lines, "", f"proximax {comparison['version']}.", ""])
 
 
-def _number(x: float | None) -> str:
+def _format_return(x: float | None) -> str:
     return "n/a" if x is None else f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}"

@@ -1,6 +1,6 @@
-"""The pictures of a comparison: returns against steps, and what each algorithm's updates did to the policy.
+"""The plots of a comparison: returns against steps, and what each algorithm's updates did to the policy.
 
-Colours are Okabe and Ito's, which the colour-blind can tell apart; every algorithm keeps its own.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; every algorithm has a fixed one.
 """
 
 from pathlib import Path
@@ -21,16 +21,16 @@ COLOURS = {
     "penalty": "#CC79A7",
     "clip": "#0072B2",
 }
-SPARE = [*reversed(COLOURS.values()), "#000000"]
-LEAST_KL = 1e-7  # drawn for anything below
+FALLBACK_COLOURS = [*reversed(COLOURS.values()), "#000000"]
+MIN_KL = 1e-7  # drawn for anything below
 
 
-def need_matplotlib() -> Any:
-    """``matplotlib.pyplot`` without a screen, or the line that installs it."""
+def require_matplotlib() -> Any:
+    """``matplotlib.pyplot`` without a screen. Raises ``DependencyError`` with the line that installs it."""
     try:
         import matplotlib
     except ImportError as error:
-        raise DependencyError('pictures need matplotlib: pip install "proximax[plots]"') from error
+        raise DependencyError('plots need matplotlib: pip install "proximax[plots]"') from error
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
@@ -38,45 +38,45 @@ def need_matplotlib() -> Any:
 
 
 def colours(runs: list[dict[str, Any]]) -> list[str]:
-    """One for each run: its algorithm's, unless several runs share an algorithm."""
+    """A colour for each run: its algorithm's, unless several runs share an algorithm."""
     algos = [run["algo"] for run in runs]
     if len(set(algos)) == len(algos):
         return [COLOURS.get(algo, "#000000") for algo in algos]
-    return [SPARE[i % len(SPARE)] for i in range(len(runs))]
+    return [FALLBACK_COLOURS[i % len(FALLBACK_COLOURS)] for i in range(len(runs))]
 
 
 def scaled_steps(runs: list[dict[str, Any]]) -> tuple[float, str]:
     """(divisor, label) of the steps axis."""
-    most = max(max(run["at_steps"]) for run in runs)
-    return (1e6, "environment steps (millions)") if most >= 9e5 else (1e3, "environment steps (thousands)")
+    last = max(max(run["at_steps"]) for run in runs)
+    return (1e6, "environment steps (millions)") if last >= 9e5 else (1e3, "environment steps (thousands)")
 
 
 def band(curves: np.ndarray, resamples: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(IQM, low, high) over seeds at every point of curves ``[S, points]``: 95 % percentile bootstrap."""
-    rows = np.random.default_rng(0).integers(0, len(curves), (resamples, len(curves)))
-    each = interquartile_mean(np.moveaxis(curves[rows], 1, -1))
-    return interquartile_mean(curves.T), *np.percentile(each, [2.5, 97.5], axis=0)
+    samples = np.random.default_rng(0).integers(0, len(curves), (resamples, len(curves)))
+    iqms = interquartile_mean(np.moveaxis(curves[samples], 1, -1))
+    return interquartile_mean(curves.T), *np.percentile(iqms, [2.5, 97.5], axis=0)
 
 
 def draw_returns(comparison: dict[str, Any], path: Path) -> None:
     """Training return against steps: interquartile mean over seeds, with its 95 % interval."""
-    plt = need_matplotlib()
+    plt = require_matplotlib()
     runs = comparison["runs"]
     scale, unit = scaled_steps(runs)
     figure, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
     for run, colour in zip(runs, colours(runs)):
         curves = np.array(run["return"], float)  # None becomes NaN
-        there = np.isfinite(curves).all(axis=0)
-        if not there.any():
+        finite = np.isfinite(curves).all(axis=0)
+        if not finite.any():
             continue
-        middle, low, high = band(curves[:, there])
-        steps = np.array(run["at_steps"])[there] / scale
+        middle, low, high = band(curves[:, finite])
+        steps = np.array(run["at_steps"])[finite] / scale
         axis.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
         final = "n/a" if run["iqm"] is None else f"{run['iqm']:,.0f}"
         axis.plot(steps, middle, color=colour, linewidth=2, label=f"{run['label']}  ({final})")
     axis.set_xlabel(unit)
     axis.set_ylabel("return per episode, while training")
-    _dress(axis)
+    _style(axis)
     seeds = comparison["seeds"]
     name = comparison["env"].removeprefix("gymnasium:")
     axis.set_title(f"{name}: interquartile mean of {seeds} seeds, 95 % intervals", fontsize=11, loc="left")
@@ -88,7 +88,7 @@ def draw_returns(comparison: dict[str, Any], path: Path) -> None:
 
 def draw_updates(comparison: dict[str, Any], path: Path) -> None:
     """Above: the ratios after each update, a histogram for each run. Below: the KL of each update, and β."""
-    plt = need_matplotlib()
+    plt = require_matplotlib()
     runs = comparison["runs"]
     penalties = [run for run in runs if run["beta"] is not None]
     figure = plt.figure(figsize=(max(2.2 * len(runs), 8), 6.4), layout="constrained")
@@ -96,8 +96,8 @@ def draw_updates(comparison: dict[str, Any], path: Path) -> None:
     panels = top.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     for panel, run, colour in zip(panels, runs, colours(runs)):
         _draw_histogram(panel, run, colour)
-    panels[0].set_ylabel("share of rows")
-    top.suptitle("Ratio π / π_old of each row after its update (outermost bars: everything beyond)", fontsize=10)
+    panels[0].set_ylabel("share of transitions")
+    top.suptitle("Ratio π / π_old of each transition after its update (outermost bars: everything beyond)", fontsize=10)
     below = bottom.subplots(1, 2 if penalties else 1, squeeze=False, width_ratios=(2, 1) if penalties else (1,))[0]
     _draw_kl(below[0], runs)
     if penalties:
@@ -119,23 +119,24 @@ def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
     axis.set_title(run["label"], fontsize=10)
     axis.set_xlabel("ratio", fontsize=9)
     axis.tick_params(labelsize=8)
-    _dress(axis)
+    _style(axis)
 
 
 def _draw_kl(axis: Any, runs: list[dict[str, Any]]) -> None:
     scale, unit = scaled_steps(runs)
     for run, colour in zip(runs, colours(runs)):
-        kl = np.maximum(np.array(run["kl"], float), LEAST_KL)
+        kl = np.maximum(np.array(run["kl"], float), MIN_KL)
         axis.plot(np.array(run["at_steps"]) / scale, kl, color=colour, linewidth=1.6, label=run["label"])
     for bound in sorted({run["kl_bound"] for run in runs if run["kl_bound"] is not None}):
-        who = ", ".join(run["label"] for run in runs if run["kl_bound"] == bound)
-        axis.axhline(bound, color="#000000", linewidth=1, linestyle="--", label=f"{bound:g}: bound or target of {who}")
+        labels = ", ".join(run["label"] for run in runs if run["kl_bound"] == bound)
+        text = f"{bound:g}: bound or target of {labels}"
+        axis.axhline(bound, color="#000000", linewidth=1, linestyle="--", label=text)
     axis.set_yscale("log")
     axis.set_xlabel(unit)
     axis.set_ylabel("mean KL(old, new) of an update (nats)")
-    axis.set_title("How far each update went (median over seeds)", fontsize=10, loc="left")
+    axis.set_title("KL of each update (median over seeds)", fontsize=10, loc="left")
     axis.legend(fontsize=8, frameon=False, ncols=2, loc="lower left")
-    _dress(axis)
+    _style(axis)
 
 
 def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], steps: tuple[float, str]) -> None:
@@ -146,9 +147,9 @@ def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], st
     axis.set_xlabel(steps[1])
     axis.set_ylabel("β")
     axis.set_title("The penalty's weight β, each seed", fontsize=10, loc="left")
-    _dress(axis)
+    _style(axis)
 
 
-def _dress(axis: Any) -> None:
+def _style(axis: Any) -> None:
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

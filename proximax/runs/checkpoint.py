@@ -58,18 +58,18 @@ _NEEDED = {
 
 
 class NewerFormatError(CheckpointError):
-    """A checkpoint that a later version has made: it is not damaged, and an older one is no replacement for it."""
+    """A checkpoint of a later version: it is not damaged, and an older one is no replacement for it."""
 
 
 class Snapshot(NamedTuple):
     """A run between two updates. Nobody writes to its arrays any more."""
 
     state: TrainState  # [S, ...]
-    environment: PyTree | None  # ``HostEnv.get_state``; None: could not be had, or is part of ``state``
-    progress: dict[str, Any]  # what else goes on with a run: counters, logs, the best evaluation
+    environment: PyTree | None  # ``HostEnv.get_state``; None: not available, or part of ``state``
+    progress: dict[str, Any]  # what else a resumed run needs: counters, logs, the best evaluation
     update: int
     steps: int  # of each seed, as the config counts them
-    evaluation: float | None  # the mean return of the evaluation of these very policies, if there was one
+    evaluation: float | None  # the mean return of these policies, if they were evaluated
 
 
 class Checkpoint(NamedTuple):
@@ -80,7 +80,7 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) -> Path:
-    """Write ``folder/step-STEPS``; ``header``: what the manifest says of the run.
+    """Write ``folder/step-STEPS``; ``header``: the manifest's entries about the run.
 
     Raises ``OSError``, and then nothing has changed.
     """
@@ -123,7 +123,7 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
 
 
 def remove_partial(folder: Path) -> None:
-    """Clear away what a process that was killed while saving left behind."""
+    """Remove what a process that was killed while saving left behind; a good checkpoint gets its name back."""
     for path in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(f"{REPLACED}*"):
@@ -143,17 +143,17 @@ def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.n
 
 
 def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
-    """Every array of a tree under its path; of random keys the words."""
+    """Every array of a tree under its path; of random keys their data."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(_words(leaf)) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): np.asarray(_key_data(leaf)) for path, leaf in leaves}
 
 
-def _words(leaf: Any) -> Any:
+def _key_data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether a leaf is made of random keys."""
+    """Whether a leaf holds random keys."""
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -163,29 +163,33 @@ def restore_tree(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> P
     They must be of the same shapes and dtypes, finite, and none missing.
     """
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
-    # Not ``named_leaves``: of what a config asks for nothing is made before the file is known to hold as much.
+    # Not ``named_leaves``: nothing that a config asks for is allocated before the file is known to hold as much.
     named = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
     if missing := [name for name in named if name not in tensors]:
         raise CheckpointError(f"{where} does not fit this run: {', '.join(missing[:4])} not in it")
-    found = {name: tensors.pop(name) for name in named}
-    for name, leaf in ((name, _words(leaf)) for name, leaf in named.items()):
-        if found[name].shape != leaf.shape:
-            raise CheckpointError(f"{where}: {name} is {found[name].shape}, the config makes it {leaf.shape}")
-        if found[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and found[name].dtype != leaf.dtype:
-            raise CheckpointError(f"{where}: {name} holds {found[name].dtype}, the run makes it {leaf.dtype}")
-        if found[name].dtype.kind == "f" and not name.startswith(".rollout") and not np.isfinite(found[name]).all():
+    restored = {name: tensors.pop(name) for name in named}
+    for name, leaf in ((name, _key_data(leaf)) for name, leaf in named.items()):
+        if restored[name].shape != leaf.shape:
+            raise CheckpointError(f"{where}: {name} is {restored[name].shape}, the config makes it {leaf.shape}")
+        if restored[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and restored[name].dtype != leaf.dtype:
+            raise CheckpointError(f"{where}: {name} holds {restored[name].dtype}, the run makes it {leaf.dtype}")
+        if (
+            restored[name].dtype.kind == "f"
+            and not name.startswith(".rollout")
+            and not np.isfinite(restored[name]).all()
+        ):
             raise CheckpointError(f"{where}: {name} holds values that are not finite")
-    each = zip(named.values(), found.values(), strict=True)
-    return jax.tree.unflatten(structure, [_like(leaf, x) for leaf, x in each])
+    pairs = zip(named.values(), restored.values(), strict=True)
+    return jax.tree.unflatten(structure, [_as_keys(leaf, x) for leaf, x in pairs])
 
 
-def _like(leaf: Any, found: Any) -> Any:
-    """``found``; the random keys of which it is the words, if ``leaf`` is made of keys."""
-    return jax.random.wrap_key_data(found, impl=jax.random.key_impl(leaf)) if is_key(leaf) else found
+def _as_keys(leaf: Any, x: Any) -> Any:
+    """``x``; the random keys of which it is the data, if ``leaf`` holds keys."""
+    return jax.random.wrap_key_data(x, impl=jax.random.key_impl(leaf)) if is_key(leaf) else x
 
 
 def check_no_extra_arrays(tensors: dict[str, np.ndarray], where: Path) -> None:
-    """Refuse arrays that nothing has asked for."""
+    """Refuse arrays that the run has no use for."""
     if tensors:
         raise CheckpointError(
             f"{where} does not fit this run: it also holds {', '.join(map(repr, sorted(tensors)[:4]))}"
@@ -194,11 +198,11 @@ def check_no_extra_arrays(tensors: dict[str, np.ndarray], where: Path) -> None:
 
 def read_manifest(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, its manifest checked; its tensors are checked as they are read."""
-    manifest = read_json(path / MANIFEST, f"{path} is no checkpoint")
+    manifest = read_json(path / MANIFEST, f"{path} is not a checkpoint")
     check_format(path, manifest)
     for key, kind in _NEEDED.items():
         if not isinstance(manifest.get(key), kind):
-            raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it is of the wrong kind")
+            raise CheckpointError(f"{path / MANIFEST} lacks {key}, or it has the wrong type")
     stated = sha256(json_bytes({key: value for key, value in manifest.items() if key != "sha256"}))
     if stated != manifest["sha256"]:
         raise CheckpointError(f"{path / MANIFEST} is damaged: its sha256 is not the one it states")
@@ -206,13 +210,13 @@ def read_manifest(path: Path) -> Checkpoint:
 
 
 def check_format(path: Path, manifest: dict[str, Any]) -> None:
-    """Refuse what this version does not know."""
-    found = manifest.get("format")
-    if found == FORMAT:
+    """Refuse a format that this version does not read."""
+    number = manifest.get("format")
+    if number == FORMAT:
         return
     by = f", made by proximax {manifest.get('version')!r}" if isinstance(manifest.get("version"), str) else ""
-    text = f"{path / MANIFEST} has format {found!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
-    if isinstance(found, int) and found > FORMAT:
+    text = f"{path / MANIFEST} has format {number!r}{by}; this is proximax {proximax_version()}, which reads {FORMAT}"
+    if isinstance(number, int) and number > FORMAT:
         raise NewerFormatError(f"{text}: pip install --upgrade proximax")
     raise CheckpointError(text)
 
@@ -221,7 +225,7 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
     """The arrays of one of its files, if size and checksum are those of the manifest."""
     path, stated = checkpoint.path / name, checkpoint.manifest["files"].get(name)
     if not isinstance(stated, dict):
-        raise CheckpointError(f"{checkpoint.path / MANIFEST} says nothing of {name}")
+        raise CheckpointError(f"{checkpoint.path / MANIFEST} does not list {name}")
     try:
         if (size := regular_size(path)) != stated.get("bytes"):
             raise CheckpointError(f"{path} is damaged: {size:,} bytes, {stated.get('bytes')!r} were written")
@@ -230,7 +234,7 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
         if digest != stated.get("sha256"):
             raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
         with safe_open(path, framework="numpy") as tensors:
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118  # it is no dict
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118  # not a dict
     except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError, MemoryError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
@@ -242,27 +246,27 @@ def progress_of(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> tuple
 
 
 def checkpoint_names(folder: Path) -> list[str]:
-    """The checkpoints in a folder, newest first. Links are none."""
+    """The names of the checkpoints in a folder, newest first; links are left out."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    names = {path.name.removeprefix(REPLACED) for path in found}
+    folders = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    names = {path.name.removeprefix(REPLACED) for path in folders}
     return sorted((name for name in names if NAME.fullmatch(name)), reverse=True)
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:
-    """Where a checkpoint is: under its name, but in the moment that another of the same step takes its place."""
+    """The folder of a checkpoint: its name, except while another of the same step takes its place."""
     path = folder / name
     return path if path.exists() else folder / f"{REPLACED}{name}"
 
 
 def find_checkpoint(
-    run_dir: Path, which: str = "last", read: tuple[str, ...] = (POLICY,), set_aside: bool = False
+    run_dir: Path, which: str = "last", read: tuple[str, ...] = (POLICY,), quarantine_damaged: bool = False
 ) -> tuple[Checkpoint, dict[str, np.ndarray]]:
     """(checkpoint, the arrays of its files ``read``): the newest that is whole, the best by evaluation, or one by name.
 
-    A damaged one is passed over for the one before, loudly, and renamed if ``set_aside``. Raises ``CheckpointError`` if
-    none is whole, or the newest was made by a later version.
+    A damaged one is skipped for the one before, with a warning, and renamed if ``quarantine_damaged``. Raises
+    ``CheckpointError`` if none is whole, or the newest was made by a later version.
     """
     folder, faults = run_dir / "checkpoints", dict[Path, CheckpointError]()
     for checkpoint in candidates(folder, which, faults):
@@ -275,27 +279,29 @@ def find_checkpoint(
             continue
         for path, fault in faults.items():
             logger.warning(f"{fault}. Using {checkpoint.path.name} instead")
-            if set_aside:
+            if quarantine_damaged:
                 quarantine(path)
         return checkpoint, tensors
     raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
 
 
 def quarantine(path: Path) -> None:
-    """Rename a damaged checkpoint, so that it is not tried again; where that fails it is passed over again."""
+    """Rename a damaged checkpoint, so that it is not tried again; where that fails it is skipped again."""
     places = (path.with_name(f"{DAMAGED}{path.name}{suffix}") for suffix in ("", *(f"-{i}" for i in range(1, 100))))
     with suppress(OSError):
         path.rename(next(place for place in places if not place.exists()))
 
 
 def candidates(folder: Path, which: str, faults: dict[Path, CheckpointError]) -> Iterator[Checkpoint]:
-    """The checkpoints to try, in order, each read as it is asked for; those without a good manifest go to ``faults``.
+    """The checkpoints to try, in order, read one by one; those without a good manifest go to ``faults``.
 
     For the best one all must be read.
     """
     names = checkpoint_names(folder)
     if not names:
-        raise CheckpointError(f"{folder.parent} holds no checkpoint: it is no run, or one cut short before its first")
+        raise CheckpointError(
+            f"{folder.parent} holds no checkpoint: it is not a run, or was interrupted before its first"
+        )
     if which not in ("last", "best") and which not in names:
         raise CheckpointError(f"{folder.parent} has no checkpoint {which!r}; it has {', '.join(names)}, last, best")
     good = _readable(
@@ -315,11 +321,11 @@ def _readable(paths: list[Path], faults: dict[Path, CheckpointError]) -> Iterato
 
 
 def rank(checkpoint: Checkpoint) -> tuple[float, int]:
-    """By evaluation; the later one of equals."""
+    """The sort key of the best checkpoint: by evaluation; the later one of equals."""
     return score_of(checkpoint), checkpoint.manifest["update"]
 
 
 def score_of(checkpoint: Checkpoint) -> float:
-    """The mean return of the evaluation made at it; the lowest number where there was none."""
+    """The mean return of a checkpoint's evaluation; minus infinity without one."""
     value = checkpoint.manifest.get("evaluation")
     return float(value) if isinstance(value, (int, float)) else float("-inf")

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its directory, rows of metrics, the result, the traceback of a fault."""
+"""The directory of a run: which names are in it, who may write to it."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ LOCK, PROBE = ".lock", ".probe"
 
 
 class RunDirectory:
-    """A writable directory that no other process uses: new, or of a run to go on with. Found out before all else.
+    """A writable directory that no other process uses: new, or of a run to resume. This is checked before all else.
 
     ``resume``: True: it must hold a checkpoint; "auto": a run without one starts from the beginning; False: it must
     hold no run.
@@ -38,35 +38,35 @@ class RunDirectory:
 
     def __init__(self, path: Path, resume: Resume = False) -> None:
         check_name(path)
-        self.path, self._made, self._lock = path, list[Path](), -1
+        self.path, self._created, self._lock = path, list[Path](), -1
         if resume is True and not any((path / name).exists() for name in RECORDS):
             raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
         check_links(path)
         try:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
-                    self._make(folder)
+                    self._create(folder)
             self._lock = lock(path / LOCK)
             with storing(path):
                 (path / PROBE).touch()
                 (path / PROBE).unlink()
-                self.continues = self._find(resume)
+                self.continues = self._has_checkpoint(resume)
         except BaseException:
             self.discard()
             raise
 
-    def _make(self, folder: Path) -> None:
-        """Make a folder, and know that it is this process's own, unless another process made it just now."""
+    def _create(self, folder: Path) -> None:
+        """Create a folder, and remember it, unless another process has created it in the meantime."""
         try:
             folder.mkdir()
         except FileExistsError:
             return
-        self._made.append(folder)
+        self._created.append(folder)
 
-    def _find(self, resume: Resume) -> bool:
-        """Whether there is a checkpoint to go on from."""
+    def _has_checkpoint(self, resume: Resume) -> bool:
+        """Whether there is a checkpoint to resume from."""
         if not resume and any((self.path / name).exists() for name in RECORDS):
-            text = f"{self.path} already holds a run: choose another --out, or go on with it: --resume {self.path}"
+            text = f"{self.path} already holds a run: choose another --out, or resume it: --resume {self.path}"
             raise StorageError(text)
         remove_partial(self.path / "checkpoints")
         saved = bool(checkpoint_names(self.path / "checkpoints"))
@@ -77,11 +77,11 @@ class RunDirectory:
         return saved and bool(resume)
 
     def discard(self) -> None:
-        """Remove what the constructor made; of the folders above the run's those that no other run has come to use."""
-        if self.path in self._made and self._lock >= 0:  # else another process may have come to use it
+        """Remove the folders that the constructor created; those above the run's only where no other run uses them."""
+        if self.path in self._created and self._lock >= 0:  # else another process may have come to use it
             shutil.rmtree(self.path, ignore_errors=True)
         self.close()
-        for folder in reversed(self._made):
+        for folder in reversed(self._created):
             with suppress(OSError):  # not empty, or removed
                 folder.rmdir()
 
@@ -93,11 +93,12 @@ class RunDirectory:
 
 
 def check_links(path: Path) -> None:
-    """Refuse links among what a run writes, which would change what they lead to; and logs that are pipes."""
+    """Refuse links among the files of a run, as writing would change what they lead to; and logs that are pipes."""
     for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
-        for where, folders, files in os.walk(path / name):
-            for each in (Path(where), *(Path(where, x) for x in (*folders, *files))):
-                refuse_link(each)
+        for folder, subfolders, files in os.walk(path / name):
+            refuse_link(Path(folder))
+            for entry in (*subfolders, *files):
+                refuse_link(Path(folder, entry))
         refuse_link(path / name)
         if (path / name).exists() and not ((path / name).is_file() or (path / name).is_dir()):  # whose end never comes
             raise StorageError(f"{path / name} is neither a file nor a folder: move it away")
@@ -110,7 +111,7 @@ def refuse_link(path: Path) -> None:
 
 
 def check_name(path: Path) -> None:
-    """Refuse a name that some file system, page or table would take for something else."""
+    """Refuse a name that some file system, page or table would misread."""
     name = path.absolute().name
     if not NAME.fullmatch(name) or "\0" in str(path):
         raise UsageError(
@@ -120,7 +121,7 @@ def check_name(path: Path) -> None:
 
 
 def lock(path: Path) -> int:
-    """An open file that is locked as long as this process lives; refuses one that another process has locked."""
+    """The descriptor of a file, locked while this process lives; ``StorageError`` if another process has locked it."""
     with storing(path):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:

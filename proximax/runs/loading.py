@@ -43,9 +43,9 @@ def load(
 ) -> Agent:
     """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
 
-    ``checkpoint``: "last", "best" by the evaluations made while training, or a name (``step-000000102400``).
-    ``network``: needed for a policy trained with a network of your own. Raises ``CheckpointError`` for anything that is
-    not what training saved.
+    ``checkpoint``: "last", "best" by the evaluations while training, or a name (``step-000000102400``).
+    ``network``: needed for a policy trained with a custom network. Raises ``CheckpointError`` for anything that
+    training did not save.
     """
     return load_agent(run_dir, seed, network, checkpoint)[0]
 
@@ -74,26 +74,28 @@ def load_config(run_dir: str | Path) -> RunConfig:
 
 
 def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
-    """(where they stand, the settings of a run): in config.json; where that is lost every checkpoint has them too."""
+    """(file, the settings of a run in it): config.json; where that is lost the newest checkpoint has them too."""
     path, folder = run_dir / "config.json", run_dir / "checkpoints"
     if not path.exists() and checkpoint_names(folder):
         for saved in candidates(folder, "last", {}):
             logger.warning(f"{path} is missing: its settings are taken from {saved.path}")
             return saved.path / MANIFEST, saved.manifest["config"]
-    return path, read_json(path, f"{run_dir} is no run directory")
+    return path, read_json(path, f"{run_dir} is not a run directory")
 
 
-def check_size(observation_space: spaces.Space[Any], config: RunConfig, most: int, where: Path) -> None:
-    """Refuse layers that a file of ``most`` numbers cannot hold, before anything of their size is made."""
+def check_size(observation_space: spaces.Space[Any], config: RunConfig, max_numbers: int, where: Path) -> None:
+    """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
     if is_perceptron(config.network, observation_space):
         widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.ppo.hidden
-        least = sum(a * b for a, b in pairwise(widths))
-        if least > most:
-            raise CheckpointError(f"{where} does not fit: hidden = {config.ppo.hidden} has {least:,} weights or more")
+        min_weights = sum(a * b for a, b in pairwise(widths))
+        if min_weights > max_numbers:
+            raise CheckpointError(
+                f"{where} does not fit: hidden = {config.ppo.hidden} has {min_weights:,} weights or more"
+            )
 
 
 def _best(result: Path) -> int:
-    """Which seed has the best final evaluation; the first one for a run that was cut short."""
+    """The index of the seed with the best final evaluation; the first one for a run without a result."""
     returns = read_json(result, "").get("returns", []) if result.exists() else []
     try:
         return int(np.argmax([-np.inf if r is None else float(r) for r in returns] or [0.0]))
@@ -107,18 +109,20 @@ def load_agents(
     """The policies of all seeds of a run, and its config."""
     directory = Path(run_dir)
     config = load_config(directory)
-    found, tensors = find_checkpoint(directory, checkpoint)
-    manifest, where = found.manifest, found.path / POLICY
+    (path, manifest), tensors = find_checkpoint(directory, checkpoint)
+    where = path / POLICY
     if manifest["network"] != "built-in" and network is None:
-        raise CheckpointError(f"{directory} was trained with a network of your own: pass it as network=...")
-    # The built-in network has a weight at least for each, so that no file makes arrays much larger than itself.
-    most = MAX_ELEMENTS if network is not None else min(MAX_ELEMENTS, sum(x.size for x in tensors.values()))
-    observation_space, action_space = (make_space(manifest[k], most) for k in ("observation_space", "action_space"))
+        raise CheckpointError(f"{directory} was trained with a custom network: pass it as network=...")
+    # A built-in network has at least one weight for each element, so no file creates arrays much larger than itself.
+    max_elements = MAX_ELEMENTS if network is not None else min(MAX_ELEMENTS, sum(x.size for x in tensors.values()))
+    observation_space, action_space = (
+        make_space(manifest[k], max_elements) for k in ("observation_space", "action_space")
+    )
     policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     if network is None:
-        check_size(observation_space, config, most, where)
-    one = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
-    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), one)
+        check_size(observation_space, config, max_elements, where)
+    single = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), single)
     params, moments = restore_tree(like, tensors, where)
     check_no_extra_arrays(tensors, where)
     return split_agents(policy, params, moments, observation_space, action_space), config

@@ -1,12 +1,12 @@
-"""What is logged after each update, one row per seed, and what each number means."""
+"""The metrics that are logged after each update, one row per seed, and what each number means."""
 
-import math
 from collections import deque
 from typing import Any
 
 import numpy as np
 
 from proximax.errors import CheckpointError
+from proximax.runtime import finite_or_none
 from proximax.types import Metrics
 
 # The rows of metrics.jsonl; docs/reference/metrics.md is made from this table.
@@ -63,7 +63,7 @@ class History:
         self.steps = np.zeros(seeds, np.int64)
         self.update = 0
         self._recent: deque[tuple[np.ndarray, np.ndarray]] = deque()
-        self._sums, self._counts = np.zeros(seeds), np.zeros(seeds)  # over what is in _recent
+        self._sums, self._counts = np.zeros(seeds), np.zeros(seeds)  # over ``_recent``
 
     def add(self, metrics: Metrics, time_s: float) -> list[dict[str, Any]]:
         """The rows of one update, one per seed."""
@@ -78,18 +78,18 @@ class History:
         for i, seed in enumerate(self.seeds):
             row: dict[str, Any] = {"update": self.update, "seed": seed, "steps": int(self.steps[i])}
             row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
-            row |= {"episode_return": _ratio(sums[i], counts[i]), "episode_length": _ratio(lengths[i], counts[i])}
-            row["return_last_100"] = _number(float(recent[i]))
+            row |= {"episode_return": _mean(sums[i], counts[i]), "episode_length": _mean(lengths[i], counts[i])}
+            row["return_last_100"] = finite_or_none(recent[i])
             rows.append(row | {name: _plain(x[i]) for name, x in lists.items()})
         return rows
 
     def to_tree(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """The part that a checkpoint keeps."""
         recent = np.array(self._recent).reshape(-1, 2, len(self.seeds))
         return {"update": self.update, "steps": self.steps.copy(), "recent": recent, "sums": self._sums.copy()}
 
     def restore(self, tree: dict[str, Any]) -> None:
-        """Go on from what ``to_tree`` gave."""
+        """Continue from what ``to_tree`` gave."""
         shapes = {
             "steps": self.steps.shape,
             "sums": self._sums.shape,
@@ -121,17 +121,13 @@ class History:
 
 def _plain(x: float | list[float]) -> float | list[int] | None:
     """A number, or the counts of a histogram."""
-    return [int(count) for count in x] if isinstance(x, list) else _number(x)
+    return [int(count) for count in x] if isinstance(x, list) else finite_or_none(x)
 
 
-def _number(x: float) -> float | None:
-    return x if math.isfinite(x) else None
-
-
-def _ratio(total: float, count: float) -> float | None:
-    return _number(float(total / count)) if count else None
+def _mean(total: float, count: float) -> float | None:
+    return finite_or_none(total / count) if count else None
 
 
 def current_metrics(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of metrics.jsonl under the names of today."""
+    """A row of metrics.jsonl under the names of this version."""
     return {RENAMED_METRICS.get(name, name): value for name, value in row.items()}

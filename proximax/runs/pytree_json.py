@@ -1,6 +1,6 @@
 """Trees of arrays and plain values as JSON and named arrays, and back: what a checkpoint is made of.
 
-A tree is a dict with text for keys, a list, an array, or a plain value: int, float, bool, str, None. Nothing else can
+A tree is a dict with strings as keys, a list, an array, or a plain value: int, float, bool, str, None. Nothing else can
 be written, so that nothing else can be read.
 """
 
@@ -12,15 +12,15 @@ import numpy as np
 from proximax.errors import CheckpointError
 
 ARRAY, FLOAT = "__array__", "__float__"  # {ARRAY: name} stands for an array, {FLOAT: "nan"} for what JSON lacks
-KINDS = "biuf"  # of arrays: truth values, integers, floats
+KINDS = "biuf"  # of arrays: booleans, integers, floats
 
 
 def to_plain(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """``tree`` as JSON values; its arrays go into ``arrays``, under names that begin with ``name``."""
     if isinstance(tree, dict):
-        odd = [key for key in tree if not isinstance(key, str) or key in (ARRAY, FLOAT)]
-        if odd:
-            raise CheckpointError(f"{name} has the key {odd[0]!r}: only text can be saved as a key")
+        bad_keys = [key for key in tree if not isinstance(key, str) or key in (ARRAY, FLOAT)]
+        if bad_keys:
+            raise CheckpointError(f"{name} has the key {bad_keys[0]!r}: only strings can be saved as keys")
         return {key: to_plain(part, f"{name}.{key}", arrays) for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
         return [to_plain(part, f"{name}[{i}]", arrays) for i, part in enumerate(tree)]
@@ -33,8 +33,8 @@ def to_plain(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {FLOAT: repr(tree)}
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
-    what = f"an array of {tree.dtype}" if isinstance(tree, (np.ndarray, np.generic)) else f"a {type(tree).__name__}"
-    raise CheckpointError(f"{name} is {what}, which cannot be saved: only arrays of numbers and plain values can")
+    kind = f"an array of {tree.dtype}" if isinstance(tree, (np.ndarray, np.generic)) else f"a {type(tree).__name__}"
+    raise CheckpointError(f"{name} is {kind}, which cannot be saved: only arrays of numbers and plain values can")
 
 
 def from_plain(values: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -49,6 +49,6 @@ def from_plain(values: Any, arrays: dict[str, np.ndarray]) -> Any:
         return arrays.pop(values[ARRAY])
     if FLOAT in values:
         if values[FLOAT] not in ("nan", "inf", "-inf"):
-            raise CheckpointError(f"{values[FLOAT]!r} is no number")
+            raise CheckpointError(f"{values[FLOAT]!r} is not a number")
         return float(values[FLOAT])
     return {key: from_plain(part, arrays) for key, part in values.items()}

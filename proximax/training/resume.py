@@ -47,7 +47,7 @@ class ResumePoint(NamedTuple):
 
 def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
     """The newest intact checkpoint of a run, if ``config`` can resume it. Damaged ones are quarantined."""
-    checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), set_aside=True)
+    checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), quarantine_damaged=True)
     different = differences(saved_config(checkpoint), config)
     if different:
         raise CheckpointError(

@@ -63,8 +63,8 @@ def read(frame, canvas, totals, steps):
     """Which of these returns and steps the frame's caption shows: that whose drawing is nearest to it."""
 
     def apart(numbers):
-        drawn = canvas.draw(np.zeros((1, 1, 3), np.uint8), *numbers)[: canvas.strip]
-        return np.abs(frame[: canvas.strip].astype(int) - drawn).mean()
+        drawn = canvas.draw(np.zeros((1, 1, 3), np.uint8), *numbers)[: canvas.caption_height]
+        return np.abs(frame[: canvas.caption_height].astype(int) - drawn).mean()
 
     distances = {(total, step): apart((total, step)) for total in totals for step in steps}
     assert min(distances.values()) < 3
@@ -100,10 +100,10 @@ def test_an_atari_video_has_every_frame_in_colour_and_shows_the_return_of_the_ev
     assert (made.fps, made.lengths, made.cut) == (fps, [151], False) == (60, [151], False)
     assert made.frames == len(frames) == 1 + 602 + 60  # the opening, the game, a second of its end
     canvas = FrameComposer((210, 160, 3), "Pong-v5")
-    assert frames.shape[1:] == (canvas.height, canvas.width, 3) == (canvas.strip + 630, 480, 3)
+    assert frames.shape[1:] == (canvas.height, canvas.width, 3) == (canvas.caption_height + 630, 480, 3)
     assert read(frames[-1], canvas, range(-9, 9), range(149, 154)) == (made.returns[0], 151)
     assert read(frames[0], canvas, range(-9, 9), range(2)) == (0, 0)
-    ground = frames[300, canvas.strip + 300, 240].astype(int)  # Pong's brown
+    ground = frames[300, canvas.caption_height + 300, 240].astype(int)  # Pong's brown
     assert np.abs(ground - (144, 72, 17)).max() < 12
 
 
@@ -134,7 +134,7 @@ def test_a_gymnasium_video_runs_at_the_environments_rate(cartpole, tmp_path, suf
         frames, ms = decode_gif(made.path)
         assert ms.sum() == 20 * made.frames
     canvas = FrameComposer((400, 600, 3), "CartPole-v1")
-    assert frames.shape[1:] == (canvas.strip + 400, 600, 3)
+    assert frames.shape[1:] == (canvas.caption_height + 400, 600, 3)
     n = made.lengths[0]
     assert read(frames[-1], canvas, range(n - 2, n + 3), range(n - 2, n + 3)) == (n, n)
 
@@ -417,9 +417,9 @@ def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
     frame = canvas.draw(picture, 2345678, 29999)
     assert frame.shape == (canvas.height, canvas.width, 3)
     assert canvas.height % 2 == canvas.width % 2 == 0
-    inside = frame[canvas.strip :: canvas.scale, :: canvas.scale][: shape[0], : shape[1]]
+    inside = frame[canvas.caption_height :: canvas.scale, :: canvas.scale][: shape[0], : shape[1]]
     np.testing.assert_array_equal(inside, picture)
-    title, total, step = np.split(frame[: canvas.strip], canvas._places(), axis=1)
+    title, total, step = np.split(frame[: canvas.caption_height], canvas._columns(), axis=1)
     for part in (title, total, step):  # written, and not over its edges
         assert part.max() > 200
         assert len(np.unique(part[:, -3:].reshape(-1, 3), axis=0)) == 1

@@ -30,7 +30,7 @@ def rows(path):
 def test_a_directory_that_holds_a_run_or_cannot_be_written_is_refused(tmp_path, monkeypatch):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.json").write_text("{}")
-    with pytest.raises(StorageError, match=r"already holds a run: .* go on with it: --resume") as caught:
+    with pytest.raises(StorageError, match=r"already holds a run: .* resume it: --resume") as caught:
         proximax.train("probe:matching", out=tmp_path / "old", **TINY)
     assert caught.value.code == 5
     (tmp_path / "file").write_text("")
@@ -70,7 +70,7 @@ def test_a_start_that_fails_removes_nothing_that_another_run_has_come_to_use(tmp
 @pytest.mark.fault(29)
 def test_a_start_that_fails_while_another_run_begins_in_the_same_place_removes_nothing(tmp_path, monkeypatch):
     """Both come upon a place that is not there, one makes it, the other is quicker with the rest, its probe too."""
-    make, others = RunDirectory._make, []
+    make, others = RunDirectory._create, []
 
     def overtaken(self, folder):
         make(self, folder)
@@ -81,7 +81,7 @@ def test_a_start_that_fails_while_another_run_begins_in_the_same_place_removes_n
     def removed(path, missing_ok=False):
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(RunDirectory, "_make", overtaken)
+    monkeypatch.setattr(RunDirectory, "_create", overtaken)
     real = Path.unlink
     monkeypatch.setattr(Path, "unlink", lambda path: removed(path) if others[1:] else real(path))
     with pytest.raises(StorageError, match="in use by another process"):

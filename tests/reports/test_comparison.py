@@ -137,6 +137,15 @@ def read(**changed):
             return read_run(Path(name), "run")
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning")
+def test_a_run_without_one_finite_kl_has_none_in_the_table_and_in_the_json():
+    run = read(metrics=lines(row | {"kl": None} for row in RUN["metrics.jsonl"]))
+    assert (run["kl"], run["kl_percentiles"]) == ([None], {"50": None, "95": None})
+    page = {"env": "probe:choice", "seeds": 2, "version": "0", "runs": [run]}
+    assert "| n/a (n/a) |" in table(page)
+    json.dumps(page, allow_nan=False)
+
+
 def test_a_run_whose_files_are_damaged_is_refused_by_name(tmp_path):
     whole = read()
     assert (whole["returns"], whole["mean"], whole["at_steps"]) == ([1.0, None], None, [8])

@@ -8,7 +8,7 @@ import pytest
 from proximax.errors import DependencyError
 from proximax.evaluation.statistics import interquartile_mean, summarise_returns
 from proximax.ppo.update import RATIO_EDGES
-from proximax.reports.plots import COLOURS, band, colours, draw_returns, draw_updates, need_matplotlib
+from proximax.reports.plots import COLOURS, band, colours, draw_returns, draw_updates, require_matplotlib
 
 
 def run(algo, **other):
@@ -42,7 +42,7 @@ def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_pat
     comparison = {"env": "gymnasium:X-v0", "seeds": 2, "runs": [run(algo, **special.get(algo, {})) for algo in algos]}
     draw_returns(comparison, tmp_path / "a.png")
     draw_updates(comparison, tmp_path / "b.png")
-    plt = need_matplotlib()
+    plt = require_matplotlib()
     for name in ("a.png", "b.png"):
         pixels = plt.imread(tmp_path / name)
         assert pixels.shape[0] > 300
@@ -52,4 +52,4 @@ def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_pat
 def test_without_matplotlib_the_line_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(DependencyError, match=r'pip install "proximax\[plots\]"'):
-        need_matplotlib()
+        require_matplotlib()

@@ -222,12 +222,12 @@ def test_of_a_damaged_newest_the_one_before_is_used_and_it_is_said(file, tmp_pat
     assert "Using step-000000000200 instead" in told
     assert checkpoint_names(tmp_path / "checkpoints")[0] == "step-000000000300"  # only who writes may rename
     content = everything(newest(tmp_path))
-    assert update_of(tmp_path, set_aside=True) == 2
+    assert update_of(tmp_path, quarantine_damaged=True) == 2
     assert everything(tmp_path / "checkpoints" / "damaged-step-000000000300") == content
     save(tmp_path, 3)
     damage(newest(tmp_path, file))
     capsys.readouterr()
-    assert update_of(tmp_path, set_aside=True) == 2  # the second one at this step
+    assert update_of(tmp_path, quarantine_damaged=True) == 2  # the second one at this step
     assert (tmp_path / "checkpoints" / "damaged-step-000000000300-1").exists()
     assert update_of(tmp_path) == 2
     damage(tmp_path / "checkpoints" / "step-000000000100" / MANIFEST)
@@ -255,7 +255,7 @@ def test_where_all_are_damaged_each_is_named_and_none_touched(tmp_path):
     before = everything(tmp_path)
     names = r".*".join(f"step-000000000{n}00" for n in (3, 2, 1))
     with pytest.raises(CheckpointError, match=names) as caught:
-        find_checkpoint(tmp_path, read=(POLICY, STATE), set_aside=True)
+        find_checkpoint(tmp_path, read=(POLICY, STATE), quarantine_damaged=True)
     assert caught.value.code == 4
     assert everything(tmp_path) == before
 
@@ -269,7 +269,7 @@ def test_a_later_format_is_refused_though_an_older_checkpoint_is_there(tmp_path)
     with pytest.raises(
         CheckpointError, match=r"format 3, made by proximax '9\.1'; this is .* --upgrade proximax"
     ) as caught:
-        find_checkpoint(tmp_path, set_aside=True)
+        find_checkpoint(tmp_path, quarantine_damaged=True)
     assert caught.value.code == 4
     assert everything(tmp_path) == before
 

@@ -76,13 +76,13 @@ def test_load_takes_the_best_seed_or_the_one_named(run):
     (run / "config.json").unlink()
     assert load(run).params["log_std"].tolist() == each[0]  # by the settings in its checkpoint
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(CheckpointError, match=r"config\.json is missing: .* is no run directory"):
+    with pytest.raises(CheckpointError, match=r"config\.json is missing: .* is not a run directory"):
         load(run)
 
 
 def test_a_policy_of_ones_own_network_asks_for_it(run):
     sign(newest(run, MANIFEST), {"network": "own"})
-    with pytest.raises(CheckpointError, match="network of your own: pass it as network="):
+    with pytest.raises(CheckpointError, match="custom network: pass it as network="):
         load(run)
     assert load(run, network=mlp(2, (4,))).obs_moments is not None
     with pytest.raises(CheckpointError, match=r"does not fit this run: .*\['critic'\]"):

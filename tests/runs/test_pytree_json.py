@@ -63,7 +63,7 @@ def test_two_leaves_never_share_a_name():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({1: 2}, "it has the key 1: only text"),
+        ({1: 2}, "it has the key 1: only strings"),
         ({ARRAY: "x"}, "it has the key '__array__'"),
         ([object()], r"it\[0\] is a object, which cannot be saved"),
         ({"a": np.array([object()])}, r"it\.a is an array of object"),

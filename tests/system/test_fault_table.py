@@ -715,7 +715,7 @@ def test_a_run_whose_config_is_gone_has_it_from_its_checkpoint_and_says_so(shell
     (run / "config.json").unlink()
     shutil.rmtree(run / "checkpoints")
     for command in ("train --resume", "eval"):
-        shell(f"{command} run --allow-import").fault(4, "run/config.json is missing: run is no run directory")
+        shell(f"{command} run --allow-import").fault(4, "run/config.json is missing: run is not a run directory")
 
 
 def test_another_versions_checkpoint_of_unknown_settings_names_both_versions(shell, run):
