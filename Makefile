@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo test test-slow test-all check clean
+.PHONY: demo dev test test-slow test-all test-lowest test-newest lowest check release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
@@ -24,6 +24,49 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/check.py
+
+# For contributors: the environment of the tests and checks, and the checks before each commit.
+dev: $(VENV)/.dev
+	@if git rev-parse --git-dir >/dev/null 2>&1; then $(BIN)/pre-commit install; fi
+
+# What holds with one version of the dependencies and may not with another, in an environment of its own: with the lowest
+# versions that pyproject.toml allows, and with the newest. gymnax is left out of the newest: it holds Gymnasium back.
+VERSIONS := tests/maths tests/spaces tests/config tests/networks tests/runs tests/loggers tests/reports tests/cli \
+	tests/ppo/test_learner.py tests/evaluation tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
+FAST := -m "not slow and not process and not learning"
+first_that_runs = $(firstword $(foreach python,$(1),$(shell $(python) -c '' 2>/dev/null && echo $(python))) $(PYTHON))
+
+test-lowest: .venv-lowest/.ready
+	.venv-lowest/bin/python tools/smoke.py
+	$(subst $(BIN),.venv-lowest/bin,$(PYTEST)) $(VERSIONS) tests/envs/test_gymnax_env.py $(FAST) $(OPTIONS)
+
+test-newest: .venv-newest/.ready
+	.venv-newest/bin/python tools/smoke.py
+	$(subst $(BIN),.venv-newest/bin,$(PYTEST)) $(VERSIONS) $(FAST) $(OPTIONS)
+
+# 3.11: some of the lowest versions have no wheels for a later Python.
+.venv-lowest/.ready: requirements/lowest.txt pyproject.toml
+	$(call first_that_runs,python3.11) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Made anew each time, since tomorrow's newest are others.
+.PHONY: .venv-newest/.ready
+NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,plots,video,test
+.venv-newest/.ready: pyproject.toml
+	$(call first_that_runs,python3.14 python3.13) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(NEWEST)]'
+
+# After a bound in pyproject.toml has changed. Without box2d, whose Gymnasium is a later one.
+LOWEST := atari mujoco envpool gymnax flax equinox tensorboard plots video test
+lowest: $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --quiet --resolution lowest-direct --python-version 3.11 --no-annotate \
+		--custom-compile-command "make lowest" $(LOWEST:%=--extra %) --output-file requirements/lowest.txt
+
+release:
+	$(PYTHON) tools/release.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
