@@ -31,8 +31,9 @@ dev: $(VENV)/.dev
 
 # What holds with one version of the dependencies and may not with another, in an environment of its own: with the lowest
 # versions that pyproject.toml allows, and with the newest. gymnax is left out of the newest: it holds Gymnasium back.
-VERSIONS := tests/maths tests/spaces tests/config tests/networks tests/runs tests/loggers tests/reports tests/cli \
-	tests/ppo/test_learner.py tests/evaluation tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
+VERSIONS := tests/maths tests/ppo/test_learner.py tests/runs/test_loading.py tests/spaces/test_serialization.py \
+	tests/networks/test_adapters.py tests/loggers tests/reports tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
+	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
 FAST := -m "not slow and not process and not learning"
 first_that_runs = $(firstword $(foreach python,$(1),$(shell $(python) -c '' 2>/dev/null && echo $(python))) $(PYTHON))
 
@@ -62,7 +63,7 @@ NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,plots,video,test
 LOWEST := atari mujoco envpool gymnax flax equinox tensorboard plots video test
 lowest: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --quiet --resolution lowest-direct --python-version 3.11 --no-annotate \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --python-version 3.11 --no-annotate \
 		--custom-compile-command "make lowest" $(LOWEST:%=--extra %) --output-file requirements/lowest.txt
 
 release:
