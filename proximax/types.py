@@ -1,22 +1,24 @@
 """The records that travel between the modules, and the words they use.
 
-``terminated``  the world ended: nothing after this step has value.
-``truncated``   only the clock ended: the future still has value.
+``terminated``  the environment reached a terminal state: nothing after this step has value.
+``truncated``   a time limit cut the episode: the future still has value.
 ``last``        ``terminated | truncated``.
 ``first``       this observation opens an episode (a recurrent carry is reset here).
 ``final_obs``   the observation the action really led to, before any reset.
-``valid``       0 marks a row that is no transition: the reset step of next-step autoreset.
+``valid``       1, or 0 for a reset step of next-step autoreset, which is not a transition.
 
 Axes: ``T`` time steps, ``N`` environments, ``S`` seeds, ``A`` action dimensions. Arrays are time-major, [T, N, ...].
+The shapes are documentation: nothing checks them at run time.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Bool, Float
 
-Array = jax.Array  # or, outside compiled code, a NumPy array
+Array = jax.Array | np.ndarray  # inside compiled code always the first
 PyTree = Any
 Key = jax.Array
 Params = PyTree
@@ -26,9 +28,9 @@ Metrics = dict[str, Any]
 class Moments(NamedTuple):
     """Count, mean and summed squared deviation M2 of everything seen; the variance is M2 / count."""
 
-    count: Float[Array, ""]  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
-    mean: Float[Array, "*shape"]
-    m2: Float[Array, "*shape"]
+    count: Float[jax.Array, ""]  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    mean: Float[jax.Array, "*shape"]
+    m2: Float[jax.Array, "*shape"]
 
 
 class Step(NamedTuple):
@@ -36,61 +38,62 @@ class Step(NamedTuple):
 
     obs: PyTree  # the observation to act on next: the first one of a new episode after a reset
     final_obs: PyTree  # the observation this action led to; equals ``obs`` unless the episode ended
-    reward: Array
-    terminated: Array
-    truncated: Array
-    first: Array  # ``obs`` opens an episode
-    valid: Array  # this step was a transition (see the module's docstring)
-    score: Array | None = None  # the raw reward, where ``reward`` is not
-    over: Array | None = None  # the game ended, where ``terminated`` also says that a life was lost
+    reward: Float[Array, "*N"]
+    terminated: Bool[Array, "*N"]
+    truncated: Bool[Array, "*N"]
+    first: Bool[Array, "*N"]  # ``obs`` opens an episode
+    valid: Float[Array, "*N"]  # this step was a transition (see the module's docstring)
+    unclipped_reward: Float[Array, "*N"] | None = None  # where ``reward`` is not the environment's own
+    episode_over: Bool[Array, "*N"] | None = None  # the game ended, where ``terminated`` also means a lost life
 
     @property
     def raw_reward(self) -> Array:
-        """What counts for an episode's return."""
-        return self.reward if self.score is None else self.score
+        """The reward that counts for an episode's return."""
+        return self.reward if self.unclipped_reward is None else self.unclipped_reward
 
     @property
     def ended(self) -> Array:
-        """What counts as an episode's end."""
-        return (self.terminated | self.truncated) if self.over is None else self.over
+        """Where an episode ended whose return counts."""
+        return (self.terminated | self.truncated) if self.episode_over is None else self.episode_over
 
 
 class Transition(NamedTuple):
-    """A rollout: ``T`` steps of ``N`` environments, every field ``[T, N, ...]``.
+    """A rollout: ``T`` steps of ``N`` environments, every field ``[T, N, ...]``; of several seeds ``[T, S, N, ...]``.
 
     Two value arrays and no "last value": ``next_value[t] = V(final_obs[t])`` is the value of the state that step ``t``
-    really reached, so a time limit in the middle of a rollout and the cut at its end are the same case.
+    really reached, so a time limit in the middle of a rollout and the end of the rollout are the same case. Outside
+    compiled code (``host_rollout``) the arrays are NumPy's.
     """
 
     obs: PyTree  # a leaf may be ``frame_stack.Stacked``, which holds ``final_obs`` too
     final_obs: PyTree  # None beside a ``frame_stack.Stacked``
-    first: Array
+    first: Bool[jax.Array, "T *N"]
     action: PyTree  # as sampled, before clipping to the action space
-    log_prob: Array  # log π(action | obs) at the moment of acting
-    reward: Array
-    terminated: Array
-    truncated: Array
-    valid: Array
-    value: Array | None = None  # V(obs); this and what follows is filled by ``values.add_values``
-    next_value: Array | None = None  # V(final_obs)
-    dist: PyTree = None  # π(. | obs) of the policy that acted
+    log_prob: Float[jax.Array, "T *N"]  # log π(action | obs) at the moment of acting
+    reward: Float[jax.Array, "T *N"]
+    terminated: Bool[jax.Array, "T *N"]
+    truncated: Bool[jax.Array, "T *N"]
+    valid: Float[jax.Array, "T *N"]
+    value: Float[jax.Array, "T *N"] | None = None  # V(obs); this and what follows is filled by ``values.add_values``
+    next_value: Float[jax.Array, "T *N"] | None = None  # V(final_obs)
+    dist: PyTree = None  # π(. | obs) of the policy that acted, a ``maths.Distribution``
 
 
 class RolloutState(NamedTuple):
-    """Where acting stands between two rollouts. Arrays are ``[N, ...]``."""
+    """The environments and the policy between two rollouts. Arrays are ``[N, ...]``."""
 
     env_state: PyTree  # of a JAX environment; () for environments that live outside the program
     obs: PyTree
-    first: Array
+    first: Bool[jax.Array, "*N"]
     carry: PyTree  # of the policy; () for feed-forward networks
-    episode_return: Array  # raw reward since the episode's start
-    episode_length: Array
+    episode_return: Float[jax.Array, "*N"]  # raw reward since the episode's start
+    episode_length: Float[jax.Array, "*N"]
 
 
 class RewardScale(NamedTuple):
     """State of the return-based reward scaling (``maths.running.scale_reward``)."""
 
-    discounted_return: Array  # [N]
+    discounted_return: Float[jax.Array, "*N"]
     moments: Moments  # of the discounted return
 
 
@@ -102,18 +105,18 @@ class TrainState(NamedTuple):
     obs_moments: PyTree  # ``Moments`` of each leaf that is normalised; None: of none
     reward_scale: RewardScale
     rollout: RolloutState
-    beta: Array  # the penalty's weight
-    learning_rate: Array  # before annealing
+    beta: jax.Array  # the penalty's weight
+    learning_rate: jax.Array  # before annealing
     key: Key
-    update: Array  # updates done so far: the schedules' position
+    update: jax.Array  # updates done so far: the schedules' position
 
 
 class Acted(NamedTuple):
     """What the policy did in one step; arrays are ``[N, ...]``."""
 
     action: PyTree  # as sampled
-    log_prob: jax.Array
-    env_action: PyTree  # the environment's action
+    log_prob: Float[jax.Array, "*N"]
+    env_action: PyTree  # what the environment is sent
     carry: PyTree
 
 

@@ -157,7 +157,7 @@ class GymnasiumEnv(HostEnv):
             raise environment_fault("step", error, self._steps) from error
         if cut is None:
             return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
-        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, over=last & ~cut)
+        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, episode_over=last & ~cut)
 
     def _sent(self, action: PyTree) -> PyTree:
         """Actions in the environment's own dtypes."""

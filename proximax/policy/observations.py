@@ -76,7 +76,7 @@ def _init_moments(space: Space, config: PPOConfig, without: str | None = None) -
     return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
 
 
-def update_obs_moments(moments: PyTree, obs: PyTree, valid: Array) -> PyTree:
+def update_obs_moments(moments: PyTree, obs: PyTree, valid: jax.Array) -> PyTree:
     """Merge the rows ``[*rows]`` that count into the moments of each leaf; bytes as numbers from 0 to 1."""
 
     def leaf(m: Moments | None, x: Any) -> Moments | None:
@@ -89,11 +89,11 @@ def update_obs_moments(moments: PyTree, obs: PyTree, valid: Array) -> PyTree:
     return jax.tree.map(leaf, moments, obs, is_leaf=lambda x: x is None or isinstance(x, Moments))
 
 
-def update_stack_moments(m: Moments, x: Stacked, valid: Array) -> Moments:
+def update_stack_moments(m: Moments, x: Stacked, valid: jax.Array) -> Moments:
     """The moments ``[depth, height, width]`` with a rollout's frames, one age after the other."""
     envs = jnp.arange(x.newest.shape[1])[None]
 
-    def one(age: Array, mean: Array, m2: Array) -> Moments:
+    def one(age: jax.Array, mean: jax.Array, m2: jax.Array) -> Moments:
         return update_moments(Moments(m.count, mean, m2), jnp.asarray(x.frames)[x.newest - age, envs] / 255.0, valid)
 
     each = jax.lax.map(lambda row: one(*row), (x.ages, m.mean, m.m2))

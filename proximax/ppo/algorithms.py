@@ -1,10 +1,10 @@
-"""The road from REINFORCE to PPO: what each algorithm climbs, and how. The loop around it is the same for all.
+"""The algorithm family from REINFORCE to PPO: the objective and the kind of step. The loop around them is the same.
 
 reinforce   log π A                                 one step of Adam, then the critic
 npg         r A                                     one natural gradient step, then the critic
 trpo        r A                                     the same along a line search under KL <= δ, then the critic
 a2c         log π A                                 one step of actor and critic together
-surrogate   r A                                     epochs of minibatch steps, nothing holds it back
+surrogate   r A                                     epochs of minibatch steps, without a trust region
 penalty     r A - β KL(π_old, π)                    epochs; β follows the KL
 clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs
 """
@@ -19,24 +19,24 @@ from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
 from proximax.types import Metrics
 
 
-def reinforce(signals: ObjectiveInputs, rates: ScheduledValues) -> jax.Array:
-    """Log π A."""
-    return maths.reinforce_objective(signals.log_prob, signals.advantage)
+def reinforce(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
+    """log π A."""
+    return maths.reinforce_objective(inputs.log_prob, inputs.advantage)
 
 
-def surrogate(signals: ObjectiveInputs, rates: ScheduledValues) -> jax.Array:
-    """The ratio times A."""
-    return maths.surrogate_objective(signals.log_ratio, signals.advantage)
+def surrogate(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
+    """r A."""
+    return maths.surrogate_objective(inputs.log_ratio, inputs.advantage)
 
 
-def penalty(signals: ObjectiveInputs, rates: ScheduledValues) -> jax.Array:
-    """The ratio times A, less β KL(π_old, π)."""
-    return maths.penalty_objective(signals.log_ratio, signals.advantage, signals.kl, rates.beta)
+def penalty(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
+    """r A - β KL(π_old, π)."""
+    return maths.penalty_objective(inputs.log_ratio, inputs.advantage, inputs.kl, scheduled.beta)
 
 
-def clip(signals: ObjectiveInputs, rates: ScheduledValues) -> jax.Array:
-    """The ratio times A, flat where the ratio has left the band in the direction A asks for."""
-    return maths.clip_objective(signals.log_ratio, signals.advantage, rates.epsilon)
+def clip(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
+    """The smaller of r A and r A with r clipped to [1 - ε, 1 + ε]."""
+    return maths.clip_objective(inputs.log_ratio, inputs.advantage, scheduled.epsilon)
 
 
 ALGORITHMS = {
@@ -53,20 +53,20 @@ ALGORITHMS = {
 }
 
 
-def find_algorithm(name: str, own: Algorithm | None) -> Algorithm:
-    """The algorithm that a config names: a built-in one, or ``own`` for ``own:NAME``."""
-    if own is None and not is_custom(name):
+def find_algorithm(name: str, custom: Algorithm | None = None) -> Algorithm:
+    """The algorithm that a config names: a built-in one, or ``custom`` for ``custom:NAME``."""
+    if custom is None and not is_custom(name):
         return ALGORITHMS[name]
-    if own is None or name != custom_name(own.name):
-        given = "none was passed" if own is None else f"the Algorithm that was passed is called {own.name!r}"
-        raise UsageError(f"algo = {name}, but {given}")
-    return own
+    if custom is None or name != custom_name(custom.name):
+        passed = "none was passed" if custom is None else f"the Algorithm that was passed is called {custom.name!r}"
+        raise UsageError(f"algo = {name}, but {passed}")
+    return custom
 
 
 def adapt_after_update(
     config: PPOConfig, beta: jax.Array, learning_rate: jax.Array, metrics: Metrics
 ) -> tuple[jax.Array, ...]:
-    """(β, learning rate) of the next update, by the KL(π_old, π) that this one reached."""
+    """(β, learning rate) of the next update, from the KL(π_old, π) that this one reached."""
     if config.target_kl is not None and config.kl_control == "beta":
         beta = maths.adapt_beta(beta, metrics["kl"], config.target_kl)
     if config.target_kl is not None and config.kl_control == "learning_rate":

@@ -97,7 +97,7 @@ class GroupRollout:
         write_step(
             (learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended))
         )
-        if t > 0 and s.over is not None:
+        if t > 0 and s.episode_over is not None:
             # Where an environment crashed, the episode is cut after the last step whose outcome is known.
             rows.truncated[t - 1] |= (s.truncated & (np.asarray(s.valid) == 0)).reshape(rows.truncated[t - 1].shape)
         self.obs, self.first = s.obs, s.first

@@ -79,8 +79,8 @@ def learn_from_rollout(
         last = transitions.terminated | transitions.truncated
         reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, transitions.valid, ppo.gamma)
         transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
-    rates = scheduled_values(ppo, state, config.updates)
-    params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, rates, key)
+    scheduled = scheduled_values(ppo, state, config.updates)
+    params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, scheduled, key)
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
@@ -96,7 +96,7 @@ def learn_from_rollout(
         update=state.update + 1,
     )
     # An update that went wrong ends the run: what was learned before it is what is saved.
-    return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | rates._asdict()
+    return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | scheduled._asdict()
 
 
 def update_succeeded(metrics: Metrics) -> Array:

@@ -14,51 +14,51 @@ from proximax.ppo.values import evaluate_policy
 from proximax.spaces import take_observations
 
 
-def joint_loss(params: jax.Array, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
+def joint_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy] - c_V E[value loss]), to be minimised.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 9.
     """
-    dist, value = forward(params, task, minibatch)
-    total, stats = policy_objective_loss(dist, task, minibatch)
-    value_loss = weighted_mean(value_losses(task.config, value, minibatch), minibatch.valid)
-    return total + task.config.value_coef * value_loss, stats | {"value_loss": value_loss}
+    dist, value = forward(params, context, minibatch)
+    total, stats = policy_objective_loss(dist, context, minibatch)
+    value_loss = weighted_mean(value_losses(context.config, value, minibatch), minibatch.valid)
+    return total + context.config.value_coef * value_loss, stats | {"value_loss": value_loss}
 
 
-def policy_loss(params: jax.Array, task: UpdateContext, batch: Batch) -> tuple[jax.Array, StepStats]:
+def policy_loss(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy]), to be minimised."""
-    dist, _ = forward(params, task, batch)
-    return policy_objective_loss(dist, task, batch)
+    dist, _ = forward(params, context, batch)
+    return policy_objective_loss(dist, context, batch)
 
 
-def critic_loss(params: jax.Array, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
-    """E[value loss]; its gradient is kept from parameters that the policy depends on."""
-    _, value = forward(stop_policy_gradient(params, task, minibatch), task, minibatch)
-    value_loss = weighted_mean(value_losses(task.config, value, minibatch), minibatch.valid)
+def critic_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
+    """E[value loss], without gradient to parameters that the policy depends on."""
+    _, value = forward(stop_policy_gradient(params, context, minibatch), context, minibatch)
+    value_loss = weighted_mean(value_losses(context.config, value, minibatch), minibatch.valid)
     return value_loss, {"value_loss": value_loss}
 
 
-def forward(params: jax.Array, task: UpdateContext, batch: Batch) -> tuple[Distribution, jax.Array]:
-    """(π(. | s), V(s)) of the rows, by flat parameters."""
-    return evaluate_policy(task.policy, task.unravel(params), task.moments, task.rollout, batch.row)
+def forward(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[Distribution, jax.Array]:
+    """(π(. | s), V(s)) of the batch's samples, by flat parameters."""
+    return evaluate_policy(context.policy, context.unravel(params), context.moments, context.rollout, batch.position)
 
 
-def policy_objective_loss(dist: Distribution, task: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
-    """-(E[objective] + c_H E[entropy]) of a policy, and what it saw."""
-    weight, epsilon = minibatch.valid, task.rates.epsilon
+def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
+    """-(E[objective] + c_H E[entropy]) of a policy, and statistics of the minibatch."""
+    weight, epsilon = minibatch.valid, context.scheduled.epsilon
     log_prob = dist.log_prob(minibatch.action)
-    # A row that does not count must not overflow either: 0 times infinity is not 0.
+    # A sample that does not count must not overflow either: 0 times infinity is not 0.
     log_ratio = jnp.where(weight > 0, log_prob - minibatch.log_prob, 0.0)
     advantage = minibatch.advantage
-    if task.config.standardise_advantage:
+    if context.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
-    signals = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
-    each = task.objective(signals, task.rates)
-    if jnp.shape(each) != weight.shape:  # [B, 1] would become [B, B] without a word
-        raise UsageError(f"the objective gives shape {jnp.shape(each)}; it must be {weight.shape}, a number per row")
-    objective, entropy = weighted_mean(each, weight), weighted_mean(dist.entropy(), weight)
+    inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
+    objectives = context.objective(inputs, context.scheduled)
+    if (shape := jnp.shape(objectives)) != weight.shape:  # [B, 1] would silently become [B, B]
+        raise UsageError(f"the objective returns shape {shape}; it must be {weight.shape}, a number per sample")
+    objective, entropy = weighted_mean(objectives, weight), weighted_mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
-    return -(objective + task.config.entropy_coef * entropy), {
+    return -(objective + context.config.entropy_coef * entropy), {
         "policy_objective": objective,
         "entropy": entropy,
         "kl_k1": weighted_mean(maths.kl_k1(log_ratio), weight),
@@ -69,21 +69,21 @@ def policy_objective_loss(dist: Distribution, task: UpdateContext, minibatch: Ba
 
 
 def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.Array:
-    """The value loss of each row."""
+    """The value loss of each sample."""
     if config.value_epsilon is None:
         return maths.value_loss(value, minibatch.target)
     return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon)
 
 
-def stop_policy_gradient(params: jax.Array, task: UpdateContext, batch: Batch) -> jax.Array:
+def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:
     """``params``, with no gradient to those that the policy depends on."""
-    tree = task.unravel(params)
-    obs, first = take_observations(task.rollout.obs, batch.row), batch.valid > 0
-    used = policy_parameters(task.policy, tree, task.moments, obs, first)
-    leaves = [jax.lax.stop_gradient(leaf) if use else leaf for leaf, use in zip(jax.tree.leaves(tree), used)]
+    tree = context.unravel(params)
+    obs, first = take_observations(context.rollout.obs, batch.position), batch.valid > 0
+    in_policy = policy_parameters(context.policy, tree, context.moments, obs, first)
+    leaves = [jax.lax.stop_gradient(x) if stop else x for x, stop in zip(jax.tree.leaves(tree), in_policy)]
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]
 
 
 def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Σ w x / Σ w; 0 where nothing counts."""
+    """Σ w x / Σ w; 0 where no weight is positive."""
     return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(jnp.sum(weight), 1.0)

@@ -1,4 +1,4 @@
-"""One step of the policy on the whole rollout: gradient, natural gradient, trust region."""
+"""One step of the policy on the whole rollout: by the gradient, the natural gradient, or with a line search (TRPO)."""
 
 import jax
 import jax.numpy as jnp
@@ -11,66 +11,63 @@ from proximax.types import Metrics, PyTree
 
 
 def gradient_policy_step(
-    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+    context: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
 ) -> tuple[jax.Array, PyTree, Metrics]:
     """One step of Adam on the whole rollout."""
     begin = OptimizerProgress(params, opt_state, jnp.zeros((), bool))
-    progress, stats = gradient_step(policy_loss, task, begin, batch)
+    progress, stats = gradient_step(policy_loss, context, begin, batch)
     return progress.params, progress.opt_state, step_metrics(stats)
 
 
 def natural_gradient_policy_step(
-    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+    context: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
 ) -> tuple[jax.Array, PyTree, Metrics]:
-    """The whole natural gradient step, of KL about δ.
+    """The natural gradient step, whose KL is about δ.
 
     Source: Kakade 2001, "A natural policy gradient".
     """
-    step, metrics = natural_step(task, params, batch)
+    step, metrics = natural_step(context, params, batch)
     return params + step, opt_state, metrics
 
 
 def trpo_policy_step(
-    task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
+    context: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch
 ) -> tuple[jax.Array, PyTree, Metrics]:
-    """The natural gradient step, halved until the objective rises and the mean KL is at most δ; or none.
+    """The natural gradient step, halved until the objective rises and the mean KL is at most δ; else no step.
 
     Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C.
     """
 
     def evaluate(p: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return -policy_loss(p, task, batch)[0], mean_kl(p, task, batch)
+        return -policy_loss(p, context, batch)[0], mean_kl(p, context, batch)
 
-    step, metrics = natural_step(task, params, batch)
-    config = task.config
-    params, share, _ = maths.line_search(evaluate, params, step, config.max_kl, config.line_search_steps)
-    return (
-        params,
-        opt_state,
-        metrics | {"line_search_fraction": share, "gradient_steps": (share > 0).astype(share.dtype)},
-    )
+    step, metrics = natural_step(context, params, batch)
+    config = context.config
+    params, fraction, _ = maths.line_search(evaluate, params, step, config.max_kl, config.line_search_steps)
+    metrics |= {"line_search_fraction": fraction, "gradient_steps": (fraction > 0).astype(fraction.dtype)}
+    return params, opt_state, metrics
 
 
-def natural_step(task: UpdateContext, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
+def natural_step(context: UpdateContext, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
     """sqrt(2 δ / gᵀ F⁻¹ g) F⁻¹ g for the flat parameters, by conjugate gradient; 0 where it is not finite."""
-    (total, stats), descent = jax.value_and_grad(policy_loss, has_aux=True)(params, task, batch)
-    config = task.config
-    product = maths.fisher_vector_product(lambda p: mean_kl(p, task, batch), params, config.damping)
-    step = maths.natural_gradient_step(-descent, product, config.max_kl, config.conjugate_gradient_steps)
-    finite = jnp.isfinite(total) & jnp.all(jnp.isfinite(step))
-    norm = jnp.sqrt(jnp.sum(jnp.square(descent)))
+    (loss, stats), loss_gradient = jax.value_and_grad(policy_loss, has_aux=True)(params, context, batch)
+    config = context.config
+    product = maths.fisher_vector_product(lambda p: mean_kl(p, context, batch), params, config.damping)
+    step = maths.natural_gradient_step(-loss_gradient, product, config.max_kl, config.conjugate_gradient_steps)
+    finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(step))
+    norm = jnp.sqrt(jnp.sum(jnp.square(loss_gradient)))
     stats |= {"global_grad_norm": norm, "taken": finite, "finite": finite}
     return jnp.where(finite, step, 0.0), step_metrics(stats)
 
 
-def mean_kl(params: jax.Array, task: UpdateContext, batch: Batch) -> jax.Array:
+def mean_kl(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:
     """E[KL(π_old, π)] over the rollout, for flat parameters of π."""
-    dist, _ = forward(params, task, batch)
+    dist, _ = forward(params, context, batch)
     return weighted_mean(batch.dist.kl(dist), batch.valid)
 
 
 def step_metrics(stats: StepStats) -> Metrics:
-    """What a single step of the policy has to report; before it, every estimate of the KL is 0."""
+    """The metrics of a single step of the policy; before it, every estimate of the KL is 0."""
     kept = {name: stats[name] for name in ("policy_objective", "entropy", "global_grad_norm")}
     taken, finite = (stats[name].astype(jnp.float32) for name in ("taken", "finite"))
     return kept | {"first_ratio_error": stats["ratio_error"], "gradient_steps": taken, "finite": finite}

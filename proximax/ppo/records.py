@@ -1,4 +1,4 @@
-"""The records that an update is made of."""
+"""The records of an update."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from proximax.types import Metrics, Params, PyTree, Transition
 
 
 class ObjectiveInputs(NamedTuple):
-    """What an objective may be made of: one number per row ``[B]``, of the policy π that is being refined."""
+    """What an objective may be made of: one number per sample, ``[B]``, for the policy π that is being updated."""
 
     log_prob: jax.Array  # log π(a|s)
     log_ratio: jax.Array  # log r = log π(a|s) - log π_old(a|s)
     advantage: jax.Array  # A, standardised if so configured
-    kl: jax.Array  # KL(π_old, π) at the row's state, exact
+    kl: jax.Array  # KL(π_old, π) at the sample's state, exact
 
 
 class ScheduledValues(NamedTuple):
@@ -32,16 +32,16 @@ Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]
 
 
 class Batch(NamedTuple):
-    """Rows of a rollout, ``[B, ...]``. Their observations stay in the rollout, at ``row`` t N + n."""
+    """Samples: transitions of a rollout, ``[B, ...]``. Observations stay in the rollout; ``position`` says where."""
 
-    row: jax.Array
+    position: jax.Array  # t N + n
     action: PyTree
-    log_prob: jax.Array
+    log_prob: jax.Array  # log π_old(action | s)
     dist: Distribution  # π_old(. | s)
-    value: jax.Array
+    value: jax.Array  # V_old(s)
     advantage: jax.Array
-    target: jax.Array
-    valid: jax.Array
+    target: jax.Array  # of the value function
+    valid: jax.Array  # the sample's weight: 1, or 0 for a reset step
 
 
 class OptimizerProgress(NamedTuple):
@@ -49,7 +49,7 @@ class OptimizerProgress(NamedTuple):
 
     params: jax.Array
     opt_state: PyTree
-    stopped: jax.Array
+    stopped: jax.Array  # no further step in this update
 
 
 class UpdateContext(NamedTuple):
@@ -58,20 +58,20 @@ class UpdateContext(NamedTuple):
     objective: Objective
     policy: Policy
     config: PPOConfig
-    moments: PyTree
+    moments: PyTree  # of the observation normaliser
     rollout: Transition
-    rates: ScheduledValues
+    scheduled: ScheduledValues
     unravel: Callable[[jax.Array], Params]
 
 
-StepStats = dict[str, jax.Array]  # of one gradient step, before it was taken; means over the minibatch's valid rows
+StepStats = dict[str, jax.Array]  # of one gradient step, before it is taken; means over the minibatch's valid samples
 Loss = Callable[[jax.Array, UpdateContext, Batch], tuple[jax.Array, StepStats]]  # of the flat parameters
-# (task, flat parameters, state of the policy's optimiser, whole rollout) -> (parameters, that state, metrics)
+# (context, flat parameters, state of the policy's optimiser, whole rollout) -> (parameters, that state, metrics)
 PolicyStep = Callable[[UpdateContext, jax.Array, PyTree, Batch], tuple[jax.Array, PyTree, Metrics]]
 
 
 class Algorithm(NamedTuple):
-    """A point of the road: an elementwise objective to be maximised, and how to climb it.
+    """A policy-gradient algorithm: an elementwise objective to be maximised, and how to take the policy's step.
 
     Without ``policy_step``: epochs of minibatch steps on objective, entropy and value loss together. With it: one step
     of the policy on the whole rollout, then epochs on the value loss for the parameters that the policy does not use.

@@ -1,7 +1,9 @@
-"""Acting: T steps of N environments, from inside the program (``unroll``) or outside it (``collect``).
+"""Acting: T steps of N environments inside the program. ``host_rollout.collect`` is for those outside it.
 
 Both give the same ``Transition`` record, without values; ``values.add_values`` adds them in one batch.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +17,11 @@ from proximax.types import Acted, Array, Key, Params, PyTree, RolloutState, Tran
 def act(policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array, key: Key) -> Acted:
     """Sample one action for each environment, with one key for all of them or a key for each.
 
-    Only the actor runs: the compiler removes the value, which ``add_values`` finds for the whole rollout.
+    Only the actor runs: the compiler removes the value, which ``add_values`` computes for the whole rollout.
     """
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
-    action = jax.vmap(lambda each, k: each.sample(k))(dist, key) if key.ndim else dist.sample(key)
+    action = jax.vmap(lambda env_dist, env_key: env_dist.sample(env_key))(dist, key) if key.ndim else dist.sample(key)
     return Acted(action, dist.log_prob(action), policy.env_action(action), carry)
-
-
-# ---------------------------------------------------------------- environments inside the program
 
 
 def reset_envs(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutState:
@@ -35,33 +34,35 @@ def reset_envs(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutS
 def unroll(
     env: JaxEnv, policy: Policy, params: Params, moments: PyTree, state: RolloutState, keys: Key
 ) -> tuple[RolloutState, Transition, Episodes]:
-    """One step per key, in one ``lax.scan``: T = ``len(keys)``."""
+    """One step per key, in one ``lax.scan``: T = ``len(keys)``. Returns (state after it, rollout, its episodes)."""
+    step_envs: Any = jax.vmap(env.step)
 
     def step(state: RolloutState, key: Key) -> tuple[RolloutState, tuple[Transition, Episodes]]:
         key_act, key_env = jax.random.split(key)
         acted = act(policy, params, moments, state.carry, state.obs, state.first, key_act)
         env_keys = jax.random.split(key_env, acted.log_prob.shape[0])
-        env_state, s = jax.vmap(env.step)(env_keys, state.env_state, acted.env_action)
-        row = Transition(
+        env_state, outcome = step_envs(env_keys, state.env_state, acted.env_action)
+        transition = Transition(
             obs=state.obs,
-            final_obs=s.final_obs,
+            final_obs=outcome.final_obs,
             first=state.first,
             action=acted.action,
             log_prob=acted.log_prob,
-            reward=s.reward,
-            terminated=s.terminated,
-            truncated=s.truncated,
-            valid=s.valid,
+            reward=outcome.reward,
+            terminated=outcome.terminated,
+            truncated=outcome.truncated,
+            valid=outcome.valid,
         )
-        total, length = state.episode_return + s.raw_reward, state.episode_length + s.valid
-        last = s.ended
+        total, length = state.episode_return + outcome.raw_reward, state.episode_length + outcome.valid
+        ended = outcome.ended
         episodes = {
-            "episodes": jnp.sum(last),
-            "return_sum": jnp.sum(jnp.where(last, total, 0.0)),
-            "length_sum": jnp.sum(jnp.where(last, length, 0.0)),
+            "episodes": jnp.sum(ended),
+            "return_sum": jnp.sum(jnp.where(ended, total, 0.0)),
+            "length_sum": jnp.sum(jnp.where(ended, length, 0.0)),
         }
-        total, length = jnp.where(last, 0.0, total), jnp.where(last, 0.0, length)
-        return RolloutState(env_state, s.obs, s.first, acted.carry, total, length), (row, episodes)
+        total, length = jnp.where(ended, 0.0, total), jnp.where(ended, 0.0, length)
+        state = RolloutState(env_state, outcome.obs, outcome.first, acted.carry, total, length)
+        return state, (transition, episodes)
 
     state, (rollout, episodes) = jax.lax.scan(step, state, keys)
     return state, rollout, jax.tree.map(lambda x: jnp.sum(x, axis=0), episodes)

@@ -1,8 +1,10 @@
 """Learning from one rollout: advantages -> epochs -> minibatches -> parameters. Never sees an environment.
 
-The one place where elementwise objectives and losses become weighted means: a row counts by its ``valid``.
-What differs from one algorithm to the next stands in ``proximax.ppo.algorithms``.
+A *sample* is a transition of the rollout; it counts by its weight ``valid``. ``losses`` has what is minimised,
+``algorithms`` what differs from one algorithm to the next.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has on
 
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Global-norm clipping, then Adam's direction, for the flat gradient; ``gradient_step`` scales it by the rate."""
+    """Global-norm clipping, then Adam's direction, for the flat gradient; the learning rate is applied afterwards."""
     adam = optax.scale_by_adam(eps=config.adam_epsilon)
     return adam if config.max_grad_norm is None else optax.chain(optax.clip_by_global_norm(config.max_grad_norm), adam)
 
@@ -35,11 +37,14 @@ def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> P
 
 
 def scheduled_values(config: PPOConfig, state: TrainState, updates: int) -> ScheduledValues:
-    """The rates of update ``state.update`` (from 0): factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    """The values at update ``state.update`` (from 0): factor min(1, (1 - update / updates) / (1 - anneal_start))."""
     left = 1.0 - state.update / updates
     factor = jnp.minimum(1.0, left / (1.0 - config.anneal_start))
-    rate, width = (factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon"))
-    return ScheduledValues(state.learning_rate * rate, jnp.asarray(config.epsilon * width), state.beta)
+    rate_factor, epsilon_factor = (
+        factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon")
+    )
+    epsilon = jnp.asarray(config.epsilon * epsilon_factor)
+    return ScheduledValues(state.learning_rate * rate_factor, epsilon, state.beta)
 
 
 def update(
@@ -48,7 +53,7 @@ def update(
     config: PPOConfig,
     state: TrainState,
     rollout: Transition,
-    rates: ScheduledValues,
+    scheduled: ScheduledValues,
     key: Key,
 ) -> tuple[Params, PyTree, Metrics]:
     """Learn from one rollout with values and scaled rewards (``[T, N]``): (parameters, optimiser's state, metrics).
@@ -57,22 +62,22 @@ def update(
     """
     batch = make_batch(config, rollout)
     flat, unravel = ravel_pytree(state.params)
-    task = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, rates, unravel)
+    context = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel)
     if algorithm.policy_step is None:
-        flat, opt_state, metrics = run_epochs(joint_loss, task, flat, state.opt_state, batch, key)
+        flat, opt_state, metrics = run_epochs(joint_loss, context, flat, state.opt_state, batch, key)
     else:
         policy_state, critic_state = state.opt_state
-        flat, policy_state, stepped = algorithm.policy_step(task, flat, policy_state, batch)
-        flat, critic_state, fitted = run_epochs(critic_loss, task, flat, critic_state, batch, key)
+        flat, policy_state, policy_metrics = algorithm.policy_step(context, flat, policy_state, batch)
+        flat, critic_state, critic_metrics = run_epochs(critic_loss, context, flat, critic_state, batch, key)
         opt_state = policy_state, critic_state
-        metrics = fitted | stepped
-        metrics["gradient_steps"] = stepped["gradient_steps"] + fitted["gradient_steps"]
-        metrics["finite"] = stepped["finite"] * fitted["finite"]
-    return unravel(flat), opt_state, metrics | update_metrics(task, flat, batch)
+        metrics = critic_metrics | policy_metrics
+        metrics["gradient_steps"] = policy_metrics["gradient_steps"] + critic_metrics["gradient_steps"]
+        metrics["finite"] = policy_metrics["finite"] * critic_metrics["finite"]
+    return unravel(flat), opt_state, metrics | update_metrics(context, flat, batch)
 
 
 def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
-    """Advantages and value targets, flattened to ``[T * N]`` rows.
+    """Advantages and value targets, flattened to ``[T * N]`` samples.
 
     Targets are A + V for GAE (un-normalised A, the V it was made from), else the return to go.
     """
@@ -84,58 +89,64 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
         target = advantage + r.value
     else:
         target = maths.returns_to_go(r.reward, r.terminated, r.truncated, config.gamma, r.next_value)
-        weight = target if config.advantage == "to-go" else maths.total_returns(target, r.first)
-        advantage = weight - r.value if config.baseline else weight
+        estimate = target if config.advantage == "to-go" else maths.total_returns(target, r.first)
+        advantage = estimate - r.value if config.baseline else estimate
     if config.standardise_across_envs:
         advantage = jax.vmap(maths.standardise)(advantage, r.valid)
-    row = jnp.arange(r.reward.size).reshape(r.reward.shape)
-    batch = Batch(row, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
+    position = jnp.arange(r.reward.size).reshape(r.reward.shape)
+    batch = Batch(position, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
     return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
 
 
 def run_epochs(
-    loss: Loss, task: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch, key: Key
+    loss: Loss, context: UpdateContext, params: jax.Array, opt_state: PyTree, batch: Batch, key: Key
 ) -> tuple[jax.Array, PyTree, Metrics]:
     """K epochs of minibatch steps down ``loss``."""
-
-    def epoch(progress: OptimizerProgress, key: Key) -> tuple[OptimizerProgress, StepStats]:
-        rows = batch
-        if task.config.recompute_advantage and loss is joint_loss:
-            now = add_values(task.policy, task.unravel(progress.params), task.moments, task.rollout)
-            rows = make_batch(task.config, now._replace(dist=task.rollout.dist))
-        step = lambda now, i: gradient_step(loss, task, now, jax.tree.map(lambda x: x[i], rows))  # noqa: E731
-        return jax.lax.scan(step, progress, minibatches(len(batch.valid), task.config.minibatch_size, key))
-
     progress = OptimizerProgress(params, opt_state, jnp.zeros((), bool))
-    progress, stats = jax.lax.scan(epoch, progress, jax.random.split(as_threefry2x32(key), task.config.epochs))
+    keys = jax.random.split(as_threefry2x32(key), context.config.epochs)
+    progress, stats = jax.lax.scan(partial(run_epoch, loss, context, batch), progress, keys)
     return progress.params, progress.opt_state, summarise(stats)
 
 
-def minibatches(rows: int, minibatch_size: int | None, key: Key) -> jax.Array:
-    """The index of every row once, in random order, ``[rows / minibatch_size, minibatch_size]``."""
-    return maths.permutation(key, rows).reshape(-1, minibatch_size or rows)
+def run_epoch(
+    loss: Loss, context: UpdateContext, batch: Batch, progress: OptimizerProgress, key: Key
+) -> tuple[OptimizerProgress, StepStats]:
+    """One gradient step on each minibatch, in random order."""
+    if context.config.recompute_advantage and loss is joint_loss:
+        valued = add_values(context.policy, context.unravel(progress.params), context.moments, context.rollout)
+        batch = make_batch(context.config, valued._replace(dist=context.rollout.dist))
+
+    def step(progress: OptimizerProgress, samples: jax.Array) -> tuple[OptimizerProgress, StepStats]:
+        return gradient_step(loss, context, progress, jax.tree.map(lambda x: x[samples], batch))
+
+    return jax.lax.scan(step, progress, minibatches(len(batch.valid), context.config.minibatch_size, key))
+
+
+def minibatches(num_samples: int, minibatch_size: int | None, key: Key) -> jax.Array:
+    """The number of every sample once, in random order, ``[num_samples / minibatch_size, minibatch_size]``."""
+    return maths.permutation(key, num_samples).reshape(-1, minibatch_size or num_samples)
 
 
 def gradient_step(
-    loss: Loss, task: UpdateContext, progress: OptimizerProgress, minibatch: Batch
+    loss: Loss, context: UpdateContext, progress: OptimizerProgress, minibatch: Batch
 ) -> tuple[OptimizerProgress, StepStats]:
     """One step of Adam on one minibatch, unless it must not be taken.
 
-    A KL above 1.5 target, or a loss or gradient that is not finite, is found before the step; it is not taken, and
-    neither is any later one of this update.
+    A KL above 1.5 target, or a loss or gradient that is not finite, is noticed before the step: then neither it nor any
+    later one of this update is taken.
     """
-    (total, stats), gradient = jax.value_and_grad(loss, has_aux=True)(progress.params, task, minibatch)
+    (loss_value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(progress.params, context, minibatch)
     norm = jnp.sqrt(jnp.sum(jnp.square(gradient)))
-    finite = jnp.isfinite(total) & jnp.isfinite(norm)
+    finite = jnp.isfinite(loss_value) & jnp.isfinite(norm)
     stopped = progress.stopped | ~finite
-    if task.config.kl_control == "stop" and task.config.target_kl is not None and "kl_k3" in stats:
-        stopped = stopped | (stats["kl_k3"] > 1.5 * task.config.target_kl)
-    # A minibatch without a valid row has gradient 0, but Adam's momentum would still move.
+    if context.config.kl_control == "stop" and context.config.target_kl is not None and "kl_k3" in stats:
+        stopped = stopped | (stats["kl_k3"] > 1.5 * context.config.target_kl)
+    # A minibatch without a valid sample has gradient 0, but Adam's momentum would still move the parameters.
     take = ~stopped & (jnp.sum(minibatch.valid) > 0)
-    direction, opt_state = optimiser(task.config).update(gradient, progress.opt_state)
+    direction, opt_state = optimiser(context.config).update(gradient, progress.opt_state)
     params, opt_state = jax.tree.map(
         lambda new, old: jnp.where(take, new, old),
-        (progress.params - task.rates.learning_rate * direction, opt_state),
+        (progress.params - context.scheduled.learning_rate * direction, opt_state),
         (progress.params, progress.opt_state),
     )
     stats |= {"global_grad_norm": norm, "taken": take, "finite": finite | progress.stopped}
@@ -143,7 +154,7 @@ def gradient_step(
 
 
 def summarise(stats: StepStats) -> Metrics:
-    """Means over the steps taken, of stats ``[epochs, minibatches]``; the first ratio's error; if all was finite."""
+    """Means of stats ``[epochs, minibatches]`` over the steps taken; the first ratio's error; if all was finite."""
     taken = stats.pop("taken").astype(jnp.float32)
     finite = jnp.min(stats.pop("finite").astype(jnp.float32))
     metrics = {"first_ratio_error": stats.pop("ratio_error")[0, 0]} if "ratio_error" in stats else {}
@@ -151,23 +162,22 @@ def summarise(stats: StepStats) -> Metrics:
     return metrics | {"gradient_steps": jnp.sum(taken), "finite": finite}
 
 
-def update_metrics(task: UpdateContext, params: jax.Array, batch: Batch) -> Metrics:
-    """What the whole update did, over all valid rows; and how good the values were that it began with."""
-    dist, _ = forward(params, task, batch)
+def update_metrics(context: UpdateContext, params: jax.Array, batch: Batch) -> Metrics:
+    """What the whole update did, over all valid samples; and how good the values were at its start."""
+    dist, _ = forward(params, context, batch)
     log_ratio = jnp.where(batch.valid > 0, dist.log_prob(batch.action) - batch.log_prob, 0.0)
-    below = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
-    total = jnp.sum(batch.valid)
-    counted = jnp.concatenate([jnp.zeros(1), batch.valid @ below.astype(batch.valid.dtype), total[None]])
+    below_edge = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
+    num_valid = jnp.sum(batch.valid)
+    cumulative = jnp.concatenate([jnp.zeros(1), batch.valid @ below_edge.astype(batch.valid.dtype), num_valid[None]])
     residual = batch.target - batch.value
-    spread = weighted_mean(jnp.square(batch.target - weighted_mean(batch.target, batch.valid)), batch.valid)
-    unexplained = weighted_mean(jnp.square(residual - weighted_mean(residual, batch.valid)), batch.valid)
-    advantage_variance = weighted_mean(
-        jnp.square(batch.advantage - weighted_mean(batch.advantage, batch.valid)), batch.valid
-    )
+
+    def variance(x: jax.Array) -> jax.Array:
+        return weighted_mean(jnp.square(x - weighted_mean(x, batch.valid)), batch.valid)
+
     return {
         "kl": weighted_mean(batch.dist.kl(dist), batch.valid),
-        "ratio_histogram": jnp.diff(counted),
-        "explained_variance": 1.0 - unexplained / jnp.maximum(spread, 1e-8),
-        "advantage_std": jnp.sqrt(advantage_variance),
-        "steps": total,
+        "ratio_histogram": jnp.diff(cumulative),
+        "explained_variance": 1.0 - variance(residual) / jnp.maximum(variance(batch.target), 1e-8),
+        "advantage_std": jnp.sqrt(variance(batch.advantage)),
+        "steps": num_valid,
     }

@@ -260,7 +260,7 @@ def test_ale_gives_the_same_steps_until_a_game_is_seeded_anew(monkeypatch):
         env, rng = make_env(Game("ALE/Breakout-v5", AtariConfig()), 2), np.random.default_rng(0)
         env.reset([1, 2])
         steps = [env.step(rng.integers(0, 4, 2)) for _ in range(600)]
-        seen.append([(s.obs.copy(), s.final_obs.copy(), s.over.copy()) for s in steps])
+        seen.append([(s.obs.copy(), s.final_obs.copy(), s.episode_over.copy()) for s in steps])
         assert min(len(game["actions"]) for game in env.get_state()["envs"]) < 600 or frames > 400
         env.close()
     ends = [t for t, step in enumerate(seen[0]) if step[2].any()]

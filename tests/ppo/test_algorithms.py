@@ -294,7 +294,7 @@ def test_a_network_without_a_parameter_of_the_values_own_is_refused_before_train
 # ---------------------------------------------------------------- penalty, clip, reinforce, a2c
 
 
-def task_of(algo, ppo, policy, params, transitions, objective=None):
+def context_of(algo, ppo, policy, params, transitions, objective=None):
     """(what stays the same during an update, flat parameters, rows)."""
     flat, unravel = ravel_pytree(params)
     rates = scheduled_values(ppo, state_of(ppo, params, algo=algo), 10)
@@ -305,8 +305,8 @@ def task_of(algo, ppo, policy, params, transitions, objective=None):
 def test_at_the_old_policy_the_penalty_has_no_gradient():
     ppo, policy, params, transitions = made("penalty", "continuous")
     flat, batch = ravel_pytree(params)[0], batch_of(ppo, transitions)
-    tasks = [task_of(algo, ppo, policy, params, transitions)[0] for algo in ("penalty", "surrogate")]
-    gradients = jax.jit(lambda p: [jax.grad(policy_loss, has_aux=True)(p, task, batch)[0] for task in tasks])
+    contexts = [context_of(algo, ppo, policy, params, transitions)[0] for algo in ("penalty", "surrogate")]
+    gradients = jax.jit(lambda p: [jax.grad(policy_loss, has_aux=True)(p, context, batch)[0] for context in contexts])
     np.testing.assert_allclose(*gradients(flat), atol=1e-6)
     assert np.abs(gradients(flat)[0]).max() > 0.01
     away = gradients(flat + 0.1)  # and elsewhere it has
@@ -361,8 +361,8 @@ def test_an_objective_is_given_the_log_prob_ratio_advantage_and_kl_of_the_new_po
     assert np.abs(backwards / wanted["kl"] - 1)[keep].max() > 0.02
     rng = np.random.default_rng(0).uniform(size=64).astype(np.float32)  # tells the rows apart
     for name, each in wanted.items():
-        task, _, batch = task_of("clip", ppo, policy, new, transitions, lambda s, r, n=name: getattr(s, n) * rng)
-        loss, _ = policy_loss(ravel_pytree(new)[0], task, batch)
+        context, _, batch = context_of("clip", ppo, policy, new, transitions, lambda s, r, n=name: getattr(s, n) * rng)
+        loss, _ = policy_loss(ravel_pytree(new)[0], context, batch)
         assert float(-loss) == pytest.approx((each * rng)[keep].mean(), rel=1e-4), name
 
 
@@ -664,19 +664,19 @@ def test_an_average_over_rows_counts_by_their_weight():
 def test_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
     ppo, policy, params, transitions = made("trpo", "continuous")
     new = shaken(params, 0, 0.4)
-    task, _, batch = task_of("trpo", ppo, policy, params, transitions)
+    context, _, batch = context_of("trpo", ppo, policy, params, transitions)
     there, back = divergence(policy, params, new, transitions), divergence(policy, new, params, transitions)
     assert abs(there / back - 1) > 0.02
-    assert float(mean_kl(ravel_pytree(new)[0], task, batch)) == pytest.approx(there, rel=1e-4)
+    assert float(mean_kl(ravel_pytree(new)[0], context, batch)) == pytest.approx(there, rel=1e-4)
 
 
 @pytest.mark.trap(24)
 def test_a_natural_step_that_is_not_finite_is_not_taken():
     ppo, policy, params, transitions = made("npg")
-    task, flat, batch = task_of("npg", ppo, policy, params, transitions)
-    step, metrics = natural_step(task, flat, batch)
+    context, flat, batch = context_of("npg", ppo, policy, params, transitions)
+    step, metrics = natural_step(context, flat, batch)
     assert np.abs(step).max() > 0
     assert metrics["finite"] == metrics["gradient_steps"] == 1
-    step, metrics = natural_step(task, flat, batch._replace(advantage=batch.advantage.at[7].set(jnp.nan)))
+    step, metrics = natural_step(context, flat, batch._replace(advantage=batch.advantage.at[7].set(jnp.nan)))
     np.testing.assert_array_equal(step, 0.0)
     assert metrics["finite"] == metrics["gradient_steps"] == 0

@@ -223,8 +223,8 @@ def test_nothing_is_taken_after_the_violation_though_later_minibatches_are_below
     start, unravel = ravel_pytree(params)
     state = state_of(ppo, params)
     objective = ALGORITHMS["clip"].objective
-    task = UpdateContext(objective, policy, ppo, None, transitions, scheduled_values(ppo, state, 10), unravel)
-    step = jax.jit(lambda progress, minibatch: gradient_step(joint_loss, task, progress, minibatch))
+    context = UpdateContext(objective, policy, ppo, None, transitions, scheduled_values(ppo, state, 10), unravel)
+    step = jax.jit(lambda progress, minibatch: gradient_step(joint_loss, context, progress, minibatch))
     good = jax.tree.map(lambda x: x[:16], make_batch(ppo, transitions))
     bad = good._replace(log_prob=good.log_prob - 1.0)  # ratios of e: a KL of 0.7
     progress = OptimizerProgress(start, state.opt_state, jnp.zeros((), bool))
@@ -393,7 +393,7 @@ def test_the_value_is_clipped_around_the_rollouts_own():
     assert abs(hand - np.mean((value - target) ** 2) / 2) > 0.01 * hand  # and not the plain one
 
 
-def task_of(ppo, policy, params, transitions):
+def context_of(ppo, policy, params, transitions):
     """(what stays the same during an update, flat parameters, state of their optimiser)."""
     flat, unravel = ravel_pytree(params)
     state = state_of(ppo, params)
@@ -408,14 +408,14 @@ def task_of(ppo, policy, params, transitions):
 @pytest.mark.trap(24)
 def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
     ppo, policy, params, transitions = setup()
-    task, flat, opt_state = task_of(ppo, policy, params, transitions)
+    context, flat, opt_state = context_of(ppo, policy, params, transitions)
 
-    def loss(params, task, minibatch):
+    def loss(params, context, minibatch):
         return jnp.sqrt(0.0 * jnp.sum(params)), {}  # 0, with a gradient of 0 times infinity
 
     assert loss(flat, None, None)[0] == 0
     begin = OptimizerProgress(flat, opt_state, jnp.zeros((), bool))
-    after, stats = gradient_step(loss, task, begin, make_batch(ppo, transitions))
+    after, stats = gradient_step(loss, context, begin, make_batch(ppo, transitions))
     np.testing.assert_array_equal(after.params, flat)
     assert after.stopped
     assert not stats["taken"]
@@ -438,15 +438,15 @@ def test_the_annealed_rate_is_the_steps():
 @pytest.mark.trap(26)
 def test_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
     ppo, policy, params, transitions = setup(epochs=4, minibatch_size=16)
-    task, flat, opt_state = task_of(ppo, policy, params, transitions)
+    context, flat, opt_state = context_of(ppo, policy, params, transitions)
     monkeypatch.setattr("proximax.ppo.update.summarise", lambda stats: stats)
 
-    def loss(params, task, minibatch):
-        return jnp.sum(params), {"rows": minibatch.row}
+    def loss(params, context, minibatch):
+        return jnp.sum(params), {"rows": minibatch.position}
 
     orders = []
     for seed in (0, 1):
-        *_, stats = run_epochs(loss, task, flat, opt_state, make_batch(ppo, transitions), jax.random.key(seed))
+        *_, stats = run_epochs(loss, context, flat, opt_state, make_batch(ppo, transitions), jax.random.key(seed))
         assert stats["rows"].shape == (4, 4, 16)
         np.testing.assert_array_equal(np.sort(stats["rows"].reshape(4, 64)), np.tile(np.arange(64), (4, 1)))
         orders += [tuple(row.ravel().tolist()) for row in stats["rows"]]

@@ -25,7 +25,7 @@ from proximax.types import PyTree, Step
 
 
 class AtariEnv(HostEnv):
-    """Whole games with raw rewards made into what is learned from: ``Step.score`` and ``over`` keep what counts."""
+    """Whole games with raw rewards made into what is learned from: ``Step.unclipped_reward`` and ``episode_over``."""
 
     stacked = True
 
@@ -63,11 +63,8 @@ class AtariEnv(HostEnv):
         lost = (lives < self._lives) & ~over & (s.valid != 0)
         self._lives = lives.copy()
         reward: Any = np.sign(s.reward) if self.config.clip_reward else s.reward
-        if not self.config.episodic_life:
-            return s._replace(reward=reward, score=s.reward, over=over)
-        return s._replace(
-            reward=reward, score=s.reward, over=over, terminated=s.terminated | lost, first=s.first | lost
-        )
+        s = s._replace(reward=reward, unclipped_reward=s.reward, episode_over=over)
+        return s._replace(terminated=s.terminated | lost, first=s.first | lost) if self.config.episodic_life else s
 
     def get_state(self) -> PyTree | None:
         """Of the games, as ``AleEnv`` has it; EnvPool gives none. Lives are known again once games are played back."""

@@ -127,7 +127,7 @@ class Workers(HostEnv):
             obs = jax.tree.map(lambda new, old: np.where(last.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, obs)
         if not cut.any():
             return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
-        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, over=last & ~cut)
+        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, episode_over=last & ~cut)
 
     def _wait(self, what: str) -> None:
         for worker in self._workers:

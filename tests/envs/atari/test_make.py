@@ -77,10 +77,10 @@ def test_both_sources_give_steps_and_transitions_of_one_form():
             assert s.obs.dtype == s.final_obs.dtype == np.uint8
             for name in ("terminated", "truncated", "first", "over"):
                 assert (getattr(s, name).shape, getattr(s, name).dtype) == ((2,), bool)
-            for x in (s.reward, s.score, s.valid):
+            for x in (s.reward, s.unclipped_reward, s.valid):
                 assert x.shape == (2,)
                 np.testing.assert_array_equal(x, x.astype(np.float32))  # nothing is lost in the buffers
-        assert any(s.over.any() for s in steps)
+        assert any(s.episode_over.any() for s in steps)
     assert forms[0] == forms[1]
 
 
@@ -102,11 +102,11 @@ def test_ale_and_envpool_play_the_same_games_bit_for_bit(game, n, length, settin
     played = [scripted(make(f"{s}{game}", **{**PLAIN, **settings}), 1, drawn(n, length)) for s in SOURCES]
     (_, ale), (_, pool) = played
     depth, age = len(ale[0].obs), 0  # how many frames of the stack are of the game
-    assert sum(bool(a.over) for a in ale) == ends
+    assert sum(bool(a.episode_over) for a in ale) == ends
     for t, (a, b) in enumerate(zip(ale, pool, strict=True)):
         for name in ("reward", "score", "terminated", "truncated", "over"):
             assert getattr(a, name) == getattr(b, name), (t, name)
-        age = 0 if a.over else age + 1
+        age = 0 if a.episode_over else age + 1
         if age > 0:
             shown = slice(max(0, depth - age - 1), None)
             np.testing.assert_array_equal(a.final_obs[shown], b.final_obs[shown], err_msg=str(t))
@@ -157,8 +157,8 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(source):
     for episodic in (True, False):
         env = make(f"{source}Breakout", episodic_life=episodic, **PLAIN)
         played[episodic] = play(env, [1], drawn(4, 245))[1]
-    lost = [t for t, s in enumerate(played[True]) if s.terminated[0] and not s.over[0]]
-    over = [t for t, s in enumerate(played[True]) if s.over[0]]
+    lost = [t for t, s in enumerate(played[True]) if s.terminated[0] and not s.episode_over[0]]
+    over = [t for t, s in enumerate(played[True]) if s.episode_over[0]]
     assert lost[:4] == [23, 123, 153, 178]
     assert over == [216]  # with the fifth life
     for t in lost:
@@ -174,8 +174,8 @@ def test_a_lost_life_ends_the_learners_episode_and_not_the_game(source):
     # Without it the same game, whose only end is its own.
     for a, b in zip(played[True], played[False], strict=True):
         np.testing.assert_array_equal(a.obs, b.obs)
-        assert (a.score, a.over, a.valid) == (b.score, b.over, b.valid)
-        np.testing.assert_array_equal(b.terminated, b.over)
+        assert (a.unclipped_reward, a.episode_over, a.valid) == (b.unclipped_reward, b.episode_over, b.valid)
+        np.testing.assert_array_equal(b.terminated, b.episode_over)
     assert [t for t, s in enumerate(played[False]) if s.terminated[0]] == over
     firsts = [t for t, s in enumerate(played[False]) if s.first[0]]
     assert firsts == ([216] if source == "ALE/" else [217])  # same-step and next-step autoreset
@@ -187,7 +187,7 @@ def test_the_frame_cap_truncates_and_never_terminates(source):
         env = make(f"{source}Pong", frame_cap=cap, frame_skip=skip, noop_max=30, height=10, width=10)
         _, rows = scripted(env, 3, [0] * (2 * steps))
         assert [t + 1 for t, s in enumerate(rows) if s.truncated] == [steps, 2 * steps]
-        assert [t + 1 for t, s in enumerate(rows) if s.over] == [steps, 2 * steps]
+        assert [t + 1 for t, s in enumerate(rows) if s.episode_over] == [steps, 2 * steps]
         assert not any(s.terminated for s in rows)
 
 
@@ -233,12 +233,12 @@ def test_clipped_rewards_are_the_sign_of_the_score(source):
     for game, action in (("SpaceInvaders", 1), ("Pong", 0)):
         _, steps = play(make(f"{source}{game}", 2, **PLAIN), [1, 2], [action] * 150)
         for s in steps:
-            np.testing.assert_array_equal(s.reward, np.sign(s.score))
-            scores |= set(s.score.tolist())
+            np.testing.assert_array_equal(s.reward, np.sign(s.unclipped_reward))
+            scores |= set(s.unclipped_reward.tolist())
         _, raw = play(make(f"{source}{game}", 2, clip_reward=False, **PLAIN), [1, 2], [action] * 150)
         for a, b in zip(steps, raw, strict=True):
-            np.testing.assert_array_equal(a.score, b.score)
-            np.testing.assert_array_equal(b.reward, b.score)
+            np.testing.assert_array_equal(a.unclipped_reward, b.unclipped_reward)
+            np.testing.assert_array_equal(b.reward, b.unclipped_reward)
     assert {-1, 0} < scores
     assert max(scores) > 1
 
@@ -257,7 +257,7 @@ def test_an_environment_keeps_its_autoreset_mode_whatever_is_made_after_it():
     assert GymnasiumEnv(other, masked=False).mode is AutoresetMode.NEXT_STEP
     _, steps = play(ours, [1], drawn(4, 218))
     assert all(s.valid.all() for s in steps)
-    assert steps[216].over[0]
+    assert steps[216].episode_over[0]
     assert not np.array_equal(steps[216].obs, steps[216].final_obs)
     assert not steps[216].obs[0, :-1].any()  # a game's first observation
     other.close()
