@@ -67,7 +67,14 @@ class Crashing(HostEnv):
         self.t = 0 if crash or ended else self.t
         flag, over = partial(np.full, 1), np.array([ended])
         return Step(
-            self.obs(), self.obs(), np.ones(1), over, flag(crash), flag(crash | ended), flag(not crash), over=over
+            self.obs(),
+            self.obs(),
+            np.ones(1),
+            over,
+            flag(crash),
+            flag(crash | ended),
+            flag(not crash),
+            episode_over=over,
         )
 
 

@@ -75,7 +75,7 @@ def test_both_sources_give_steps_and_transitions_of_one_form():
         for s in steps:
             assert s.obs.shape == s.final_obs.shape == (2, 4, 20, 20)
             assert s.obs.dtype == s.final_obs.dtype == np.uint8
-            for name in ("terminated", "truncated", "first", "over"):
+            for name in ("terminated", "truncated", "first", "episode_over"):
                 assert (getattr(s, name).shape, getattr(s, name).dtype) == ((2,), bool)
             for x in (s.reward, s.unclipped_reward, s.valid):
                 assert x.shape == (2,)
@@ -104,7 +104,7 @@ def test_ale_and_envpool_play_the_same_games_bit_for_bit(game, n, length, settin
     depth, age = len(ale[0].obs), 0  # how many frames of the stack are of the game
     assert sum(bool(a.episode_over) for a in ale) == ends
     for t, (a, b) in enumerate(zip(ale, pool, strict=True)):
-        for name in ("reward", "score", "terminated", "truncated", "over"):
+        for name in ("reward", "unclipped_reward", "terminated", "truncated", "episode_over"):
             assert getattr(a, name) == getattr(b, name), (t, name)
         age = 0 if a.episode_over else age + 1
         if age > 0:

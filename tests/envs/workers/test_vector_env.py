@@ -423,13 +423,13 @@ def test_an_environment_that_crashes_is_made_anew_and_its_episode_is_cut(kind, h
         same = [i for i in range(5) if i not in lost]
         assert_same(
             *[
-                [jax.tree.map(lambda x: x[same], dict(s, over=0 * s["valid"])) for s in each[1:]]
+                [jax.tree.map(lambda x: x[same], dict(s, episode_over=0 * s["valid"])) for s in each[1:]]
                 for each in (mine, other)
             ]
         )
         crash, following = mine[3], mine[4]
         for i in lost:
-            assert (crash["valid"][i], crash["over"][i], crash["reward"][i]) == (0, 0, 0)
+            assert (crash["valid"][i], crash["episode_over"][i], crash["reward"][i]) == (0, 0, 0)
             assert (crash["terminated"][i], crash["truncated"][i], crash["first"][i]) == (0, 1, 1)
             assert crash["obs"][i, 1] == 0
             assert following["obs"][i, 1] == 1  # it goes on from there
