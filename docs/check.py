@@ -26,7 +26,7 @@ from pages import FENCE, anchors, inline_code, python_blocks, relative_links
 
 import proximax
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "benchmarks/**/*.md")
+PAGES = ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
 OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--logdir"}

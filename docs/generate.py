@@ -30,7 +30,7 @@ METRICS_HEAD = f"""{MADE.format("proximax.runs.metrics.METRICS")}
 
 # Metrics
 
-Each update writes one row per seed: to `metrics.jsonl`, to TensorBoard where it is installed, and to the callbacks.
+Each update writes one metrics row per seed: to `metrics.jsonl`, to TensorBoard if it is installed, and to callbacks.
 r is the ratio π(a|s) / π_old(a|s) and A the advantage, as in [ppo-clip.md](../algorithms/ppo-clip.md). Means are over
 valid transitions: steps that only reset an environment are left out.
 
@@ -111,7 +111,7 @@ def doctor_page() -> str:
         for name, check in CHECKS.items():
             cause, remedy = (re.sub(r"--ppo[.][a-z-]+", r"`\g<0>`", text) for text in (check.cause, check.remedy))
             finds = inspect.getdoc(next(x for x in check if inspect.isfunction(x)))
-            text = [f"**{name}.** {finds}", "", f"- Cause: {cause}", f"- Remedy: {remedy}", ""]
+            text = [f"### {name}", "", str(finds), "", f"- Cause: {cause}", f"- Remedy: {remedy}", ""]
             lines += text if check.severity == severity else []
     return "\n".join(lines)
 
