@@ -67,6 +67,7 @@ def test_a_config_file_of_version_0_1_is_read_without_a_warning():
     assert from_json({"env": "x", "preset": "pong-lesson"}).preset == "pong-reinforce"
 
 
+@pytest.mark.slow
 def test_the_warning_is_of_the_line_that_uses_the_old_name():
     settings = {"steps": 64, "num_envs": 2, "num_steps": 8, "minibatch_size": 16, "hidden": (2,), "quiet": True}
     with pytest.warns(DeprecationWarning, match="the setting delta is now max_kl") as warned:

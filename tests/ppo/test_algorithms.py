@@ -574,6 +574,7 @@ def test_beta_follows_the_kl_of_each_update_and_lives():
     assert set(factors) == {0.5, 1.0, 2.0}
 
 
+@pytest.mark.slow
 @pytest.mark.trap(20)
 def test_without_a_target_beta_stays():
     run = learned(True, "penalty")
@@ -582,6 +583,7 @@ def test_without_a_target_beta_stays():
     assert {float(state.learning_rate) for state in run.states} == {np.float32(0.01)}
 
 
+@pytest.mark.slow
 @pytest.mark.trap(20)
 def test_an_adaptive_learning_rate_goes_the_other_way():
     run = learned(True, "surrogate")
@@ -670,6 +672,7 @@ def test_the_kl_of_the_trust_region_is_from_the_old_policy_to_the_new():
     assert float(mean_kl(ravel_pytree(new)[0], context, batch)) == pytest.approx(there, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(24)
 def test_a_natural_step_that_is_not_finite_is_not_taken():
     ppo, policy, params, transitions = made("npg")
