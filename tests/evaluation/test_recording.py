@@ -1,10 +1,6 @@
 """Videos: what is in the files, that they show the game that was played, and that filming leaves training as it is."""
 
 import json
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -15,16 +11,14 @@ from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
 from proximax.envs import Game, env_seeds, make_rendered_env
 from proximax.errors import DependencyError, EnvError, ProximaxError, StorageError, UsageError
-from proximax.evaluation import video_encoding
 from proximax.evaluation.evaluator import EVALUATION_SEED
 from proximax.evaluation.recording import VideoRecorder
-from proximax.evaluation.video_encoding import FrameComposer, number, require_encoder, write_video
+from proximax.evaluation.video_encoding import FrameComposer
 from proximax.runs.checkpoint import POLICY
 from tests.support.saved_runs import newest
 from tests.support.toy_envs import Fixed
+from tests.support.videos import decode, decode_gif, read
 
-imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
-image = pytest.importorskip("PIL.Image")
 QUICK = {"num_steps": 16, "num_envs": 2, "minibatch_size": 32, "epochs": 1, "eval_episodes": 2, "quiet": True}
 PONG = {"frame_cap": 602, "network": "mlp", "hidden": (8,)}  # 151 steps, the last of them two frames
 
@@ -37,38 +31,6 @@ class Drawn(Fixed):
 
     def render(self):
         return np.full((20, 31, 3), (50 * self.t, 40 * self.episode, 0), np.uint8)
-
-
-def decode(path):
-    """(frames ``[n, rows, columns, 3]``, frames per second) of an mp4."""
-    # Not by imageio-ffmpeg's reader, which forks.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    told = subprocess.run(command, capture_output=True, check=True)
-    facts = re.search(r"Video: h264 .* yuv420p\b.*? (\d+)x(\d+)\b.*? ([\d.]+) fps", told.stderr.decode())
-    columns, rows = int(facts[1]), int(facts[2])
-    return np.frombuffer(told.stdout, np.uint8).reshape(-1, rows, columns, 3), float(facts[3])
-
-
-def decode_gif(path):
-    """(frames, milliseconds of each) of a GIF."""
-    film = image.open(path)
-    each = []
-    for i in range(film.n_frames):
-        film.seek(i)
-        each.append((np.asarray(film.convert("RGB")), film.info["duration"]))
-    return np.stack([frame for frame, _ in each]), np.array([ms for _, ms in each])
-
-
-def read(frame, canvas, totals, steps):
-    """Which of these returns and steps the frame's caption shows: that whose drawing is nearest to it."""
-
-    def apart(numbers):
-        drawn = canvas.draw(np.zeros((1, 1, 3), np.uint8), *numbers)[: canvas.caption_height]
-        return np.abs(frame[: canvas.caption_height].astype(int) - drawn).mean()
-
-    distances = {(total, step): apart((total, step)) for total in totals for step in steps}
-    assert min(distances.values()) < 3
-    return min(distances, key=distances.get)
 
 
 @pytest.fixture(scope="module")
@@ -357,74 +319,6 @@ def test_wrong_arguments_are_refused(cartpole, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("module", "suffix"), [("imageio_ffmpeg", ".mp4"), ("PIL", ".gif"), ("PIL.ImageFont", ".mp4")])
-def test_without_the_extra_the_line_that_installs_it_is_named(module, suffix, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DependencyError, match=r'pip install "proximax\[video\]"'):
-        require_encoder(suffix)
-
-
-# ---------------------------------------------------------------- the file and its frames
-
-
-def test_a_film_is_written_whole_or_not_at_all(tmp_path):
-    def frames(n):
-        for i in range(5):
-            if i == n:
-                raise EnvError("stop")
-            yield np.full((16, 16, 3), 50 * i, np.uint8)
-
-    for suffix in (".mp4", ".gif"):
-        with pytest.raises(EnvError):
-            write_video(tmp_path / f"x{suffix}", frames(3), 10)
-        assert not list(tmp_path.iterdir())
-        assert write_video(tmp_path / f"x{suffix}", frames(9), 10) == 5
-        (tmp_path / f"x{suffix}").unlink()
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="could not write"):
-        write_video(tmp_path / "file" / "x.mp4", frames(9), 10)
-
-
-def test_what_ffmpeg_says_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(video_encoding, "X264", ["-c:v", "no_such_codec"])
-    with pytest.raises(StorageError, match="no_such_codec"):
-        write_video(tmp_path / "x.mp4", iter([np.zeros((16, 16, 3), np.uint8)] * 100), 10)
-
-
-def test_a_gif_faster_than_browsers_show_is_thinned(tmp_path):
-    frames = (np.full((8, 8, 3), i, np.uint8) for i in range(120))
-    assert write_video(tmp_path / "x.gif", frames, 60) == 60
-    assert decode_gif(tmp_path / "x.gif")[1].sum() == 2000
-
-
-def test_numbers_are_short_and_whole_ones_plain():
-    shown = {
-        -21.0: "-21",
-        0.0: "0",
-        0.123: "0.12",
-        -1.5: "-1.50",
-        12.34: "12.3",
-        5784.4: "5,784",
-        1e6: "1,000,000",
-    }
-    assert {x: number(x) for x in shown} == shown
-
-
-@pytest.mark.parametrize("shape", [(210, 160, 3), (64, 64, 3), (33, 500, 3), (1080, 1920, 3), (101, 77, 3)])
-def test_a_canvas_has_even_sides_and_every_pixel_of_the_picture(shape):
-    canvas = FrameComposer(shape, "An environment with a name that is much too long for any screen-v0")
-    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    frame = canvas.draw(picture, 2345678, 29999)
-    assert frame.shape == (canvas.height, canvas.width, 3)
-    assert canvas.height % 2 == canvas.width % 2 == 0
-    inside = frame[canvas.caption_height :: canvas.scale, :: canvas.scale][: shape[0], : shape[1]]
-    np.testing.assert_array_equal(inside, picture)
-    title, total, step = np.split(frame[: canvas.caption_height], canvas._columns(), axis=1)
-    for part in (title, total, step):  # written, and not over its edges
-        assert part.max() > 200
-        assert len(np.unique(part[:, -3:].reshape(-1, 3), axis=0)) == 1
-
-
 # ---------------------------------------------------------------- the command
 
 
@@ -458,21 +352,6 @@ def test_train_films_when_asked(tmp_path):
     arguments = ["train", "CartPole-v1", *small, "--eval-episodes", "1", "--out", str(tmp_path / "run")]
     assert main([*arguments, "--video-every", "1000000"]) == 0
     assert [path.name for path in (tmp_path / "run" / "videos").iterdir()] == ["64.mp4"]
-
-
-@pytest.mark.process
-def test_filming_forks_no_process_full_of_threads(tmp_path):
-    """JAX warns of ``os.fork``, which may deadlock: FFmpeg must be started without it."""
-    code = (
-        "import warnings; warnings.simplefilter('error'); import jax, numpy as np; from pathlib import Path;"
-        "from proximax.evaluation.video_encoding import write_video; jax.numpy.zeros(1);"
-        f"write_video(Path({str(tmp_path / 'x.mp4')!r}), iter([np.zeros((16, 16, 3), np.uint8)] * 3), 10)"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(proximax.__file__).parents[1]
-    )
-    assert told.returncode == 0, told.stderr
-    assert (tmp_path / "x.mp4").exists()
 
 
 def test_the_start_is_that_of_evaluations():

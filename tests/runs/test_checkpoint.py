@@ -23,16 +23,9 @@ from proximax.runs.checkpoint import (
     progress_of,
     remove_partial,
     restore_tree,
-    save_checkpoint,
 )
 from tests.support import ROOT
-from tests.support.saved_runs import arrays, header, newest, sign, snapshot
-
-PARAMS = arrays()[1:]
-
-
-def save(run, update, **how):
-    return save_checkpoint(run / "checkpoints", header(), snapshot(*PARAMS, update=update, **how))
+from tests.support.saved_runs import PARAMS, newest, save, sign, snapshot
 
 
 def update_of(run, which="last", **how):
@@ -78,7 +71,7 @@ def test_random_keys_of_any_kind_come_back_as_they_were(impl, tmp_path):
 KILLED = """
 import os, shutil, sys
 from pathlib import Path
-from tests.runs import test_checkpoint as t
+from tests.support.saved_runs import save
 from proximax.runs import checkpoint
 from proximax.runtime import files
 
@@ -87,7 +80,7 @@ for k in range(100):
     child = os.fork()
     if not child:
         run = root / str(k)
-        t.save(run, steps[0])
+        save(run, steps[0])
         left = [k]
         def dying(real):
             def call(*arguments, **names):
@@ -105,7 +98,7 @@ for k in range(100):
         write, checkpoint.write_through = files.write_through, half
         os.fsync, shutil.rmtree = dying(os.fsync), dying(shutil.rmtree)
         Path.rename, Path.mkdir = dying(Path.rename), dying(Path.mkdir)
-        t.save(run, steps[1], evaluation=5.0)
+        save(run, steps[1], evaluation=5.0)
         os._exit(0)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
         print(k)

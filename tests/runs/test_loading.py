@@ -30,7 +30,7 @@ from proximax.runs.metrics import History
 from proximax.runtime.files import json_bytes, sha256, write_json
 from proximax.spaces.serialization import describe_space
 from proximax.training.resume import load_resume_point
-from tests.spaces.test_serialization import BAD_SPACES, BOX_JSON, short
+from tests.support.bad_spaces import BAD_SPACES, BOX_JSON, short
 from tests.support.saved_runs import (
     BOX,
     CONFIG,

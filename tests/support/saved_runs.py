@@ -73,6 +73,14 @@ def header(observation_space=OBS, action_space=BOX, config=CONFIG, network="buil
     }
 
 
+PARAMS = arrays()[1:]
+
+
+def save(run, update, **how):
+    """A checkpoint of the run, without training; returns its folder."""
+    return save_checkpoint(run / "checkpoints", header(), snapshot(*PARAMS, update=update, **how))
+
+
 def save_run(path, params, moments, observation_space=OBS, action_space=BOX, config=CONFIG):
     """A finished run's directory, without training."""
     save_checkpoint(path / "checkpoints", header(observation_space, action_space, config), snapshot(params, moments))
