@@ -55,6 +55,7 @@ def test_the_finder_is_installed_once():
     assert [isinstance(finder, RenamedModules) for finder in sys.meta_path].count(True) == 1
 
 
+@pytest.mark.process
 def test_a_new_process_imports_an_old_module_first():
     script = "from proximax.keys import seed_key; print(seed_key.__module__)"
     ran = subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", script], capture_output=True, text=True)

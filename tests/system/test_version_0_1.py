@@ -53,6 +53,7 @@ def test_an_old_run_is_loaded_and_evaluated(run, capsys):
     assert "over 2 evaluation episodes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_old_run_is_resumed_as_version_0_1_resumed_it(name, run):
     settings = (TRPO | {"steps": 24}) if name == "trpo" else {"algo": MINE, "steps": 16, "keep_checkpoints": 1}
     result = proximax.train("probe:choice", out=run, resume=True, **SMALL, **settings)

@@ -264,6 +264,7 @@ def test_restarts_of_environments_are_counted_on_and_the_new_ones_are_those_of_t
         proximax.train(Crashes, out=tmp_path / "parts", resume=True, **again)
 
 
+@pytest.mark.slow
 def test_environments_that_start_afresh_have_nothing_of_the_episodes_cut(tmp_path, monkeypatch):
     from proximax import train as train_module
 

@@ -246,6 +246,7 @@ def test_large_seeds_work_on_every_kind_of_environment():
         assert np.isfinite(result.evaluation.mean)
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_closes_its_environments_and_an_object_stays_open():
     made = []
 
