@@ -17,7 +17,7 @@ def returns_to_go(
         G_t = r_t + γ G_{t+1}                 inside an episode
         G_t = r_t + γ (1 - terminated_t) V(final_obs_t)   where it ends, or the rollout does
 
-    ``next_value`` is V(final_obs), shape ``[T, *N]``; without it what lies beyond a cut counts as 0.
+    ``next_value`` is V(final_obs), shape ``[T, *N]``; without it the return after a truncation counts as 0.
     Source: Sutton & Barto, Reinforcement Learning (2nd ed.), equation 3.8; the bootstrap as in GAE with λ = 1.
     """
     beyond = jnp.zeros_like(reward) if next_value is None else next_value
@@ -39,7 +39,7 @@ def returns_to_go(
 def total_returns(returns: Float[Array, "T *N"], first: Bool[Array, "T *N"]) -> Float[Array, "T *N"]:
     """The return of the whole trajectory, at each of its steps.
 
-    ``returns`` are the returns to go; a trajectory runs from a ``first`` step, or the rollout's first row, to the next.
+    ``returns`` are the returns to go; a trajectory runs from a ``first`` step, or the rollout's start, to the next.
     Source: Williams 1992, "Simple statistical gradient-following algorithms", episodic REINFORCE.
     """
 
@@ -70,7 +70,7 @@ def gae(
 
     ``value`` is V(s_t), ``next_value`` V(final_obs_t), the value of the state step t really reached before any reset:
     a truncated step keeps its future, a terminated one does not, and neither looks across the episode's end.
-    All arrays ``[T, *N]``. A row that is no transition gets a number of no meaning, which nothing before it reads.
+    All arrays ``[T, *N]``. A reset step (not a transition) gets a meaningless number, which no earlier step reads.
     Source: Schulman et al. 2016 (arXiv 1506.02438), equations 11 and 16.
     """
     last = terminated | truncated
@@ -89,7 +89,7 @@ def gae(
 
 
 def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None) -> Float[Array, "*B"]:
-    """(x - mean) / (std + 1e-8), over the rows that ``weight`` counts. One row, or equal rows, give 0, never NaN.
+    """(x - mean) / (std + 1e-8), over the samples that ``weight`` counts. One sample, or equal ones, give 0, never NaN.
 
     Source: the return normalisation of Williams 1992 as practised; Huang et al. 2022, "The 37 implementation details of
     PPO", core detail 7.
@@ -99,9 +99,9 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
     mean = jnp.sum(w * x) / total
     mean = mean + jnp.sum(w * (x - mean)) / total  # takes back the first sum's rounding
     deviation = x - mean
-    # Equal rows can miss their rounded mean by an ulp; divided by a standard deviation of one ulp that would be ±1.
+    # Equal samples can miss their rounded mean by an ulp; divided by a standard deviation of one ulp that would be ±1.
     noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(mean)
     variance = jnp.sum(w * jnp.square(deviation)) / total
-    equal = variance <= jnp.square(noise)  # false for NaN, which is not to be hidden
+    equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden
     std = jnp.sqrt(jnp.where(equal, 1.0, variance))  # inside the root, so that its gradient is finite
     return jnp.where(equal, 0.0, deviation / (std + 1e-8))

@@ -38,11 +38,11 @@ class Categorical(NamedTuple):
     logits: Float[Array, "*B n"]
 
     def sample(self, key: Array) -> Int[Array, "*B"]:
-        """Draw one action per row (Gumbel maximum)."""
+        """Sample one action per sample of the batch (Gumbel maximum)."""
         return jax.random.categorical(key, self.logits)
 
     def log_prob(self, action: Int[Array, "*B"]) -> Float[Array, "*B"]:
-        """Log p(action)."""
+        """log p(action)."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=bool)
         log_p = jax.nn.log_softmax(self.logits)
         # ``select`` and not a product: 0 times the -inf of a forbidden action would be NaN. And not ``where``: it would
@@ -62,7 +62,7 @@ class Categorical(NamedTuple):
         return jnp.sum(jnp.exp(log_p) * gain, axis=-1)
 
     def mode(self) -> Int[Array, "*B"]:
-        """The likeliest action."""
+        """The most likely action."""
         return jnp.argmax(self.logits, axis=-1)
 
 
@@ -92,7 +92,7 @@ class MultiCategorical:
         return self._each().sample(key)
 
     def log_prob(self, action: Int[Array, "*B D"]) -> Float[Array, "*B"]:
-        """Log p(action), the sum over the choices."""
+        """log p(action), the sum over the choices."""
         return jnp.sum(self._each().log_prob(action), axis=-1)
 
     def entropy(self) -> Float[Array, "*B"]:
@@ -104,7 +104,7 @@ class MultiCategorical:
         return jnp.sum(self._each().kl(other._each()), axis=-1)
 
     def mode(self) -> Int[Array, "*B D"]:
-        """The likeliest option of each choice."""
+        """The most likely option of each choice."""
         return self._each().mode()
 
 
@@ -124,7 +124,7 @@ class Bernoulli(NamedTuple):
         return self._each().sample(key)
 
     def log_prob(self, action: Int[Array, "*B n"]) -> Float[Array, "*B"]:
-        """Log p(action), the sum over the bits."""
+        """log p(action), the sum over the bits."""
         return jnp.sum(self._each().log_prob(action), axis=-1)
 
     def entropy(self) -> Float[Array, "*B"]:
@@ -136,7 +136,7 @@ class Bernoulli(NamedTuple):
         return jnp.sum(self._each().kl(other._each()), axis=-1)
 
     def mode(self) -> Int[Array, "*B n"]:
-        """The likelier value of each bit."""
+        """The more likely value of each bit."""
         return self._each().mode()
 
 
@@ -147,7 +147,7 @@ class Gaussian(NamedTuple):
     log_std: Float[Array, "*B A"]
 
     def sample(self, key: Array) -> Float[Array, "*B A"]:
-        """Mean + std ε, ε ~ N(0, 1)."""
+        """mean + std ε, ε ~ N(0, 1)."""
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
 
     def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
@@ -212,10 +212,8 @@ def _mean_log_cosh(mean: Float[Array, "..."], std: Float[Array, "..."]) -> Float
 
     Wide: log cosh x = |x| - ln 2 + log(1 + e^(-2|x|)), where E|x| has a closed form and the rest lives near 0.
     """
-    narrow, wide = (
-        jnp.where(std < 0.5, std, 0.5),
-        jnp.where(std < 0.5, 0.5, std),
-    )  # not min, which halves a tie's gradient
+    # Not minimum and maximum, which halve the gradient of a tie.
+    narrow, wide = jnp.where(std < 0.5, std, 0.5), jnp.where(std < 0.5, 0.5, std)
     x = mean[..., None] + narrow[..., None] * _lead(_NORMAL_NODES, mean)
     normal_weights = _lead(_NORMAL_WEIGHTS / np.sqrt(2.0 * np.pi), mean)
     near = jnp.sum(normal_weights * (jnp.logaddexp(x, -x) - math.log(2.0)), axis=-1)
@@ -281,7 +279,7 @@ class Joint(NamedTuple):
         return tuple(part.sample(k) for part, k in zip(self.parts, jax.random.split(key, len(self.parts))))
 
     def log_prob(self, action: tuple[Array, ...]) -> Float[Array, "*B"]:
-        """Log p(action), the sum over the parts."""
+        """log p(action), the sum over the parts."""
         return jnp.sum(jnp.stack([part.log_prob(a) for part, a in zip(self.parts, action, strict=True)]), axis=0)
 
     def entropy(self) -> Float[Array, "*B"]:

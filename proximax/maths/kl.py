@@ -1,4 +1,4 @@
-"""How far the policy has moved, KL(π_old, π): three estimates from samples, and two rules that steer by it.
+"""How far the policy has moved, KL(π_old, π): three estimates from samples, and two rules that adapt to it.
 
 ``log_ratio`` is log r = log π(a|s) - log π_old(a|s), of actions drawn by π_old.
 """
@@ -45,7 +45,7 @@ def adapt_learning_rate(
 ) -> Float[Array, ""]:
     """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α.
 
-    The other way round than β: too large a KL asks for smaller steps. Not lowered below ``least`` nor raised above
+    The reverse of β: too large a KL asks for smaller steps. Not lowered below ``least`` nor raised above
     ``most``.
     Source: Rudin et al. 2022 (arXiv 2109.11978), appendix, "adaptive learning rate based on the KL-divergence".
     """

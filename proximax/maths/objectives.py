@@ -1,6 +1,6 @@
-"""The objectives and losses of the road from REINFORCE to PPO, one equation each.
+"""The objectives and losses of the algorithm family from REINFORCE to PPO, one equation each.
 
-An *objective* is maximised, a *loss* is minimised. All are elementwise: ``update.py`` takes the weighted mean, once.
+An *objective* is maximised, a *loss* is minimised. All are elementwise: ``ppo.losses`` takes the weighted mean, once.
 ``log_ratio`` is log r = log π(a|s) - log π_old(a|s), ``advantage`` is A; all arrays have the same shape.
 """
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 
 def reinforce_objective(log_prob: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """Log π(a|s) A: its gradient is the policy gradient. ``advantage`` may be any return or advantage estimate.
+    """log π(a|s) A: its gradient is the policy gradient. ``advantage`` may be any return or advantage estimate.
 
     Source: Williams 1992, "Simple statistical gradient-following algorithms", REINFORCE.
     """
@@ -17,7 +17,7 @@ def reinforce_objective(log_prob: Float[Array, "*B"], advantage: Float[Array, "*
 
 
 def surrogate_objective(log_ratio: Float[Array, "*B"], advantage: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """R A: importance sampling of the step alone, with no guard. At r = 1 its gradient is the policy gradient.
+    """r A: importance sampling of the action, without a trust region. At r = 1 its gradient is the policy gradient.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 6 (L^CPI).
     """
@@ -29,8 +29,8 @@ def clip_objective(
 ) -> Float[Array, "*B"]:
     """min(r A, clip(r, 1 - ε, 1 + ε) A): going outside the band earns nothing, coming back always does.
 
-    For A > 0 the gradient is 0 above 1 + ε; for A < 0 it is 0 below 1 - ε. A bad action that became likelier (A < 0, r
-    large) keeps its gradient.
+    For A > 0 the gradient is 0 above 1 + ε; for A < 0 it is 0 below 1 - ε. A bad action that became more probable
+    (A < 0, r large) keeps its gradient.
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 7 (L^CLIP).
     """
     # A good action's ratio is held at the band's edge before it is exponentiated: exp overflows at log r = 89, and the
@@ -45,7 +45,7 @@ def simple_clip_objective(
 ) -> Float[Array, "*B"]:
     """min(r A, g(ε, A)), g = (1 + ε) A for A >= 0 and (1 - ε) A for A < 0: equal to ``clip_objective``, easier to read.
 
-    A good action earns up to a ceiling, a bad one is punished down to a floor. For reading and checking: unlike
+    A good action's gain has a ceiling, a bad one's loss has none. For reading and checking: unlike
     ``clip_objective`` it may be NaN where r overflows.
     Source: Achiam 2018, "Spinning Up in Deep RL", PPO.
     """
@@ -59,7 +59,7 @@ def penalty_objective(
     kl: Float[Array, "*B"],
     beta: float | Float[Array, ""],
 ) -> Float[Array, "*B"]:
-    """R A - β KL(π_old, π). ``kl`` is the exact divergence of the distributions at each state.
+    """r A - β KL(π_old, π). ``kl`` is the exact divergence of the distributions at each state.
 
     Source: Schulman et al. 2017 (arXiv 1707.06347), equation 8 (L^KLPEN).
     """

@@ -17,7 +17,7 @@ SMALL = 1e-20  # gᵀ F⁻¹ g below this is that of a gradient that vanishes
 def fisher_vector_product(
     kl: Callable[[Vector], Float[Array, ""]], params: Vector, damping: float = 0.0
 ) -> Callable[[Vector], Vector]:
-    """V -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.
+    """v -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.
 
     ``kl(p)`` is that mean as a function of π's parameters p. Reverse over reverse: F is symmetric, so F v = vᵀ F is the
     gradient of ``kl`` pulled back along v; what does not depend on v is computed once for all products.
@@ -34,7 +34,7 @@ def fisher_vector_product(
 
 
 def conjugate_gradient(matvec: Callable[[Vector], Vector], b: Vector, iterations: int = 10) -> Vector:
-    """X with M x ≈ b, M symmetric and positive definite, given as ``matvec(v)`` = M v; starts from 0.
+    """x with M x ≈ b, M symmetric and positive definite, given as ``matvec(v)`` = M v; starts from 0.
 
     ``iterations`` steps, fewer once the residual is 0: exact, to rounding, after as many as M has distinct eigenvalues.
     Source: Hestenes & Stiefel 1952, "Methods of conjugate gradients for solving linear systems".
@@ -46,7 +46,7 @@ def conjugate_gradient(matvec: Callable[[Vector], Vector], b: Vector, iterations
         size = residual @ residual
         product = matvec(direction)
         curvature = direction @ product
-        # Nothing is left to solve, or rounding has spoilt the direction; false for NaN, which is not to be hidden.
+        # Converged, or rounding has spoilt the direction; false for NaN, which must not be hidden.
         stay = (size <= solved) | (curvature <= 0)
         length = jnp.where(stay, 0.0, size / jnp.where(stay, 1.0, curvature))
         x, new = x + length * direction, residual - length * product
@@ -83,8 +83,8 @@ def line_search(
 ) -> tuple[Vector, Float[Array, ""], Float[Array, ""]]:
     """The first of params + ½ʲ step, j = 0, 1, ..., ``backtracks``, that raises the objective and keeps KL <= δ.
 
-    ``evaluate(p)`` gives (objective, mean KL) there. Returns (its parameters, the share ½ʲ of the step taken, its KL);
-    (``params``, 0, 0) where none will do.
+    ``evaluate(p)`` gives (objective, mean KL) there. Returns (its parameters, the fraction ½ʲ of the step, its KL);
+    (``params``, 0, 0) if there is none.
     Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C.
     """
     before, _ = evaluate(params)

@@ -48,10 +48,9 @@ class Policy(NamedTuple):
     apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
     encode: Callable[[PyTree, PyTree], PyTree]
     env_action: Callable[[PyTree], PyTree]
-    all_masked: (
-        Callable[[PyTree], jax.Array] | None
-    )  # obs [B, ...], not encoded -> [B]: its mask allows nothing; None: no masks
-    # action [B, ...] as sampled -> [B]: share of its bounded numbers that reach a bound; None: there are none
+    # obs [B, ...], not encoded -> [B]: all actions are masked; None: no masks
+    all_masked: Callable[[PyTree], jax.Array] | None
+    # action [B, ...] as sampled -> [B]: fraction of its bounded numbers that reach a bound; None: there are none
     fraction_at_bounds: Callable[[PyTree], jax.Array] | None = None
 
 

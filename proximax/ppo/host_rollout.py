@@ -1,4 +1,4 @@
-"""Acting on environments outside the program: T steps, stored in buffers that are made once."""
+"""Acting on environments outside the program: T steps, written to buffers that are allocated once."""
 
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -13,13 +13,11 @@ from proximax.ppo.records import Episodes
 from proximax.spaces import FrameStore
 from proximax.types import ActFn, PyTree, RolloutState, Transition
 
-# ---------------------------------------------------------------- environments outside the program
-
 
 def collect(
-    env: HostEnv, act_once: ActFn, state: RolloutState, buffers: Any
+    env: HostEnv, act_fn: ActFn, state: RolloutState, buffers: Any
 ) -> tuple[RolloutState, Transition, Episodes]:
-    """Fill ``buffers`` ``[T, S, N, ...]``; ``act_once`` is the compiled ``act`` of all seeds.
+    """Fill ``buffers`` ``[T, S, N, ...]``; ``act_fn`` is the compiled ``act`` of all seeds.
 
     One compiled call and one environment call per step and group. With several groups
     (``env_groups.DoubleBufferedEnvs``) the policy acts for one while the others step; the transitions are the same.
@@ -30,7 +28,7 @@ def collect(
         for group in groups:
             if t > 0:
                 group.receive(t - 1)
-            group.act(act_once, t)
+            group.act(act_fn, t)
     for group in groups:
         group.receive(len(buffers.reward) - 1)
     rollout = finish_rollout(buffers)
@@ -43,7 +41,7 @@ def collect(
 
 
 class EpisodeOutcomes(NamedTuple):
-    """What counts for the score, ``[T, S, N]``: unlike what is learned from, exact and of whole episodes."""
+    """What episode returns are made of, ``[T, S, N]``: unlike the learner's rewards exact, and of whole episodes."""
 
     reward: Any  # raw, in float64
     ended: Any
@@ -52,8 +50,8 @@ class EpisodeOutcomes(NamedTuple):
 class GroupRollout:
     """One group of environments on its way through a rollout: the policy acts for it, then it steps by itself.
 
-    Whatever the environment hands out is copied into the buffers at once, since it may be overwritten at its next step;
-    everything else waits until the rollout is there.
+    What the environment returns is copied into the buffers at once, since its next step may overwrite it; everything
+    else waits until the rollout is complete.
     """
 
     def __init__(self, group: Group, state: RolloutState, buffers: Any, outcomes: EpisodeOutcomes) -> None:
@@ -66,41 +64,46 @@ class GroupRollout:
         if self.frames is not None:
             self.frames.begin(group.columns, state.obs[columns])
             buffers = buffers._replace(obs=None)
-        mine = (slice(None), *columns)
-        self.buffers, self.outcomes = jax.tree.map(lambda x: x[mine], (buffers, outcomes))  # [T, S, n], the same memory
+        group_index = (slice(None), *columns)
+        # Views ``[T, S, n]`` of the same memory.
+        self.buffers, self.outcomes = jax.tree.map(lambda x: x[group_index], (buffers, outcomes))
 
-    def act(self, act_once: ActFn, t: int) -> None:
+    def act(self, act_fn: ActFn, t: int) -> None:
         """Choose the actions of step ``t`` and send them."""
-        rows = self.buffers
-        write_step(rows.first, t, self.first)
+        buffers = self.buffers
+        write_step(buffers.first, t, self.first)
         if self.frames is None:
-            write_step(rows.obs, t, self.obs)
-            obs = jax.tree.map(itemgetter(t), rows.obs)
+            write_step(buffers.obs, t, self.obs)
+            obs = jax.tree.map(itemgetter(t), buffers.obs)
         else:
-            obs = split_seeds(self.obs, len(rows.first[t]))
-        acted = act_once(self.carry, obs, rows.first[t], (t, self.columns.start or 0))
+            obs = split_seeds(self.obs, len(buffers.first[t]))
+        acted = act_fn(self.carry, obs, buffers.first[t], (t, self.columns.start or 0))
         self.env.send(jax.tree.map(flatten_seeds, acted.env_action))
-        write_step((rows.action, rows.log_prob), t, (acted.action, acted.log_prob))  # while the environments step
+        write_step((buffers.action, buffers.log_prob), t, (acted.action, acted.log_prob))  # while the environments step
         self.carry = acted.carry
 
     def receive(self, t: int) -> None:
         """Wait for what step ``t`` led to."""
-        rows, s = self.buffers, self.env.receive()
+        buffers, step = self.buffers, self.env.receive()
         if self.frames is None:
-            write_step(rows.final_obs, t, s.final_obs)
+            write_step(buffers.final_obs, t, step.final_obs)
         else:
-            shape = rows.first.shape[1:]
-            fresh: Any = s.ended | (s.valid == 0)  # in next-step mode: where the step was a reset
-            reached, obs, fresh = (x.reshape(*shape, *x.shape[1:]) for x in (s.final_obs, s.obs, fresh))
+            shape = buffers.first.shape[1:]
+            fresh: Any = step.ended | (step.valid == 0)  # in next-step mode: where the step was a reset
+            reached, obs, fresh = (x.reshape(*shape, *x.shape[1:]) for x in (step.final_obs, step.obs, fresh))
             self.frames.add(t, self.columns, reached, obs, fresh)
-        learned = rows.reward, rows.terminated, rows.truncated, rows.valid
+        learner_fields = buffers.reward, buffers.terminated, buffers.truncated, buffers.valid
         write_step(
-            (learned, self.outcomes), t, ((s.reward, s.terminated, s.truncated, s.valid), (s.raw_reward, s.ended))
+            (learner_fields, self.outcomes),
+            t,
+            ((step.reward, step.terminated, step.truncated, step.valid), (step.raw_reward, step.ended)),
         )
-        if t > 0 and s.episode_over is not None:
-            # Where an environment crashed, the episode is cut after the last step whose outcome is known.
-            rows.truncated[t - 1] |= (s.truncated & (np.asarray(s.valid) == 0)).reshape(rows.truncated[t - 1].shape)
-        self.obs, self.first = s.obs, s.first
+        if t > 0 and step.episode_over is not None:
+            # Where an environment crashed, the episode is truncated after the last step whose outcome is known.
+            buffers.truncated[t - 1] |= (step.truncated & (np.asarray(step.valid) == 0)).reshape(
+                buffers.truncated[t - 1].shape
+            )
+        self.obs, self.first = step.obs, step.first
 
 
 def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: bool = False) -> Transition:
@@ -126,16 +129,16 @@ def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: b
 
 
 def finish_rollout(buffers: Any) -> Transition:
-    """The rollout that the buffers hold, without a copy; refuses numbers that are not finite."""
+    """The rollout in the buffers, without a copy; raises NumericalError if a number is not finite."""
     rollout = buffers._replace(obs=buffers.obs.stacked()) if isinstance(buffers.obs, FrameStore) else buffers
     check_rollout(rollout)
     return rollout
 
 
 def count_episodes(outcomes: EpisodeOutcomes, valid: Any, truncated: Any, total: Any, length: Any) -> Episodes:
-    """The episodes of each seed that ended, ``[S]``, in a rollout with these rows ``valid`` ``[T, S, N]``.
+    """The episodes of each seed that ended, ``[S]``, in a rollout with this ``valid`` ``[T, S, N]``.
 
-    One that a crash cut, a row ``truncated`` and not valid, does not count: its return is not known.
+    One that a crash interrupted, at a step ``truncated`` and not valid, does not count: its return is not known.
     ``total`` and ``length`` ``[S, N]``: of the episodes still running, before the rollout and then after it.
     """
     ended: Episodes = {name: np.zeros(len(total)) for name in ("episodes", "return_sum", "length_sum")}
@@ -153,15 +156,15 @@ def count_episodes(outcomes: EpisodeOutcomes, valid: Any, truncated: Any, total:
 
 
 def check_rollout(rollout: Any) -> None:
-    """Refuse observations and rewards that are not finite, before anything is learned from them."""
-    for name in ("final_obs", "obs", "reward"):  # first what a step led to: its number is that step's
+    """Raise NumericalError if an observation or reward is not finite, before anything is learned from it."""
+    for name in ("final_obs", "obs", "reward"):  # ``final_obs`` first: its t is that of the step that led to it
         for path, array in jax.tree_util.tree_flatten_with_path(getattr(rollout, name))[0]:
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
                 at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
                 t, seed, n, *_ = at
-                what = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
-                place = f"environment {n} of seed number {seed}, step {t} of this rollout"
-                raise NumericalError(f"the {what} is not finite: {array[at]} in {place}. Mend the environment")
+                quantity = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
+                location = f"environment {n} of seed number {seed}, step {t} of this rollout"
+                raise NumericalError(f"the {quantity} is not finite: {array[at]} in {location}. Fix the environment")
 
 
 def reset_host_envs(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
@@ -189,6 +192,6 @@ def flatten_seeds(x: Any) -> Any:
 
 
 def write_step(buffers: PyTree, t: int, values: PyTree) -> None:
-    """Copy ``values``, ``[S, n, ...]`` or ``[S * n, ...]``, to row ``t`` of the buffers ``[T, S, n, ...]``."""
+    """Copy ``values``, ``[S, n, ...]`` or ``[S * n, ...]``, to step ``t`` of the buffers ``[T, S, n, ...]``."""
     for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
         buffer[t] = np.asarray(value).reshape(buffer.shape[1:])

@@ -640,7 +640,7 @@ def test_an_objective_of_another_shape_than_the_rows_is_refused(shape):
         each = signals.log_ratio * signals.advantage
         return each[:, None] if shape == "column" else jnp.sum(each)
 
-    with pytest.raises(UsageError, match="a number per row"):
+    with pytest.raises(UsageError, match="a number per sample"):
         proximax.train("probe:matching", algo=Algorithm("mine", objective), steps=4096, quiet=True)
 
 
