@@ -8,7 +8,7 @@ import tyro
 
 from proximax.cli.settings import ENV_HELP, RunSettings, SharedSettings, as_defaults, overrides
 from proximax.config import AtariConfig, RunConfig, is_custom
-from proximax.envs import atari_id, env_name
+from proximax.envs import EnvId
 from proximax.errors import UsageError
 from proximax.runs import load_config
 from proximax.training import resolve
@@ -194,15 +194,15 @@ def config_of(command: Train | Bench) -> RunConfig:
     """The settings of a run: those of the preset, or of the run to resume, and over them what was given."""
     settings = dict(command.settings)
     config = resumable_config(command.resumed_run) if isinstance(command, Train) and command.resumed_run else None
-    env = env_name(command.env) if command.env or config is None else config.env
+    env_id = EnvId.parse(config.env if config is not None and not command.env else command.env)
     if "atari" in settings and not settings["atari"]:
         del settings["atari"]
-    if "atari" in settings and not atari_id(env):
+    if "atari" in settings and not env_id.is_atari:
         flag = next(iter(settings["atari"])).replace("_", "-")
-        raise UsageError(f"--atari.{flag}: only for Atari games; {env} is not one")
+        raise UsageError(f"--atari.{flag}: only for Atari games; {env_id} is not one")
     if config is None:
         return resolve(command.env, settings.pop("preset", None), overrides(settings))[0]
-    settings |= {"env": env, "ppo": replace(config.ppo, **settings.get("ppo", {}))}
+    settings |= {"env": str(env_id), "ppo": replace(config.ppo, **settings.get("ppo", {}))}
     if "atari" in settings:
         settings["atari"] = replace(config.atari or AtariConfig(), **settings["atari"])
     return replace(config, **settings)
@@ -211,7 +211,8 @@ def config_of(command: Train | Bench) -> RunConfig:
 def resumable_config(run: str) -> RunConfig:
     """The settings of a run that the command line can resume."""
     config = load_config(run)
-    if is_custom(config.algo) or config.env.startswith("object:"):
-        name = config.env if config.env.startswith("object:") else config.algo
+    is_object = EnvId.parse(config.env).is_object
+    if is_custom(config.algo) or is_object:
+        name = config.env if is_object else config.algo
         raise UsageError(f"{run} has {name}, which only Python knows: proximax.train(..., out={run!r}, resume=True)")
     return config

@@ -19,7 +19,7 @@ from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
 from proximax.cli.settings import overrides
 from proximax.doctor import diagnose_run
-from proximax.envs import env_name
+from proximax.envs import EnvId
 from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
 from proximax.evaluation import check_import, evaluate, number, video
 from proximax.ppo import ALGORITHMS
@@ -119,7 +119,7 @@ def run_compare(command: Compare) -> None:
     if unknown or len(set(algos)) < len(algos):
         problem = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
         raise UsageError(f"--algos {command.algos}: {problem}. Algorithms: {', '.join(ALGORITHMS)}")
-    out = command.out or default_directory(env_name(command.env), "compare")
+    out = command.out or default_directory(command.env, "compare")
     settings = {"seeds": COMPARED_SEEDS} | overrides(command.settings)
     comparison = compare(command.env, algos, out=out, quiet=command.quiet, **settings)
     print(table(comparison))
@@ -128,7 +128,7 @@ def run_compare(command: Compare) -> None:
 
 def default_directory(env: str, algo: str) -> Path:
     """``runs/ENV-ALGO-DATE-TIME``, with only the characters every file system takes."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", env.removeprefix("gymnasium:")).lstrip("._-")[:60] or "run"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", EnvId.parse(env).display).lstrip("._-")[:60] or "run"
     stem = Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
     return stem if not stem.exists() else next(path for path in taken if not path.exists())

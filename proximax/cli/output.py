@@ -7,6 +7,7 @@ from rich.table import Table
 
 from proximax.config import PRESETS
 from proximax.doctor import CHECKS, Diagnosis
+from proximax.envs import EnvId
 from proximax.evaluation import Summary
 from proximax.loggers import sparkline
 from proximax.profiling import ThroughputReport
@@ -55,7 +56,7 @@ def report(result: Result) -> str:
     config, summary = result.config, result.summary
     curve = mean_curve(result.history)
     lines = [
-        f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {plural(config.seeds, 'seed')}: "
+        f"{EnvId.parse(config.env).display}, {config.algo}, {plural(config.seeds, 'seed')}: "
         f"{result.steps:,} steps{' each' if config.seeds > 1 else ''} in {result.wall_s:.1f} s "
         f"({result.compile_s:.1f} s compiling), {result.steps_per_s:,.0f} steps/s",
         f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
@@ -97,7 +98,7 @@ def doctor_report(diagnosis: Diagnosis) -> str:
     config, findings, error = diagnosis.config, diagnosis.findings, diagnosis.error
     seeds = plural(config.seeds, "seed")
     updates = f"{diagnosis.updates:,} of {config.updates:,} updates{'' if diagnosis.finished else ', not finished'}"
-    lines = [f"{config.env.removeprefix('gymnasium:')}, {config.algo}, {seeds}: {updates}"]
+    lines = [f"{EnvId.parse(config.env).display}, {config.algo}, {seeds}: {updates}"]
     lines += [f"ended by  {error}"] if error else []
     for name, check, evidence in findings:
         lines += ["", f"{check.severity:9} {name}"]
@@ -118,6 +119,6 @@ def show_presets() -> None:
     for column in ("preset", "environment", "steps", "return", "settings from"):
         table.add_column(column, justify="right" if column in ("steps", "return") else "left")
     for name, preset in PRESETS.items():
-        table.add_row(name, preset.env.removeprefix("gymnasium:"), f"{preset.steps:,}", preset.expected, preset.source)
+        table.add_row(name, EnvId.parse(preset.env).display, f"{preset.steps:,}", preset.expected, preset.source)
     Console().print(table)
     print("\ntrain one:  proximax train CartPole-v1   (an environment's preset is found by its id)")

@@ -5,8 +5,8 @@ Only one was not: ``atari``, for games without a preset of their own, is as publ
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from proximax.errors import UsageError
 class Preset(NamedTuple):
     """Settings for one environment, and what to expect of them."""
 
-    env: str  # source:id
+    env: str  # source:name; a pattern where it is for many environments
     steps: int
     num_envs: int
     ppo: PPOConfig
@@ -202,8 +202,9 @@ def find_preset(env: str | None, name: str | None) -> str | None:
 
 def default_preset_for(env: str | None) -> str | None:
     """The preset tuned for ``env``; an Atari game without one has that of all games."""
-    found = next((key for key, preset in PRESETS.items() if preset.env == env), None)
-    return "atari" if found is None and re.match("gymnasium:ALE/", env or "") else found
+    tuned = (name for name, preset in PRESETS.items() if preset.env == env)
+    for_many = (name for name, preset in PRESETS.items() if fnmatchcase(env or "", preset.env))
+    return next(tuned, None) or next(for_many, None)
 
 
 def preset_settings(name: str | None, algo: str = "clip") -> tuple[dict[str, Any], PPOConfig]:

@@ -1,21 +1,23 @@
 """Every kind of environment as a ``JaxEnv`` (inside the compiled program) or a ``HostEnv`` (outside it).
 
-Read ``base`` (the two forms), ``make`` (from an id to an environment), ``ids``, then the sources: ``gymnasium_env``,
+Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
+environment), then the sources: ``gymnasium_env``,
 ``envpool_env``, ``gymnax_env``, ``probe``, ``atari``; ``workers`` (several processes), ``env_groups`` (double
 buffering), ``env_state`` (saving and restoring), ``env_checker``, ``crash_recovery``, ``rendering``.
 """
 
-from proximax.envs.atari.games import Game, ale_id, atari_id
+from proximax.envs.atari.games import Game
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
 from proximax.envs.env_checker import ignores_seed
 from proximax.envs.env_groups import Group, pipeline_groups
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnax_env import from_gymnax
-from proximax.envs.ids import imports_package
+from proximax.envs.ids import EnvId
 from proximax.envs.make import (
     EnvLike,
     can_recreate,
     env_from_config,
+    env_id_of,
     env_name,
     env_options,
     make_env,
@@ -25,23 +27,22 @@ from proximax.envs.make import (
 from proximax.envs.workers.vector_env import kill_all
 
 __all__ = [
+    "EnvId",
     "EnvLike",
     "EnvPoolEnv",
     "Game",
     "Group",
     "HostEnv",
     "JaxEnv",
-    "ale_id",
-    "atari_id",
     "auto_reset",
     "can_recreate",
     "env_from_config",
+    "env_id_of",
     "env_name",
     "env_options",
     "env_seeds",
     "from_gymnax",
     "ignores_seed",
-    "imports_package",
     "kill_all",
     "make_env",
     "make_rendered_env",

@@ -1,69 +1,69 @@
-"""Environment ids: their sources, the packages they import, and what is suggested for unknown ones."""
+"""The id of an environment: where it comes from, and what it is called there. Parsed once, printed once."""
 
-import difflib
+import importlib
 import importlib.util
-from typing import Any
-
-import gymnasium
-
-from proximax.envs.atari.games import games_like
-from proximax.envs.gymnax_env import gymnax_ids
-from proximax.errors import DependencyError, EnvError, UsageError
+import re
+from typing import NamedTuple
 
 SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
+OBJECT = "object"  # the source of an environment that is a Python object: only a description, nothing to look up
 
 
-def split_id(env: str) -> tuple[str, str]:
-    """``source:name`` -> (source, name); without a known source the whole is a Gymnasium id."""
-    source, colon, name = env.partition(":")
-    return (source, name) if colon and source in SOURCES else ("gymnasium", env)
+class EnvId(NamedTuple):
+    """``gymnasium:CartPole-v1``, ``envpool:Pong-v5``, ``object:MyEnv``: a source, and a name there."""
+
+    source: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "EnvId":
+        """``source:name``; without a known source the whole is a Gymnasium id."""
+        source, colon, name = text.partition(":")
+        return cls(source, name) if colon and source in (*SOURCES, OBJECT) else cls("gymnasium", text)
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+    @property
+    def display(self) -> str:
+        """As people write it: Gymnasium's ids without their source."""
+        return self.name if self.source == "gymnasium" else str(self)
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it describes a Python object, which cannot be created from its id."""
+        return self.source == OBJECT
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the environment is a JAX program."""
+        return self.source in ("gymnax", "probe")
+
+    @property
+    def package(self) -> str | None:
+        """The package that creating it imports: ``my_package`` of ``my_package:Env-v0``."""
+        package, colon, _ = self.name.partition(":")
+        return package if colon and self.source == "gymnasium" else None
+
+    @property
+    def is_atari(self) -> bool:
+        """Whether it names an Atari game, of ALE or of EnvPool."""
+        if self.source == "gymnasium":
+            return re.fullmatch(r"ALE/\w+-v5", self.name) is not None
+        return self.source == "envpool" and _is_envpool_game(self.name)
+
+    @property
+    def in_ale(self) -> "EnvId":
+        """What ALE calls the Atari game that EnvPool calls so; any other id as it is."""
+        return EnvId("gymnasium", f"ALE/{self.name}") if self.source == "envpool" and self.is_atari else self
 
 
-def imports_package(env: str) -> str | None:
-    """The package that making this id would import, if it is of the form ``package:Env-v0``."""
-    source, name = split_id(env)
-    return name.partition(":")[0] if source == "gymnasium" and ":" in name else None
-
-
-def find_spec(name: str) -> Any:
-    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
-    package, colon, rest = name.rpartition(":")
-    if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
-        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
-    if colon:
-        try:
-            importlib.import_module(package)
-        except Exception as error:
-            cut = ". Python's compiled copy of it was cut short, as by a full disk: delete its __pycache__"
-            hint = cut * isinstance(error, EOFError)
-            raise EnvError(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
-    try:
-        return gymnasium.spec(rest)
-    except gymnasium.error.Error as error:
-        known = list(gymnasium.registry)
-        raise unknown_id(rest, known, "Gymnasium") from error
-
-
-def _check_known(name: str, known: list[str], source: str) -> None:
-    if name not in known:
-        raise unknown_id(name, known, source)
-
-
-def unknown_id(name: str, known: list[str], source: str) -> UsageError:
-    """The error for an id that ``source`` does not have: the nearest names, and the other sources that do have it."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
-    elsewhere += games_like(name) if source == "Gymnasium" else []
-    hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
-    return UsageError(
-        f"{source} has no environment {name!r}.{hint} Other sources: "
-        f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"
-    )
-
-
-def missing_dependency(name: str, error: BaseException) -> DependencyError:
-    """The install line for what an environment could not import."""
-    text, extras = str(error).lower(), {"mujoco": "mujoco", "box2d": "box2d", "pygame": "video"}
-    extra = next((extra for word, extra in extras.items() if word in text), None)
-    line = f'pip install "proximax[{extra}]"' if extra else f"its message: {error}"
-    return DependencyError(f"{name} needs a package that is not installed: {line}")
+def _is_envpool_game(name: str) -> bool:
+    """Whether EnvPool has an Atari game of this name; without EnvPool, whether it could."""
+    if re.fullmatch(r"\w+-v5", name) is None:
+        return False
+    if importlib.util.find_spec("envpool") is None:
+        return True  # creating it reports what is missing
+    envpool = importlib.import_module("envpool")
+    is_known = name in envpool.list_all_envs()
+    return is_known and "zero_discount_on_life_loss" in envpool.make_spec(name).config._asdict()

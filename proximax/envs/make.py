@@ -10,7 +10,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import Autoreset, RunConfig
-from proximax.envs.atari.games import Game, atari_id
+from proximax.envs.atari.games import Game
 from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
@@ -19,8 +19,9 @@ from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.gymnax_env import gymnax_ids, make_gymnax
-from proximax.envs.ids import _check_known, find_spec, missing_dependency, split_id
+from proximax.envs.ids import OBJECT, EnvId
 from proximax.envs.probe import PROBES
+from proximax.envs.registry import check_known, find_spec, missing_dependency
 from proximax.envs.rendering import CANNOT_RENDER, RenderedEnv, RenderedGymnasiumEnv
 from proximax.envs.workers.vector_env import TIMEOUT_SECONDS
 from proximax.errors import DependencyError, UsageError
@@ -36,7 +37,7 @@ def make_env(
     groups: int = 1,
     env_groups: int = 1,
     autoreset: Autoreset = "auto",
-    wide: int | None = None,
+    num_envs_if_native_vector: int | None = None,
     env_restarts: int = 0,
     env_restarted: int = 0,
     env_timeout: float = TIMEOUT_SECONDS,
@@ -48,49 +49,57 @@ def make_env(
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's. ``env_groups``: every group's environments in so many parts that step at different times
-    (``env_groups.DoubleBufferedEnvs``). ``wide`` replaces ``num_envs`` where the environment has its own vector
-    version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as in ``RunConfig``;
-    ``env_restarted``: how many of the restarts have been made before.
+    (``env_groups.DoubleBufferedEnvs``). ``num_envs_if_native_vector`` replaces ``num_envs`` where the
+    environment has its own vector version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as
+    in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before.
     """
     restarts = RestartBudget(env_restarts, env_restarted)
-    made = _make(env, (num_envs, groups, env_groups), autoreset, wide, (restarts, env_timeout))
-    if env_restarts and not restarts.supported and not isinstance(made, JaxEnv):
-        made.notes = [*made.notes, RESTARTS_NOT_SUPPORTED]
-    return made
+    sizes = num_envs, groups, env_groups
+    created = _create(env, sizes, autoreset, num_envs_if_native_vector, (restarts, env_timeout))
+    if env_restarts and not restarts.supported and not isinstance(created, JaxEnv):
+        created.notes = [*created.notes, RESTARTS_NOT_SUPPORTED]
+    return created
 
 
-def _make(
+def _create(
     env: EnvLike,
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, int, int],  # num_envs, groups, env_groups
     autoreset: Autoreset,
-    wide: int | None,
-    crashes: tuple[RestartBudget, float],
+    num_envs_if_native_vector: int | None,
+    crashes: tuple[RestartBudget, float],  # and the timeout
 ) -> JaxEnv | HostEnv:
     env_groups = sizes[2]
     if env_groups > 1 and not can_recreate(env):
         raise UsageError(f"env_groups = {env_groups}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
         return env
-    if not (isinstance(env, str) and split_id(env)[0] in ("gymnax", "probe")):
+    env_id = env_id_of(env)
+    if not env_id.is_compiled:
         disable_async_dispatch()
     if isinstance(env, VectorEnv):
         return GymnasiumEnv(env, autoreset)
-    if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
+    if isinstance(env, Game) or (isinstance(env, str) and env_id.is_atari):
         return make_atari(env if isinstance(env, Game) else Game(env), *sizes)
     if isinstance(env, str):
-        source, name = split_id(env)
-        if source == "gymnasium":
-            return _make_gymnasium(name, sizes, autoreset, wide, crashes)
-        if source == "envpool":
-            return _make_envpool(name, *sizes)
-        if source == "gymnax":
-            _check_known(name, gymnax_ids() or [name], "gymnax")
-            return make_gymnax(name)
-        _check_known(name, list(PROBES), "probe")
-        return PROBES[name]()
-    if callable(env):
-        return vectorise(env, *sizes, *crashes)
-    return env
+        match env_id.source:
+            case "gymnasium":
+                return _make_gymnasium(env_id.name, sizes, autoreset, num_envs_if_native_vector, crashes)
+            case "envpool":
+                return _make_envpool(env_id.name, *sizes)
+            case "object":
+                raise UsageError(f"{env_id} was a Python object, which its description does not re-create: pass env=")
+            case _:
+                return _make_compiled(env_id)
+    return vectorise(env, *sizes, *crashes) if callable(env) else env
+
+
+def _make_compiled(env_id: EnvId) -> JaxEnv:
+    """A gymnax environment or a probe."""
+    if env_id.source == "gymnax":
+        check_known(env_id.name, gymnax_ids() or [env_id.name], "gymnax")
+        return make_gymnax(env_id.name)
+    check_known(env_id.name, list(PROBES), "probe")
+    return PROBES[env_id.name]()
 
 
 def can_recreate(env: EnvLike) -> bool:
@@ -112,14 +121,19 @@ def restart_notes(restarts: int) -> list[str]:
     return [f"env_restarts: {restarts} restarts of environments that crashed"] if restarts else []
 
 
-def env_name(env: EnvLike) -> str:
-    """What a run's files call this environment: ``source:id`` for ids, a description for objects."""
+def env_id_of(env: EnvLike) -> EnvId:
+    """The id of what the user gave; of an object, source ``object`` and a description."""
     if isinstance(env, (str, Game)):
-        return ":".join(split_id(env if isinstance(env, str) else env.id))
+        return EnvId.parse(env if isinstance(env, str) else env.id)
     spec = getattr(env, "spec", None)
     if isinstance(env, VectorEnv) and spec is not None:
-        return f"object:{spec.id}"
-    return f"object:{getattr(env, '__name__', type(env).__name__)}"
+        return EnvId(OBJECT, spec.id)
+    return EnvId(OBJECT, getattr(env, "__name__", type(env).__name__))
+
+
+def env_name(env: EnvLike) -> str:
+    """What a run's files call this environment: ``source:name``."""
+    return str(env_id_of(env))
 
 
 def env_from_config(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
@@ -130,19 +144,26 @@ def env_from_config(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
 
 
 def _make_gymnasium(
-    name: str, sizes: tuple[int, int, int], autoreset: Autoreset, wide: int | None, crashes: tuple[RestartBudget, float]
+    name: str,
+    sizes: tuple[int, int, int],
+    autoreset: Autoreset,
+    num_envs_if_native_vector: int | None,
+    crashes: tuple[RestartBudget, float],
 ) -> HostEnv:
     spec = find_spec(name)
     num_envs, groups, env_groups = sizes
     try:
-        if _has_own_vector_version(spec):
-            made = [GymnasiumEnv(gymnasium.make_vec(name, wide or num_envs), autoreset) for _ in range(groups)]
-            env = made[0] if groups == 1 else EnvGroups(made)
-            env.notes = env.notes + [NOT_DOUBLE_BUFFERED] * (env_groups > 1)
-            return env
-        return vectorise(partial(gymnasium.make, spec), *sizes, *crashes)  # a partial of no code of ours, for workers
+        if not _has_own_vector_version(spec):
+            make_one = partial(gymnasium.make, spec)  # without code of proximax, for the worker processes
+            return vectorise(make_one, *sizes, *crashes)
+        size = num_envs_if_native_vector or num_envs
+        parts = [GymnasiumEnv(gymnasium.make_vec(name, size), autoreset) for _ in range(groups)]
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
+    env = parts[0] if groups == 1 else EnvGroups(parts)
+    if env_groups > 1:
+        env.notes = [*env.notes, NOT_DOUBLE_BUFFERED]
+    return env
 
 
 def _has_own_vector_version(spec: Any) -> bool:
@@ -161,7 +182,7 @@ def _make_envpool(name: str, num_envs: int, groups: int, env_groups: int) -> Hos
         import envpool
     except ImportError as error:
         raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
-    _check_known(name, envpool.list_all_envs(), "EnvPool")
+    check_known(name, envpool.list_all_envs(), "EnvPool")
 
     def pool(size: int) -> HostEnv:
         # A core for each of its threads, where it has one for every core, as in ``workers.pin``. HalfCheetah, 8 copies
@@ -176,17 +197,18 @@ def _make_envpool(name: str, num_envs: int, groups: int, env_groups: int) -> Hos
 def make_rendered_env(env: EnvLike) -> RenderedEnv:
     """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
     disable_async_dispatch()
-    if isinstance(env, Game) or (isinstance(env, str) and atari_id(env)):
+    env_id = env_id_of(env)
+    if isinstance(env, Game) or (isinstance(env, str) and env_id.is_atari):
         return RenderedAtariEnv(env if isinstance(env, Game) else Game(env))
     if not isinstance(env, str):
         if isinstance(env, (VectorEnv, JaxEnv)) or not callable(env):
             raise UsageError(
-                f"{env_name(env)} {CANNOT_RENDER}. Give an id, or a callable that makes one Gymnasium environment"
+                f"{env_id} {CANNOT_RENDER}. Give an id, or a callable that makes one Gymnasium environment"
             )
-        return RenderedGymnasiumEnv(env, env_name(env))
-    source, name = split_id(env)
-    if source in ("gymnax", "probe"):
+        return RenderedGymnasiumEnv(env, str(env_id))
+    if env_id.is_compiled or env_id.is_object:
         raise UsageError(f"{env} {CANNOT_RENDER}. Gymnasium's environments and Atari games can be")
-    if source == "envpool" and name not in gymnasium.registry:
+    name = env_id.name
+    if env_id.source == "envpool" and name not in gymnasium.registry:
         raise UsageError(f"{env} {CANNOT_RENDER}, and Gymnasium has no {name} to play instead")
     return RenderedGymnasiumEnv(partial(gymnasium.make, find_spec(name), render_mode="rgb_array"), name)

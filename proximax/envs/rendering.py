@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from proximax.envs.base import HostEnv
 from proximax.envs.env_checker import ENV_ERRORS
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.envs.ids import missing_dependency
+from proximax.envs.registry import missing_dependency
 from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
 from proximax.types import PyTree, Step
 

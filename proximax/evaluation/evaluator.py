@@ -11,13 +11,13 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.envs import (
+    EnvId,
     EnvLike,
     HostEnv,
     JaxEnv,
     can_recreate,
     env_from_config,
     env_options,
-    imports_package,
     make_env,
 )
 from proximax.errors import UsageError
@@ -93,7 +93,7 @@ def evaluate(
         env = env_from_config(config) if env is None else env
         if not allow_import and env == config.env:
             check_import(config)
-    if env is None or (isinstance(env, str) and env.startswith("object:")):
+    if env is None or (isinstance(env, str) and EnvId.parse(env).is_object):
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **options)
     try:
@@ -107,9 +107,10 @@ def evaluate(
 
 def check_import(config: RunConfig) -> None:
     """Refuse a run whose environment is in a package that only its ``config.json`` names."""
-    if imports_package(config.env) and not config.env.startswith("object:"):
+    package = EnvId.parse(config.env).package
+    if package is not None:
         raise UsageError(
-            f"the environment of this run is in the package {imports_package(config.env)!r}, which its config.json "
+            f"the environment of this run is in the package {package!r}, which its config.json "
             "names, and importing that would run what it holds. If you trust it: --allow-import"
         )
 
@@ -157,7 +158,7 @@ def make_evaluator(env: EnvLike, policy: Policy, episodes: int, *, sample: bool 
 
     ``options``: how they are made and stepped, as ``envs.env_options`` gives it.
     """
-    evaluation_env = make_env(env, min(episodes, HOST_COPIES), wide=episodes, **options)
+    evaluation_env = make_env(env, min(episodes, HOST_COPIES), num_envs_if_native_vector=episodes, **options)
     return Evaluator(evaluation_env, policy, episodes, sample)
 
 

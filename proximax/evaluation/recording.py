@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from proximax.envs import EnvLike, env_from_config, env_name, make_rendered_env
+from proximax.envs import EnvId, EnvLike, env_from_config, env_name, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
 from proximax.evaluation.evaluator import EVALUATION_SEED
@@ -65,7 +65,7 @@ def video(
         env = env_from_config(config) if env is None else env
         sample = config.eval_stochastic if sample is None else sample
         out = Path(run) / "videos" / f"policy-{agent_seed}-episode-{seed}.mp4" if out is None else out
-    if isinstance(env, str) and env.startswith("object:"):
+    if isinstance(env, str) and EnvId.parse(env).is_object:
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     require_encoder(Path(out).suffix)
     compilation.use_compilation_cache()

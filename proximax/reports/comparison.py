@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike, env_name
+from proximax.envs import EnvId, EnvLike, env_name
 from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
@@ -155,7 +155,7 @@ def _rounded(x: float | None) -> float | None:
 def table(comparison: dict[str, Any]) -> str:
     """The comparison as Markdown."""
     lines = [
-        f"# {comparison['env'].removeprefix('gymnasium:')}, {comparison['seeds']} seeds",
+        f"# {EnvId.parse(comparison['env']).display}, {comparison['seeds']} seeds",
         "",
         "Returns are of the final evaluation: deterministic actions, last policy. *KL*: the mean KL(old, new) that an",
         "update reached, its median and 95th percentile over updates. *Wall*: all seeds together.",

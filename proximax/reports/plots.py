@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from proximax.envs import EnvId
 from proximax.errors import DependencyError
 from proximax.evaluation import interquartile_mean
 from proximax.ppo import RATIO_EDGES
@@ -78,7 +79,7 @@ def draw_returns(comparison: dict[str, Any], path: Path) -> None:
     axis.set_ylabel("return per episode, while training")
     _style(axis)
     seeds = comparison["seeds"]
-    name = comparison["env"].removeprefix("gymnasium:")
+    name = EnvId.parse(comparison["env"]).display
     axis.set_title(f"{name}: interquartile mean of {seeds} seeds, 95 % intervals", fontsize=11, loc="left")
     title = "final evaluation in brackets"
     axis.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left")

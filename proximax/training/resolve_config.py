@@ -13,7 +13,7 @@ from proximax.config import (
     find_preset,
     preset_settings,
 )
-from proximax.envs import EnvLike, Game, ale_id, atari_id, env_name
+from proximax.envs import EnvId, EnvLike, Game, env_id_of
 from proximax.errors import UsageError
 from proximax.ppo import Algorithm
 
@@ -27,21 +27,21 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
     if "ppo" in overrides:
         raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")
-    name, algo = env_name(env), overrides.get("algo", "clip")
+    env_id, algo = env_id_of(env), overrides.get("algo", "clip")
     if not isinstance(algo, (str, Algorithm)):
         raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
     custom = algo if isinstance(algo, Algorithm) else None
     if custom is not None:
         overrides = overrides | {"algo": custom_name(custom.name)}
-    preset_fields, ppo = preset_settings(find_preset(ale_id(name), preset), overrides.get("algo", "clip"))
+    preset_fields, ppo = preset_settings(find_preset(str(env_id.in_ale), preset), overrides.get("algo", "clip"))
     ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
     atari = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
     run_fields = preset_fields | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
-    run_fields |= {"atari": atari_settings(env, name, preset_fields.get("atari"), atari)}
+    run_fields |= {"atari": atari_settings(env, env_id, preset_fields.get("atari"), atari)}
     if isinstance(total := getattr(env, "num_envs", None), int):
         run_fields["num_envs"] = envs_per_seed(total, run_fields.get("seeds", 1))
-    return RunConfig(**{"env": name, **run_fields, "ppo": ppo}), custom
+    return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
 
 
 def envs_per_seed(total: int, seeds: int) -> int:
@@ -53,15 +53,15 @@ def envs_per_seed(total: int, seeds: int) -> int:
 
 
 def atari_settings(
-    env: EnvLike, name: str, from_preset: AtariConfig | None, overrides: dict[str, Any]
+    env: EnvLike, env_id: EnvId, from_preset: AtariConfig | None, overrides: dict[str, Any]
 ) -> AtariConfig | None:
     """Preprocessing by ``env``, the preset and the overrides; None where it is not an Atari game."""
     settings = from_preset or AtariConfig()
     if isinstance(env, Game):
         settings = env.config
-    elif not (isinstance(env, str) and atari_id(name)):
+    elif not (isinstance(env, str) and env_id.is_atari):
         if overrides:
-            raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {name} is not one")
+            raise UsageError(f"{', '.join(overrides)}: only for Atari games by their id; {env_id} is not one")
         return None
     settings = overrides.get("atari", settings)
     if not isinstance(settings, AtariConfig):

@@ -10,7 +10,7 @@ from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.presets import ALGORITHM_SETTINGS, PRESETS, find_preset, preset_settings
 from proximax.config.run_config import RunConfig
-from proximax.envs import ale_id, env_name
+from proximax.envs import EnvId
 from proximax.errors import UsageError
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.training.resolve_config import resolve
@@ -84,7 +84,7 @@ def test_a_preset_may_set_more_for_one_algorithm_which_wins(monkeypatch):
 def test_an_atari_game_has_its_own_preset_or_that_of_all_whoever_plays_it(env, preset):
     if env.startswith("envpool:"):
         pytest.importorskip("envpool")
-    assert find_preset(ale_id(env_name(env)), None) == preset
+    assert find_preset(str(EnvId.parse(env).in_ale), None) == preset
     config, _ = resolve(env, None, {})
     assert config.preset == preset
     assert config_of(parse(["train", env])) == config  # the command line agrees with the API

@@ -8,22 +8,10 @@ import gymnasium
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from proximax.envs import JaxEnv, env_name, imports_package, make_env, probe
+from proximax.envs import JaxEnv, env_name, make_env, probe
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.envs.ids import missing_dependency, split_id
 from proximax.errors import DependencyError, EnvError, UsageError
 from tests.support.toy_envs import Script, vector
-
-
-def test_ids_are_split_into_source_and_name():
-    assert split_id("CartPole-v1") == ("gymnasium", "CartPole-v1")
-    assert split_id("gymnasium:CartPole-v1") == ("gymnasium", "CartPole-v1")
-    assert split_id("my_package:Env-v0") == ("gymnasium", "my_package:Env-v0")
-    assert split_id("gymnasium:my_package:Env-v0") == ("gymnasium", "my_package:Env-v0")
-    assert split_id("gymnax:Breakout-MinAtar") == ("gymnax", "Breakout-MinAtar")
-    assert imports_package("gymnasium:my_package:Env-v0") == "my_package"
-    assert imports_package("gymnasium:CartPole-v1") is None
-    assert imports_package("envpool:a:b") is None
 
 
 @pytest.mark.parametrize(
@@ -82,13 +70,6 @@ def test_a_missing_extra_is_answered_with_its_install_line(source, module, monke
         make_env(source)
 
 
-def test_missing_physics_engines_name_their_extra():
-    error = gymnasium.error.DependencyNotInstalled("MuJoCo is not installed, run `pip install ...`")
-    assert 'pip install "proximax[mujoco]"' in str(missing_dependency("Hopper-v5", error))
-    error = gymnasium.error.DependencyNotInstalled("Box2D is not installed")
-    assert 'pip install "proximax[box2d]"' in str(missing_dependency("LunarLander-v3", error))
-
-
 def test_objects_are_taken_as_they_are():
     one = probe.choice()
     assert make_env(one) is one
@@ -102,3 +83,8 @@ def test_objects_are_taken_as_they_are():
     assert env_name(Script) == "object:Script"
     assert env_name("CartPole-v1") == "gymnasium:CartPole-v1"
     assert env_name(gymnasium.make_vec("CartPole-v1", 2)) == "object:CartPole-v1"
+
+
+def test_the_description_of_an_object_creates_nothing():
+    with pytest.raises(UsageError, match="object:Script was a Python object"):
+        make_env("object:Script")

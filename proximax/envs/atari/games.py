@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from proximax.config import AtariConfig
+from proximax.envs.ids import EnvId
 from proximax.errors import UsageError
 
 
@@ -16,26 +17,9 @@ class Game(NamedTuple):
     config: AtariConfig = AtariConfig()
 
 
-def atari_id(env: str) -> bool:
-    """Whether ``env`` (``source:id`` or an id) names an Atari game."""
-    if re.fullmatch(r"(gymnasium:)?ALE/\w+-v5", env):
-        return True
-    pooled = re.fullmatch(r"envpool:(\w+-v5)", env)
-    if pooled is None or importlib.util.find_spec("envpool") is None:
-        return pooled is not None  # as far as one can know; making it says what is missing
-    envpool = importlib.import_module("envpool")
-    known = pooled[1] in envpool.list_all_envs()
-    return known and "zero_discount_on_life_loss" in envpool.make_spec(pooled[1]).config._asdict()
-
-
-def ale_id(env: str) -> str:
-    """What ALE calls the Atari game that EnvPool calls ``env``; anything else as it is."""
-    return re.sub("^envpool:", "gymnasium:ALE/", env) if atari_id(env) else env
-
-
 def rom_of(game: Game) -> str:
     """What ALE calls the game's file: ``ALE/MsPacman-v5`` -> ``ms_pacman``, EnvPool's ``TicTacToe3d`` too."""
-    name, known = game.id.removeprefix("gymnasium:").removeprefix("ALE/").removesuffix("-v5"), roms_by_name()
+    name, known = EnvId.parse(game.id).name.removeprefix("ALE/").removesuffix("-v5"), roms_by_name()
     if name == "TicTacToe3d":  # the one game that EnvPool writes otherwise
         name = "TicTacToe3D"
     if name not in known:

@@ -20,6 +20,7 @@ from proximax.envs.base import HostEnv
 from proximax.envs.env_groups import make_double_buffered
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.ids import EnvId
 from proximax.errors import DependencyError, EnvError, UsageError
 from proximax.types import PyTree, Step
 
@@ -84,7 +85,7 @@ def make_atari(game: Game, num_envs: int, groups: int, env_groups: int) -> HostE
     """``num_envs`` games of each seed, by ALE or by EnvPool."""
     if problems := game.config.problems():
         raise UsageError("; ".join(problems))
-    make = _pool(game) if game.id.startswith("envpool:") else _ale(game)
+    make = _pool(game) if EnvId.parse(game.id).source == "envpool" else _ale(game)
     return make_double_buffered(lambda size: AtariEnv(make(size), game.config), num_envs, groups, env_groups)
 
 
@@ -153,7 +154,7 @@ def _pool(game: Game) -> Callable[[int], GymnasiumEnv]:
         import envpool
     except ImportError as error:
         raise DependencyError(f'{game.id} needs {error.name}: pip install "proximax[envpool]"') from error
-    name, c = game.id.removeprefix("envpool:"), game.config
+    name, c = EnvId.parse(game.id).name, game.config
     if c.frame_skip > 1 and not c.max_of_two:
         raise UsageError("atari.max_of_two = False: EnvPool always takes the maximum of two frames; set it True")
     settings = {

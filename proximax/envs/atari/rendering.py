@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from proximax.envs.atari.games import Game, ale_id
+from proximax.envs.atari.games import Game
 from proximax.envs.atari.make import AtariEnv, make_atari, make_screen
+from proximax.envs.ids import EnvId
 from proximax.envs.rendering import RenderedEnv
 from proximax.errors import EnvError
 from proximax.types import PyTree, Step
@@ -23,7 +24,7 @@ class RenderedAtariEnv(RenderedEnv):
     """
 
     def __init__(self, game: Game) -> None:
-        game = game._replace(id=ale_id(game.id))  # EnvPool has no second emulator to offer
+        game = game._replace(id=str(EnvId.parse(game.id).in_ale))  # EnvPool has no second emulator to offer
         self._show(make_atari(game, 1, 1, 1))
         self._screen = make_screen(game)
         self.fps, self.frames_per_step = ATARI_FPS, game.config.frame_skip

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
-from proximax.envs import Game, ale_id, atari_id, env_from_config, env_seeds, make_env
+from proximax.envs import EnvId, Game, env_from_config, env_seeds, make_env
 from proximax.envs.atari.games import games_like, rom_of
 from proximax.envs.atari.make import _ale
 from proximax.envs.env_groups import DoubleBufferedEnvs
@@ -123,7 +123,7 @@ def test_every_atari_id_of_gymnasium_names_a_game_of_ale():
     ids = [name for name in gymnasium.registry if name.startswith("ALE/") and name.endswith("-v5")]
     assert len(ids) > 100
     for name in ids:
-        assert atari_id(name)
+        assert EnvId.parse(name).is_atari
         assert callable(_ale(Game(name)))
     assert "ALE/TicTacToe3D-v5" in ids
 
@@ -131,20 +131,20 @@ def test_every_atari_id_of_gymnasium_names_a_game_of_ale():
 @pytest.mark.slow
 def test_every_game_of_envpool_is_a_game_of_ale():
     """Whose emulator films it."""
-    games = [f"envpool:{name}" for name in envpool.list_all_envs() if atari_id(f"envpool:{name}")]
+    games = [f"envpool:{name}" for name in envpool.list_all_envs() if EnvId.parse(f"envpool:{name}").is_atari]
     assert len(games) > 50
     for name in games:
-        assert rom_of(Game(ale_id(name))), name
+        assert rom_of(Game(str(EnvId.parse(name).in_ale))), name
 
 
 def test_which_ids_are_atari_games():
     for name in ("ALE/Pong-v5", "gymnasium:ALE/MsPacman-v5", "envpool:Pong-v5", "envpool:MsPacman-v5"):
-        assert atari_id(name)
+        assert EnvId.parse(name).is_atari
     for name in ("CartPole-v1", "ALE/Pong-v4", "envpool:HalfCheetah-v5", "envpool:HalfCheetah-v4", "gymnax:Pong-v5"):
-        assert not atari_id(name)
-        assert ale_id(name) == name
-    assert ale_id("envpool:MsPacman-v5") == "gymnasium:ALE/MsPacman-v5"
-    assert ale_id("gymnasium:ALE/Pong-v5") == "gymnasium:ALE/Pong-v5"
+        assert not EnvId.parse(name).is_atari
+        assert EnvId.parse(name).in_ale == EnvId.parse(name)
+    assert str(EnvId.parse("envpool:MsPacman-v5").in_ale) == "gymnasium:ALE/MsPacman-v5"
+    assert str(EnvId.parse("gymnasium:ALE/Pong-v5").in_ale) == "gymnasium:ALE/Pong-v5"
 
 
 # ---------------------------------------------------------------- ends

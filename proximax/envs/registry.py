@@ -1,0 +1,57 @@
+"""Looking ids up where they come from: the packages they import, and suggestions for unknown ones."""
+
+import difflib
+import importlib.util
+from typing import Any
+
+import gymnasium
+
+from proximax.envs.atari.games import games_like
+from proximax.envs.gymnax_env import gymnax_ids
+from proximax.envs.ids import SOURCES
+from proximax.errors import DependencyError, EnvError, UsageError
+
+
+def find_spec(name: str) -> Any:
+    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
+    package, colon, rest = name.rpartition(":")
+    if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
+        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
+    if colon:
+        try:
+            importlib.import_module(package)
+        except Exception as error:
+            truncated = ". Python's compiled copy of it is incomplete, as after a full disk: delete its __pycache__"
+            hint = truncated if isinstance(error, EOFError) else ""
+            raise EnvError(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
+    try:
+        return gymnasium.spec(rest)
+    except gymnasium.error.Error as error:
+        known = list(gymnasium.registry)
+        raise unknown_id(rest, known, "Gymnasium") from error
+
+
+def check_known(name: str, known: list[str], source: str) -> None:
+    """Refuse a name that ``source`` does not have."""
+    if name not in known:
+        raise unknown_id(name, known, source)
+
+
+def unknown_id(name: str, known: list[str], source: str) -> UsageError:
+    """The error for an id that ``source`` does not have: the nearest names, and the other sources that do have it."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
+    elsewhere += games_like(name) if source == "Gymnasium" else []
+    hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
+    return UsageError(
+        f"{source} has no environment {name!r}.{hint} Other sources: "
+        f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"
+    )
+
+
+def missing_dependency(name: str, error: BaseException) -> DependencyError:
+    """The install line for what an environment could not import."""
+    text, extras = str(error).lower(), {"mujoco": "mujoco", "box2d": "box2d", "pygame": "video"}
+    extra = next((extra for word, extra in extras.items() if word in text), None)
+    line = f'pip install "proximax[{extra}]"' if extra else f"its message: {error}"
+    return DependencyError(f"{name} needs a package that is not installed: {line}")
