@@ -1,5 +1,6 @@
 """``make test`` leaves out what is slow, and still holds a test for every trap and of every module."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,10 @@ def test_the_lane_of_a_test_is_read_from_its_marks(source, fast, marked, tmp_pat
     (tmp_path / "test_x.py").write_text(source)
     (test,) = marked_tests(tmp_path / "test_x.py")
     assert (test.name, test.fast, set(test.marks)) == ("test_a", fast, marked)
+
+
+def test_no_test_imports_a_test_module():
+    for path in sorted(TESTS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").rpartition(".")[2].startswith("test_"), path

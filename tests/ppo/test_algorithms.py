@@ -31,8 +31,8 @@ from proximax.ppo.records import UpdateContext
 from proximax.ppo.update import make_batch, scheduled_values, update
 from proximax.runtime.prng import seed_key
 from proximax.types import Step, Transition
-from tests.ppo.test_update import ACTIONS, one_update, rollout, setup, state_of
 from tests.support import ROOT
+from tests.support.updates import ACTIONS, one_update, rollout, setup, state_of
 
 APART = ["reinforce", "npg", "trpo"]  # a step of the policy, then the critic
 TOGETHER = ["a2c", "surrogate", "penalty", "clip"]

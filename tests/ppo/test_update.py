@@ -4,89 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gymnasium import spaces
 from jax.flatten_util import ravel_pytree
 
 from proximax.config.ppo_config import PPOConfig
-from proximax.policy.policy import make_policy
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.losses import joint_loss
 from proximax.ppo.records import OptimizerProgress, UpdateContext
 from proximax.ppo.update import (
     RATIO_EDGES,
     gradient_step,
-    init_optimiser,
     make_batch,
     minibatches,
     run_epochs,
     scheduled_values,
-    update,
 )
 from proximax.ppo.values import add_values
-from proximax.types import Moments, TrainState, Transition
-
-OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
-ACTIONS = {"discrete": spaces.Discrete(4), "continuous": spaces.Box(-1.0, 1.0, (2,), np.float32)}
-MOMENTS = Moments(jnp.array(50.0), jnp.array([1.0, -2.0, 0.5]), 50.0 * jnp.array([4.0, 0.25, 1.0]))
-
-
-def rollout(policy, params, moments=None, shape=(16, 4), seed=0):
-    """Random observations and rewards, with actions that the policy really sampled."""
-    keys = jax.random.split(jax.random.key(seed), 6)
-    obs, final_obs = (3.0 * jax.random.normal(key, (*shape, 3)) for key in keys[:2])
-    rows = obs.reshape(-1, 3)
-    dist, _, _ = policy.apply(params, (), policy.encode(moments, rows), jnp.zeros(len(rows), bool))
-    action = dist.sample(keys[2])
-    transitions = Transition(
-        obs=obs,
-        final_obs=final_obs,
-        first=jnp.zeros(shape, bool),
-        action=action.reshape(*shape, *action.shape[1:]),
-        log_prob=dist.log_prob(action).reshape(shape),
-        reward=jax.random.normal(keys[3], shape),
-        terminated=jax.random.bernoulli(keys[4], 0.1, shape),
-        truncated=jax.random.bernoulli(keys[5], 0.1, shape),
-        valid=jnp.ones(shape),
-    )
-    return add_values(policy, params, moments, transitions)
-
-
-def find(algo):
-    """A built-in algorithm by its name, or one of one's own as it is."""
-    return ALGORITHMS[algo] if isinstance(algo, str) else algo
-
-
-def state_of(ppo, params, moments=None, algo="clip", number=0):
-    """What an update reads of a state: the one before update ``number`` (from 0)."""
-    nothing = dict.fromkeys(("reward_scale", "rollout", "key"))
-    return TrainState(
-        params=params,
-        opt_state=init_optimiser(find(algo), ppo, params),
-        obs_moments=moments,
-        beta=jnp.asarray(ppo.beta, jnp.float32),
-        learning_rate=jnp.asarray(ppo.learning_rate, jnp.float32),
-        update=jnp.asarray(number),
-        **nothing,
-    )
-
-
-def one_update(ppo, transitions, policy, params, moments=None, seed=1, algo="clip", state=None):
-    """(parameters, optimiser's state, metrics) after one update, from ``state`` or from a fresh one."""
-    learn = jax.jit(update, static_argnums=(0, 1, 2))
-    state = state or state_of(ppo, params, moments, algo)
-    rates = scheduled_values(ppo, state, 10)
-    return learn(find(algo), policy, ppo, state, transitions, rates, jax.random.key(seed))
-
-
-def setup(kind="discrete", moments=None, **settings):
-    ppo = PPOConfig(**{"minibatch_size": 16, "epochs": 2, "anneal": "none", **settings})
-    policy = make_policy(OBS, ACTIONS[kind], ppo)
-    params = policy.init(jax.random.key(3))
-    # Away from the near-zero head of a fresh policy, where many bugs hide.
-    params = jax.tree.map(
-        lambda x: x + 0.3 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32), params
-    )
-    return ppo, policy, params, rollout(policy, params, moments)
+from proximax.types import Moments
+from tests.support.updates import ACTIONS, MOMENTS, one_update, rollout, setup, state_of
 
 
 @pytest.mark.slow
