@@ -50,7 +50,7 @@ _ATARI = PPOConfig(
 _PONG = dataclasses.replace(
     _ATARI, minibatch_size=64, learning_rate=5e-4, epsilon=0.2, normalise_pixels=True, recompute_advantage=True
 )
-# A game's likeliest actions may lead nowhere for ever, as where nobody presses fire: published scores are of draws.
+# A game's most likely actions may lead nowhere, as where nobody presses fire: published scores sample actions.
 _GAMES = {"eval_stochastic": True, "eval_episodes": 30, "atari": AtariConfig()}
 PRESETS: dict[str, Preset] = {
     "cartpole": Preset(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from proximax.cli.dispatch import default_directory, main
-from proximax.cli.output import mean_curve
 from proximax.runtime.version import proximax_version
 
 QUICK = ["--steps", "512", "--num-envs", "4", "--eval-episodes", "3", "--quiet"]
@@ -212,15 +211,6 @@ def test_presets_lists_every_preset_with_its_expected_return(capsys, monkeypatch
     assert main(["presets"]) == 0
     out = capsys.readouterr().out
     assert all(name in out and preset.expected in out for name, preset in PRESETS.items())
-
-
-def test_the_training_curve_is_the_mean_over_seeds():
-    rows = [{"update": u, "seed": s, "return_last_100": x} for u, s, x in [(1, 0, None), (1, 1, 2.0)]]
-    rows += [
-        {"update": u, "seed": s, "return_last_100": x}
-        for u, s, x in [(2, 0, 4.0), (2, 1, 8.0), (3, 0, 5.0), (3, 1, 9.0)]
-    ]
-    assert mean_curve(rows) == [6.0, 7.0]
 
 
 def test_default_directories_are_new_and_have_harmless_names(tmp_path, monkeypatch):
