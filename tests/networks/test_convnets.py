@@ -12,6 +12,8 @@ from proximax.networks.convnets import Layer, _pool, images, impala, nature, pat
 from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chunks_backward, _ordinary, convolve
 from proximax.runtime.prng import key_from_data
 
+pytestmark = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
+
 KEY = key_from_data(np.array([0, 1], np.uint32))
 # rows, columns, kernel, stride, channels in, channels out: those of the networks, made small; strides that do not
 # divide the kernel, or the image; a stride beyond the kernel; images that the kernel just fits; both ways to multiply.

@@ -22,6 +22,8 @@ from proximax.ppo.values import add_values
 from proximax.types import Moments
 from tests.support.updates import ACTIONS, MOMENTS, one_update, rollout, setup, state_of
 
+pytestmark = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
+
 
 @pytest.mark.slow
 @pytest.mark.trap(12)
