@@ -17,7 +17,7 @@ class JaxEnv(NamedTuple):
     """One environment as pure functions; ``rollout.unroll`` vmaps them over ``N``.
 
     ``reset(key) -> (state, obs)``; ``step(key, state, action) -> (state, Step)``. ``step`` resets by itself at an
-    episode's end, to a fresh start drawn with ``key``; ``Step.final_obs`` is the observation before that reset.
+    episode's end, to a start drawn with ``key``; ``Step.final_obs`` is the observation before that reset.
     """
 
     reset: Callable[[Key], tuple[PyTree, PyTree]]
@@ -29,27 +29,28 @@ class JaxEnv(NamedTuple):
 class HostEnv(Protocol):
     """``num_envs`` environments outside the compiled program, stepped together on NumPy arrays.
 
-    Every autoreset mode comes out as the same ``Step``: ``final_obs`` before the reset, ``first`` where ``obs`` opens
-    an episode, ``valid`` 0 where the step was only a reset. Arrays that were returned may be reused at the next step.
+    Every autoreset mode gives the same ``Step``: ``final_obs`` is the observation before the reset, ``first`` is true
+    where ``obs`` starts an episode, ``valid`` is 0 for a reset step (which is not a transition). Returned arrays may be
+    reused by the next step.
     Observations and actions of nested spaces are trees (``dict``, ``tuple``) of arrays ``[num_envs, ...]``.
     """
 
     num_envs: int
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
-    notes: list[str]  # what the user should know about them
-    stacked: bool = False  # an observation is the last frames ``[depth, ...]``: each is stored once
+    notes: list[str]  # for the user, shown when training starts
+    stacked: bool = False  # whether an observation is a stack of frames ``[depth, ...]``, of which each is stored once
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """Start new episodes, environment ``i`` seeded with ``seeds[i]``; returns their observations."""
         ...
 
     def send(self, action: PyTree) -> None:
-        """Send one action to each environment, which may begin to step at once."""
+        """Send one action to each environment, which may start to step immediately."""
         ...
 
     def receive(self) -> Step:
-        """Wait for what the actions sent last led to."""
+        """Wait for the step of the actions that were sent last."""
         ...
 
     def step(self, action: PyTree) -> Step:
@@ -59,33 +60,34 @@ class HostEnv(Protocol):
 
     @property
     def restarts(self) -> int:
-        """How often an environment that crashed was made anew."""
+        """How many crashed environments were restarted."""
         return 0
 
     def get_state(self) -> PyTree | None:
-        """Everything that decides the environments' future, copied; None where it cannot be had.
+        """A copy of everything that decides the environments' future; None where it is not available.
 
-        Dicts (with text as keys) and lists of NumPy arrays of numbers, None, bool, int, float and str.
+        Dicts (with strings as keys) and lists of NumPy arrays of numbers, None, bool, int, float and str.
         """
         return None
 
     def set_state(self, state: PyTree) -> None:
-        """Go on where ``get_state`` of environments made in the same way was called, be it in another process.
+        """Continue from the state that ``get_state`` of equal environments returned, also in another process.
 
         The same actions then give the same steps, bit for bit. Raises ``CheckpointError`` for a state that does not
-        fit; some of the environments may have theirs by then, so ``reset`` before any other use.
+        fit; some of the environments may have been restored by then, so ``reset`` before any other use.
         """
-        raise CheckpointError(f"{type(self).__name__} has no state that could be put back: start new episodes")
+        raise CheckpointError(f"{type(self).__name__} has no state that can be restored: start new episodes")
 
     def close(self) -> None:
-        """Free what the environments hold."""
+        """Release the environments' resources."""
         ...
 
 
 def host_state(steps: int, ended: np.ndarray, vector: list[Any], envs: list[Any]) -> dict[str, Any]:
-    """A state of ``num_envs`` environments: a form that does not depend on how they are shared among processes.
+    """The state of ``num_envs`` environments, in a form that does not depend on their distribution over processes.
 
-    ``ended``: in next-step mode, whose next step is a reset. ``vector``: of what steps them. ``envs``: of each.
+    ``ended``: those whose next step is a reset, in next-step mode. ``vector``: the states of the vector environment's
+    layers. ``envs``: that of each environment.
     """
     return {"steps": steps, "ended": np.array(ended), "vector": vector, "envs": envs}
 
@@ -102,7 +104,7 @@ def read_host_state(state: PyTree, num_envs: int) -> tuple[int, np.ndarray, list
 
 @contextmanager
 def saving_errors() -> Iterator[None]:
-    """What is wrong with a state that an environment gives is the environment's fault."""
+    """A ``StateError`` while saving becomes the environment's error, ``EnvError``."""
     try:
         yield
     except StateError as error:
@@ -111,12 +113,13 @@ def saving_errors() -> Iterator[None]:
 
 @contextmanager
 def restoring_errors() -> Iterator[None]:
-    """What is wrong with a state that was read is the file's fault."""
+    """A ``StateError`` while restoring becomes the file's error, ``CheckpointError``."""
     try:
         yield
     except StateError as error:
         raise CheckpointError(
-            f"the saved state does not fit the environments: {error}. Make them as they were, or start new episodes"
+            f"the saved state does not fit the environments: {error}. Create them with the same settings, or start new "
+            "episodes"
         ) from error
 
 

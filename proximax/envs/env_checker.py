@@ -1,4 +1,4 @@
-"""A first look at an environment, before anything is built on it; and what it raises, named as its own fault."""
+"""Checks of an environment before anything is built on it, and errors that name the environment as their source."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -38,9 +38,9 @@ ENV_ERRORS = (Exception, SystemExit)
 
 
 class EnvReport(NamedTuple):
-    """What a first look at an environment finds."""
+    """The result of ``check_env``."""
 
-    seconds: float  # the least that a step took
+    seconds: float  # of the fastest step
     masked: bool  # whether info has action masks
     notes: list[str]  # for the user
     observation_space: spaces.Space[Any]
@@ -48,29 +48,29 @@ class EnvReport(NamedTuple):
 
 
 def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> EnvReport:
-    """A few random steps of a fresh environment.
+    """Take a few random steps in a new environment, for up to ``budget`` seconds.
 
-    Refuses what would fail later or, worse, not fail: unsupported spaces, the old API, observations unlike their space.
+    Refuses what would fail later or, worse, silently: unsupported spaces, the old API, observations unlike their space.
     """
-    env = _guarded("its constructor", make)
+    env = _call_env("its constructor", make)
     check_observation_space(env.observation_space)
     check_action_space(env.action_space)
     check_mask(env.observation_space, env.action_space)
     env.action_space.seed(0)
     times: list[float] = []
-    outside, reached = 0, _guarded("reset", _reset_one, env)
+    outside, reached = 0, _call_env("reset", _reset_one, env)
     masked = MASK in reached[1] and not has_mask(env.observation_space)
     check_stackable(env.action_space, reached[1][MASK] if masked else None)
     while len(times) < 3 or (sum(times) < budget and len(times) < 50):
-        allowed = _guarded("step", _allowed, env, *reached, len(times))
+        allowed = _call_env("step", _allowed, env, *reached, len(times))
         before = time.perf_counter()
-        (obs, info), last = _guarded("step", _step_one, env, allowed)
+        (obs, info), last = _call_env("step", _step_one, env, allowed)
         times.append(time.perf_counter() - before)
         check_observation(obs, env.observation_space)
         outside += not _contains(env.observation_space, obs)
-        reached = _guarded("reset", _reset_one, env) if last else (obs, info)
+        reached = _call_env("reset", _reset_one, env) if last else (obs, info)
     env.close()
-    notes = [f"{outside} of {len(times)} observations tried lie outside the bounds of their space"] if outside else []
+    notes = [f"{outside} of {len(times)} observations checked lie outside the bounds of their space"] if outside else []
     return EnvReport(min(times), masked, notes, env.observation_space, env.action_space)
 
 
@@ -100,11 +100,11 @@ def _allowed(env: gymnasium.Env[Any, Any], obs: Any, info: dict[str, Any], step:
     except UsageError as error:
         if step == 0:
             raise
-        raise EnvError(f"at step {step} of trying out one environment {error}") from error
+        raise EnvError(f"at step {step} of checking one environment {error}") from error
 
 
 def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple[tuple[Any, dict[str, Any]], bool]:
-    """A random step that is allowed: ((observation, info), whether it was the last)."""
+    """A random allowed step: ((observation, info), whether the episode ended)."""
     if allowed is None:
         action = env.action_space.sample()
     else:
@@ -113,18 +113,18 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
     return (obs, info), bool(terminated or truncated)
 
 
-def _guarded(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """``call(*arguments)``, with what it raises named as the environment's fault."""
+def _call_env(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """``call(*arguments)``; what it raises becomes an ``EnvError`` that names ``what`` was called."""
     try:
         return call(*arguments)
     except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
         raise
     except ENV_ERRORS as error:
-        raise environment_fault(what, error, 0) from error
+        raise environment_error(what, error, 0) from error
 
 
 def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
-    """Refuse an observation of another form than its space, or one that cannot be stored in the space's dtype."""
+    """Refuse an observation that has not the structure or shape of its space, or does not fit the space's dtype."""
     try:
         parts = flatten(space, obs)
     except (KeyError, IndexError, TypeError) as error:
@@ -143,8 +143,8 @@ def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
     return not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after))
 
 
-def environment_fault(what: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
-    """The fault for an exception that an environment raised: number ``index``, or as the traceback shows."""
+def environment_error(what: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
+    """The error for an exception that environment ``index`` raised; without an index the traceback tells it."""
     text = str(error)
     if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
         return EnvError(OLD_API)

@@ -1,4 +1,4 @@
-"""Several host environments as one: seeds side by side, groups that take turns, copies of a single environment."""
+"""Several host environments as one: side by side, in double-buffered groups, or as copies of one environment."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from proximax.errors import UsageError
 from proximax.runtime import usable_cores
 from proximax.types import PyTree, Step
 
-# Where a step of all environments, one after the other, takes less than this, the plain loop is as good. On 2 cores, 8
-# environments, medians: 5 us each: loop 59, workers 65 us; 15 us: 139 and 105; 30 us: 262 and 168. At 0 us: 17 and 33.
+# Where stepping all environments in a loop takes less than this, the plain loop is as fast as workers. Medians on 2
+# cores, 8 environments: 5 us each: loop 59, workers 65 us; 15 us: 139 and 105; 30 us: 262 and 168; 0 us: 17 and 33.
 WORKER_SECONDS = 1.5e-4
 NOT_DOUBLE_BUFFERED = (
     "env_groups: these environments are stepped in this process, so none steps while the policy acts for another"
@@ -29,14 +29,14 @@ NOT_DOUBLE_BUFFERED = (
 
 
 class Group(NamedTuple):
-    """Environments that are stepped together, of all seeds alike."""
+    """Environments that are stepped together, the same number for each seed."""
 
     env: HostEnv
-    columns: slice  # which of each seed's environments they are
+    columns: slice  # their indices among each seed's environments
 
 
 class EnvGroups(HostEnv):
-    """Several host environments side by side as one: for vector environments with one generator for all of theirs."""
+    """Several host environments as one: for vector environments that have one random generator each."""
 
     def __init__(self, envs: Sequence[HostEnv]) -> None:
         self.envs = list(envs)
@@ -47,15 +47,15 @@ class EnvGroups(HostEnv):
         self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
-        """Reset each group with its share of the seeds."""
+        """Reset each group with its part of the seeds."""
         parts = np.split(np.asarray(seeds), self._ends)
         return _concatenate([env.reset([int(s) for s in part]) for env, part in zip(self.envs, parts)])
 
     def send(self, action: PyTree) -> None:
-        """Send each group its share of the actions."""
+        """Send each group its part of the actions."""
         arrays, structure = jax.tree.flatten(action)
-        shares = zip(*(np.split(x, self._ends) for x in arrays))
-        for env, part in zip(self.envs, shares):
+        parts = zip(*(np.split(x, self._ends) for x in arrays))
+        for env, part in zip(self.envs, parts):
             env.send(jax.tree.unflatten(structure, part))
 
     def receive(self) -> Step:
@@ -64,16 +64,16 @@ class EnvGroups(HostEnv):
 
     @property
     def restarts(self) -> int:
-        """Of all groups."""
+        """The restarts of all groups."""
         return sum(env.restarts for env in self.envs)
 
     def get_state(self) -> PyTree | None:
-        """Of every group."""
+        """The state of every group."""
         states = [env.get_state() for env in self.envs]
         return None if None in states else {"groups": states}
 
     def set_state(self, state: PyTree) -> None:
-        """Put each group's state back."""
+        """Restore the state of every group."""
         with restoring_errors():
             states = expect_keys(state, ("groups",), "the state")["groups"]
             if not isinstance(states, list) or len(states) != len(self.envs):
@@ -88,23 +88,23 @@ class EnvGroups(HostEnv):
 
 
 class DoubleBufferedEnvs(EnvGroups):
-    """Groups that take turns: while one steps, the policy acts for the next.
+    """Groups that take turns (double-buffered sampling): while one steps, the policy acts for the next.
 
-    Each may use all cores, and has an equal share of every seed's environments. As a whole it is the same environments,
-    in the same order, as one group.
+    Each group may use all cores, and has equally many of every seed's environments. Together they are the same
+    environments, in the same order, as one group.
     """
 
     def __init__(self, envs: Sequence[HostEnv], seeds: int) -> None:
         super().__init__(envs)
-        each = self.num_envs // len(envs) // seeds  # of a seed, in a group
-        numbers = np.arange(self.num_envs).reshape(seeds, len(envs), each)
-        self._order = np.moveaxis(numbers, 1, 0).ravel()  # group by group -> which environment it is
-        self._place = np.argsort(self._order)
-        self.groups = [Group(env, slice(i * each, (i + 1) * each)) for i, env in enumerate(envs)]
+        size = self.num_envs // len(envs) // seeds  # a seed's environments in a group
+        numbers = np.arange(self.num_envs).reshape(seeds, len(envs), size)
+        self._order = np.moveaxis(numbers, 1, 0).ravel()  # the environments' numbers, group by group
+        self._inverse = np.argsort(self._order)
+        self.groups = [Group(env, slice(i * size, (i + 1) * size)) for i, env in enumerate(envs)]
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """Reset all, each environment with its own seed."""
-        return jax.tree.map(lambda x: x[self._place], super().reset([seeds[int(i)] for i in self._order]))
+        return jax.tree.map(lambda x: x[self._inverse], super().reset([seeds[int(i)] for i in self._order]))
 
     def send(self, action: PyTree) -> None:
         """Send every environment its action, all groups at once."""
@@ -112,23 +112,23 @@ class DoubleBufferedEnvs(EnvGroups):
 
     def receive(self) -> Step:
         """The steps of all groups."""
-        return jax.tree.map(lambda x: x[self._place], super().receive())
+        return jax.tree.map(lambda x: x[self._inverse], super().receive())
 
     def get_state(self) -> PyTree | None:
-        """Of every environment, in the order of the whole: the same state as one group has."""
+        """The state of every environment, in the order of one group: the same state as one group has."""
         states: list[Any] = [env.get_state() for env in self.envs]
         if None in states:
             return None
-        envs = [one for part in states for one in part["envs"]]
+        envs = [env for part in states for env in part["envs"]]
         ended = np.concatenate([part["ended"] for part in states])
-        return host_state(states[0]["steps"], ended[self._place], [], [envs[int(i)] for i in self._place])
+        return host_state(states[0]["steps"], ended[self._inverse], [], [envs[int(i)] for i in self._inverse])
 
     def set_state(self, state: PyTree) -> None:
-        """Put each group's share back."""
+        """Restore the environments of every group."""
         with restoring_errors():
             steps, ended, vector, envs = read_host_state(state, self.num_envs)
             if vector or len(envs) != self.num_envs:
-                raise StateError(f"it is of {len(envs)} environments, not of {self.num_envs} that can take turns")
+                raise StateError(f"it is of {len(envs)} environments, not of {self.num_envs} in double-buffered groups")
         for env, numbers in zip(self.envs, np.split(self._order, self._ends)):
             env.set_state(host_state(steps, ended[numbers], [], [envs[int(i)] for i in numbers]))
 
@@ -138,12 +138,12 @@ def _concatenate(trees: Sequence[Any]) -> Any:
 
 
 def pipeline_groups(env: HostEnv) -> list[Group]:
-    """The groups that take turns; one for an environment that steps as a whole."""
+    """The groups of double-buffered environments; any other environment is one group."""
     return env.groups if isinstance(env, DoubleBufferedEnvs) else [Group(env, slice(None))]
 
 
 def make_double_buffered(make: Callable[[int], HostEnv], num_envs: int, seeds: int, env_groups: int) -> HostEnv:
-    """``num_envs`` environments of each seed in ``env_groups`` groups, each as ``make`` makes it of its size."""
+    """``num_envs`` environments for each seed, in ``env_groups`` groups that ``make(size)`` creates."""
     if env_groups == 1:
         return make(num_envs * seeds)
     if num_envs % env_groups:
@@ -159,36 +159,34 @@ def vectorise(
     restarts: RestartBudget | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> HostEnv:
-    """``num_envs`` copies of one environment for each seed, in this process or, where a step is not cheap, in several.
+    """``num_envs`` copies of one environment for each seed: in this process or, where a step is not cheap, in several.
 
-    ``env_groups``: in so many groups, where there are several processes. ``restarts``: of environments that crash; in
-    other processes also of those that take more than ``timeout`` seconds for a step.
+    ``env_groups``: the number of double-buffered groups, where there are several processes. ``restarts``: the budget
+    for environments that crash or, in worker processes, take more than ``timeout`` seconds for a step.
     """
-    tried, total = check_env(make), num_envs * seeds
+    report, total = check_env(make), num_envs * seeds
     restarts = restarts or RestartBudget()
     restarts.supported = True
 
-    def aside(size: int) -> HostEnv:
-        return Workers(make, size, tried, restarts, timeout)
+    def make_workers(size: int) -> HostEnv:
+        return Workers(make, size, report, restarts, timeout)
 
-    if total * tried.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
+    if total * report.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
         try:
-            workers = make_double_buffered(aside, num_envs, seeds, env_groups)
+            workers = make_double_buffered(make_workers, num_envs, seeds, env_groups)
         except UsageError:
             raise
-        except Exception as error:  # of pickling, of an import, of the constructor
-            tried.notes.append(
-                f"stepped in one process, since others could not make it: {type(error).__name__}: {error}"
-            )
+        except Exception as error:  # from pickling, an import or the constructor
+            report.notes.append(f"stepped in one process, since workers failed: {type(error).__name__}: {error}")
         else:
-            workers.notes = tried.notes
+            workers.notes = report.notes
             return workers
     makes = [make] * total
     if restarts.limit:
         makes = [partial(AutoRestartEnv, make, restarts, i) for i in range(total)]
-    # Not same-step autoreset: it hands out the last observation by reference and then resets, so an environment that
-    # reuses its observation buffer would have its final observation overwritten by the next episode's first.
+    # Not same-step autoreset: it keeps a reference to the last observation and then resets, so an environment that
+    # reuses its observation buffer would overwrite its final observation with the next episode's first.
     vector = SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED)
-    env = GymnasiumEnv(vector, masked=tried.masked, restarts=restarts)
-    env.notes = tried.notes + [NOT_DOUBLE_BUFFERED] * (env_groups > 1)
+    env = GymnasiumEnv(vector, masked=report.masked, restarts=restarts)
+    env.notes = report.notes + ([NOT_DOUBLE_BUFFERED] if env_groups > 1 else [])
     return env

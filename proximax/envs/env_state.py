@@ -1,9 +1,9 @@
-"""The state of Gymnasium environments as plain values and arrays: it can be saved, and put back exactly.
+"""The state of Gymnasium environments as plain values and arrays: it can be saved and restored exactly.
 
-What decides the future of Gymnasium's own environments and wrappers stands in the table below; any other one says it
-itself, by its methods ``get_state`` and ``set_state``. Where one is of neither kind, the state cannot be had: None.
+The table ``KNOWN`` has the attributes that decide the future of Gymnasium's own environments and wrappers; any other
+class has the methods ``get_state`` and ``set_state``. Where a part has neither, the state is not available: None.
 
-A plain value is None, bool, int, float, str, an array of numbers, or a list or dict (with text as keys) of these.
+A plain value is None, bool, int, float, str, an array of numbers, or a list or dict (with strings as keys) of these.
 Worker processes load this file by its path, so it imports neither proximax nor JAX.
 """
 
@@ -15,11 +15,11 @@ from gymnasium import Wrapper
 from gymnasium.vector import SyncVectorEnv, VectorWrapper
 
 MAX_DEPTH = 64  # of lists in lists
-AUTO_RESTART = "proximax.envs.crash_recovery:AutoRestartEnv"  # a wrapper that only some runs have, without a state
+AUTO_RESTART = "proximax.envs.crash_recovery:AutoRestartEnv"  # a stateless wrapper that only some runs have
 
 
 class StateError(ValueError):
-    """A state that does not fit its environment, or is not made of plain values."""
+    """A state that does not fit its environment, or that does not consist of plain values."""
 
 
 class Field(NamedTuple):
@@ -35,16 +35,16 @@ def _array(*shape: int | str, dtypes: tuple[str, ...] = ("float64",)) -> Field:
     return Field(np.array, shape, dtypes, True)
 
 
-def _rows(letters: np.ndarray) -> str:
-    """A map of letters as text."""
+def _map_to_string(letters: np.ndarray) -> str:
+    """A map of letters as one string."""
     return "/".join(b"".join(row).decode("latin-1") for row in letters)
 
 
-COUNT, FLAG, NUMBER, MAP = Field(int), Field(bool), Field(float), Field(_rows)
-EITHER = ("float64", "float32")  # what a reset and a step leave may differ
+COUNT, FLAG, NUMBER, MAP = Field(int), Field(bool), Field(float), Field(_map_to_string)
+EITHER = ("float64", "float32")  # a reset and a step may leave different dtypes
 Fields = dict[str, Field]
 _CONTROL, _TEXT, _SINGLE = "gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.", "gymnasium.wrappers."
-# Which attributes of each class decide its future; what only drawing reads is left out.
+# The attributes of each class that decide its future; those that only rendering reads are left out.
 KNOWN: dict[str, Fields] = {
     f"{_CONTROL}cartpole:CartPoleEnv": {"state": _array(4), "steps_beyond_terminated": COUNT._replace(optional=True)},
     f"{_CONTROL}acrobot:AcrobotEnv": {"state": _array(4, dtypes=EITHER)},
@@ -73,9 +73,9 @@ KNOWN: dict[str, Fields] = {
         "prev_dones": _array("N", dtypes=("bool",)),
     },
 }
-KNOWN |= {  # wrappers without a state, but for those of a function that the user gives
-    f"{_SINGLE}{place}": {}
-    for place in (
+KNOWN |= {  # stateless wrappers; those of a user's function are not among them
+    f"{_SINGLE}{wrapper}": {}
+    for wrapper in (
         *("transform_action:ClipAction", "transform_action:RescaleAction", "transform_action:DiscretizeAction"),
         *("transform_observation:FilterObservation", "transform_observation:FlattenObservation"),
         *("transform_observation:GrayscaleObservation", "transform_observation:ResizeObservation"),
@@ -84,51 +84,53 @@ KNOWN |= {  # wrappers without a state, but for those of a function that the use
         "transform_reward:ClipReward",
     )
 }
-# Of MuJoCo: what Gymnasium's environments read of the last step before they take the next one. MuJoCo computes these at
-# a step's beginning, so they are no function of the positions that it reached.
+# Fields of MuJoCo's data that Gymnasium's environments read before they take the next step. MuJoCo computes them at the
+# start of a step, so they are not a function of the positions that the step reached.
 LAST_SEEN = ("xpos", "xipos", "site_xpos", "cinert", "cvel", "cfrc_ext", "qfrc_actuator")
 
 
 def get_state(env: Any) -> dict[str, Any] | None:
-    """The state of one environment, wrappers and all; None where a part's cannot be had."""
-    parts = [_part(layer) for layer in layers(env)]
+    """The state of one environment with its wrappers; None where that of a layer is not available."""
+    parts = [_layer_state(layer) for layer in layers(env)]
     return None if None in parts else {"parts": parts}
 
 
 def set_state(env: Any, state: Any) -> None:
-    """Put ``state`` into an environment made as the one whose it was. Raises ``StateError`` for what does not fit."""
+    """Put ``state`` into an environment created like the one it came from; raises ``StateError`` if it does not fit."""
     parts = expect_keys(state, ("parts",), "the environment's state")["parts"]
-    each = list(layers(env))
-    if not isinstance(parts, list) or len(parts) != len(each):
-        raise StateError(f"it has {_describe(parts)} as parts, the environment is made of {len(each)}")
-    for layer, part in zip(each, parts):
+    env_layers = list(layers(env))
+    if not isinstance(parts, list) or len(parts) != len(env_layers):
+        raise StateError(f"it has {_describe(parts)} as parts, the environment is made of {len(env_layers)}")
+    for layer, part in zip(env_layers, parts):
         _restore(layer, part)
 
 
 def get_states(env: Any) -> dict[str, Any] | None:
-    """As ``get_state``, of a vector environment; those that a ``SyncVectorEnv`` steps stand in ``envs``, one by one."""
-    each = list(layers(env))
-    envs = [get_state(one) for one in each.pop().envs] if type(each[-1]) is SyncVectorEnv else []
-    vector = [_part(layer) for layer in each]
+    """The state of a vector environment: ``vector`` of its layers, ``envs`` of the environments in a SyncVectorEnv."""
+    vector_layers = list(layers(env))
+    inner = vector_layers.pop().envs if type(vector_layers[-1]) is SyncVectorEnv else []
+    envs = [get_state(env) for env in inner]
+    vector = [_layer_state(layer) for layer in vector_layers]
     return None if None in envs + vector else {"vector": vector, "envs": envs}
 
 
 def set_states(env: Any, vector: list[Any], envs: list[Any]) -> None:
-    """Put back what ``get_states`` gave."""
-    each = list(layers(env))
-    inner = each.pop().envs if type(each[-1]) is SyncVectorEnv else []
-    if (len(vector), len(envs)) != (len(each), len(inner)):
+    """Restore the state that ``get_states`` returned."""
+    vector_layers = list(layers(env))
+    inner = vector_layers.pop().envs if type(vector_layers[-1]) is SyncVectorEnv else []
+    if (len(vector), len(envs)) != (len(vector_layers), len(inner)):
         raise StateError(
-            f"it is of {len(envs)} environments in {len(vector)} vector layers; here are {len(inner)} in {len(each)}"
+            f"it is of {len(envs)} environments in {len(vector)} vector layers; here are {len(inner)} in "
+            f"{len(vector_layers)}"
         )
-    for layer, part in zip(each, vector):
+    for layer, part in zip(vector_layers, vector):
         _restore(layer, part)
-    for i, (one, state) in enumerate(zip(inner, envs)):
-        set_one(one, state, i)
+    for i, (env, state) in enumerate(zip(inner, envs)):
+        set_one(env, state, i)
 
 
 def set_one(env: Any, state: Any, i: int) -> None:
-    """As ``set_state``, of environment ``i``, which an error names."""
+    """``set_state`` of environment ``i``, which an error names."""
     try:
         set_state(env, state)
     except StateError as error:
@@ -136,7 +138,7 @@ def set_one(env: Any, state: Any, i: int) -> None:
 
 
 def layers(env: Any) -> Iterator[Any]:
-    """The wrappers, from the outside, then what they wrap."""
+    """The wrappers, outermost first, then the environment that they wrap."""
     while isinstance(env, (Wrapper, VectorWrapper)):
         if _name(env) != AUTO_RESTART:
             yield env
@@ -148,16 +150,15 @@ def _name(layer: Any) -> str:
     return f"{type(layer).__module__}:{type(layer).__qualname__}"
 
 
-def _part(layer: Any) -> dict[str, Any] | None:
-    """The state of one layer, with its generator where it is the innermost."""
+def _layer_state(layer: Any) -> dict[str, Any] | None:
+    """The state of one layer, with its random generator if it is the innermost."""
     name, state = _name(layer), None
     if _implements_state_protocol(layer):
         state = _call_env(f"{name}.get_state", layer.get_state)
         state = None if state is None else {"own": copy_plain(state, f"{name}.get_state()")}
     elif name in KNOWN:
-        state = {
-            key: None if (now := getattr(layer, key)) is None else field.kind(now) for key, field in KNOWN[name].items()
-        }
+        values = {key: (field, getattr(layer, key)) for key, field in KNOWN[name].items()}
+        state = {key: None if value is None else field.kind(value) for key, (field, value) in values.items()}
     elif _is_mujoco(layer):
         state = _get_mujoco(layer)
     generator = None if isinstance(layer, (Wrapper, VectorWrapper)) or state is None else _generator(layer)
@@ -178,8 +179,8 @@ def _restore(layer: Any, part: Any) -> None:
         fields, num_envs = KNOWN[name], getattr(layer, "num_envs", 0)
         values = expect_keys(state, tuple(fields), name)
         for key, field in fields.items():
-            if field is MAP:  # may be drawn when it is made, and is never changed
-                _same(values[key], _rows(getattr(layer, key)), f"{name}.{key}")
+            if field is MAP:  # it may be generated by the constructor, and never changes
+                _check_equal(values[key], _map_to_string(getattr(layer, key)), f"{name}.{key}")
             else:
                 setattr(layer, key, _checked(field, values[key], num_envs, f"{name}.{key}"))
         if "s" in fields and not layer.s < layer.observation_space.n:
@@ -187,13 +188,13 @@ def _restore(layer: Any, part: Any) -> None:
     elif _is_mujoco(layer):
         _set_mujoco(layer, expect_keys(state, ("integration", "last_seen"), name))
     else:
-        raise StateError(f"{name} has no state that could be put back")
+        raise StateError(f"{name} has no state that can be restored")
     if not isinstance(layer, (Wrapper, VectorWrapper)):
         _set_generator(layer, part["generator"], name)
 
 
 def _implements_state_protocol(layer: Any) -> bool:
-    """Whether it has the methods itself. MuJoCo's environments have another ``set_state``, and no ``get_state``."""
+    """Whether it has both methods. MuJoCo's environments have another ``set_state``, and no ``get_state``."""
     return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
 
 
@@ -208,7 +209,7 @@ def _call_env(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
-    """A copy; refuses what is no plain value, naming its place. NumPy's own numbers become Python's where equal."""
+    """A copy; refuses what is not a plain value, naming its path. NumPy's scalars become equal Python numbers."""
     if depth > MAX_DEPTH:
         raise StateError(f"{path[:80]}... is nested more than {MAX_DEPTH} deep")
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
@@ -224,7 +225,7 @@ def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
         return None
     raise StateError(
         f"{path} is a {type(value).__name__}: give None, bool, int, float, str, an array of numbers, or a list or dict "
-        "(with text as keys) of these"
+        "(with strings as keys) of these"
     )
 
 
@@ -236,7 +237,7 @@ def expect_keys(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]
 
 
 def _describe(value: Any) -> str:
-    """Something that was read, in a few words."""
+    """A value that was read, for an error message."""
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(str, list(value)[:8])) or 'nothing'}"
     if isinstance(value, np.ndarray):
@@ -251,13 +252,14 @@ def _checked(field: Field, value: Any, num_envs: int, what: str) -> Any:
         shape = tuple(num_envs if n == "N" else n for n in field.shape)
         return array(value, shape, field.dtypes, what)
     if type(value) is not field.kind or (field.kind is int and not 0 <= value < 2**63):
-        raise StateError(f"{what} is {_describe(value)}, not {field.kind.__name__}" + " from 0" * (field.kind is int))
+        expected = "int from 0" if field.kind is int else field.kind.__name__
+        raise StateError(f"{what} is {_describe(value)}, not {expected}")
     return value
 
 
-def _same(value: Any, here: str, what: str) -> None:
-    if value != here:
-        raise StateError(f"{what} is {_describe(value)}, where there is {here!r}")
+def _check_equal(value: Any, expected: str, what: str) -> None:
+    if value != expected:
+        raise StateError(f"{what} is {_describe(value)}, where there is {expected!r}")
 
 
 def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], what: str) -> np.ndarray:
@@ -271,7 +273,7 @@ def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], what: str
 
 
 def _generator(env: Any) -> Any:
-    """The state of its generator; False where that is of an unknown kind."""
+    """The state of its random generator; False where that is of an unknown type."""
     generator = getattr(env, "np_random", None)
     if type(generator) is not np.random.Generator or type(generator.bit_generator) is not np.random.PCG64:
         return False
@@ -284,13 +286,13 @@ def _set_generator(env: Any, state: Any, name: str) -> None:
     inner = expect_keys(values["state"], ("state", "inc"), f"the generator of {name}")
     sizes = ((inner["state"], 128), (inner["inc"], 128), (values["has_uint32"], 1), (values["uinteger"], 32))
     if values["bit_generator"] != "PCG64" or not all(type(n) is int and 0 <= n < 2**bits for n, bits in sizes):
-        raise StateError(f"the generator of {name} is no state of a PCG64")
+        raise StateError(f"the generator of {name} is not a state of a PCG64")
     fresh.state = state
     env.np_random.bit_generator.state = fresh.state
 
 
 def _is_mujoco(env: Any) -> bool:
-    """Whether it is one of Gymnasium's own; a class derived from it may hold more."""
+    """Whether it is one of Gymnasium's own MuJoCo environments; a subclass may have more state."""
     if not type(env).__module__.startswith("gymnasium.envs.mujoco."):
         return False
     from gymnasium.envs.mujoco import MujocoEnv
@@ -301,20 +303,20 @@ def _is_mujoco(env: Any) -> bool:
 def _get_mujoco(env: Any) -> dict[str, Any]:
     import mujoco
 
-    whole = mujoco.mjtState.mjSTATE_INTEGRATION
-    state = np.empty(mujoco.mj_stateSize(env.model, whole))
-    mujoco.mj_getState(env.model, env.data, state, whole)
+    signature = mujoco.mjtState.mjSTATE_INTEGRATION
+    state = np.empty(mujoco.mj_stateSize(env.model, signature))
+    mujoco.mj_getState(env.model, env.data, state, signature)
     return {"integration": state, "last_seen": {name: np.array(getattr(env.data, name)) for name in LAST_SEEN}}
 
 
 def _set_mujoco(env: Any, state: dict[str, Any]) -> None:
     import mujoco
 
-    whole = mujoco.mjtState.mjSTATE_INTEGRATION
-    size = mujoco.mj_stateSize(env.model, whole)
+    signature = mujoco.mjtState.mjSTATE_INTEGRATION
+    size = mujoco.mj_stateSize(env.model, signature)
     seen = expect_keys(state["last_seen"], LAST_SEEN, f"last_seen of {_name(env)}")
     for name in LAST_SEEN:
-        now = getattr(env.data, name)
-        now[...] = array(seen[name], now.shape, ("float64",), f"{_name(env)}: data.{name}")
+        field = getattr(env.data, name)
+        field[...] = array(seen[name], field.shape, ("float64",), f"{_name(env)}: data.{name}")
     physics = array(state["integration"], (size,), ("float64",), f"{_name(env)}: MuJoCo's state")
-    mujoco.mj_setState(env.model, env.data, physics, whole)
+    mujoco.mj_setState(env.model, env.data, physics, signature)

@@ -10,7 +10,7 @@ from proximax.types import PyTree
 
 
 class EnvPoolEnv(GymnasiumEnv):
-    """EnvPool takes its seeds when it is made and ignores those of ``reset``: so ``reset`` makes it."""
+    """EnvPool takes seeds in its constructor and ignores those of ``reset``, so ``reset`` creates a new pool."""
 
     def __init__(self, make: Callable[..., VectorEnv[Any, Any, Any]], num_envs: int) -> None:
         self._make = make

@@ -1,6 +1,6 @@
-"""Gymnasium vector environments (EnvPool's among them) in every autoreset mode, as one kind of ``HostEnv``.
+"""Gymnasium vector environments (EnvPool's among them) as a ``HostEnv``, in every autoreset mode.
 
-The only module where other people's ``done``-shaped APIs are taken apart.
+The only module that handles the differences between their step APIs.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
 from proximax.envs.crash_recovery import RESTARTED, RestartBudget
-from proximax.envs.env_checker import ENV_ERRORS, environment_fault
+from proximax.envs.env_checker import ENV_ERRORS, environment_error
 from proximax.envs.env_state import StateError, get_states, set_states
 from proximax.errors import EnvError, UsageError
 from proximax.spaces import (
@@ -38,10 +38,10 @@ MODES: dict[str, AutoresetMode] = {
 
 
 class GymnasiumEnv(HostEnv):
-    """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where that is silent.
+    """One ``VectorEnv``. Its autoreset mode comes from its metadata, or from ``autoreset`` where they have none.
 
-    ``masked``: ``info["action_mask"]`` forbids actions; it becomes an entry of the observation. None: look. A mask in
-    the observation itself goes before it. ``restarts``: of the environments in it, if they are ``AutoRestartEnv``.
+    ``masked``: whether ``info["action_mask"]`` masks actions; it becomes an entry of the observation. None: find out by
+    a reset. A mask in the observation itself takes precedence. ``restarts``: of the ``AutoRestartEnv`` in it.
     """
 
     def __init__(
@@ -61,26 +61,26 @@ class GymnasiumEnv(HostEnv):
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
         self._steps, self._budget = 0, restarts or RestartBudget()
-        self.info: dict[str, Any] = {}  # of the last step or reset
+        self.info: dict[str, Any] = {}  # of the latest step or reset
         self._pending: Any = None  # actions of environments that step in ``receive``
-        # A wrapper's ``step`` does something of its own, which the ``send`` of what it wraps would pass by.
-        self.steps_aside = not isinstance(env, VectorWrapper) and (
+        # A wrapper's ``step`` must not be bypassed, as the ``send`` of the environment that it wraps would.
+        self.steps_in_background = not isinstance(env, VectorWrapper) and (
             isinstance(env, AsyncVectorEnv) or (hasattr(env, "send") and hasattr(env, "recv"))
         )
-        self.notes: list[str] = []  # what the user should know about these environments
-        look = (masked is None or masked) and not has_mask(self._space)
-        mask = self._look_for_mask() if look else None
+        self.notes: list[str] = []
+        may_have_mask = (masked is None or masked) and not has_mask(self._space)
+        mask = self._find_mask() if may_have_mask else None
         self._masked = mask is not None
         self.observation_space = self._space
         if mask is not None:
             self.observation_space = with_mask(self._space, mask.shape[1])
 
-    def _look_for_mask(self) -> np.ndarray | None:
-        """The masks of a first reset, if there are any."""
+    def _find_mask(self) -> np.ndarray | None:
+        """The masks in the info of a reset; None where there are none."""
         try:
             _, info = self.env.reset(seed=0)
         except ENV_ERRORS as error:
-            raise environment_fault("reset", error, 0) from error
+            raise environment_error("reset", error, 0) from error
         if MASK not in info:
             return None
         check_stackable(self.action_space, info[MASK])
@@ -88,23 +88,23 @@ class GymnasiumEnv(HostEnv):
         return mask if mask.size else None  # of an action space without choices
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
-        """New episodes; a vector environment with one generator for all its environments gets the first seed."""
-        each = isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
-        return self._reset(seed=list(seeds) if each else seeds[0])
+        """New episodes; a vector environment with one random generator for all its environments gets the first seed."""
+        one_generator = not isinstance(self.env.unwrapped, (SyncVectorEnv, AsyncVectorEnv))
+        return self._reset(seed=seeds[0] if one_generator else list(seeds))
 
-    def _reset(self, **how: Any) -> PyTree:
+    def _reset(self, **options: Any) -> PyTree:
         try:
-            obs, info = self.env.reset(**how)
+            obs, info = self.env.reset(**options)
             self.info = info
             self._last[:] = False
             return jax.tree.map(np.array, self._observed(obs, info))
         except EnvError:
             raise
         except ENV_ERRORS as error:
-            raise environment_fault("reset", error, 0) from error
+            raise environment_error("reset", error, 0) from error
 
     def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
-        """Observations as they are stored, with their mask. ``terminal`` ones, which no action follows, need none."""
+        """Observations as stored, with their mask; ``terminal`` ones, which no action follows, need none."""
         obs = to_stored(self._space, obs)
         if not self._masked:
             return obs
@@ -117,77 +117,77 @@ class GymnasiumEnv(HostEnv):
         return {"obs": obs, MASK: np.where(info.get(f"_{MASK}", self._all_valid)[:, None], mask, 1).astype(np.int8)}
 
     def send(self, action: PyTree) -> None:
-        """Start a step, where the environments can step while this process does something else."""
-        self._pending = self._sent(action)
-        if not self.steps_aside:
+        """Start a step, if the environments can step in the background."""
+        self._pending = self._to_env_dtypes(action)
+        if not self.steps_in_background:
             return
         env: Any = self.env
         try:
             env.step_async(self._pending) if isinstance(env, AsyncVectorEnv) else env.send(self._pending)
         except ENV_ERRORS as error:
-            raise environment_fault("step", error, self._steps) from error
+            raise environment_error("step", error, self._steps) from error
 
-    def _outcome(self) -> Any:
+    def _finish_step(self) -> Any:
         env: Any = self.env
-        if not self.steps_aside:
+        if not self.steps_in_background:
             return env.step(self._pending)
         return env.step_wait() if isinstance(env, AsyncVectorEnv) else env.recv()
 
     def receive(self) -> Step:
-        """The end of a step, in any autoreset mode."""
+        """Finish the step, in any autoreset mode."""
         try:
-            obs, reward, terminated, truncated, info = self._outcome()
+            obs, reward, terminated, truncated, info = self._finish_step()
             self._steps += 1
             self.info = info
             last = terminated | truncated
-            # In same-step mode these are first observations already.
+            # In same-step mode these are the next episodes' first observations.
             obs = self._observed(obs, info, bool(last.all()) and self.mode is not AutoresetMode.SAME_STEP)
             if self.mode is AutoresetMode.NEXT_STEP:
-                # The step after an end ignored the action: its row is no transition, its observation a first one.
+                # The step after an episode's end ignored the action: it is not a transition, and it starts an episode.
                 first, self._last = self._last, last
                 if first.any():
                     reward = np.where(first, 0.0, reward)
                 return Step(obs, obs, reward, terminated, truncated, first, ~first)
-            final_obs, cut = obs, info.get(RESTARTED)
+            final_obs, crashed = obs, info.get(RESTARTED)
             if last.any():
                 obs, final_obs = self._reset_ended(obs, last, info)
         except EnvError:
             raise
         except ENV_ERRORS as error:
-            raise environment_fault("step", error, self._steps) from error
-        if cut is None:
+            raise environment_error("step", error, self._steps) from error
+        if crashed is None:
             return Step(obs, final_obs, reward, terminated, truncated, last, self._all_valid)
-        return Step(obs, final_obs, reward, terminated, truncated, last, ~cut, episode_over=last & ~cut)
+        return Step(obs, final_obs, reward, terminated, truncated, last, ~crashed, episode_over=last & ~crashed)
 
-    def _sent(self, action: PyTree) -> PyTree:
-        """Actions in the environment's own dtypes."""
-        each = flatten(self.action_space, action)
-        cast = [x.astype(dtype, copy=False) for x, dtype in zip(each, self._dtypes)]
+    def _to_env_dtypes(self, action: PyTree) -> PyTree:
+        """Actions in the dtypes of the action space."""
+        arrays = flatten(self.action_space, action)
+        cast = [x.astype(dtype, copy=False) for x, dtype in zip(arrays, self._dtypes)]
         return unflatten(self.action_space, iter(cast))
 
     def _reset_ended(self, obs: PyTree, last: np.ndarray, info: dict[str, Any]) -> tuple[PyTree, PyTree]:
-        """(observations to act on, observations before the reset) at a step with ends."""
+        """(observations to act on, observations before the reset) of a step at which episodes ended."""
         final_obs = jax.tree.map(np.array, obs)
         if self.mode is AutoresetMode.DISABLED:
             obs = self._observed(*self.env.reset(options={"reset_mask": last.copy()}))
             if self._masked:  # the reset's info has the masks of the environments that it reset
                 obs[MASK] = np.where(last[:, None], obs[MASK], final_obs[MASK])
             return obs, final_obs
-        given = info.get("final_obs", info.get("final_observation"))
-        if given is None:
+        final_of_env = info.get("final_obs", info.get("final_observation"))
+        if final_of_env is None:
             raise EnvError(
                 f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
-                "'final_obs', which same-step autoreset must give. Name the mode it really has with --autoreset"
+                "'final_obs', which same-step autoreset must give. Name the mode that it really has with --autoreset"
             )
         reached = flatten(self._space, final_obs["obs"] if self._masked else final_obs)
         for i in np.flatnonzero(last):
-            for array, value in zip(reached, flatten(self._space, given[i])):
+            for array, value in zip(reached, flatten(self._space, final_of_env[i])):
                 array[i] = value
         return obs, final_obs
 
     @property
     def restarts(self) -> int:
-        """How often one of the environments was made anew."""
+        """How many of its environments were restarted."""
         return self._budget.used
 
     def get_state(self) -> PyTree | None:
@@ -197,7 +197,7 @@ class GymnasiumEnv(HostEnv):
         return None if states is None else host_state(self._steps, self._last, **states)
 
     def set_state(self, state: PyTree) -> None:
-        """Put back what ``get_state`` gave, or ``Workers.get_state``."""
+        """Restore a state of ``get_state``, or of ``Workers.get_state``."""
         with restoring_errors():
             self._steps, ended, vector, envs = read_host_state(state, self.num_envs)
             if ended.any() and self.mode is not AutoresetMode.NEXT_STEP:
@@ -223,18 +223,18 @@ def check_distinct(env: VectorEnv[Any, Any, Any]) -> None:
         )
 
 
-def autoreset_mode(env: VectorEnv[Any, Any, Any], wanted: Autoreset) -> AutoresetMode:
-    """The mode the environment states, else the user; a guess would silently spoil every episode's end."""
-    # Gymnasium's vector environments write their mode into their sub-environments' class-level metadata, where the next
-    # one made overwrites it: their own attribute comes first.
+def autoreset_mode(env: VectorEnv[Any, Any, Any], requested: Autoreset) -> AutoresetMode:
+    """The mode that the environment states, else the user's; a guess would silently corrupt every episode's end."""
+    # Gymnasium's vector environments write their mode into their sub-environments' class-level metadata, where that of
+    # the next vector environment overwrites it: their own attribute takes precedence.
     stated = getattr(env.unwrapped, "autoreset_mode", None) or (env.metadata or {}).get("autoreset_mode")
     if isinstance(stated, AutoresetMode):
-        if wanted != "auto" and MODES[wanted] is not stated:
-            raise UsageError(f"--autoreset {wanted} contradicts the environment, which states {stated.name.lower()}")
+        if requested != "auto" and MODES[requested] is not stated:
+            raise UsageError(f"--autoreset {requested} contradicts the environment, which states {stated.name.lower()}")
         return stated
-    if wanted == "auto":
+    if requested == "auto":
         raise UsageError(
             f"the vector environment does not state its autoreset mode (metadata['autoreset_mode'] = {stated!r}). "
             f"Say which it is: --autoreset {'|'.join(MODES)}"
         )
-    return MODES[wanted]
+    return MODES[requested]

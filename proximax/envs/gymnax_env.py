@@ -1,4 +1,4 @@
-"""Environments written in JAX by others, as ``JaxEnv``. Now: gymnax >= 1.0."""
+"""gymnax environments (>= 1.0) as ``JaxEnv``."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from proximax.types import Key, PyTree, Step
 
 
 def gymnax_ids() -> list[str]:
-    """Ids of the installed gymnax; empty without it."""
+    """The ids of the installed gymnax; empty without it."""
     try:
         from gymnax import registered_envs
     except ImportError:
@@ -54,22 +54,22 @@ def from_gymnax(env: Any, params: Any) -> JaxEnv:
 
 
 def _observation(space: Space, obs: Any) -> PyTree:
-    """Flags and floats as float32; whatever the space stores as integers stays so."""
-    each = zip(leaves(space), flatten(space, obs))
-    return unflatten(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in each]))
+    """Booleans and floats as float32; integers, and bytes of an image, stay integers."""
+    pairs = zip(leaves(space), flatten(space, obs))
+    return unflatten(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in pairs]))
 
 
 def _leaf(x: jax.Array, image: bool) -> jax.Array:
     return x if image or jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.float32)
 
 
-def to_gymnasium(space: Any, what: str) -> Space:
-    """Gymnax's space as Gymnasium's."""
+def to_gymnasium(space: Any, role: str) -> Space:
+    """A space of gymnax as one of Gymnasium; ``role``: "observation" or "action"."""
     kind = type(space).__name__
     if kind == "Dict":
-        return spaces.Dict({key: to_gymnasium(part, what) for key, part in space.spaces.items()})
+        return spaces.Dict({key: to_gymnasium(part, role) for key, part in space.spaces.items()})
     if kind == "Tuple":
-        return spaces.Tuple([to_gymnasium(part, what) for part in space.spaces])
+        return spaces.Tuple([to_gymnasium(part, role) for part in space.spaces])
     if kind == "Discrete":
         return spaces.Discrete(int(space.n))
     if kind == "Box":
@@ -77,4 +77,4 @@ def to_gymnasium(space: Any, what: str) -> Space:
         low = np.broadcast_to(np.asarray(space.low, dtype), space.shape)
         high = np.broadcast_to(np.asarray(space.high, dtype), space.shape)
         return spaces.Box(low, high, dtype=dtype)
-    raise UsageError(f"the {what} space is gymnax's {kind}. Supported: Discrete, Box, Dict, Tuple")
+    raise UsageError(f"the {role} space is gymnax's {kind}. Supported: Discrete, Box, Dict, Tuple")

@@ -1,7 +1,7 @@
-"""Environments with answers known on paper: if a learner misses one, the fault is the learner's.
+"""Environments whose solutions are known exactly: a learner that misses one has a bug.
 
-After Andy Jones, "Debugging RL, without the agonizing pain" (2021). Each isolates one more part of the learner; the
-optimal value function is in each docstring.
+After Andy Jones, "Debugging RL, without the agonizing pain" (2021). Each isolates one more part of the learner; its
+optimal value function is in the docstring.
 """
 
 from collections.abc import Callable
@@ -20,31 +20,31 @@ CONTINUOUS = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
 
 def _probe(
-    first: Callable[[Key], jax.Array],
+    start: Callable[[Key], jax.Array],
     reward: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
     length: int = 1,
-    later: Callable[[jax.Array, jax.Array], jax.Array] = lambda obs, action: obs,
-    clock: bool = False,
+    transition: Callable[[jax.Array, jax.Array], jax.Array] = lambda obs, action: obs,
+    time_limit: bool = False,
     continuous: bool = False,
 ) -> JaxEnv:
-    """An episode of ``length`` steps: starts at ``first(key)``, pays ``reward(t, obs, action)``, moves to ``later``.
+    """Episodes of ``length`` steps from ``start(key)``, with ``reward(t, obs, action)`` and ``transition``.
 
-    ``clock``: the end is a time limit (truncation), not the end of the world.
+    ``time_limit``: the episode ends by a time limit (truncation), not in a terminal state.
     """
 
     def reset(key: Key) -> tuple[PyTree, jax.Array]:
-        obs = first(key)
+        obs = start(key)
         return (jnp.zeros((), jnp.int32), obs), obs
 
     def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
         t, obs = state
-        pay = reward(t, obs, action.reshape(()).astype(jnp.float32))
-        final_obs = later(obs, action.reshape(()).astype(jnp.float32))
+        r = reward(t, obs, action.reshape(()).astype(jnp.float32))
+        final_obs = transition(obs, action.reshape(()).astype(jnp.float32))
         last = t + 1 >= length
         state, next_obs = auto_reset(last, reset(key), ((t + 1, final_obs), final_obs))
-        no = jnp.zeros((), bool)
-        terminated, truncated = (no, last) if clock else (last, no)
-        return state, Step(next_obs, final_obs, pay, terminated, truncated, last, jnp.ones(()))
+        never = jnp.zeros((), bool)
+        terminated, truncated = (never, last) if time_limit else (last, never)
+        return state, Step(next_obs, final_obs, r, terminated, truncated, last, jnp.ones(()))
 
     return JaxEnv(reset, step, OBS, CONTINUOUS if continuous else DISCRETE)
 
@@ -73,7 +73,7 @@ def delayed() -> JaxEnv:
         lambda key: -jnp.ones(1),
         lambda t, obs, action: jnp.where(t == 1, 1.0, 0.0),
         length=2,
-        later=lambda obs, action: jnp.ones(1),
+        transition=lambda obs, action: jnp.ones(1),
     )
 
 
@@ -92,11 +92,11 @@ def matching(continuous: bool = False) -> JaxEnv:
 
 
 def endless(length: int = 5) -> JaxEnv:
-    """One observation, reward 1 for ever, cut by the clock every ``length`` steps: V = 1 / (1 - γ), not less.
+    """One observation, reward 1 forever, truncated every ``length`` steps: V = 1 / (1 - γ).
 
-    A learner that takes a time limit for the end of the world finds (1 - γ^length) / (1 - γ) at most.
+    A learner that takes a time limit for a terminal state finds (1 - γ^length) / (1 - γ) at most.
     """
-    return _probe(_one, lambda t, obs, action: jnp.ones(()), length=length, clock=True)
+    return _probe(_one, lambda t, obs, action: jnp.ones(()), length=length, time_limit=True)
 
 
 PROBES: dict[str, Callable[[], JaxEnv]] = {

@@ -1,4 +1,4 @@
-"""Environments to watch: a single copy, stepped as in evaluations, with colour pictures of what happened."""
+"""Environments to record: a single copy, stepped as in evaluations, with colour frames of each step."""
 
 import os
 import sys
@@ -17,20 +17,20 @@ from proximax.envs.registry import missing_dependency
 from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
 from proximax.types import PyTree, Step
 
-CANNOT_RENDER = "cannot be filmed: it draws no pictures"
+CANNOT_RENDER = "cannot be recorded: it does not render frames"
 
 
 class RenderedEnv(HostEnv):
-    """One environment, and pictures ``[rows, columns, 3]`` of bytes of what it does."""
+    """One environment, and frames ``[height, width, 3]`` of bytes that show it."""
 
     num_envs = 1
     env: HostEnv  # what the policy plays
-    fps: float  # pictures in a second of play
-    frames_per_step = 1  # pictures that a whole step has
-    first_frame: np.ndarray  # the start of the episode that the last reset, or the end of another, began
-    frames: list[np.ndarray]  # what the last step showed, in order
+    fps: float  # frames per second of play
+    frames_per_step = 1  # of a step that does not end the episode
+    first_frame: np.ndarray  # of the current episode
+    frames: list[np.ndarray]  # of the latest step, in order
 
-    def _show(self, env: HostEnv) -> None:
+    def _use_env(self, env: HostEnv) -> None:
         self.env, self.notes = env, env.notes
         self.observation_space, self.action_space = env.observation_space, env.action_space
 
@@ -40,46 +40,46 @@ class RenderedEnv(HostEnv):
 
 
 class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Takes a picture after each reset and step. ``taken``: of the last step, and of a reset after it."""
+    """Renders a frame after each reset and step. ``taken``: that of the latest step, and of a reset after it."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
         super().__init__(env)
         self.taken: list[np.ndarray] = []
         self._name = name
 
-    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
-        """As the environment's own."""
-        begun = self.env.reset(**how)
-        self.taken.append(self._picture())
-        return begun
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment and render it."""
+        start = self.env.reset(**options)
+        self.taken.append(self._render())
+        return start
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment's own."""
+        """Step the environment and render it."""
         outcome = self.env.step(action)
-        self.taken = [self._picture()]
+        self.taken = [self._render()]
         return outcome
 
-    def _picture(self) -> np.ndarray:
+    def _render(self) -> np.ndarray:
         try:
-            picture: Any = self.env.render()
+            frame: Any = self.env.render()
         except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
             raise missing_dependency(self._name, error) from error
         except ENV_ERRORS as error:
-            raise cannot_draw(self._name, error) from error
-        shape, dtype = np.shape(picture), getattr(picture, "dtype", None)
+            raise render_error(self._name, error) from error
+        shape, dtype = np.shape(frame), getattr(frame, "dtype", None)
         if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or (self.taken and shape != self.taken[-1].shape):
             raise EnvError(
-                f"render() of {self._name} gave {dtype or type(picture).__name__} of shape {shape}; a video needs "
-                "uint8 pictures [rows, columns, 3], all of one size"
+                f"render() of {self._name} gave {dtype or type(frame).__name__} of shape {shape}; a video needs "
+                "uint8 frames [height, width, 3], all of one size"
             )
-        return np.array(picture)
+        return np.array(frame)
 
 
 class RenderedGymnasiumEnv(RenderedEnv):
-    """A Gymnasium environment that draws itself."""
+    """A Gymnasium environment with ``render_mode="rgb_array"``."""
 
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], name: str) -> None:
-        prepare_drawing()
+        prepare_rendering()
         try:
             env = make()
         except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -87,15 +87,15 @@ class RenderedGymnasiumEnv(RenderedEnv):
         except ProximaxError:
             raise
         except ENV_ERRORS as error:
-            raise cannot_draw(name, error) from error
+            raise render_error(name, error) from error
         if env.render_mode != "rgb_array":
             raise UsageError(
                 f"{name} {CANNOT_RENDER}: its render_mode is {env.render_mode!r}; make it with 'rgb_array'"
             )
         self._camera = FrameRecorder(env, name)
-        self._camera.reset(seed=0)  # what cannot be drawn is found out here
+        self._camera.reset(seed=0)  # an environment that cannot be rendered raises here
         vector = SyncVectorEnv([lambda: self._camera], autoreset_mode=AutoresetMode.DISABLED)
-        self._show(GymnasiumEnv(vector))
+        self._use_env(GymnasiumEnv(vector))
         self.fps = float(env.metadata.get("render_fps") or 30)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
@@ -109,28 +109,28 @@ class RenderedGymnasiumEnv(RenderedEnv):
         self.env.send(action)
 
     def receive(self) -> Step:
-        """Take a step; an episode's end shows the state that it reached, not the next start."""
+        """Take a step; at an episode's end the frame is of the state that it reached, not of the next start."""
         s = self.env.receive()
         self.frames, self.first_frame = self._camera.taken[:1], self._camera.taken[-1]
         return s
 
 
-def prepare_drawing() -> None:
-    """Let the libraries that draw work without screen, loudspeakers and greetings; what is set already goes first."""
+def prepare_rendering() -> None:
+    """Let rendering libraries work without display and sound, silently; variables that are set take precedence."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform == "linux" and not screen:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        os.environ.setdefault("MUJOCO_GL", "egl")  # by itself Gymnasium tries a window, and fails
+        os.environ.setdefault("MUJOCO_GL", "egl")  # else Gymnasium tries to open a window, and fails
 
 
-def cannot_draw(name: str, error: BaseException) -> ProximaxError:
-    """The fault for an environment whose pictures could not be made."""
-    what = f"{name} cannot be filmed here ({type(error).__name__}: {error}). "
-    if not any("mujoco" in place.filename for place in traceback.extract_tb(error.__traceback__)):
-        return UsageError(what + "It must be one that can be made with render_mode='rgb_array'")
+def render_error(name: str, error: BaseException) -> ProximaxError:
+    """The error for an environment that cannot be rendered."""
+    text = f"{name} cannot be recorded here ({type(error).__name__}: {error}). "
+    if not any("mujoco" in entry.filename for entry in traceback.extract_tb(error.__traceback__)):
+        return UsageError(text + "It must accept render_mode='rgb_array'")
     return DependencyError(
-        what + "MuJoCo draws with OpenGL; without a screen set MUJOCO_GL=egl (needs libEGL, of a GPU's driver or of "
+        text + "MuJoCo renders with OpenGL; without a display set MUJOCO_GL=egl (needs libEGL, of a GPU's driver or of "
         f"Mesa) or MUJOCO_GL=osmesa (needs libOSMesa). It is {os.environ.get('MUJOCO_GL') or 'not set'}"
     )

@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from proximax.envs.env_checker import check_env, check_observation, environment_fault, failing_index, ignores_seed
+from proximax.envs.env_checker import check_env, check_observation, environment_error, failing_index, ignores_seed
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import EnvError, UsageError
@@ -134,9 +134,9 @@ def test_the_failing_environment_of_several_is_found_in_the_traceback():
     with pytest.raises(OSError, match="gone") as caught:
         env.step(np.zeros(3, int))
     assert failing_index(caught.value.__traceback__) == 2
-    assert str(environment_fault("step", caught.value, 7)) == "environment 2 raised in step at step 7: OSError: gone"
+    assert str(environment_error("step", caught.value, 7)) == "environment 2 raised in step at step 7: OSError: gone"
     assert failing_index(None) is None
-    assert str(environment_fault("reset", OSError("x"), 0)) == "the environment raised in reset at step 0: OSError: x"
+    assert str(environment_error("reset", OSError("x"), 0)) == "the environment raised in reset at step 0: OSError: x"
 
 
 @pytest.mark.fault(3)
@@ -198,7 +198,7 @@ def test_a_leaf_outside_its_bounds_is_told():
 
     notes = check_env(partial(Outside, ACTIONS["nested"], nested=True))[2]
     assert len(notes) == 1
-    assert "observations tried lie outside the bounds of their space" in notes[0]
+    assert "observations checked lie outside the bounds of their space" in notes[0]
     assert "lie outside" in vectorise(partial(Outside, ACTIONS["nested"], nested=True), 2).notes[0]
 
 
@@ -265,5 +265,5 @@ def test_a_mask_whose_size_changes_is_named_with_its_step():
             obs, reward, _, _, _ = super().step(action)
             return obs, reward, False, False, {"action_mask": np.ones(3 if self.t < 2 else 4)}
 
-    with pytest.raises(EnvError, match=r"at step 2 of trying out one .*action_mask has 4 entries; .* needs 3"):
+    with pytest.raises(EnvError, match=r"at step 2 of checking one .*action_mask has 4 entries; .* needs 3"):
         check_env(Grows)

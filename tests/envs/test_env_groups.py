@@ -170,17 +170,17 @@ def test_gymnasiums_own_asynchronous_environments_step_aside():
 
     env = GymnasiumEnv(AsyncVectorEnv([Script] * 2, autoreset_mode=AutoresetMode.NEXT_STEP, context="forkserver"))
     plain = GymnasiumEnv(vector(Script, 2, AutoresetMode.NEXT_STEP))
-    assert env.steps_aside
-    assert not plain.steps_aside
+    assert env.steps_in_background
+    assert not plain.steps_in_background
     for a, b in zip(roll(env, 20)[1], roll(plain, 20)[1]):
         if a is not None:
             np.testing.assert_array_equal(a, b)
     env.close()
     pool = make_env("envpool:CartPole-v1", 2)
     assert isinstance(pool, EnvPoolEnv)
-    assert pool.steps_aside
+    assert pool.steps_in_background
     wrapped = GymnasiumEnv(RecordEpisodeStatistics(vector(Script, 2, AutoresetMode.NEXT_STEP)))
-    assert not wrapped.steps_aside
+    assert not wrapped.steps_in_background
     roll(wrapped, 20)
     assert wrapped.env.episode_count > 0
     pool.close()

@@ -454,9 +454,9 @@ def test_hostile_games_are_refused():
         for path, value, text in (
             ((0, "actions"), np.full(20, 200, np.uint8), "has 200; there are 6 actions"),
             ((0, "actions"), np.zeros(20), "actions of game 0 is an array float64"),
-            ((0, "actions"), np.full(20, 2, np.uint8), "came out otherwise"),
+            ((0, "actions"), np.full(20, 2, np.uint8), "came out differently"),
             ((0, "seed"), 2**31, "the seed of game 0 is"),
-            ((0, "lives"), 3, "came out otherwise .lives"),
+            ((0, "lives"), 3, "came out differently .lives"),
             ((0,), {}, "game 0 is a dict of nothing"),
         ):
             with pytest.raises(CheckpointError, match=text):

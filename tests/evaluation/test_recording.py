@@ -238,7 +238,7 @@ def test_a_video_that_fails_is_told_and_training_goes_on(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(
     ("env", "message"),
-    [("probe:matching", "draws no pictures"), (Fixed, "its render_mode is None"), ("vector", "give an id")],
+    [("probe:matching", "does not render frames"), (Fixed, "its render_mode is None"), ("vector", "give an id")],
 )
 def test_what_cannot_be_filmed_is_refused_before_training(env, message, tmp_path):
     env = gymnasium.make_vec("CartPole-v1", 2) if env == "vector" else env
@@ -270,11 +270,11 @@ class Broken(Drawn):
 @pytest.mark.parametrize(
     ("env", "fault", "message"),
     [
-        ("gymnax:CartPole-v1", UsageError, "draws no pictures"),
+        ("gymnax:CartPole-v1", UsageError, "does not render frames"),
         ("envpool:NoSuchTask-v1", UsageError, "Gymnasium has no NoSuchTask-v1"),
         ("ALE/Pnog-v5", UsageError, "Did you mean ALE/Pong-v5"),
         (Flat, EnvError, r"gave uint8 of shape \(20, 30\)"),
-        (Broken, UsageError, r"cannot be filmed here \(RuntimeError: no screen\)"),
+        (Broken, UsageError, r"cannot be recorded here \(RuntimeError: no screen\)"),
         (gymnasium.make_vec("CartPole-v1", 1), UsageError, "Give an id, or a callable"),
     ],
 )
@@ -287,7 +287,7 @@ def test_what_has_no_pictures_is_refused(env, fault, message):
 
 def test_an_environment_without_a_render_mode_is_refused():
     gymnasium.register("Sightless-v0", entry_point=Fixed)
-    refused = pytest.raises(UsageError, match=r"Sightless-v0 cannot be filmed here.*render_mode")
+    refused = pytest.raises(UsageError, match=r"Sightless-v0 cannot be recorded here.*render_mode")
     with refused, pytest.warns(UserWarning, match="render_mode"):
         make_rendered_env("Sightless-v0")
 

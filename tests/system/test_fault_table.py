@@ -208,7 +208,7 @@ def test_an_observation_unlike_its_space(shell):
     assert left(shell) == set()
     ran = shell(f"train faulty:Outside-v0 --out run {QUICK}")
     ran.fine()
-    assert ran.err.count("observations tried lie outside the bounds of their space") == 1
+    assert ran.err.count("observations checked lie outside the bounds of their space") == 1
 
 
 @pytest.mark.fault(10)

@@ -11,7 +11,7 @@ from proximax.errors import UsageError
 
 
 class Game(NamedTuple):
-    """An Atari game and how it is shown: what ``make_env`` takes in the place of an id."""
+    """An Atari game and its preprocessing; ``make_env`` takes it instead of an id."""
 
     id: str  # ALE/Pong-v5 or envpool:Pong-v5
     config: AtariConfig = AtariConfig()
@@ -25,7 +25,7 @@ def rom_of(game: Game) -> str:
     if name not in known:
         near = [f"ALE/{x}-v5" for x in difflib.get_close_matches(name, known, n=3, cutoff=0.5)]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise UsageError(f"ALE has no game {name!r}.{hint} There are {len(known)}")
+        raise UsageError(f"ALE has no game {name!r}.{hint} It has {len(known)} games")
     return known[name]
 
 
@@ -37,7 +37,7 @@ def roms_by_name() -> dict[str, str]:
 
 
 def games_like(env: str) -> list[str]:
-    """What ``PongNoFrameskip-v4``, ``ALE/Pong-v4``, ``Pong-v5`` or ``pong`` is called today; none without ALE."""
+    """Today's id of ``PongNoFrameskip-v4``, ``ALE/Pong-v4``, ``Pong-v5`` or ``pong``; none without ALE."""
     if importlib.util.find_spec("ale_py") is None:
         return []
     word = re.sub(r"^ALE/|(-ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", "", env).lower()

@@ -1,7 +1,7 @@
-"""Atari games: ALE's own vector environment and EnvPool's, both as one kind of ``HostEnv``.
+"""Atari games: ALE's own vector environment and EnvPool's, as a ``HostEnv``.
 
-Both run the emulator in C++ threads and give stacks of small gray frames. Here they play whole games with raw rewards;
-that a lost life ends the learner's episode, and that it learns from the sign of a reward, is added on top.
+Both run the emulator in C++ threads and give stacks of small gray frames. They play whole games with raw rewards;
+episodes that end with a lost life, and rewards clipped to their sign, are added on top.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from proximax.types import PyTree, Step
 
 
 class AtariEnv(HostEnv):
-    """Whole games with raw rewards made into what is learned from: ``Step.unclipped_reward`` and ``episode_over``."""
+    """Whole games with raw rewards as training episodes; ``Step`` keeps the raw ones too."""
 
     stacked = True
 
@@ -34,10 +34,10 @@ class AtariEnv(HostEnv):
         self.env, self.config = env, config
         self.num_envs, self.notes = env.num_envs, env.notes
         self.observation_space = env.observation_space
-        known = int(getattr(env.action_space, "n", 0))
-        numbers = config.actions or tuple(range(known))
-        if max(numbers) >= known:
-            raise UsageError(f"atari.actions = {config.actions}: this game has the actions 0 to {known - 1}")
+        num_actions = int(getattr(env.action_space, "n", 0))
+        numbers = config.actions or tuple(range(num_actions))
+        if max(numbers) >= num_actions:
+            raise UsageError(f"atari.actions = {config.actions}: this game has the actions 0 to {num_actions - 1}")
         self._actions = np.array(numbers, np.int32)
         self.action_space: spaces.Space[Any] = spaces.Discrete(len(numbers))
         self._lives = np.zeros(self.num_envs, int)
@@ -49,16 +49,16 @@ class AtariEnv(HostEnv):
         return obs
 
     def send(self, action: PyTree) -> None:
-        """Start a step. ALE would wait for ever on an action that it does not know."""
+        """Start a step. ALE would wait forever on an unknown action, so they are checked."""
         numbers = np.asarray(action)
         if numbers.shape != (self.num_envs,) or not np.isin(numbers, range(len(self._actions))).all():
             raise EnvError(
-                f"actions {numbers.tolist()}: give {self.num_envs} whole numbers from 0 to {len(self._actions) - 1}"
+                f"actions {numbers.tolist()}: give {self.num_envs} integers from 0 to {len(self._actions) - 1}"
             )
         self.env.send(self._actions[numbers.astype(int)])
 
     def receive(self) -> Step:
-        """The end of a step; a lost life ends the learner's episode if so configured."""
+        """Finish the step; a lost life ends the training episode if ``config.episodic_life``."""
         s = self.env.receive()
         over, lives = s.ended, np.asarray(self.env.info["lives"])
         lost = (lives < self._lives) & ~over & (s.valid != 0)
@@ -68,11 +68,11 @@ class AtariEnv(HostEnv):
         return s._replace(terminated=s.terminated | lost, first=s.first | lost) if self.config.episodic_life else s
 
     def get_state(self) -> PyTree | None:
-        """Of the games, as ``AleEnv`` has it; EnvPool gives none. Lives are known again once games are played back."""
+        """The games' state, of ``AleEnv``; None of EnvPool. Lives are known again once the games are replayed."""
         return self.env.get_state()
 
     def set_state(self, state: PyTree) -> None:
-        """Put the games back."""
+        """Restore the games."""
         self.env.set_state(state)
         self._lives[:] = self.env.info["lives"]
 
@@ -82,7 +82,7 @@ class AtariEnv(HostEnv):
 
 
 def make_atari(game: Game, num_envs: int, groups: int, env_groups: int) -> HostEnv:
-    """``num_envs`` games of each seed, by ALE or by EnvPool."""
+    """``num_envs`` games for each seed, by ALE or by EnvPool."""
     if problems := game.config.problems():
         raise UsageError("; ".join(problems))
     make = _pool(game) if EnvId.parse(game.id).source == "envpool" else _ale(game)
@@ -90,7 +90,7 @@ def make_atari(game: Game, num_envs: int, groups: int, env_groups: int) -> HostE
 
 
 def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:
-    """Makes ALE's vector environment of so many games."""
+    """A factory of ALE's vector environment of ``size`` games."""
     try:
         from ale_py.vector_env import AtariVectorEnv
     except ImportError as error:
@@ -98,7 +98,7 @@ def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:
     rom, c = rom_of(game), game.config
 
     def vector(size: int) -> GymnasiumEnv:
-        made: VectorEnv[Any, Any, Any] = AtariVectorEnv(
+        env: VectorEnv[Any, Any, Any] = AtariVectorEnv(
             rom,
             size,
             frameskip=c.frame_skip,
@@ -115,27 +115,27 @@ def _ale(game: Game) -> Callable[[int], GymnasiumEnv]:
             reward_clipping=False,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
-        return AleEnv(made)
+        return AleEnv(env)
 
     return vector
 
 
 def make_screen(game: Game) -> AtariEnv:
-    """One game by ALE as a person sees it: every frame, in colour, in the size of the game's own screen."""
+    """One game by ALE as a person sees it: every frame, in colour, in the size of the original screen."""
     from ale_py import ALEInterface, LoggerMode, roms
 
     ALEInterface.setLoggerMode(LoggerMode.Error)
     emulator, path = ALEInterface(), roms.get_rom_path(rom_of(game))
     assert path is not None
     emulator.loadROM(path)
-    rows, columns = emulator.getScreenDims()  # 210 x 160, but for a few
-    whole = replace(game.config, grayscale=False, height=rows, width=columns, episodic_life=False)
-    config = replace(whole, frame_skip=1, max_of_two=False, stack=1)
+    rows, columns = emulator.getScreenDims()  # 210 x 160 for most games
+    full_size = replace(game.config, grayscale=False, height=rows, width=columns, episodic_life=False)
+    config = replace(full_size, frame_skip=1, max_of_two=False, stack=1)
     return AtariEnv(_ale(game._replace(config=config))(1), config)
 
 
 class ColourPool(EnvPoolEnv):
-    """EnvPool's games in colour: it gives the colours of one frame after the other as an axis of their own."""
+    """EnvPool's games in colour: it stacks frames and colours on one axis, which is split here."""
 
     def __init__(self, make: Callable[..., VectorEnv[Any, Any, Any]], num_envs: int) -> None:
         super().__init__(make, num_envs)
@@ -149,7 +149,7 @@ class ColourPool(EnvPoolEnv):
 
 
 def _pool(game: Game) -> Callable[[int], GymnasiumEnv]:
-    """Makes a pool of so many of EnvPool's games."""
+    """A factory of a pool of ``size`` of EnvPool's games."""
     try:
         import envpool
     except ImportError as error:
@@ -167,13 +167,13 @@ def _pool(game: Game) -> Callable[[int], GymnasiumEnv]:
         "use_fire_reset": c.fire_on_reset,
         "repeat_action_probability": c.sticky_actions,
         "full_action_space": c.full_action_space,
-        "max_episode_steps": -(-c.frame_cap // c.frame_skip),  # the first step to reach it, as ALE has it
+        "max_episode_steps": -(-c.frame_cap // c.frame_skip),  # the first step to reach it, as in ALE
         "reward_clip": False,
         "episodic_life": False,
     }
 
     def pool(size: int) -> GymnasiumEnv:
-        kind = EnvPoolEnv if c.grayscale else ColourPool
-        return kind(partial(envpool.make, name, env_type="gymnasium", num_envs=size, **settings), size)
+        pool_class = EnvPoolEnv if c.grayscale else ColourPool
+        return pool_class(partial(envpool.make, name, env_type="gymnasium", num_envs=size, **settings), size)
 
     return pool

@@ -1,4 +1,4 @@
-"""Atari games with pictures in colour."""
+"""Atari games with frames in colour."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,20 +12,20 @@ from proximax.envs.rendering import RenderedEnv
 from proximax.errors import EnvError
 from proximax.types import PyTree, Step
 
-ATARI_FPS = 60  # of the console on an American television
-COUNTERS = ("lives", "frame_number", "episode_frame_number")  # what ALE tells after every step
+ATARI_FPS = 60  # of the console with NTSC
+COUNTERS = ("lives", "frame_number", "episode_frame_number")  # in ALE's info after every step
 
 
 class RenderedAtariEnv(RenderedEnv):
-    """An Atari game. The policy plays ALE's small gray frames, as in training; a second emulator is what is seen.
+    """An Atari game. The policy plays on ALE's small gray frames, as in training; a second emulator is recorded.
 
-    That one gets the same seed and the same actions but skips no frame, in colour and full size. Even sticky actions
-    and the no-ops of a start are the same, since both draw the same random numbers. Every step is checked.
+    It gets the same seed and actions, but shows every frame in colour and full size. Sticky actions and the no-ops at
+    the start are the same too, since both draw the same random numbers. Every step is compared.
     """
 
     def __init__(self, game: Game) -> None:
         game = game._replace(id=str(EnvId.parse(game.id).in_ale))  # EnvPool has no second emulator to offer
-        self._show(make_atari(game, 1, 1, 1))
+        self._use_env(make_atari(game, 1, 1, 1))
         self._screen = make_screen(game)
         self.fps, self.frames_per_step = ATARI_FPS, game.config.frame_skip
         self._steps, self._action = 0, np.zeros(1, int)
@@ -39,12 +39,12 @@ class RenderedAtariEnv(RenderedEnv):
         return obs
 
     def send(self, action: PyTree) -> None:
-        """Start a step of what is played."""
+        """Start a step of the game that the policy plays."""
         self._action = np.array(action)
         self.env.send(action)
 
     def receive(self) -> Step:
-        """The end of that step, and the same step on the screen, frame by frame."""
+        """Finish that step, and take the same step on the second emulator, frame by frame."""
         s = self.env.receive()
         self._steps, self.frames, score, over = self._steps + 1, [], 0.0, False
         while len(self.frames) < self.frames_per_step and not over:
@@ -57,14 +57,14 @@ class RenderedAtariEnv(RenderedEnv):
         return s
 
     def _compare(self, outcome: dict[str, tuple[Any, Any]]) -> None:
-        """Refuse to show another game than the one that is played."""
-        played, seen = (env.env.info for env in (self.env, self._screen) if isinstance(env, AtariEnv))
-        outcome = outcome | {name: (int(played[name][0]), int(seen[name][0])) for name in COUNTERS}
+        """Raise an error where the two emulators differ."""
+        played, shown = (env.env.info for env in (self.env, self._screen) if isinstance(env, AtariEnv))
+        outcome = outcome | {name: (int(played[name][0]), int(shown[name][0])) for name in COUNTERS}
         for name, (mine, other) in outcome.items():
             if mine != other:
                 raise EnvError(
-                    f"what is played and what is seen differ at step {self._steps}: {name} {mine} and {other}. "
-                    "The emulator does not repeat a game with the same seed and actions, so it cannot be filmed"
+                    f"the played and the recorded game differ at step {self._steps}: {name} {mine} and {other}. "
+                    "The emulator does not repeat a game with the same seed and actions, so it cannot be recorded"
                 )
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
-"""A worker process: it steps its share of the Gymnasium environments in a plain loop, over shared memory.
+"""A worker process: it steps some of the Gymnasium environments in a plain loop, over shared memory.
 
-It runs by itself (``watchdog`` starts it, with file descriptors) and imports neither proximax nor JAX, which would take
-seconds, hundreds of megabytes and threads of its own. ``vector_env.Workers`` is the other side.
+It is a program (``watchdog`` starts it, with file descriptors) that imports neither proximax nor JAX, which would take
+seconds, hundreds of megabytes and threads. ``vector_env.Workers`` is the parent's side.
 
 A command is one byte: ``s`` steps every environment once with the actions in shared memory, ``r`` resets them with the
-seeds that follow it. The answer is ``k``, then the masks where there are some; or ``f`` and what an environment raised.
-To that one the parent may reply ``a`` and a seed: the environment is made again, and the command goes on.
-``g`` gives the environments' states, ``p`` puts the ones that follow into them: ``k``, then what was wrong (None:
-nothing), then the states. The end of the pipe ends the worker.
+seeds that follow. The answer is ``k``, then the masks if there are any; or ``f`` and what an environment raised. To
+``f`` the parent may reply ``a`` and a seed: the environment is re-created, and the command continues.
+``g`` asks for the environments' states, ``p`` sets the states that follow: the answer is ``k``, then the error (None:
+none), then the states. The worker exits when the pipe is closed.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ ENV_ERRORS = (Exception, SystemExit)  # as in ``env_checker``: an environment mu
 
 
 class SpaceLayout(NamedTuple):
-    """What the environments look like. Trees have a leaf's number in the place of each leaf."""
+    """The environments' spaces. In the trees each leaf is its index in the lists of arrays."""
 
     observation_space: Any
     action_space: Any
@@ -40,41 +40,43 @@ class SpaceLayout(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """The shared memory, a row for each environment. Trees are lists of their leaves."""
+    """The shared memory, indexed by environment. Trees are lists of their leaves."""
 
     actions: list[np.ndarray]
-    reached: list[np.ndarray]  # the observation a step led to
-    fresh: list[np.ndarray]  # after a reset, the first one; only rows that were reset are of now
+    reached: list[np.ndarray]  # observations before a reset
+    fresh: list[np.ndarray]  # first observations of episodes; current only for environments that were just reset
     reward: list[np.ndarray]
     terminated: list[np.ndarray]
     truncated: list[np.ndarray]
-    cut: list[np.ndarray]  # it crashed at this step, and was made anew
-    calls: list[np.ndarray]  # [workers]: how many calls of environments each has begun
-    place: list[np.ndarray]  # [workers]: which environment it called last
+    crashed: list[np.ndarray]  # at this step; the environment was re-created
+    calls: list[np.ndarray]  # [workers]: how many calls of environments each has started
+    current: list[np.ndarray]  # [workers]: the environment of the latest call
 
 
 def carve(memory: Any, shapes: Sequence[list[Shape]]) -> Arrays:
     """Arrays of these shapes, one after the other in ``memory``."""
-    sizes = [padded(*shape) for each in shapes for shape in each]
+    sizes = [padded(*shape) for leaves in shapes for shape in leaves]
     offsets = iter(np.cumsum([0, *sizes]).tolist())
-    return Arrays(*([np.ndarray(shape, dtype, memory, next(offsets)) for dtype, shape in each] for each in shapes))
+    return Arrays(*([np.ndarray(shape, dtype, memory, next(offsets)) for dtype, shape in leaves] for leaves in shapes))
 
 
 def padded(dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes of an array, in whole cache lines."""
+    """Bytes of an array, rounded up to cache lines."""
     return -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // 64) * 64
 
 
 class WorkerEnvs:
-    """The environments ``numbers``, in row ``numbers[k]`` of the arrays each.
+    """The environments ``numbers`` of one worker; ``numbers[k]`` is also the index into the arrays.
 
-    Where one raises, an ``RestartFn`` is told, and gives the seed for another environment; or it raises in its turn.
+    Where one raises, a ``RestartFn`` gets the error and returns the seed for a new environment, or raises itself.
     """
 
-    def __init__(self, make: Callable[[], Any], worker: int, numbers: range, form: SpaceLayout, arrays: Arrays) -> None:
-        self.numbers, self.form, self.arrays, self.make = numbers, form, arrays, make
-        self.calls, self.place = arrays.calls[0][worker : worker + 1], arrays.place[0][worker : worker + 1]
-        self.what = "its constructor"  # what is being called
+    def __init__(
+        self, make: Callable[[], Any], worker: int, numbers: range, layout: SpaceLayout, arrays: Arrays
+    ) -> None:
+        self.numbers, self.layout, self.arrays, self.make = numbers, layout, arrays, make
+        self.calls, self.current = arrays.calls[0][worker : worker + 1], arrays.current[0][worker : worker + 1]
+        self.method = "its constructor"  # the method that is being called
         self.masks: list[tuple[int, bool, bool, Any]] = []  # (environment, fresh, whether info had one, the mask)
         self.envs: list[Any] = []
         for i in numbers:
@@ -83,66 +85,68 @@ class WorkerEnvs:
             if any(env.unwrapped is other.unwrapped for other in self.envs):
                 raise ValueError("it returned the same environment object again; each call must create a new one")
             self.envs.append(env)
-            if (self.envs[-1].observation_space, self.envs[-1].action_space) != form[:2]:
-                raise ValueError("its spaces are not those of the first environment made")
+            if (self.envs[-1].observation_space, self.envs[-1].action_space) != layout[:2]:
+                raise ValueError("its spaces differ from those of the first environment")
 
     def begin(self, i: int) -> None:
-        """Note that environment ``i`` is called now, for whoever waits."""
-        self.place[0] = i
+        """Note that environment ``i`` is being called, for the parent's time limit."""
+        self.current[0] = i
         self.calls[0] += 1
 
-    def reset(self, seeds: Sequence[int], again: RestartFn) -> None:
+    def reset(self, seeds: Sequence[int], restart: RestartFn) -> None:
         """New episodes."""
         for k, seed in enumerate(seeds):
-            self.open(k, again, seed=seed)
+            self.start_episode(k, restart, seed=seed)
 
-    def step(self, again: RestartFn) -> None:
+    def step(self, restart: RestartFn) -> None:
         """One step of each environment, and a reset where it ended the episode."""
-        arrays, tree = self.arrays, self.form.actions
-        reward, terminated, truncated, cut = (x[0] for x in arrays[3:7])
+        arrays, tree = self.arrays, self.layout.actions
+        reward, terminated, truncated, crashed = (x[0] for x in arrays[3:7])
         for k, i in enumerate(self.numbers):
-            self.what, cut[i] = "step", False
+            self.method, crashed[i] = "step", False
             self.begin(i)
             try:
-                obs, reward[i], terminated[i], truncated[i], info = self.envs[k].step(pick(tree, arrays.actions, i))
+                obs, reward[i], terminated[i], truncated[i], info = self.envs[k].step(
+                    read_tree(tree, arrays.actions, i)
+                )
                 self.write(i, False, obs, info)
-            except ENV_ERRORS as error:  # what became of this step is not known
-                self.write(i, False, *self.recreate_env(k, again(error), again))
-                reward[i], terminated[i], truncated[i], cut[i] = 0.0, False, True, True
+            except ENV_ERRORS as error:  # the outcome of this step is unknown
+                self.write(i, False, *self.recreate_env(k, restart(error), restart))
+                reward[i], terminated[i], truncated[i], crashed[i] = 0.0, False, True, True
                 continue
             if terminated[i] or truncated[i]:
-                self.open(k, again)
+                self.start_episode(k, restart)
 
-    def open(self, k: int, again: RestartFn, **how: int) -> None:
-        """A new episode."""
-        self.what = "reset"
+    def start_episode(self, k: int, restart: RestartFn, **options: int) -> None:
+        """Start a new episode of ``envs[k]``."""
+        self.method = "reset"
         self.begin(self.numbers[k])
         try:
-            self.write(self.numbers[k], True, *self.envs[k].reset(**how))
+            self.write(self.numbers[k], True, *self.envs[k].reset(**options))
         except ENV_ERRORS as error:
-            self.recreate_env(k, again(error), again)
+            self.recreate_env(k, restart(error), restart)
 
-    def recreate_env(self, k: int, seed: int, again: RestartFn) -> tuple[Any, dict[str, Any]]:
-        """Another environment in the place of one that crashed, and its first episode."""
+    def recreate_env(self, k: int, seed: int, restart: RestartFn) -> tuple[Any, dict[str, Any]]:
+        """Replace an environment that crashed by a new one, and start its first episode."""
         with suppress(*ENV_ERRORS):
             self.envs[k].close()
         while True:
             self.begin(self.numbers[k])
-            self.what = "its constructor"
+            self.method = "its constructor"
             try:
                 self.envs[k] = self.make()
-                self.what = "reset"
+                self.method = "reset"
                 obs, info = self.envs[k].reset(seed=seed)
                 self.write(self.numbers[k], True, obs, info)
                 return obs, info
             except ENV_ERRORS as error:
-                seed = again(error)
+                seed = restart(error)
 
     def write(self, i: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
-        """Store an observation in row ``i``, keep its mask; ``fresh``: it opens an episode."""
+        """Store the observation of environment ``i``, keep its mask; ``fresh``: it starts an episode."""
         arrays = self.arrays
-        put(self.form.observations, obs, arrays.fresh if fresh else arrays.reached, i)
-        if self.form.masked:
+        write_tree(self.layout.observations, obs, arrays.fresh if fresh else arrays.reached, i)
+        if self.layout.masked:
             self.masks.append((i, fresh, MASK in info, info.get(MASK)))
 
     def close(self) -> None:
@@ -152,29 +156,29 @@ class WorkerEnvs:
                 env.close()
 
 
-def pick(tree: Any, arrays: list[np.ndarray], i: int) -> Any:
-    """Row ``i`` as a tree, copied."""
+def read_tree(tree: Any, arrays: list[np.ndarray], i: int) -> Any:
+    """Entry ``i`` of each array as a tree, copied."""
     if isinstance(tree, int):
         return arrays[tree][i].copy()  # of shared memory, which the next action overwrites: the environment may keep it
     if isinstance(tree, dict):
-        return {key: pick(part, arrays, i) for key, part in tree.items()}
-    return tuple(pick(part, arrays, i) for part in tree)
+        return {key: read_tree(part, arrays, i) for key, part in tree.items()}
+    return tuple(read_tree(part, arrays, i) for part in tree)
 
 
-def put(tree: Any, value: Any, arrays: list[np.ndarray], i: int) -> None:
-    """Copy a tree of values to row ``i``."""
+def write_tree(tree: Any, value: Any, arrays: list[np.ndarray], i: int) -> None:
+    """Copy a tree of values to entry ``i`` of each array."""
     if isinstance(tree, int):
-        row = arrays[tree][i, ...]
-        if np.shape(value) != row.shape:  # else NumPy would stretch it
-            raise ValueError(f"an observation of shape {np.shape(value)}, where {row.shape} belongs")
-        np.copyto(row, value, casting="same_kind")
+        entry = arrays[tree][i, ...]
+        if np.shape(value) != entry.shape:  # else NumPy would broadcast it
+            raise ValueError(f"an observation of shape {np.shape(value)}, where {entry.shape} belongs")
+        np.copyto(entry, value, casting="same_kind")
         return
     for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        put(part, value[key], arrays, i)
+        write_tree(part, value[key], arrays, i)
 
 
 def states_module() -> Any:
-    """``envs.env_state``, by its path: importing it as a part of proximax would import JAX."""
+    """``envs.env_state``, loaded by its path: importing it as a part of proximax would import JAX."""
     path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "env_state.py")
     spec = importlib.util.spec_from_file_location("proximax_states", path)
     assert spec is not None
@@ -184,15 +188,15 @@ def states_module() -> Any:
     return module
 
 
-def states_of(share: WorkerEnvs, given: list[Any] | None) -> tuple[str | None, list[Any]]:
-    """(what is wrong, states of all environments), after putting ``given`` into them where it is not None."""
-    states = states_module()
+def exchange_states(envs: WorkerEnvs, states: list[Any] | None) -> tuple[str | None, list[Any]]:
+    """(error, the environments' states); sets ``states`` instead if they are given."""
+    module = states_module()
     try:
-        if given is None:
-            return None, [states.get_state(env) for env in share.envs]
-        for i, env, state in zip(share.numbers, share.envs, given, strict=True):
-            states.set_one(env, state, i)
-    except states.StateError as error:
+        if states is None:
+            return None, [module.get_state(env) for env in envs.envs]
+        for i, env, state in zip(envs.numbers, envs.envs, states, strict=True):
+            module.set_one(env, state, i)
+    except module.StateError as error:
         return str(error), []
     return None, []
 
@@ -204,51 +208,51 @@ class Pipes:
         self.commands, self.answers = commands, answers
         self.incoming, self.outgoing = Connection(commands, writable=False), Connection(answers, readable=False)
 
-    def report(self, share: WorkerEnvs | None, error: BaseException) -> None:
+    def report(self, envs: WorkerEnvs | None, error: BaseException) -> None:
         """Tell the parent what an environment raised."""
         os.write(self.answers, b"f")
-        what = share.what if share else "its constructor"
+        method = envs.method if envs else "its constructor"
         trace = "".join(traceback.format_exception(error))
-        self.outgoing.send((what, type(error).__name__, str(error), trace))
+        self.outgoing.send((method, type(error).__name__, str(error), trace))
 
-    def again(self, share: WorkerEnvs, error: BaseException) -> int:
-        """The seed for another environment, if the parent wants one."""
-        self.report(share, error)
+    def request_restart(self, envs: WorkerEnvs, error: BaseException) -> int:
+        """The seed of a new environment, if the parent allows a restart."""
+        self.report(envs, error)
         if os.read(self.commands, 1) != b"a":
             raise EOFError from error
         return int(self.incoming.recv())
 
 
 def serve(commands: int, answers: int, memory: int) -> None:
-    """The life of a worker."""
+    """Answer commands until the pipe is closed."""
     pipes = Pipes(commands, answers)
-    sys.path[:] = pipes.incoming.recv()  # before what follows is imported
-    share = None
+    sys.path[:] = pipes.incoming.recv()  # before the next message, which imports the environment's modules
+    envs = None
     try:
-        make, worker, numbers, form, shapes = pipes.incoming.recv()
-        share = WorkerEnvs(make, worker, numbers, SpaceLayout(*form), carve(mmap.mmap(memory, 0), shapes))
-        again = partial(pipes.again, share)
+        make, worker, numbers, layout, shapes = pipes.incoming.recv()
+        envs = WorkerEnvs(make, worker, numbers, SpaceLayout(*layout), carve(mmap.mmap(memory, 0), shapes))
+        restart = partial(pipes.request_restart, envs)
         os.write(answers, b"k")
         while command := os.read(commands, 1):
             states = None
             if command == b"s":
-                share.step(again)
+                envs.step(restart)
             elif command == b"r":
-                share.reset(pipes.incoming.recv(), again)
+                envs.reset(pipes.incoming.recv(), restart)
             else:
-                states = states_of(share, pipes.incoming.recv() if command == b"p" else None)
+                states = exchange_states(envs, pipes.incoming.recv() if command == b"p" else None)
             os.write(answers, b"k")
             if states is not None:
                 pipes.outgoing.send(states)
-            elif share.form.masked:  # of any form, so not in shared memory: these environments pay for pickling
-                pipes.outgoing.send(share.masks)
-                share.masks = []
-    except (EOFError, BrokenPipeError):  # the parent is gone, or wants no other environment
+            elif envs.layout.masked:  # masks of any form are not in shared memory but pickled
+                pipes.outgoing.send(envs.masks)
+                envs.masks = []
+    except (EOFError, BrokenPipeError):  # the parent has exited, or allows no restart
         pass
     except ENV_ERRORS as error:
-        pipes.report(share, error)
-    if share:
-        share.close()
+        pipes.report(envs, error)
+    if envs:
+        envs.close()
 
 
 if __name__ == "__main__":

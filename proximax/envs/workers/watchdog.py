@@ -1,7 +1,7 @@
-"""Starts a worker process (``python watchdog.py MAIN COMMANDS ANSWERS MEMORY``) with a second, tiny one that ends it.
+"""Starts a worker process (``python watchdog.py MAIN COMMANDS ANSWERS MEMORY``) and a tiny second one that ends it.
 
-That one waits until the parent's end of the commands' pipe is closed, gives the worker GRACE_SECONDS to close its
-environments, and kills it. No thread of the worker could do that: an environment stuck in C code stops them all.
+The second one waits until the parent's end of the command pipe is closed, gives the worker GRACE_SECONDS to close its
+environments, and kills it. No thread of the worker could do that: an environment that hangs in C code stops them all.
 """
 
 import os
@@ -11,16 +11,16 @@ import signal
 import sys
 import time
 
-GRACE_SECONDS = 2.0  # for closing environments, before the process is ended
-LOOK_SECONDS = 0.5  # between two looks whether the worker is still there
+GRACE_SECONDS = 2.0  # for closing environments, before the process is killed
+POLL_SECONDS = 0.5  # between two checks whether the worker still runs
 
 
 def watch(worker: int, commands: int) -> None:
-    """Kill ``worker`` soon after the pipe's other end has closed; return once there is no worker any more."""
-    ending = select.poll()
-    ending.register(commands, 0)  # only its end, not commands
+    """Kill ``worker`` soon after the pipe's other end has closed; return once the worker has exited."""
+    closed = select.poll()
+    closed.register(commands, 0)  # only the closing of the pipe, not commands
     while os.getppid() == worker:
-        if ending.poll(1000 * LOOK_SECONDS):
+        if closed.poll(1000 * POLL_SECONDS):
             limit = time.monotonic() + GRACE_SECONDS
             while os.getppid() == worker and time.monotonic() < limit:
                 time.sleep(0.05)
@@ -31,13 +31,13 @@ def watch(worker: int, commands: int) -> None:
 
 if __name__ == "__main__":
     main, descriptors = sys.argv[1], [int(word) for word in sys.argv[2:]]
-    for number in (signal.SIGINT, signal.SIGTERM):  # both may reach every process of a job; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach every process of a job; the parent decides
         signal.signal(number, signal.SIG_IGN)
-    own = os.getpid()
-    if os.fork() == 0:  # before any library has made threads
-        for held in descriptors[1:]:  # else the parent would not see them closed when the worker ends
-            os.close(held)
-        watch(own, descriptors[0])
+    worker_pid = os.getpid()
+    if os.fork() == 0:  # before any library starts threads
+        for descriptor in descriptors[1:]:  # else the parent would not see them closed when the worker exits
+            os.close(descriptor)
+        watch(worker_pid, descriptors[0])
         os._exit(0)
     sys.argv[:] = sys.argv[1:]
     runpy.run_path(main, run_name="__main__")

@@ -270,11 +270,11 @@ def test_a_bad_action_is_an_error_and_does_not_wait_for_ever(source, turns):
     env = make(f"{source}Breakout", 2, env_groups=turns, **PLAIN)
     env.reset([1, 2])
     for bad in ([0, 4], [-1, 0], [0.5, 0.0], [np.nan, 1.0]):
-        with pytest.raises(EnvError, match=r"actions \[.*\]: give \d whole numbers from 0 to 3"):
+        with pytest.raises(EnvError, match=r"actions \[.*\]: give \d integers from 0 to 3"):
             env.step(np.array(bad))
     if turns == 1:
         for shape in ((3,), (1,), (2, 1), ()):
-            with pytest.raises(EnvError, match="give 2 whole numbers from 0 to 3"):
+            with pytest.raises(EnvError, match="give 2 integers from 0 to 3"):
                 env.step(np.zeros(shape, int))
         assert env.step(np.array([1, 3])).obs.shape == (2, 4, 20, 20)  # nothing is left half sent
     env.close()

@@ -435,7 +435,7 @@ def test_an_environment_that_crashes_is_made_anew_and_its_episode_is_cut(kind, h
             assert following["obs"][i, 1] == 1  # it goes on from there
             assert following["valid"][i]
         assert env.restarts == 1
-        assert "Made anew: restart 1 of 1" in capfd.readouterr().err
+        assert "Restarted: restart 1 of 1" in capfd.readouterr().err
     finally:
         env.close()
 
@@ -456,7 +456,7 @@ def test_there_is_an_end_to_making_environments_anew(kind, how, capfd):
         with pytest.raises(EnvError, match=r"environment \d raised in (step|reset) at step \d+: (Zero|Value)"):
             history(env, 60, range(2))
         assert env.restarts == 4
-        assert capfd.readouterr().err.count("Made anew") == 4
+        assert capfd.readouterr().err.count("Restarted") == 4
     finally:
         env.close()
 
