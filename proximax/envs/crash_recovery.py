@@ -71,17 +71,17 @@ class AutoRestartEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._steps += 1
         return outcome
 
-    def _restart(self, what: str, error: BaseException) -> tuple[Any, dict[str, Any]]:
+    def _restart(self, method: str, error: BaseException) -> tuple[Any, dict[str, Any]]:
         while True:
-            env_error = environment_error(what, error, self._steps, self._number)
+            env_error = environment_error(method, error, self._steps, self._number)
             env_error.__cause__ = error
             self._restarts.use(env_error)
             with suppress(*ENV_ERRORS):
                 self.env.close()
             try:
-                what = "its constructor"
+                method = "its constructor"
                 self.env = self._make()
-                what = "reset"
+                method = "reset"
                 return self.env.reset(seed=new_seed(self._seed, self._restarts.number))
             except ENV_ERRORS as next_error:
                 error = next_error

@@ -113,14 +113,14 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
     return (obs, info), bool(terminated or truncated)
 
 
-def _call_env(what: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """``call(*arguments)``; what it raises becomes an ``EnvError`` that names ``what`` was called."""
+def _call_env(method: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    """``call(*arguments)``; what it raises becomes an ``EnvError`` that names ``method`` was called."""
     try:
         return call(*arguments)
     except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
         raise
     except ENV_ERRORS as error:
-        raise environment_error(what, error, 0) from error
+        raise environment_error(method, error, 0) from error
 
 
 def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
@@ -128,13 +128,13 @@ def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
     try:
         parts = flatten(space, obs)
     except (KeyError, IndexError, TypeError) as error:
-        raise EnvError(f"the observation {obs!r} is not of the form of its space {space}") from error
+        raise EnvError(f"the observation {obs!r} does not have the structure of its space {space}") from error
     for leaf, path, part in zip(leaves(space), paths(space), parts):
-        array, what = np.asarray(part), f"the observation{path}"
+        array, name = np.asarray(part), f"the observation{path}"
         if array.shape != leaf.shape:
-            raise EnvError(f"{what} has shape {array.shape}, its space {leaf} says {leaf.shape}")
+            raise EnvError(f"{name} has shape {array.shape}, its space {leaf} says {leaf.shape}")
         if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
-            raise EnvError(f"{what} is of {array.dtype}, which {leaf} cannot hold without loss")
+            raise EnvError(f"{name} is of {array.dtype}, which {leaf} cannot hold without loss")
 
 
 def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
@@ -143,14 +143,14 @@ def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
     return not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after))
 
 
-def environment_error(what: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
+def environment_error(method: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
     """The error for an exception that environment ``index`` raised; without an index the traceback tells it."""
     text = str(error)
     if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
         return EnvError(OLD_API)
     index = failing_index(error.__traceback__) if index is None else index
     where = f"environment {index}" if index is not None else "the environment"
-    return EnvError(f"{where} raised in {what} at step {step}: {type(error).__name__}: {text}")
+    return EnvError(f"{where} raised in {method} at step {step}: {type(error).__name__}: {text}")
 
 
 def failing_index(trace: TracebackType | None) -> int | None:

@@ -198,11 +198,11 @@ def _implements_state_protocol(layer: Any) -> bool:
     return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
 
 
-def _call_env(what: str, method: Callable[..., Any], *arguments: Any) -> Any:
+def _call_env(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return method(*arguments)
     except (Exception, SystemExit) as error:
-        raise StateError(f"{what} raised {type(error).__name__}: {error}") from error
+        raise StateError(f"{name} raised {type(error).__name__}: {error}") from error
 
 
 # ---------------------------------------------------------------- values
@@ -229,10 +229,10 @@ def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
     )
 
 
-def expect_keys(value: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
+def expect_keys(value: Any, names: tuple[str, ...], name: str) -> dict[str, Any]:
     """``value``, a dict with exactly these entries."""
     if not isinstance(value, dict) or set(value) != set(names):
-        raise StateError(f"{what} is {_describe(value)}, not a dict of {', '.join(names) or 'nothing'}")
+        raise StateError(f"{name} is {_describe(value)}, not a dict of {', '.join(names) or 'nothing'}")
     return value
 
 
@@ -245,27 +245,27 @@ def _describe(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, list) else repr(value)[:80]
 
 
-def _checked(field: Field, value: Any, num_envs: int, what: str) -> Any:
+def _checked(field: Field, value: Any, num_envs: int, name: str) -> Any:
     if value is None and field.optional:
         return None
     if field.kind is np.array:
         shape = tuple(num_envs if n == "N" else n for n in field.shape)
-        return array(value, shape, field.dtypes, what)
+        return array(value, shape, field.dtypes, name)
     if type(value) is not field.kind or (field.kind is int and not 0 <= value < 2**63):
         expected = "int from 0" if field.kind is int else field.kind.__name__
-        raise StateError(f"{what} is {_describe(value)}, not {expected}")
+        raise StateError(f"{name} is {_describe(value)}, not {expected}")
     return value
 
 
-def _check_equal(value: Any, expected: str, what: str) -> None:
+def _check_equal(value: Any, expected: str, name: str) -> None:
     if value != expected:
-        raise StateError(f"{what} is {_describe(value)}, where there is {expected!r}")
+        raise StateError(f"{name} is {_describe(value)}, where there is {expected!r}")
 
 
-def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], what: str) -> np.ndarray:
+def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], name: str) -> np.ndarray:
     """A copy of ``value``, an array of this shape and one of these dtypes."""
     if not isinstance(value, np.ndarray) or value.shape != shape or str(value.dtype) not in dtypes:
-        raise StateError(f"{what} is {_describe(value)}, not an array {' or '.join(dtypes)} {shape}")
+        raise StateError(f"{name} is {_describe(value)}, not an array {' or '.join(dtypes)} {shape}")
     return np.array(value)
 
 

@@ -30,7 +30,7 @@ class EpisodePlayer:
     def __init__(self, env: HostEnv, policy: Policy, sample: bool) -> None:
         self._env, self._policy = env, policy
         self._act = compilation.jit(partial(choose, policy, sample), fast_compile=True)
-        self._all_masked = compilation.jit(policy.all_masked) if policy.all_masked else None
+        self._all_masked = compilation.jit(policy.diagnostics.all_masked) if policy.diagnostics.all_masked else None
 
     def play(
         self, params: Params, moments: PyTree, seed: int, quota: np.ndarray, max_steps: float = math.inf

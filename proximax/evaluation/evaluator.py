@@ -194,7 +194,7 @@ def score_jax(
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     first = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)
-    is_masked = policy.all_masked or (lambda obs: ~first)
+    is_masked = policy.diagnostics.all_masked or (lambda obs: ~first)
     masked = is_masked(obs)
     initial = (key, env_state, obs, first, policy.initial_carry(episodes), ~masked, zeros, zeros, masked)
 

@@ -1,8 +1,8 @@
-"""Networks of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
+"""Modules of other libraries as ``Network``: Flax linen, Flax nnx, Equinox.
 
 In all three the module maps observations to a pair (policy outputs, value): logits for Discrete actions, means for
-Box actions, and V(s). Only trainable parameters are allowed: running statistics or dropout inside the network would
-make acting and learning see different policies.
+Box actions, and V(s). Only trainable parameters are allowed: with running statistics or dropout in the network, acting
+and learning would use different policies.
 """
 
 from collections.abc import Callable
@@ -59,13 +59,13 @@ def from_equinox(make: Callable[[Key], Any]) -> Network:
         import equinox as eqx
     except ImportError as error:
         raise DependencyError('from_equinox needs Equinox: pip install "proximax[equinox]"') from error
-    # Sizes and activations are the same for every key; arrays are what ``init`` makes.
+    # The static part (sizes, activations) is the same for every key; ``init`` creates the arrays.
     _, static = eqx.partition(make(jax.random.key(0)), eqx.is_array)
 
     def init(key: Key, obs: jax.Array) -> Params:
         params, _ = eqx.partition(make(key), eqx.is_array)
         if not all(np.issubdtype(x.dtype, np.floating) for x in jax.tree.leaves(params)):
-            raise UsageError("the module holds arrays that are not of floats, which cannot be trained")
+            raise UsageError("the module has arrays that are not of floats, which cannot be trained")
         return params
 
     def apply(params: Params, obs: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""What every network is made of: the pair of functions, activations, initialisation, one affine layer."""
+"""Parts of every network: the pair of functions, activations, initialisation, an affine layer."""
 
 import math
 from collections.abc import Callable
@@ -23,9 +23,9 @@ HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN = math.sqrt(2.0), 0.01, 1.0
 class Network(NamedTuple):
     """Actor and critic as a pair of functions.
 
-    ``init(key, obs)`` makes parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
+    ``init(key, obs)`` creates parameters from a key and an example batch ``[1, *obs_shape]`` of encoded observations.
     ``apply(params, obs)`` maps ``[B, *obs_shape]`` to the policy's outputs ``[B, outputs]`` (logits for Discrete
-    actions, means for Box actions; ``policy.actions`` has them all) and the values ``[B]``. For a nested observation
+    actions, means for Box actions; see ``policy.actions``) and the values ``[B]``. For a nested observation
     space ``obs`` is a tree of such arrays.
     """
 

@@ -1,9 +1,9 @@
-"""Networks for images: convolutions, a dense layer, a policy and a value head on it.
+"""Networks for images: convolutions, a dense layer, and a policy and a value head.
 
 The networks take encoded observations (bytes arrive as numbers from 0 to 1) in any of these forms:
 
-``[B, stack, H, W]``             frames first, as emulators give them: they become channels
-``[B, H, W, channels]``          one image; taken for that unless the first of the three axes is shorter than the last
+``[B, stack, H, W]``             stacked frames, as emulators give them: they become channels
+``[B, H, W, channels]``          one image; assumed unless the first of the three axes is shorter than the last
 ``[B, stack, H, W, channels]``   frames times channels become channels
 ``[B, H, W]``                    one grey image
 """
@@ -58,24 +58,24 @@ def pong_small(outputs: int) -> Network:
 
 
 def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
-    """Convolutions one after the other, a dense layer, and two heads on it."""
+    """Convolutions in sequence, a dense layer and two heads."""
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
-        _, rows, columns, inside = images(obs).shape
-        least = [_smallest_image([(pair(x.kernel)[axis], pair(x.stride)[axis]) for x in layers]) for axis in (0, 1)]
-        if rows < least[0] or columns < least[1]:
+        _, height, width, channels = images(obs).shape
+        minimum = [_smallest_image([(pair(x.kernel)[i], pair(x.stride)[i]) for x in layers]) for i in (0, 1)]
+        if height < minimum[0] or width < minimum[1]:
             raise UsageError(
-                f"observations of shape {np.shape(obs)[1:]} are images of {rows} x {columns} pixels: too small for the "
-                f"convolutions of this network, which need at least {least[0]} x {least[1]}; use larger images, "
+                f"observations of shape {np.shape(obs)[1:]} are images of {height} x {width} pixels: too small for "
+                f"the convolutions of this network, which need at least {minimum[0]} x {minimum[1]}; use larger images, "
                 "a network with smaller kernels or strides, or proximax.mlp"
             )
         convolutions = []
         for layer in layers:
-            convolutions.append(_kernel(rng, pair(layer.kernel), inside, layer.channels))
-            rows, columns = output_size((rows, columns), pair(layer.kernel), pair(layer.stride), "VALID")
-            inside = layer.channels
-        return {"convolutions": convolutions, **_dense_and_heads(rng, rows * columns * inside, hidden, outputs)}
+            convolutions.append(_kernel(rng, pair(layer.kernel), channels, layer.channels))
+            height, width = output_size((height, width), pair(layer.kernel), pair(layer.stride), "VALID")
+            channels = layer.channels
+        return {"convolutions": convolutions, **_dense_and_heads(rng, height * width * channels, hidden, outputs)}
 
     def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
         x = images(obs)
@@ -94,33 +94,33 @@ def impala(outputs: int, channels: Sequence[int] = (16, 32, 32), hidden: int = 2
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-        _, rows, columns, inside = images(obs).shape
+        _, height, width, in_channels = images(obs).shape
         stages = []
-        for outside in channels:
-            convolutions = [_kernel(rng, (3, 3), n, outside) for n in (inside, *(4 * [outside]))]
+        for out_channels in channels:
+            convolutions = [_kernel(rng, (3, 3), n, out_channels) for n in (in_channels, *(4 * [out_channels]))]
             stages.append({"first": convolutions[0], "residual": [convolutions[1:3], convolutions[3:]]})
-            rows, columns, inside = -(-rows // 2), -(-columns // 2), outside
-        return {"stages": stages, **_dense_and_heads(rng, rows * columns * inside, hidden, outputs)}
+            height, width, in_channels = -(-height // 2), -(-width // 2), out_channels
+        return {"stages": stages, **_dense_and_heads(rng, height * width * in_channels, hidden, outputs)}
 
     def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
         x = images(obs)
         for stage in params["stages"]:
             x = _pool(convolve(x, **stage["first"], padding="SAME"))
-            for one, two in stage["residual"]:
-                y = convolve(jax.nn.relu(x), **one, padding="SAME")
-                x = x + convolve(jax.nn.relu(y), **two, padding="SAME")
+            for conv1, conv2 in stage["residual"]:
+                y = convolve(jax.nn.relu(x), **conv1, padding="SAME")
+                x = x + convolve(jax.nn.relu(y), **conv2, padding="SAME")
         return _heads(params, jax.nn.relu(x), "relu")
 
     return Network(init, apply)
 
 
 def images(obs: PyTree) -> jax.Array:
-    """Observations of the forms at the top of this module, as ``[B, H, W, C]``."""
+    """Observations of any form listed at the top of this module, as ``[B, H, W, C]``."""
     if not hasattr(obs, "shape") or not 3 <= len(obs.shape) <= 5 or 0 in obs.shape[1:]:
         shapes = [x.shape[1:] for x in jax.tree.leaves(obs)]
         raise UsageError(
-            f"a network of convolutions takes one image of 2, 3 or 4 axes, and not observations of shape {shapes}; "
-            "use proximax.mlp, or a network of your own for a nested space"
+            f"a convolutional network takes one image of 2, 3 or 4 axes, not observations of shape {shapes}; "
+            "use proximax.mlp, or a custom network for a nested space"
         )
     if obs.ndim == 3:
         return obs[..., None]
@@ -131,16 +131,16 @@ def images(obs: PyTree) -> jax.Array:
 
 
 def _smallest_image(layers: Sequence[Pair]) -> int:
-    """The fewest pixels of which these kernels and strides leave one."""
+    """The smallest image size of which these kernels and strides leave one pixel."""
     pixels = 1
     for kernel, stride in reversed(layers):
         pixels = (pixels - 1) * stride + kernel
     return pixels
 
 
-def _kernel(rng: np.random.Generator, size: Pair, inside: int, outside: int) -> PyTree:
-    w = orthogonal(rng, math.prod(size) * inside, outside, HIDDEN_GAIN)
-    return {"w": w.reshape(*size, inside, outside), "b": np.zeros(outside, np.float32)}
+def _kernel(rng: np.random.Generator, size: Pair, in_channels: int, out_channels: int) -> PyTree:
+    w = orthogonal(rng, math.prod(size) * in_channels, out_channels, HIDDEN_GAIN)
+    return {"w": w.reshape(*size, in_channels, out_channels), "b": np.zeros(out_channels, np.float32)}
 
 
 def _dense_and_heads(rng: np.random.Generator, features: int, hidden: int, outputs: int) -> Params:
@@ -161,15 +161,15 @@ def _heads(params: Params, x: jax.Array, activation: Activation) -> tuple[jax.Ar
 
 
 def _pool(x: jax.Array) -> jax.Array:
-    """The largest of 3 x 3 pixels at stride 2, without what lies outside of the image; ``[B, ⌈H / 2⌉, ⌈W / 2⌉, C]``.
+    """Max pooling of 3 x 3 pixels at stride 2, padded with -∞: ``[B, ⌈H / 2⌉, ⌈W / 2⌉, C]``.
 
-    As maxima of shifted images: the gradient of XLA's own pooling is slow on CPU.
+    Computed as maxima of shifted images: the gradient of XLA's own pooling is slow on CPU.
     """
     for axis in (1, 2):
         size = -(-x.shape[axis] // 2)
         added = 2 * size + 1 - x.shape[axis]
-        around = [(added // 2, added - added // 2) if i == axis else (0, 0) for i in range(4)]
-        padded = jnp.pad(x, around, constant_values=-jnp.inf)
+        padding = [(added // 2, added - added // 2) if i == axis else (0, 0) for i in range(4)]
+        padded = jnp.pad(x, padding, constant_values=-jnp.inf)
         shifted = [jax.lax.slice_in_dim(padded, i, i + 2 * size - 1, 2, axis) for i in range(3)]
         x = jnp.maximum(jnp.maximum(shifted[0], shifted[1]), shifted[2])
     return x

@@ -1,4 +1,4 @@
-"""A network is a pair of pure functions. The built-in one is a multilayer perceptron with orthogonal weights."""
+"""Multilayer perceptrons (MLPs) with orthogonal weights."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,10 +18,10 @@ def mlp(
     shared_torso: bool = False,
     branch_torsos: bool = False,
 ) -> Network:
-    """Perceptron on flattened observations: separate actor and critic, or one torso with two heads.
+    """An MLP on flattened observations: separate actor and critic, or one torso with two heads.
 
-    A nested observation is flattened to one vector, or with ``branch_torsos`` every leaf gets a torso of its own, whose
-    features are put side by side.
+    A nested observation is flattened to one vector; with ``branch_torsos`` every leaf has its own torso, and their
+    features are concatenated.
     """
 
     def init(key: Key, obs: PyTree) -> Params:
@@ -47,15 +47,15 @@ def mlp(
     return Network(init, apply)
 
 
-def _branches(obs: PyTree, apart: bool) -> list[jax.Array]:
-    """The leaves as vectors ``[B, width]``, each by itself or all in one."""
+def _branches(obs: PyTree, separate: bool) -> list[jax.Array]:
+    """The leaves as vectors ``[B, width]``, separate or concatenated."""
     flat = [x.reshape(x.shape[0], -1) for x in jax.tree.leaves(obs)]
-    return flat if apart or len(flat) == 1 else [jax.numpy.concatenate(flat, axis=-1)]
+    return flat if separate or len(flat) == 1 else [jax.numpy.concatenate(flat, axis=-1)]
 
 
 def _features(torsos: PyTree, branches: list[jax.Array], activation: Activation) -> jax.Array:
-    each = [_torso(layers, x, activation) for layers, x in zip(torsos, branches, strict=True)]
-    return each[0] if len(each) == 1 else jax.numpy.concatenate(each, axis=-1)
+    features = [_torso(layers, x, activation) for layers, x in zip(torsos, branches, strict=True)]
+    return features[0] if len(features) == 1 else jax.numpy.concatenate(features, axis=-1)
 
 
 def _dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> PyTree:

@@ -6,15 +6,16 @@ Read ``policy`` (the record of pure functions), ``observations`` (encoding and n
 
 from proximax.policy.agent import Agent, split_agents
 from proximax.policy.observations import example_input, init_obs_moments, update_obs_moments
-from proximax.policy.policy import Policy, choose, is_perceptron, make_policy, policy_parameters
+from proximax.policy.policy import Policy, PolicyDiagnostics, choose, is_mlp, make_policy, policy_parameters
 
 __all__ = [
     "Agent",
     "Policy",
+    "PolicyDiagnostics",
     "choose",
     "example_input",
     "init_obs_moments",
-    "is_perceptron",
+    "is_mlp",
     "make_policy",
     "policy_parameters",
     "split_agents",

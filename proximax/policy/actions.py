@@ -1,7 +1,7 @@
 """Between the network's outputs and an environment's actions: distributions, masks, bounds.
 
-Each leaf of the action space has a distribution; those of a nested space (``Dict``, ``Tuple``) are ``Joint``, and its
-actions are the tuple of the leaves'. The network's outputs, the log σ and the mask are the leaves' one after the other.
+Each leaf of the action space has a distribution; that of a nested space (``Dict``, ``Tuple``) is the ``Joint`` of its
+leaves, whose actions are a tuple. Network outputs, log σ and masks are those of the leaves, concatenated.
 
     Discrete        Categorical         n logits                       mask of n
     MultiDiscrete   MultiCategorical    Σ nvec logits                  mask of Σ nvec
@@ -34,7 +34,7 @@ from proximax.types import PyTree
 
 # log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
 LOG_STD_RANGE = (-10.0, 2.0)
-AT_BOUND = 0.999  # of the way from a bounded action's centre to its bounds: there, for ``fraction_at_bounds``
+AT_BOUND = 0.999  # for ``fraction_at_bounds``: this fraction of the way from the centre to a bound counts as at it
 
 
 def check_box_distribution(space: Space, config: PPOConfig) -> None:
@@ -43,35 +43,35 @@ def check_box_distribution(space: Space, config: PPOConfig) -> None:
         if isinstance(leaf, spaces.Box) and config.box_distribution != "gaussian" and not action_bounds(leaf)[0].all():
             raise UsageError(
                 f"box_distribution = {config.box_distribution} needs an action space with finite bounds; "
-                f"{describe_leaf('action', path)}, {leaf}, has some without. Use gaussian"
+                f"{describe_leaf('action', path)}, {leaf}, has infinite ones. Use gaussian"
             )
 
 
 def size(leaf: Space) -> int:
-    """How many numbers an action has."""
+    """The number of components of an action."""
     return int(np.prod(leaf.shape or ()))
 
 
 def leaf_outputs(leaf: Space, config: PPOConfig) -> int:
-    """How many of the network's outputs a leaf takes."""
+    """The number of network outputs that belong to a leaf."""
     if isinstance(leaf, spaces.Box):
         return size(leaf) * (2 if config.box_distribution == "beta" or config.state_dependent_std else 1)
     return size(leaf) if isinstance(leaf, spaces.MultiBinary) else sum(choices_per_component(leaf))
 
 
 def leaf_log_stds(leaf: Space, config: PPOConfig) -> int:
-    """How many log σ of a leaf are parameters of their own."""
+    """The number of log σ of a leaf that are free parameters, not outputs of the network."""
     free = config.box_distribution != "beta" and not config.state_dependent_std
     return size(leaf) if isinstance(leaf, spaces.Box) and free else 0
 
 
 def num_outputs(space: Space, config: PPOConfig) -> int:
-    """How many numbers a policy network puts out."""
+    """The number of outputs that the policy network needs."""
     return sum(leaf_outputs(leaf, config) for leaf in leaves(space))
 
 
 def num_log_stds(space: Space, config: PPOConfig) -> int:
-    """How many log σ are parameters of their own."""
+    """The number of log σ that are free parameters, not outputs of the network."""
     return sum(leaf_log_stds(leaf, config) for leaf in leaves(space))
 
 
@@ -79,17 +79,17 @@ def action_distribution(
     space: Space, config: PPOConfig, out: jax.Array, log_std: jax.Array | None, allowed: jax.Array | None
 ) -> Distribution:
     """The distribution for network outputs ``[B, outputs]``, free log σ ``[log_stds]`` and mask ``[B, choices]``."""
-    each = leaves(space)
-    outs = _split(out, [leaf_outputs(leaf, config) for leaf in each])
-    stds = _split(log_std, [leaf_log_stds(leaf, config) for leaf in each])
-    masks = _split(allowed, [sum(choices_per_component(leaf)) for leaf in each])
-    parts = tuple(_leaf_distribution(leaf, config, *row) for leaf, *row in zip(each, outs, stds, masks))
+    space_leaves = leaves(space)
+    outs = _split(out, [leaf_outputs(leaf, config) for leaf in space_leaves])
+    stds = _split(log_std, [leaf_log_stds(leaf, config) for leaf in space_leaves])
+    masks = _split(allowed, [sum(choices_per_component(leaf)) for leaf in space_leaves])
+    parts = tuple(_leaf_distribution(leaf, config, *inputs) for leaf, *inputs in zip(space_leaves, outs, stds, masks))
     joint: Any = Joint(parts)
     return joint if isinstance(space, (spaces.Dict, spaces.Tuple)) else parts[0]
 
 
 def _split(x: jax.Array | None, sizes: list[int]) -> list[Any]:
-    """``x`` cut along its last axis; None for each where there is none."""
+    """``x`` split along its last axis; None for each part if ``x`` is None."""
     return [None] * len(sizes) if x is None else jnp.split(x, np.cumsum(sizes)[:-1], axis=-1)
 
 
@@ -110,13 +110,13 @@ def _leaf_distribution(leaf: Space, config: PPOConfig, out: Any, free: Any, allo
         free = free + config.log_std_init
     else:
         free = jnp.broadcast_to(free[None], out.shape)
-    # The gradient passes the bounds, so that a parameter that overshot them can come back.
+    # The gradient ignores the bounds, so that a parameter beyond them can return.
     log_std = free + jax.lax.stop_gradient(jnp.clip(free, *LOG_STD_RANGE) - free)
     return Gaussian(mean, log_std) if config.box_distribution == "gaussian" else SquashedGaussian(mean, log_std)
 
 
 def masked(logits: jax.Array, allowed: jax.Array | None, sizes: tuple[int, ...]) -> jax.Array:
-    """Logits with -inf for what is forbidden. A choice with nothing allowed is left free: such rows are found apart."""
+    """Logits with -inf for masked choices. If all are masked, none is: ``no_action_allowed`` reports such masks."""
     if allowed is None:
         return logits
     parts = jnp.split(allowed, np.cumsum(sizes)[:-1], axis=-1)
@@ -136,15 +136,15 @@ def env_action(space: Space, config: PPOConfig, action: PyTree) -> PyTree:
     """The environment's action for a sampled one; log-probabilities are always of the sample itself."""
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         return _leaf_env_action(space, config, action)
-    each = [_leaf_env_action(leaf, config, part) for leaf, part in zip(leaves(space), action)]
-    return unflatten(space, iter(each))
+    parts = [_leaf_env_action(leaf, config, part) for leaf, part in zip(leaves(space), action)]
+    return unflatten(space, iter(parts))
 
 
 def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.Array:
-    """Discrete kinds: shifted by ``start``. Box: a bounded dimension is sampled in units where its bounds are -1 and 1.
+    """Discrete spaces: shifted by ``start``. Box: a bounded dimension is sampled in units with bounds -1 and 1.
 
-    Of a Gaussian sample it is clipped to [-1, 1], of a squashed one the tanh is taken, a Beta's (0, 1) is stretched;
-    then it is mapped to [low, high]. Any other dimension is clipped to the bounds it has.
+    A Gaussian sample is clipped to [-1, 1], a squashed one passes through tanh, a Beta's is stretched from (0, 1); then
+    it is mapped to [low, high]. An unbounded dimension is clipped to the one bound it may have.
     """
     if isinstance(leaf, spaces.Discrete):
         return action + int(leaf.start)
@@ -166,26 +166,27 @@ def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.A
 
 
 def has_bounds(space: Space) -> bool:
-    """Whether a number of an action is mapped to finite bounds."""
+    """Whether a component of an action is mapped to finite bounds."""
     return any(isinstance(leaf, spaces.Box) and action_bounds(leaf)[0].any() for leaf in leaves(space))
 
 
 def fraction_at_bounds(space: Space, config: PPOConfig, action: PyTree) -> jax.Array:
-    """The share ``[B]`` of the bounded numbers of sampled actions that the environment gets at a bound."""
+    """The fraction ``[B]`` of the bounded components of sampled actions that are at a bound in the environment."""
     parts = action if isinstance(space, (spaces.Dict, spaces.Tuple)) else (action,)
-    found: list[jax.Array] = []
+    at_bound: list[jax.Array] = []
     for leaf, part in zip(leaves(space), parts):
         if isinstance(leaf, spaces.Box):
             bounded, centre, half, _, _ = (x.reshape(1, -1) for x in action_bounds(leaf))
             unit = (_leaf_env_action(leaf, config, part).reshape(len(part), -1) - centre) / half
-            found.append((jnp.abs(unit) > AT_BOUND)[:, bounded[0]])
-    return jnp.mean(jnp.concatenate(found, axis=-1).astype(jnp.float32), axis=-1)
+            at_bound.append((jnp.abs(unit) > AT_BOUND)[:, bounded[0]])
+    return jnp.mean(jnp.concatenate(at_bound, axis=-1).astype(jnp.float32), axis=-1)
 
 
 def action_bounds(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(which dimensions are mapped, their centre, half their width, floor, ceiling), the numbers in float32.
+    """(which dimensions are mapped, their centre, half their width, floor, ceiling), in float32.
 
-    Floor and ceiling are rounded inward, so that no action leaves a float64 space. A width beyond float32 is no bound.
+    Floor and ceiling are rounded inward, so that no action leaves a float64 space. A dimension whose width overflows
+    float32 is unbounded.
     """
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):

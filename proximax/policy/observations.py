@@ -1,7 +1,7 @@
-"""From an environment's observations to the network's input: how they are stored, normalised and encoded.
+"""From an environment's observations to the network's input: normalisation and encoding.
 
-A nested space (``Dict``, ``Tuple``) gives a tree of arrays of the same form. An entry ``action_mask`` at the top of a
-``Dict`` is no input of the network: it says which actions are allowed (``proximax.spaces.masks``).
+A nested space (``Dict``, ``Tuple``) gives a tree of arrays with the same structure. An entry ``action_mask`` at the top
+of a ``Dict`` is not an input of the network: it says which actions are allowed (``proximax.spaces.masks``).
 """
 
 from typing import Any
@@ -16,13 +16,13 @@ from proximax.maths import init_moments, normalise, update_moments
 from proximax.spaces import MASK, Space, Stacked, branches, has_mask, is_stacked, leaves, unflatten
 from proximax.types import Array, Moments, PyTree
 
-# Added to a pixel's variance, so that little is made of a change where nothing else ever moves.
+# Added to a pixel's variance, so that a rare change of a constant pixel is not amplified.
 PIXEL_VARIANCE = 1e-3
-OBS_CLIP = 10.0  # normalised observations are cut to ±10 (Huang et al. 2022, continuous-action detail 7)
+OBS_CLIP = 10.0  # normalised observations are clipped to ±10 (Huang et al. 2022, continuous-action detail 7)
 
 
 def without_mask(space: Space, tree: PyTree) -> PyTree:
-    """``tree`` (the space itself as a ``dict``, moments or observations) without the mask; a lone entry by itself."""
+    """``tree`` (a space as a ``dict``, moments or observations) without the mask; a lone entry by itself."""
     if tree is None or not has_mask(space):
         return tree
     assert isinstance(space, spaces.Dict)
@@ -31,7 +31,7 @@ def without_mask(space: Space, tree: PyTree) -> PyTree:
 
 
 def network_input_space(space: Space) -> Space:
-    """The space of what the network sees."""
+    """The space of the network's inputs: without the mask."""
     if not has_mask(space):
         return space
     assert isinstance(space, spaces.Dict)
@@ -40,12 +40,12 @@ def network_input_space(space: Space) -> Space:
 
 
 def is_image(space: Space) -> bool:
-    """Bytes from 0 to 255: scaled to [0, 1] instead of normalised."""
+    """Whether observations are bytes, which are scaled to [0, 1] instead of normalised."""
     return isinstance(space, spaces.Box) and space.dtype == np.uint8
 
 
 def encoded_shape(leaf: Space) -> tuple[int, ...]:
-    """Shape of one encoded leaf: Discrete and MultiDiscrete become one-hot vectors."""
+    """The shape of one encoded leaf: Discrete and MultiDiscrete become one-hot vectors."""
     if isinstance(leaf, spaces.Discrete):
         return (int(leaf.n),)
     if isinstance(leaf, spaces.MultiDiscrete):
@@ -55,29 +55,30 @@ def encoded_shape(leaf: Space) -> tuple[int, ...]:
 
 
 def example_input(space: Space) -> PyTree:
-    """What the network sees of one observation, all zeros, ``[1, ...]``."""
-    inside = network_input_space(space)
-    return unflatten(inside, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inside)]))
+    """The network's input for one observation, all zeros, ``[1, ...]``."""
+    inputs = network_input_space(space)
+    return unflatten(inputs, iter([jnp.zeros((1, *encoded_shape(leaf))) for leaf in leaves(inputs)]))
 
 
 def init_obs_moments(space: Space, config: PPOConfig) -> PyTree:
-    """Moments of nothing for the leaves that are normalised: images, other Boxes, both or none. None for the others."""
+    """Moments of no samples for the leaves that are normalised (images, other Boxes, both or none), else None."""
     return _init_moments(space, config, MASK if has_mask(space) else None)
 
 
 def _init_moments(space: Space, config: PPOConfig, without: str | None = None) -> PyTree:
     parts = branches(space)
     if parts is None:
-        wanted = config.normalise_pixels if is_image(space) else config.normalise_obs and isinstance(space, spaces.Box)
-        return init_moments(encoded_shape(space)) if wanted else None
-    each = [None if key == without else _init_moments(part, config) for key, part in parts]
-    if not jax.tree.leaves(each):
+        is_box = isinstance(space, spaces.Box)
+        normalised = config.normalise_pixels if is_image(space) else config.normalise_obs and is_box
+        return init_moments(encoded_shape(space)) if normalised else None
+    moments = [None if key == without else _init_moments(part, config) for key, part in parts]
+    if not jax.tree.leaves(moments):
         return None
-    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+    return dict(zip((key for key, _ in parts), moments)) if isinstance(space, spaces.Dict) else tuple(moments)
 
 
 def update_obs_moments(moments: PyTree, obs: PyTree, valid: jax.Array) -> PyTree:
-    """Merge the rows ``[*rows]`` that count into the moments of each leaf; bytes as numbers from 0 to 1."""
+    """Merge the ``valid`` ``[...]`` observations ``[..., *shape]`` into each leaf's moments; bytes scaled to [0, 1]."""
 
     def leaf(m: Moments | None, x: Any) -> Moments | None:
         if m is None:
@@ -90,18 +91,18 @@ def update_obs_moments(moments: PyTree, obs: PyTree, valid: jax.Array) -> PyTree
 
 
 def update_stack_moments(m: Moments, x: Stacked, valid: jax.Array) -> Moments:
-    """The moments ``[depth, height, width]`` with a rollout's frames, one age after the other."""
+    """The moments ``[depth, height, width]`` updated with a rollout's frames, one age after the other."""
     envs = jnp.arange(x.newest.shape[1])[None]
 
-    def one(age: jax.Array, mean: jax.Array, m2: jax.Array) -> Moments:
+    def update_age(age: jax.Array, mean: jax.Array, m2: jax.Array) -> Moments:
         return update_moments(Moments(m.count, mean, m2), jnp.asarray(x.frames)[x.newest - age, envs] / 255.0, valid)
 
-    each = jax.lax.map(lambda row: one(*row), (x.ages, m.mean, m.m2))
-    return each._replace(count=each.count[0])
+    updated = jax.lax.map(lambda inputs: update_age(*inputs), (x.ages, m.mean, m.m2))
+    return updated._replace(count=updated.count[0])
 
 
 def encode_obs(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
-    """Observations ``[B, ...]`` as the network sees them, in float32; a tree for nested spaces.
+    """Observations ``[B, ...]`` as inputs of the network, in float32; a tree for nested spaces.
 
     Discrete and MultiDiscrete: one-hot. MultiBinary: 0 and 1. Bytes: divided by 255, once. With ``moments``: normalised
     and clipped to ±10.
@@ -113,8 +114,8 @@ def _encode(space: Space, moments: PyTree, obs: PyTree) -> PyTree:
     parts = branches(space)
     if parts is None:
         return _encode_leaf(space, moments, obs)
-    each = [_encode(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
-    return dict(zip((key for key, _ in parts), each)) if isinstance(space, spaces.Dict) else tuple(each)
+    encoded = [_encode(part, None if moments is None else moments[key], obs[key]) for key, part in parts]
+    return dict(zip((key for key, _ in parts), encoded)) if isinstance(space, spaces.Dict) else tuple(encoded)
 
 
 def _encode_leaf(leaf: Space, moments: Moments | None, obs: Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A policy: the network, the action distribution on top of it, and what lies between both and an environment."""
+"""A policy: observation encoding, network, action distribution and the environment's actions, as pure functions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +33,19 @@ from proximax.spaces import (
 )
 from proximax.types import Array, Key, Params, PyTree
 
-PATCHES = 14  # along either axis of an image, that the first kernels of the network ``patch_cnn`` are apart
+PATCHES = 14  # strides of the first kernels of the network ``patch_cnn`` along either axis of an image
+
+
+class PolicyDiagnostics(NamedTuple):
+    """What to report of a policy's inputs and actions; None where it does not apply.
+
+    ``all_masked``: observations ``[B, ...]``, not encoded -> ``[B]``: whether the mask allows no action; None without
+    masks. ``fraction_at_bounds``: sampled actions ``[B, ...]`` -> ``[B]``: the fraction of their bounded numbers that
+    reach a bound; None without bounds.
+    """
+
+    all_masked: Callable[[PyTree], jax.Array] | None = None
+    fraction_at_bounds: Callable[[PyTree], jax.Array] | None = None
 
 
 class Policy(NamedTuple):
@@ -48,10 +60,7 @@ class Policy(NamedTuple):
     apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
     encode: Callable[[PyTree, PyTree], PyTree]
     env_action: Callable[[PyTree], PyTree]
-    # obs [B, ...], not encoded -> [B]: all actions are masked; None: no masks
-    all_masked: Callable[[PyTree], jax.Array] | None
-    # action [B, ...] as sampled -> [B]: fraction of its bounded numbers that reach a bound; None: there are none
-    fraction_at_bounds: Callable[[PyTree], jax.Array] | None = None
+    diagnostics: PolicyDiagnostics = PolicyDiagnostics()
 
 
 def make_policy(
@@ -60,10 +69,10 @@ def make_policy(
     config: PPOConfig,
     network: Network | NetworkName = "auto",
 ) -> Policy:
-    """The policy for these spaces (``proximax.policy.actions``: which distribution each kind of action has).
+    """The policy for these spaces (``proximax.policy.actions``: which distribution each action space has).
 
-    ``network``: one of your own, or a built-in one's name. An ``action_mask`` among the observations forbids actions.
-    Raises ``UsageError`` for spaces or a network that do not fit.
+    ``network``: a ``Network``, or the name of a built-in one. An ``action_mask`` in the observations masks actions.
+    Raises ``UsageError`` for spaces that are not supported or a network that does not fit them.
     """
     check_observation_space(observation_space)
     check_action_space(action_space)
@@ -101,32 +110,34 @@ def make_policy(
         apply=apply,
         encode=encode,
         env_action=partial(env_action, action_space, config),
-        all_masked=all_masked if masked else None,
-        fraction_at_bounds=partial(fraction_at_bounds, action_space, config) if has_bounds(action_space) else None,
+        diagnostics=PolicyDiagnostics(
+            all_masked=all_masked if masked else None,
+            fraction_at_bounds=partial(fraction_at_bounds, action_space, config) if has_bounds(action_space) else None,
+        ),
     )
 
 
-def is_perceptron(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
-    """Whether the network called ``name`` has layers of ``config.hidden`` units, for these observations."""
-    return name == "mlp" or (name == "auto" and not _sees_image(network_input_space(observation_space)))
+def is_mlp(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
+    """Whether the network called ``name`` is an MLP with layers of ``config.hidden`` units, for these observations."""
+    return name == "mlp" or (name == "auto" and not _is_image_input(network_input_space(observation_space)))
 
 
-def _sees_image(inside: spaces.Space[Any]) -> bool:
-    return is_image(inside) and len(inside.shape or ()) >= 2
+def _is_image_input(space: spaces.Space[Any]) -> bool:
+    return is_image(space) and len(space.shape or ()) >= 2
 
 
 def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
     """The network called ``name`` for these observations."""
-    inside = network_input_space(observation_space)
-    if is_perceptron(name, observation_space):
+    space = network_input_space(observation_space)
+    if is_mlp(name, observation_space):
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
-    if not _sees_image(inside):
-        raise UsageError(f"network = {name} sees images (bytes [height, width] or more axes); this space is {inside}")
+    if not _is_image_input(space):
+        raise UsageError(f"network = {name} takes images (bytes [height, width] or more axes); this space is {space}")
     if name in ("auto", "patch-cnn"):
-        _, rows, columns, _ = images(example_input(inside)).shape
-        return patch_cnn(outputs, (max(1, rows // PATCHES), max(1, columns // PATCHES)))
-    made: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "pong-small": pong_small}
-    return made[name](outputs)
+        _, height, width, _ = images(example_input(space)).shape
+        return patch_cnn(outputs, (max(1, height // PATCHES), max(1, width // PATCHES)))
+    networks: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "pong-small": pong_small}
+    return networks[name](outputs)
 
 
 def choose(
@@ -139,13 +150,13 @@ def choose(
     first: Array,
     key: Key,
 ) -> tuple[PyTree, PyTree]:
-    """The environment's actions for observations ``[B, ...]``, the mode or a sample; and the next carry."""
+    """The environment's actions for observations ``[B, ...]``, the mode or a sample, and the next carry."""
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
 
 
 def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[bool]:
-    """For each leaf of ``params`` whether π(. | s) depends on it, for stored ``obs`` ``[B, ...]``; computes nothing."""
+    """For each leaf of ``params`` whether π(. | s) depends on it, for stored ``obs`` ``[B, ...]``, by tracing alone."""
     inputs = params, moments, obs, first
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), inputs)
 
@@ -159,7 +170,7 @@ def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTr
 
 
 def check_parameters(params: Params) -> None:
-    """Refuse parameters that are not float32: the optimiser works on one float32 vector of them all."""
+    """Refuse parameters that are not float32: the optimiser works on one float32 vector of all parameters."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         if leaf.dtype != np.float32:
             raise UsageError(f"parameter {jax.tree_util.keystr(path)} is of {leaf.dtype}; parameters must be float32")

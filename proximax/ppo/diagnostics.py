@@ -17,10 +17,10 @@ def diagnose(policy: Policy, rollout: Transition) -> Metrics:
         metrics["obs_abs_max_mean"] = scale
     if (std := action_std(rollout.dist, valid)) is not None:
         metrics["action_std"] = std
-    if policy.fraction_at_bounds is not None:
-        metrics["actions_at_bounds"] = sample_mean(policy.fraction_at_bounds(flatten(rollout.action)), weight)
-    if policy.all_masked is not None:
-        all_masked = policy.all_masked(flatten(rollout.obs)) & (weight > 0)
+    if (fraction_at_bounds := policy.diagnostics.fraction_at_bounds) is not None:
+        metrics["actions_at_bounds"] = sample_mean(fraction_at_bounds(flatten(rollout.action)), weight)
+    if policy.diagnostics.all_masked is not None:
+        all_masked = policy.diagnostics.all_masked(flatten(rollout.obs)) & (weight > 0)
         metrics["fully_masked_index"] = jnp.where(jnp.any(all_masked), jnp.argmax(all_masked), -1)
     return metrics
 

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from proximax.config import RunConfig, from_json
 from proximax.errors import CheckpointError, UsageError
 from proximax.networks import Network
-from proximax.policy import Agent, example_input, init_obs_moments, is_perceptron, make_policy, split_agents
+from proximax.policy import Agent, example_input, init_obs_moments, is_mlp, make_policy, split_agents
 from proximax.runs.checkpoint import (
     MANIFEST,
     POLICY,
@@ -85,7 +85,7 @@ def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
 
 def check_size(observation_space: spaces.Space[Any], config: RunConfig, max_numbers: int, where: Path) -> None:
     """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
-    if is_perceptron(config.network, observation_space):
+    if is_mlp(config.network, observation_space):
         widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.ppo.hidden
         min_weights = sum(a * b for a, b in pairwise(widths))
         if min_weights > max_numbers:

@@ -1,7 +1,7 @@
-"""The machine underneath: files, messages, compilation, random keys, the version.
+"""The machine: files, messages, compilation, random keys, the version.
 
-Read ``files`` (whole files or none), ``console`` (messages on a terminal), ``compilation`` (how programs are
-compiled and where compiled ones are kept), ``prng`` (keys without compiling), ``version``.
+Read ``files`` (atomic writes, strict JSON), ``console`` (messages on a terminal), ``compilation`` (compiler options
+and the cache of compiled programs), ``prng`` (keys without compiling), ``version``.
 """
 
 from proximax.runtime import compilation

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and JSON that is exactly JSON."""
+"""Files that are written completely or not at all, and strict JSON."""
 
 import errno
 import hashlib
@@ -14,13 +14,13 @@ from typing import Any
 from proximax.errors import CheckpointError, StorageError
 
 MAX_BYTES, MAX_DEPTH, MAX_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
-# What a system says that cannot wait for a folder: of opening it, of syncing it (network and FUSE file systems).
+# Errors of systems that cannot sync a folder: on opening it, and on syncing it (network and FUSE file systems).
 NO_FOLDER, NO_SYNC = (errno.EACCES, errno.EISDIR), (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """What the disk refuses is a ``StorageError`` that names ``path``."""
+    """Turn an ``OSError`` into a ``StorageError`` that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -29,7 +29,7 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or the one that was there before, also if the machine stops in between."""
+    """Write the whole file or leave the previous one, also if the machine stops in between."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.unlink(missing_ok=True)
@@ -42,7 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_through(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it. It must not be there, not even as a link to somewhere else."""
+    """Write a new file and wait until it is on disk. It must not exist, not even as a link to another place."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -50,9 +50,9 @@ def write_through(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names in this folder, where the file system lets anyone wait for a folder.
+    """Wait until the names in this folder are on disk, where the file system supports that.
 
-    Where it does not, that is no reason to refuse what has been written.
+    Where it does not, the files that were written are accepted all the same.
     """
     try:
         folder = os.open(path, os.O_RDONLY)
@@ -70,7 +70,7 @@ def sync_folder(path: Path) -> None:
 
 
 def json_bytes(values: dict[str, Any]) -> bytes:
-    """Strict JSON (no NaN), for people to read."""
+    """Strict JSON (no NaN), indented."""
     return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -81,7 +81,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_json(path: Path, missing: str) -> dict[str, Any]:
-    """The object in a JSON file, which nobody has to trust; ``missing``: what it means that the file is not there."""
+    """The object in an untrusted JSON file; ``missing``: the meaning of a missing file, for the error."""
     try:
         if (size := regular_size(path)) > MAX_BYTES:
             raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_BYTES:,} are read")
@@ -104,17 +104,17 @@ def read_json(path: Path, missing: str) -> dict[str, Any]:
 
 
 def regular_size(path: Path) -> int:
-    """The bytes of a file. A link may lead anywhere, and a pipe or a device may have no end: they are not read."""
+    """The size of a regular file. Links may lead anywhere, and pipes and devices may not end: they are refused."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
-        raise CheckpointError(f"{path} is a symbolic link, which is not followed: put the file itself there")
+        raise CheckpointError(f"{path} is a symbolic link, which is not followed: replace it by the file")
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(f"{path} is not a file")
     return status.st_size
 
 
 def check_depth(path: Path, values: Any) -> None:
-    """Refuse JSON so deep that a function that calls itself for each level would not come to its end."""
+    """Refuse JSON that is nested too deeply for recursive functions."""
     level = [values]
     for _ in range(MAX_DEPTH):
         level = [
@@ -126,37 +126,37 @@ def check_depth(path: Path, values: Any) -> None:
 
 
 def _reject_duplicate_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; readers differ in which of two equal keys they take."""
+    """A JSON object without duplicate keys, of which readers would take different ones."""
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
     return values
 
 
 def _parse_float(text: str) -> float:
-    """A number; ``1e999`` would be read as infinity."""
+    """A finite number; ``1e999`` would be read as infinity."""
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text} is too large a number")
     return value
 
 
 def _parse_int(text: str) -> int:
-    """An integer that may become a float."""
+    """An integer that a float can hold."""
     if len(text) > MAX_DIGITS:
         raise ValueError(f"{text[:20]}... is too large a number")
     return int(text)
 
 
 def _reject_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def sha256(data: bytes) -> str:
-    """The checksum that tells a damaged file. It does not tell who made it."""
+    """A checksum, against damage; it does not prove who wrote the file."""
     return hashlib.sha256(data).hexdigest()
 
 
 def finite_or_none(x: float) -> float | None:
-    """For JSON, which has no NaN."""
+    """``x``, or None for NaN and infinity, which JSON does not have."""
     return float(x) if math.isfinite(x) else None

@@ -1,8 +1,8 @@
-"""Random keys: JAX's threefry with its twenty rounds written out, and ways to make keys without compiling anything.
+"""Random keys: JAX's threefry with its twenty rounds unrolled, and ways to create keys without compiling anything.
 
 On CPU, JAX's own threefry is a loop of some twenty small operations, each of which costs more to start than to run; the
-same arithmetic in a row is fused into the operation that uses its numbers. Splitting keys, sampling actions and drawing
-fresh starts for four environments takes 0.7 us a step instead of 2.5. The numbers are the same, bit for bit.
+unrolled arithmetic is fused into the operation that uses its numbers. Splitting keys, sampling actions and initial
+states for four environments takes 0.7 us a step instead of 2.5. The numbers are the same, bit for bit.
 """
 
 import math
@@ -16,7 +16,7 @@ from jax.extend.random import define_prng_impl
 from proximax.types import Key
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-PARITY = 0x1BD11BDA  # makes the third word of the key schedule
+PARITY = 0x1BD11BDA  # constant of the third word of the key schedule
 
 
 def threefry(key: jax.Array, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -38,7 +38,7 @@ def _counters(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """0, 1, 2, ... in the given shape, as two words."""
     size = math.prod(shape)
     if size >= 2**32:
-        raise ValueError(f"{size} random numbers were asked for at once; the most is {2**32 - 1}")
+        raise ValueError(f"{size} random numbers were requested at once; at most {2**32 - 1} are available")
     return jnp.zeros(shape, jnp.uint32), jax.lax.iota(jnp.uint32, size).reshape(shape)
 
 
@@ -74,17 +74,17 @@ THREEFRY: Any = define_prng_impl(
 
 
 def as_threefry2x32(key: Key) -> Key:
-    """The same key for JAX's own threefry. What draws once per update compiles sooner with it (0.1 s for each draw)."""
+    """The same key for JAX's own threefry, which compiles faster (0.1 s per draw): for draws once per update."""
     return jax.random.wrap_key_data(jax.random.key_data(key), impl="threefry2x32")
 
 
-def key_from_data(words: Any) -> Key:
+def key_from_data(key_data: Any) -> Key:
     """A key, or an array of keys, from ``[..., 2]`` 32-bit words, without compiling anything."""
-    return jax.random.wrap_key_data(words, impl=THREEFRY)
+    return jax.random.wrap_key_data(key_data, impl=THREEFRY)
 
 
 def seed_key(seed: int) -> Key:
-    """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and made without compiling."""
+    """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and created without compiling."""
     return split_on_host(key_from_data(np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
 
 
@@ -92,4 +92,4 @@ def split_on_host(key: Key, num: int) -> list[Key]:
     """``jax.random.split`` for start-up code: NumPy's seed hashing instead of a compiled program (0.1 s)."""
     data = np.asarray(jax.random.key_data(key))
     words = np.random.SeedSequence(data.tolist()).generate_state(num * data.size).reshape(num, data.size)
-    return [key_from_data(row) for row in words]
+    return [key_from_data(key_data) for key_data in words]

@@ -1,4 +1,4 @@
-"""Which proximax this is."""
+"""The version of proximax."""
 
 from importlib.metadata import PackageNotFoundError, version
 

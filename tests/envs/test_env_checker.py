@@ -176,7 +176,7 @@ def test_a_nested_observation_unlike_its_space_is_refused_with_the_leaf():
     check_observation(good, NESTED_OBS)
     check_observation({**good, "dial": [1, 0], "bits": [0, 1]}, NESTED_OBS)
     for wrong in (np.zeros(3), {k: v for k, v in good.items() if k != "eye"}, {**good, "eye": good["eye"][:1]}):
-        with pytest.raises(EnvError, match="is not of the form of its space Dict"):
+        with pytest.raises(EnvError, match="does not have the structure of its space Dict"):
             check_observation(wrong, NESTED_OBS)
     with pytest.raises(
         EnvError,

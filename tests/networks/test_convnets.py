@@ -9,7 +9,7 @@ import pytest
 
 from proximax.errors import UsageError
 from proximax.networks.convnets import Layer, _pool, images, impala, nature, patch_cnn, plain_cnn, pong_small
-from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chunks_backward, _ordinary, convolve
+from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chunks_backward, _xla, convolve
 from proximax.runtime.prng import key_from_data
 
 pytestmark = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
@@ -41,7 +41,7 @@ def arrays(rows, columns, kernel, stride, inside, outside, padding, batch=3):
     x, w = rng.standard_normal((batch, rows, columns, inside)), rng.standard_normal((down, across, inside, outside))
     w, b = w / np.sqrt(down * across * inside), rng.standard_normal(outside)
     stride = tuple(int(s) for s in np.broadcast_to(stride, 2))
-    g = rng.standard_normal(jax.eval_shape(partial(_ordinary, stride, padding), x, w, b).shape)
+    g = rng.standard_normal(jax.eval_shape(partial(_xla, stride, padding), x, w, b).shape)
     return tuple(np.asarray(a, np.float32) for a in (x, w, b, g)), stride
 
 
@@ -77,7 +77,7 @@ def assert_close(ours, theirs, tolerance=1e-5):
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_those_of_loops_and_of_xla(case, padding):
     given, stride = arrays(*case, padding)
-    forms = [partial(output_and_gradients, stride, padding, form=form) for form in (_convolve, _ordinary)]
+    forms = [partial(output_and_gradients, stride, padding, form=form) for form in (_convolve, _xla)]
     ours, theirs = jax.jit(lambda *given: [form(*given) for form in forms])(*given)
     assert_close(ours, by_loops(stride, padding, *given), 3e-6)
     assert_close(ours, theirs)
@@ -139,7 +139,7 @@ def test_a_gradient_of_a_gradient():
     (x, w, b, _), stride = arrays(*CASES[3], "VALID")
     curvature = [
         jax.jit(jax.vjp(jax.grad(lambda w, f=f: jnp.sum(jnp.tanh(f(stride, "VALID", x, w, b)))), w)[1])(w)[0]
-        for f in (_convolve, _ordinary)
+        for f in (_convolve, _xla)
     ]
     np.testing.assert_allclose(*curvature, rtol=1e-4, atol=1e-4)
 
@@ -220,7 +220,7 @@ def test_the_form_for_cpu_and_the_ordinary_one_are_one_network(name, monkeypatch
     ours = jax.jit(jax.value_and_grad(loss))(params)
     monkeypatch.setattr(
         "proximax.networks.convnets.convolve",
-        lambda x, w, b, stride=1, padding="VALID": _ordinary(np.broadcast_to(stride, 2), padding, x, w, b),
+        lambda x, w, b, stride=1, padding="VALID": _xla(np.broadcast_to(stride, 2), padding, x, w, b),
     )
     theirs = jax.jit(jax.value_and_grad(lambda params: loss(params)))(params)
     assert_close(jax.tree.leaves(ours), jax.tree.leaves(theirs), 2e-4)

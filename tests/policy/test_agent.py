@@ -117,7 +117,7 @@ def test_the_mode_of_bounded_distributions_lies_within_the_bounds(kind):
 def test_a_nested_observation_of_another_form_is_refused():
     agent = agent_of(NESTED_OBS, BOX)
     for wrong in ({k: v for k, v in ALONE[0].items() if k != "bits"}, {**ALONE[0], "eye": ()}, ROWS[0]):
-        with pytest.raises(ValueError, match="the observation is not of the form of"):
+        with pytest.raises(ValueError, match="the observation does not have the structure of"):
             agent.act(wrong)
     with pytest.raises(ValueError, match=r"observation\['bits'\] of shape \(4,\); the policy was trained on \(2,\)"):
         agent.act({**ALONE[0], "bits": np.zeros(4)})
@@ -173,16 +173,16 @@ def test_a_mask_that_allows_nothing_is_refused_with_its_row():
     agent = agent_of(with_mask(OBS, 13), space)
     given = np.ones((6, 13), np.int8)
     given[4, 5:7] = 0  # neither value of a bit
-    with pytest.raises(ValueError, match="the action mask of row 4 allows nothing"):
+    with pytest.raises(ValueError, match="the action mask of row 4 allows no action"):
         agent.act(ROWS, action_mask=given)
-    with pytest.raises(ValueError, match="the action mask of row 0 allows nothing"):
+    with pytest.raises(ValueError, match="the action mask of row 0 allows no action"):
         agent.act(ROWS[0], action_mask=np.zeros(13))
     agent.act(ROWS[0], action_mask=[True] * 13)
 
 
 def test_a_mask_that_is_missing_or_of_the_wrong_size_is_refused():
     agent = agent_of(with_mask(OBS, 3), spaces.Discrete(3))
-    with pytest.raises(ValueError, match="the observation is not of the form of"):
+    with pytest.raises(ValueError, match="the observation does not have the structure of"):
         agent.act(ROWS[0])
     with pytest.raises(ValueError, match=r"action_mask has 2 entries; the action space Discrete\(3\) needs 3"):
         agent.act(ROWS[0], action_mask=[1, 1])
@@ -230,5 +230,5 @@ def test_an_observation_that_is_no_batch_of_numbers_is_refused():
     with pytest.raises(ValueError, match=r"observation\['eye'\]\[1\] of shape \(\); the policy was trained on \(\)"):
         agent.act({**BATCH, "eye": (BATCH["eye"][0], 1)})
     for wrong in ({"obs": ROWS[0]}, "text", [[1, 2], [3]]):
-        with pytest.raises(ValueError, match="the observation is not of the form of"):
+        with pytest.raises(ValueError, match="the observation does not have the structure of"):
             split_agents(*arrays(), OBS, BOX)[0].act(wrong)

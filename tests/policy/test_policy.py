@@ -134,7 +134,7 @@ def test_images_get_the_network_that_is_named():
         assert first_kernel(shape, "auto") == kernel
     assert "actor" in make_policy(OBS, BOX, PPOConfig(), "auto").init(KEY)["network"]
     for name in ("patch-cnn", "nature", "impala", "pong-small"):
-        with pytest.raises(UsageError, match=f"network = {name} sees images"):
+        with pytest.raises(UsageError, match=f"network = {name} takes images"):
             make_policy(OBS, BOX, PPOConfig(), name)
 
 
@@ -271,11 +271,11 @@ def test_masks_of_nested_actions_forbid_the_right_leaf():
         np.testing.assert_array_equal(action["aim"], np.tile([[4], [3]], (3, 1, 1)))
         np.testing.assert_array_equal(action["arm"][1], np.tile([1, 0], (3, 1)))
         np.testing.assert_array_equal(action["turn"], [2, 2, 2])
-    assert policy.all_masked is not None
-    np.testing.assert_array_equal(policy.all_masked(obs), [False] * 3)
+    assert policy.diagnostics.all_masked is not None
+    np.testing.assert_array_equal(policy.diagnostics.all_masked(obs), [False] * 3)
     obs["action_mask"][1, 12] = 0
-    np.testing.assert_array_equal(policy.all_masked(obs), [False, True, False])
-    assert make_policy(NESTED_OBS, TURN, PPOConfig()).all_masked is None
+    np.testing.assert_array_equal(policy.diagnostics.all_masked(obs), [False, True, False])
+    assert make_policy(NESTED_OBS, TURN, PPOConfig()).diagnostics.all_masked is None
 
 
 @pytest.mark.slow

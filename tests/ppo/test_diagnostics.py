@@ -14,7 +14,7 @@ from proximax.config.run_config import RunConfig
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.probe import PROBES
 from proximax.maths.distributions import Beta, Categorical, Gaussian, Joint, SquashedGaussian
-from proximax.policy.policy import make_policy
+from proximax.policy.policy import PolicyDiagnostics, make_policy
 from proximax.ppo import learner
 from proximax.ppo.diagnostics import action_std, diagnose, observation_scale
 from proximax.ppo.learner import make_learner
@@ -72,7 +72,7 @@ def test_a_bounded_sample_is_at_the_bound_that_the_environment_gets():
         "beta": ([0.9999, 0.001], 0.5),  # -> 9.999 and 0.01 of 10
     }
     for kind, (sample, share) in samples.items():
-        found = policies[kind].fraction_at_bounds(jnp.array([sample]))
+        found = policies[kind].diagnostics.fraction_at_bounds(jnp.array([sample]))
         assert found.shape == (1,), kind
         assert float(found[0]) == share, kind
 
@@ -83,9 +83,9 @@ def test_of_nested_actions_only_bounded_boxes_count():
     space = spaces.Dict({"a": box, "b": spaces.Discrete(3), "c": spaces.Tuple([box, spaces.Box(0.0, np.inf, (2,))])})
     policy = make_policy(SEEN, space, PPOConfig())
     rows = (jnp.array([[1.0], [0.0]]), jnp.array([0, 2]), jnp.array([[0.1], [-3.0]]), jnp.array([[-1.0, 9.0]] * 2))
-    assert policy.fraction_at_bounds(rows).tolist() == [0.5, 0.5]
+    assert policy.diagnostics.fraction_at_bounds(rows).tolist() == [0.5, 0.5]
     for without in (spaces.Discrete(3), spaces.Box(0.0, np.inf, (2,)), spaces.MultiBinary(2)):
-        assert make_policy(SEEN, without, PPOConfig()).fraction_at_bounds is None
+        assert make_policy(SEEN, without, PPOConfig()).diagnostics.fraction_at_bounds is None
 
 
 def test_the_scale_of_observations_is_of_floats_alone():
@@ -156,7 +156,7 @@ def test_the_first_valid_row_whose_mask_allows_nothing_is_named():
     nothing = dict.fromkeys(Transition._fields)
     flags = jnp.zeros((2, 3), bool)
     allowed = jnp.array([[1, 0, 1], [1, 1, 0]])  # [T, N]: whether a row's mask allows something
-    policy = SimpleNamespace(all_masked=lambda obs: obs == 0, fraction_at_bounds=None)
+    policy = SimpleNamespace(diagnostics=PolicyDiagnostics(all_masked=lambda obs: obs == 0))
     for valid, row in (([[1, 1, 1], [1, 1, 1]], 1), ([[1, 0, 1], [1, 1, 1]], 5), ([[1, 0, 1], [1, 1, 0]], -1)):
         known = {"obs": allowed, "valid": jnp.array(valid), "truncated": flags, "terminated": flags}
         assert int(diagnose(policy, Transition(**nothing | known))["fully_masked_index"]) == row

@@ -25,7 +25,6 @@ ECHO = Policy(
     apply=lambda params, carry, obs, first: (Categorical(jnp.zeros((len(obs), 2))), obs[:, 0], carry),
     encode=lambda moments, obs: obs,
     env_action=lambda action: action,
-    all_masked=None,
 )
 
 

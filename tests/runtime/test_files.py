@@ -72,9 +72,9 @@ def test_nan_is_not_written_and_nothing_is_left(tmp_path):
     ("data", "message"),
     [
         (b"[1]", "does not hold a JSON object"),
-        (b'{"a": NaN}', "NaN is no JSON"),
-        (b'{"a": -Infinity}', "-Infinity is no JSON"),
-        (b'{"a": 1, "b": {"c": 2, "c": 3}}', "the key 'c' is there twice"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": 1, "b": {"c": 2, "c": 3}}', "the key 'c' occurs twice"),
         (b'{"a": "\xff"}', "cannot be read"),
         (b'{"a":' * 200_000, "cannot be read"),
         (b'{"a": ' + b"9" * 5000 + b"}", "cannot be read"),

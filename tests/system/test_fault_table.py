@@ -582,7 +582,7 @@ def test_wrong_types_and_keys_that_are_there_twice(shell, run):
     edit(run / "config.json", ppo=json.loads(text)["ppo"] | {"learning_rate": "1e-4"}, steps="many")
     shell("eval run --allow-import").fault(2, "run/config.json: steps = many", "learning_rate = 1e-4: must be a number")
     (run / "config.json").write_text(text.replace('"seeds"', '"seed": 7,\n  "seeds"'))
-    shell("eval run --allow-import").fault(4, "run/config.json", "the key 'seed' is there twice")
+    shell("eval run --allow-import").fault(4, "run/config.json", "the key 'seed' occurs twice")
 
 
 @pytest.mark.process

@@ -571,7 +571,7 @@ def test_an_invalid_row_with_nothing_allowed_does_not_spoil_the_gradients(both):
     dist, *_ = policy.apply(params, (), policy.encode(None, obs), np.ones(3, bool))
     assert np.isfinite(dist.entropy()).all()
     assert np.isfinite(dist.log_prob(dist.sample(key(2)))).all()
-    np.testing.assert_array_equal(policy.all_masked(obs), [True] * 3)
+    np.testing.assert_array_equal(policy.diagnostics.all_masked(obs), [True] * 3)
 
 
 # ---------------------------------------------------------------- nothing allowed
