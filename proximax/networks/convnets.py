@@ -67,8 +67,8 @@ def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Ac
         if height < minimum[0] or width < minimum[1]:
             raise UsageError(
                 f"observations of shape {np.shape(obs)[1:]} are images of {height} x {width} pixels: too small for "
-                f"the convolutions of this network, which need at least {minimum[0]} x {minimum[1]}; use larger images, "
-                "a network with smaller kernels or strides, or proximax.mlp"
+                f"the convolutions of this network, which need at least {minimum[0]} x {minimum[1]}; use "
+                "larger images, a network with smaller kernels or strides, or proximax.mlp"
             )
         convolutions = []
         for layer in layers:

@@ -176,7 +176,7 @@ def _at_every_tap(kernel: jax.Array) -> jax.Array:
 
 
 def _neighbours(x: jax.Array, down: int, across: int) -> jax.Array:
-    """Each pixel concatenated with those below and right of it: ``[B, H - down + 1, W - across + 1, down * across * C]``."""
+    """Each pixel with those below and right of it: ``[B, H - down + 1, W - across + 1, down * across * C]``."""
     height, width = x.shape[1] - down + 1, x.shape[2] - across + 1
     x = jnp.concatenate([x[:, :, j : j + width] for j in range(across)], axis=-1)
     return jnp.concatenate([x[:, i : i + height] for i in range(down)], axis=-1)
