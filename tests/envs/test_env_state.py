@@ -379,10 +379,10 @@ HOSTILE = [
     ((*POLE, "state", "state"), np.zeros(4, object), "state is an array object"),
     ((*POLE, "state", "state"), [0.0] * 4, "state is 4 values"),
     ((*POLE, "generator"), {"bit_generator": "PCG64"}, "the generator of"),
-    ((*POLE, "generator", "bit_generator"), "MT19937", "no state of a PCG64"),
-    ((*POLE, "generator", "state", "state"), 2**128, "no state of a PCG64"),
-    ((*POLE, "generator", "state", "inc"), -1, "no state of a PCG64"),
-    ((*POLE, "generator", "has_uint32"), 7, "no state of a PCG64"),
+    ((*POLE, "generator", "bit_generator"), "MT19937", "is not a state of a PCG64"),
+    ((*POLE, "generator", "state", "state"), 2**128, "is not a state of a PCG64"),
+    ((*POLE, "generator", "state", "inc"), -1, "is not a state of a PCG64"),
+    ((*POLE, "generator", "has_uint32"), 7, "is not a state of a PCG64"),
 ]
 
 

@@ -357,7 +357,7 @@ def test_an_unknown_game_is_answered_with_near_names():
         make_env("ALE/Pongg-v5")
     with pytest.raises(UsageError, match=r"ALE has no game 'pong'\. Did you mean ALE/Pong-v5"):
         make_env("ALE/pong-v5")
-    with pytest.raises(UsageError, match=r"ALE has no game 'Zzzz'\. There are \d+"):
+    with pytest.raises(UsageError, match=r"ALE has no game 'Zzzz'\. It has \d+ games"):
         make_env("gymnasium:ALE/Zzzz-v5")
     with pytest.raises(UsageError, match=r"EnvPool has no environment 'Pongg-v5'\. Did you mean .*Pong-v5"):
         make_env("envpool:Pongg-v5")
