@@ -55,6 +55,23 @@ class Interrupted(ProximaxError, KeyboardInterrupt):
         self.code = 128 + number  # type: ignore[misc]  # of this one signal
 
 
+# What an environment may raise. SystemExit is among it: an environment must not end the run with exit code 0.
+ENV_ERRORS = (Exception, SystemExit)
+
+
+def describe(error: BaseException) -> str:
+    """``TypeName: text``, also of an exception whose text cannot be had."""
+    return f"{type(error).__name__}: {text_of(error)}"
+
+
+def text_of(error: BaseException) -> str:
+    """``str(error)``, which an exception of the user's may not have."""
+    try:
+        return str(error)
+    except (Exception, SystemExit) as second:
+        return f"(its text raised {type(second).__name__})"
+
+
 def __getattr__(name: str) -> Any:
     """The name of ``EnvError`` in version 0.1, for one release."""
     if name != "EnvironmentFault":

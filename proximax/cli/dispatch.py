@@ -25,7 +25,7 @@ from proximax.evaluation import check_import, evaluate, number, video
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
 from proximax.reports import compare, table
-from proximax.runs import Resume, load_config
+from proximax.runs import Resume
 from proximax.runtime import printable, proximax_version, show_messages, write_stderr
 from proximax.training import run
 
@@ -177,8 +177,6 @@ def sample_of(command: Eval | Video) -> bool | None:
 
 def run_video(command: Video) -> None:
     """``proximax video``."""
-    if not command.allow_import:
-        check_import(load_config(command.run))
     recorded = video(
         command.run,
         command.out,
@@ -188,6 +186,7 @@ def run_video(command: Video) -> None:
         agent_seed=command.agent_seed,
         checkpoint=command.checkpoint,
         seconds=command.seconds,
+        allow_import=command.allow_import,
     )
     last = len(recorded.returns) - 1
     for i, (total, length) in enumerate(zip(recorded.returns, recorded.lengths)):

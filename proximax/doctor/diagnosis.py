@@ -1,6 +1,7 @@
 """What is wrong with a run, its cause and the remedy: ``proximax doctor RUN``, and a line while training."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ from proximax.config import RunConfig
 from proximax.doctor import checks
 from proximax.errors import CheckpointError
 from proximax.runs import METRICS_FILE, load_config, read_metrics
-from proximax.runtime import regular_size
+from proximax.runtime import open_plain
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[Severity, str] = {
@@ -219,9 +220,8 @@ def diagnose_run(run_dir: str | Path) -> Diagnosis:
 def last_line(path: Path) -> str | None:
     """The last line of a log that is not blank; None without one. Links and pipes are refused: ``CheckpointError``."""
     try:
-        size = regular_size(path)
-        with path.open("rb") as file:
-            file.seek(max(0, size - MAX_LOG_BYTES))
+        with open_plain(path) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LOG_BYTES))
             lines = file.read(MAX_LOG_BYTES).decode(errors="replace").split("\n")
     except FileNotFoundError:
         return None

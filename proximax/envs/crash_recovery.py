@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from proximax.envs.env_checker import ENV_ERRORS, environment_error
-from proximax.errors import EnvError
+from proximax.envs.env_checker import environment_error
+from proximax.errors import ENV_ERRORS, EnvError
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
 from proximax.envs.base import HostEnv
-from proximax.errors import EnvError, ProximaxError, UsageError
+from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
 from proximax.spaces import (
     MASK,
     check_action_space,
@@ -31,10 +31,6 @@ OLD_API = (
     "the environment has the old Gym API (reset returns only the observation, or step four values); Gymnasium >= 1.0 "
     'is needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
 )
-
-
-# What an environment may raise. SystemExit is among it: an environment must not end the run with exit code 0.
-ENV_ERRORS = (Exception, SystemExit)
 
 
 class EnvReport(NamedTuple):
@@ -145,7 +141,7 @@ def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
 
 def environment_error(method: str, error: BaseException, step: int, index: int | None = None) -> EnvError:
     """The error for an exception that environment ``index`` raised; without an index the traceback tells it."""
-    text = str(error)
+    text = text_of(error)
     if isinstance(error, (ValueError, TypeError)) and "unpack" in text:
         return EnvError(OLD_API)
     index = failing_index(error.__traceback__) if index is None else index

@@ -14,9 +14,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
 from proximax.envs.crash_recovery import RESTARTED, RestartBudget
-from proximax.envs.env_checker import ENV_ERRORS, environment_error
+from proximax.envs.env_checker import environment_error
 from proximax.envs.env_state import StateError, get_states, set_states
-from proximax.errors import EnvError, UsageError
+from proximax.errors import ENV_ERRORS, EnvError, UsageError
 from proximax.spaces import (
     MASK,
     check_stackable,

@@ -42,7 +42,7 @@ class EnvId(NamedTuple):
     @property
     def package(self) -> str | None:
         """The package that creating it imports: ``my_package`` of ``my_package:Env-v0``."""
-        package, colon, _ = self.name.partition(":")
+        package, colon, _ = self.name.rpartition(":")
         return package if colon and self.source == "gymnasium" else None
 
     @property

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import sys
 from typing import Any
 
 import gymnasium
@@ -9,26 +10,33 @@ import gymnasium
 from proximax.envs.atari.games import games_like
 from proximax.envs.gymnax_env import gymnax_ids
 from proximax.envs.ids import SOURCES
-from proximax.errors import DependencyError, EnvError, UsageError
+from proximax.errors import ENV_ERRORS, DependencyError, EnvError, UsageError, describe
 
 
 def find_spec(name: str) -> Any:
     """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
     package, colon, rest = name.rpartition(":")
-    if colon and importlib.util.find_spec(package.partition(".")[0]) is None:
-        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
-    if colon:
-        try:
-            importlib.import_module(package)
-        except Exception as error:
-            truncated = ". Python's compiled copy of it is incomplete, as after a full disk: delete its __pycache__"
-            hint = truncated if isinstance(error, EOFError) else ""
-            raise EnvError(f"importing {package!r} raised {type(error).__name__}: {error}{hint}") from error
+    if colon and package not in sys.modules:  # one that the caller has imported is not looked for: it may have no file
+        import_package(package, name)
     try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:
         known = list(gymnasium.registry)
         raise unknown_id(rest, known, "Gymnasium") from error
+
+
+def import_package(package: str, name: str) -> None:
+    """Import the package of the id ``name``, which registers its environments."""
+    if not all(part.isidentifier() for part in package.split(".")):
+        raise UsageError(f"{name}: {package!r} is no name of a package; an id is package:Env-v0")
+    if importlib.util.find_spec(package.partition(".")[0]) is None:
+        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
+    try:
+        importlib.import_module(package)
+    except ENV_ERRORS as error:
+        truncated = ". Python's compiled copy of it is incomplete, as after a full disk: delete its __pycache__"
+        hint = truncated if isinstance(error, EOFError) else ""
+        raise EnvError(f"importing {package!r} raised {describe(error)}{hint}") from error
 
 
 def check_known(name: str, known: list[str], source: str) -> None:

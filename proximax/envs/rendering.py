@@ -11,10 +11,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from proximax.envs.base import HostEnv
-from proximax.envs.env_checker import ENV_ERRORS
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.registry import missing_dependency
-from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
+from proximax.errors import ENV_ERRORS, DependencyError, EnvError, ProximaxError, UsageError, describe
 from proximax.types import PyTree, Step
 
 CANNOT_RENDER = "cannot be recorded: it does not render frames"
@@ -127,7 +126,7 @@ def prepare_rendering() -> None:
 
 def render_error(name: str, error: BaseException) -> ProximaxError:
     """The error for an environment that cannot be rendered."""
-    text = f"{name} cannot be recorded here ({type(error).__name__}: {error}). "
+    text = f"{name} cannot be recorded here ({describe(error)}). "
     if not any("mujoco" in entry.filename for entry in traceback.extract_tb(error.__traceback__)):
         return UsageError(text + "It must accept render_mode='rgb_array'")
     return DependencyError(

@@ -1,5 +1,6 @@
 """Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -70,14 +71,14 @@ def evaluate(
     sample: bool | None = None,
     network: Network | None = None,
     checkpoint: str = "last",
-    allow_import: bool = True,
+    allow_import: bool = False,
 ) -> Evaluation:
     """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
 
     Deterministic actions (the distribution's mode) unless ``sample``; None: as the run's ``eval_stochastic`` says.
     ``env`` replaces the run's own environment. ``checkpoint`` is as in ``load``. ``network`` is needed for a policy
-    trained with a custom network. ``allow_import=False`` refuses to import a package that only the run's
-    ``config.json`` names. Raises ``UsageError``, ``CheckpointError`` and ``EnvError``.
+    trained with a custom network. ``allow_import=True`` lets the run's ``config.json`` name a package to import
+    (``package:Env-v0``), which runs what the package holds. Raises ``UsageError``, ``CheckpointError``, ``EnvError``.
     """
     if episodes < 1:
         raise UsageError(f"episodes = {episodes}: must be at least 1")
@@ -90,9 +91,7 @@ def evaluate(
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_stochastic if sample is None else sample
         options, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
-        env = env_from_config(config) if env is None else env
-        if not allow_import and env == config.env:
-            check_import(config)
+        env = named_env(config, allow_import) if env is None else env
     if env is None or (isinstance(env, str) and EnvId.parse(env).is_object):
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     score = make_evaluator(env, agents[0].policy, episodes, sample=sample, **options)
@@ -105,13 +104,20 @@ def evaluate(
             score.close()
 
 
+def named_env(config: RunConfig, allow_import: bool) -> EnvLike:
+    """The environment that a run's files name; refused where that imports a package without consent."""
+    if not allow_import:
+        check_import(config)
+    return env_from_config(config)
+
+
 def check_import(config: RunConfig) -> None:
-    """Refuse a run whose environment is in a package that only its ``config.json`` names."""
+    """Refuse a run whose environment is in a package that only its ``config.json`` names; imported ones are fine."""
     package = EnvId.parse(config.env).package
-    if package is not None:
+    if package is not None and package not in sys.modules:
         raise UsageError(
-            f"the environment of this run is in the package {package!r}, which its config.json "
-            "names, and importing that would run what it holds. If you trust it: --allow-import"
+            f"the environment of this run is in the package {package!r}, which its config.json names, and importing "
+            "that would run what it holds. If you trust it: --allow-import, in Python allow_import=True"
         )
 
 

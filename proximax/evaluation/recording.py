@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from proximax.envs import EnvId, EnvLike, env_from_config, env_name, make_rendered_env
+from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
-from proximax.evaluation.evaluator import EVALUATION_SEED
+from proximax.evaluation.evaluator import EVALUATION_SEED, named_env
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent
-from proximax.runtime import compilation, show_messages
+from proximax.runtime import compilation, refuse_special, show_messages
 from proximax.types import Params, PyTree
 
 HOLD_SECONDS = 1.0  # for which an episode's last frame is shown
@@ -45,13 +45,15 @@ def video(
     agent_seed: int | None = None,
     checkpoint: str = "last",
     seconds: float = MAX_SECONDS,
+    allow_import: bool = False,
 ) -> Video:
     """Record a video of a run's policy, or of an ``Agent`` on ``env``: the episodes of ``evaluate`` with this ``seed``.
 
     ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``. ``agent_seed``: which of the run's
     policies; by default the one with the best final evaluation. ``checkpoint`` is as in ``load``. At most ``seconds``
-    of play are recorded. ``env`` and ``sample`` are as in ``evaluate``. Load a policy with a custom network first.
-    Atari games are shown at 60 frames a second, with those that the policy skips; a GIF has one frame for each step.
+    of play are recorded. ``env``, ``sample`` and ``allow_import`` are as in ``evaluate``. Load a policy with a custom
+    network first. Atari games are shown at 60 frames a second, with those that the policy skips; a GIF has one frame
+    for each step.
     Needs the ``video`` extra. Raises ``UsageError``, ``CheckpointError``, ``DependencyError`` and ``StorageError``.
     """
     if episodes < 1 or not 0 < seconds < float("inf"):
@@ -62,9 +64,11 @@ def video(
         agent, sample = run, bool(sample)
     else:
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
-        env = env_from_config(config) if env is None else env
+        env = named_env(config, allow_import) if env is None else env
         sample = config.eval_stochastic if sample is None else sample
-        out = Path(run) / "videos" / f"policy-{agent_seed}-episode-{seed}.mp4" if out is None else out
+        if out is None:
+            refuse_special(folder := Path(run) / "videos")
+            out = folder / f"policy-{agent_seed}-episode-{seed}.mp4"
     if isinstance(env, str) and EnvId.parse(env).is_object:
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     require_encoder(Path(out).suffix)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from proximax.errors import DependencyError, StorageError, UsageError
+from proximax.runtime import temporary_path
 
 SUFFIXES = (".mp4", ".gif")
 MAX_SIZE = (480, 750)  # columns and rows that a frame is magnified to at most
@@ -112,12 +113,16 @@ def number(x: float) -> str:
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
-    """Write all frames, the whole file or none; returns the number of frames. Raises ``StorageError``."""
+    """Write all frames, the whole file or none; returns the number of frames. Raises ``StorageError``.
+
+    They are written under a name of this call's own: other processes may be recording the same video.
+    """
     require_encoder(path.suffix)
-    unfinished = path.with_name(f".unfinished-{path.name}")
+    unfinished = temporary_path(path)
     write = write_gif if path.suffix.lower() == ".gif" else write_mp4
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.touch(exist_ok=False)
         count = write(unfinished, frames, fps)
         unfinished.replace(path)
     except OSError as error:

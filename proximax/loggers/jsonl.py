@@ -8,6 +8,7 @@ from pathlib import Path
 from proximax.errors import CheckpointError, StorageError
 from proximax.loggers.base import Rows
 from proximax.runs import LogPosition, read_metrics
+from proximax.runtime import open_plain, open_to_append
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +21,12 @@ class JsonlLogger:
 
     def __init__(self, path: Path, saved: LogPosition | None = None) -> None:
         self.path, self.size = path, (saved.size if saved else 0)
-        self._file = path.open("ab", buffering=0)
+        self._file = open_to_append(path)
         lost = self.size - path.stat().st_size
         if lost > 0:  # a run does not end because of its log
             logger.warning(f"{path} lacks {lost:,} bytes that were written: those rows are lost")
-            self.size = path.read_bytes().rfind(b"\n") + 1
+            with open_plain(path) as file:
+                self.size = file.read().rfind(b"\n") + 1
         self._file.truncate(self.size)
         self._waiting, self._warned = saved.waiting.encode(errors="replace") if saved else b"", False
         self.write([])

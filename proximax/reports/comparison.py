@@ -16,11 +16,21 @@ from proximax.errors import CheckpointError, NumericalError, StorageError, Usage
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
 from proximax.reports.plots import draw_returns, draw_updates, require_matplotlib
-from proximax.runs import METRICS_FILE, load_config, read_metrics
-from proximax.runtime import finite_or_none, proximax_version, read_json, write_json
+from proximax.runs import METRICS_FILE, Resume, is_run_name, load_config, read_metrics
+from proximax.runtime import (
+    finite_or_none,
+    proximax_version,
+    read_json,
+    refuse_special,
+    storing,
+    write_atomically,
+    write_json,
+)
 from proximax.training import resolve, run
 
 POINTS = 100  # of each curve, at most
+FILE = "comparison.json"
+PLOTS = {"returns.png": draw_returns, "updates.png": draw_updates}
 
 
 def compare(
@@ -51,7 +61,9 @@ def compare(
     }
     for config, _ in resolved.values():
         config.check()
-    directory = Path(out)
+    directory = Path(out).absolute()  # an environment may change the working directory
+    for label in resolved:
+        check_label(directory, label)
     for label, (config, custom) in resolved.items():
         if not finished(directory / label, config):
             train_one(directory / label, config, custom, env, quiet)
@@ -61,31 +73,42 @@ def compare(
         "version": proximax_version(),
         "runs": [read_run(directory / label, label) for label in resolved],
     }
-    write_json(directory / "comparison.json", comparison)
-    (directory / "comparison.md").write_text(table(comparison))
-    draw_returns(comparison, directory / "returns.png")
-    draw_updates(comparison, directory / "updates.png")
+    write_json(directory / FILE, comparison)
+    with storing(directory / "comparison.md"):
+        write_atomically(directory / "comparison.md", table(comparison).encode())
+    for name, draw in PLOTS.items():
+        draw(comparison, directory / name)
     return comparison
 
 
+def check_label(directory: Path, label: str) -> None:
+    """Refuse a label that is no name of a folder in ``directory``, or where that leads elsewhere."""
+    if not isinstance(label, str) or not is_run_name(label) or label in (FILE, "comparison.md", *PLOTS):
+        raise UsageError(
+            f"the label {label!r} names a run's directory: A-Z, a-z, 0-9, '.', '_' and '-', at most 100, the first a "
+            "letter or a digit, and not a file of the comparison"
+        )
+    refuse_special(directory / label)
+
+
 def finished(directory: Path, config: RunConfig) -> bool:
-    """Whether ``directory`` holds a finished run of ``config``."""
+    """Whether ``directory`` holds a finished run of ``config``; one that was interrupted is to be continued."""
     if not (directory / "config.json").exists():
         return False
     try:
         same = load_config(directory).to_json() == config.to_json()
     except UsageError:  # unknown settings
         same = False
-    if not same or not (directory / "result.json").exists():
-        contents = "an unfinished run" if same else "a run with other settings"
-        raise StorageError(f"{directory} holds {contents}: move it away, or choose another --out")
-    return True
+    if not same:
+        raise StorageError(f"{directory} holds a run with other settings: move it away, or choose another --out")
+    return (directory / "result.json").exists()
 
 
 def train_one(directory: Path, config: RunConfig, custom: Algorithm | None, env: EnvLike, quiet: bool) -> None:
-    """Train; a run that diverges is evaluated with its last good policies and is part of the comparison."""
+    """Train, or continue; a run that diverges is evaluated with its last good policies and stays in the comparison."""
+    resume: Resume = "auto" if directory.exists() else False
     try:
-        run(config, env, custom_algorithm=custom, out=directory, quiet=quiet)
+        run(config, env, custom_algorithm=custom, out=directory, quiet=quiet, resume=resume)
     except NumericalError as error:
         evaluation = evaluate(directory, config.eval_episodes, env=env)
         returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]

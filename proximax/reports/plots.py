@@ -3,6 +3,7 @@
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; every algorithm has a fixed one.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from proximax.envs import EnvId
 from proximax.errors import DependencyError
 from proximax.evaluation import interquartile_mean
 from proximax.ppo import RATIO_EDGES
+from proximax.runtime import storing, write_atomically
 
 COLOURS = {
     "reinforce": "#999999",
@@ -83,7 +85,7 @@ def draw_returns(comparison: dict[str, Any], path: Path) -> None:
     axis.set_title(f"{name}: interquartile mean of {seeds} seeds, 95 % intervals", fontsize=11, loc="left")
     title = "final evaluation in brackets"
     axis.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left")
-    figure.savefig(path, dpi=130)
+    save(figure, path)
     plt.close(figure)
 
 
@@ -103,7 +105,7 @@ def draw_updates(comparison: dict[str, Any], path: Path) -> None:
     _draw_kl(below[0], runs)
     if penalties:
         _draw_beta(below[1], penalties, dict(zip((run["label"] for run in runs), colours(runs))), scaled_steps(runs))
-    figure.savefig(path, dpi=130)
+    save(figure, path)
     plt.close(figure)
 
 
@@ -149,6 +151,14 @@ def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], st
     axis.set_ylabel("β")
     axis.set_title("The penalty's weight β, each seed", fontsize=10, loc="left")
     _style(axis)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure, the whole file or none. Raises ``StorageError``."""
+    data = BytesIO()
+    figure.savefig(data, format=path.suffix[1:], dpi=130)
+    with storing(path):
+        write_atomically(path, data.getvalue())
 
 
 def _style(axis: Any) -> None:

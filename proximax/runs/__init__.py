@@ -19,7 +19,7 @@ from proximax.runs.checkpoint import (
     restore_tree,
 )
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
-from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory
+from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory, is_run_name
 from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import read_metrics
@@ -47,6 +47,7 @@ __all__ = [
     "check_size",
     "checkpoint_manager",
     "find_checkpoint",
+    "is_run_name",
     "load",
     "load_agent",
     "load_agents",

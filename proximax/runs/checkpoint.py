@@ -27,8 +27,10 @@ from proximax.runs.pytree_json import from_plain, to_plain
 from proximax.runtime import (
     MAX_BYTES,
     json_bytes,
+    open_plain,
     proximax_version,
     read_json,
+    refuse_link,
     regular_size,
     sha256,
     sync_folder,
@@ -198,6 +200,7 @@ def check_no_extra_arrays(tensors: dict[str, np.ndarray], where: Path) -> None:
 
 def read_manifest(path: Path) -> Checkpoint:
     """The checkpoint at ``path``, its manifest checked; its tensors are checked as they are read."""
+    refuse_link(path, CheckpointError)
     manifest = read_json(path / MANIFEST, f"{path} is not a checkpoint")
     check_format(path, manifest)
     for key, kind in _NEEDED.items():
@@ -229,7 +232,7 @@ def read_tensors(checkpoint: Checkpoint, name: str) -> dict[str, np.ndarray]:
     try:
         if (size := regular_size(path)) != stated.get("bytes"):
             raise CheckpointError(f"{path} is damaged: {size:,} bytes, {stated.get('bytes')!r} were written")
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != stated.get("sha256"):
             raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {MANIFEST}")
@@ -246,7 +249,8 @@ def progress_of(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> tuple
 
 
 def checkpoint_names(folder: Path) -> list[str]:
-    """The names of the checkpoints in a folder, newest first; links are left out."""
+    """The names of the checkpoints in a folder, newest first; links are left out, and the folder must not be one."""
+    refuse_link(folder, CheckpointError)
     if not folder.is_dir():
         return []
     folders = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())

@@ -26,8 +26,9 @@ from proximax.runs.checkpoint import (
     save_checkpoint,
     score_of,
 )
+from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE
 from proximax.runs.schedule import Every
-from proximax.runtime import storing
+from proximax.runtime import open_plain, storing
 from proximax.types import PyTree
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ class CheckpointManager:
     def _write(self, snapshot: Snapshot) -> None:
         assert self._folder is not None
         try:
-            for log in self._folder.parent.glob("*.jsonl"):  # first: the checkpoint knows their length
+            logs = [self._folder.parent / name for name in (METRICS_FILE, EVALUATIONS_FILE)]
+            for log in filter(Path.exists, logs):  # first: the checkpoint knows their length
                 sync_file(log)
             save_checkpoint(self._folder, self._header, snapshot)
             self._error, self._whole = None, snapshot.update
@@ -138,7 +140,7 @@ class CheckpointManager:
 
 def sync_file(path: Path) -> None:
     """Wait until the disk has what was written to a file."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         os.fsync(file.fileno())
 
 

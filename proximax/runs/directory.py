@@ -11,7 +11,7 @@ from typing import Literal
 
 from proximax.errors import CheckpointError, StorageError, UsageError
 from proximax.runs.checkpoint import checkpoint_names, remove_partial
-from proximax.runtime import storing
+from proximax.runtime import is_temporary, own_file, refuse_link, refuse_special, storing
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class RunDirectory:
         self.path, self._created, self._lock = path, list[Path](), -1
         if resume is True and not any((path / name).exists() for name in RECORDS):
             raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
-        check_links(path)
+        check_plain(path)
         try:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
@@ -50,6 +50,7 @@ class RunDirectory:
             with storing(path):
                 (path / PROBE).touch()
                 (path / PROBE).unlink()
+                remove_temporary(path)
                 self.continues = self._has_checkpoint(resume)
         except BaseException:
             self.discard()
@@ -92,28 +93,36 @@ class RunDirectory:
             self._lock = -1
 
 
-def check_links(path: Path) -> None:
-    """Refuse links among the files of a run, as writing would change what they lead to; and logs that are pipes."""
+def remove_temporary(path: Path) -> None:
+    """Remove the unfinished files of a process that was killed; nobody else is writing, as the directory is locked."""
+    for entry in path.glob(".*"):
+        if any(is_temporary(entry, name) for name in (*RECORDS, LOCK)):
+            entry.unlink(missing_ok=True)
+
+
+def check_plain(path: Path) -> None:
+    """Refuse links, pipes and devices among the files of a run: ``StorageError``.
+
+    Writing would change what a link leads to, and a pipe's end never comes.
+    """
     for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
+        refuse_special(path / name)
+        # Checkpoints are new folders, and the files of old ones are looked at as they are read.
+        refuse = refuse_link if name == "checkpoints" else refuse_special
         for folder, subfolders, files in os.walk(path / name):
-            refuse_link(Path(folder))
             for entry in (*subfolders, *files):
-                refuse_link(Path(folder, entry))
-        refuse_link(path / name)
-        if (path / name).exists() and not ((path / name).is_file() or (path / name).is_dir()):  # whose end never comes
-            raise StorageError(f"{path / name} is neither a file nor a folder: move it away")
+                refuse(Path(folder, entry))
 
 
-def refuse_link(path: Path) -> None:
-    """Refuse a symbolic link."""
-    if path.is_symlink():
-        raise StorageError(f"{path} is a symbolic link, which is not followed: put the file or folder itself there")
+def is_run_name(name: str) -> bool:
+    """Whether a run may have this name."""
+    return NAME.fullmatch(name) is not None
 
 
 def check_name(path: Path) -> None:
     """Refuse a name that some file system, page or table would misread."""
     name = path.absolute().name
-    if not NAME.fullmatch(name) or "\0" in str(path):
+    if not is_run_name(name) or "\0" in str(path):
         raise UsageError(
             f"--out {str(path)!r}: the run's name {name!r} must be of A-Z, a-z, 0-9, '.', '_' and '-', begin with a "
             "letter or a digit, and have at most 100 characters"
@@ -122,18 +131,42 @@ def check_name(path: Path) -> None:
 
 def lock(path: Path) -> int:
     """The descriptor of a file, locked while this process lives; ``StorageError`` if another process has locked it."""
-    with storing(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    while True:
+        with storing(path):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        try:
+            if not lock_file(file, path) or still_there(file, path):
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # the path has another file by now
+
+
+def lock_file(file: int, path: Path) -> bool:
+    """Lock an open file, without waiting. False where the system or the file system has no locks."""
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.read(file, 200).decode(errors="replace").strip()
-        os.close(file)
         raise StorageError(f"{path.parent} is in use by another process ({holder}): choose another --out") from error
-    except (ImportError, OSError):  # not on this system, not on this file system
-        return file
-    os.truncate(file, 0)
-    os.pwrite(file, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
-    return file
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def still_there(file: int, path: Path) -> bool:
+    """Whether the locked file is that of the path, and of no other run; writes into it who has it.
+
+    In a copy of a run by hard links it becomes a file of its own: the lock of the one is not that of the other.
+    """
+    with storing(path):
+        if os.fstat(file).st_nlink > 1:
+            own_file(path)
+        if not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
+            return False
+        os.truncate(file, 0)
+        os.pwrite(file, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+        return True

@@ -7,7 +7,7 @@ from typing import Any
 
 from proximax.errors import CheckpointError
 from proximax.runs.metrics import current_metrics
-from proximax.runtime import regular_size
+from proximax.runtime import open_plain, regular_size
 
 MAX_METRICS_BYTES = 2**30  # of a file that is read; a row has some 800 bytes
 MAX_LINE_BYTES = 2**20
@@ -35,7 +35,7 @@ def read_metrics(path: Path, max_bytes: int | None = MAX_METRICS_BYTES) -> list[
 
 def _lines(path: Path) -> Iterator[bytes]:
     """The complete lines of a file: those that end, and a last one that holds a whole value."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         while line := file.readline(MAX_LINE_BYTES):
             if line.endswith(b"\n") or _is_json(line):
                 yield line

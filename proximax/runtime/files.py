@@ -5,13 +5,13 @@ import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
+from proximax.runtime.plain_files import open_plain, temporary_path
 
 MAX_BYTES, MAX_DEPTH, MAX_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
 # Errors of systems that cannot sync a folder: on opening it, and on syncing it (network and FUSE file systems).
@@ -30,9 +30,8 @@ def storing(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write the whole file or leave the previous one, also if the machine stops in between."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_path(path)
     try:
-        temporary.unlink(missing_ok=True)
         write_through(temporary, data)
         temporary.replace(path)
     except BaseException:
@@ -83,9 +82,10 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def read_json(path: Path, missing: str) -> dict[str, Any]:
     """The object in an untrusted JSON file; ``missing``: the meaning of a missing file, for the error."""
     try:
-        if (size := regular_size(path)) > MAX_BYTES:
-            raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_BYTES:,} are read")
-        text = path.read_bytes()
+        with open_plain(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise CheckpointError(f"{path} has {size:,} bytes; at most {MAX_BYTES:,} are read")
+            text = file.read()
         values = json.loads(
             text,
             object_pairs_hook=_reject_duplicate_keys,
@@ -101,16 +101,6 @@ def read_json(path: Path, missing: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not hold a JSON object")
     check_depth(path, values)
     return values
-
-
-def regular_size(path: Path) -> int:
-    """The size of a regular file. Links may lead anywhere, and pipes and devices may not end: they are refused."""
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        raise CheckpointError(f"{path} is a symbolic link, which is not followed: replace it by the file")
-    if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{path} is not a file")
-    return status.st_size
 
 
 def check_depth(path: Path, values: Any) -> None:

@@ -14,7 +14,7 @@ from proximax.errors import DependencyError, EnvError, NumericalError, StorageEr
 from proximax.loggers import Rows
 from proximax.ppo import check_rollout
 from proximax.runs import named_leaves
-from proximax.runtime import write_json
+from proximax.runtime import write_json, write_through
 from proximax.spaces import FrameStore
 from proximax.types import Transition
 
@@ -74,7 +74,8 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Transitio
     folder = directory / FOLDER
     try:
         trace = "".join(traceback.format_exception(error))
-        (directory / "error.log").write_bytes(trace.encode(errors="backslashreplace"))  # whatever text it has
+        (directory / "error.log").unlink(missing_ok=True)
+        write_through(directory / "error.log", trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
         write_json(folder / "crash.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
         (folder / "rollout.npz").unlink(missing_ok=True)  # of an earlier error

@@ -1,8 +1,10 @@
 """Looking environments up: what is missing, and what to install."""
 
 import gymnasium
+import pytest
 
-from proximax.envs.registry import missing_dependency
+from proximax.envs.registry import find_spec, missing_dependency
+from proximax.errors import EnvError, ProximaxError, UsageError
 
 
 def test_missing_physics_engines_name_their_extra():
@@ -10,3 +12,25 @@ def test_missing_physics_engines_name_their_extra():
     assert 'pip install "proximax[mujoco]"' in str(missing_dependency("Hopper-v5", error))
     error = gymnasium.error.DependencyNotInstalled("Box2D is not installed")
     assert 'pip install "proximax[box2d]"' in str(missing_dependency("LunarLander-v3", error))
+
+
+@pytest.mark.parametrize("name", ["__main__:X-v0", "sys:X-v0"])
+def test_a_module_that_is_there_already_is_not_looked_for(name):
+    with pytest.raises(UsageError, match="no environment 'X-v0'"):
+        find_spec(name)
+
+
+@pytest.mark.parametrize("name", [":X-v0", ".x:X-v0", "a b:X-v0", "a/b:X-v0", "sys:no_such.thing:X-v0", "a:b:X-v0"])
+def test_what_is_no_name_of_a_package_is_refused(name):
+    with pytest.raises(ProximaxError, match="is no name of a package"):
+        find_spec(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("import sys; sys.exit(0)", "SystemExit: 0"), ("1 / 0", "ZeroDivisionError")]
+)
+def test_a_package_that_cannot_be_imported_is_an_error_of_its_own(code, said, tmp_path, monkeypatch):
+    (tmp_path / "quits_at_import.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EnvError, match=f"importing 'quits_at_import' raised {said}"):
+        find_spec("quits_at_import:X-v0")

@@ -1,5 +1,6 @@
 """Evaluation: fair to short episodes, raw rewards, deterministic, frozen. Traps 28, 33."""
 
+import sys
 from functools import partial
 
 import jax
@@ -118,13 +119,22 @@ def test_a_package_named_only_by_the_run_is_not_imported_without_leave(tmp_path,
     quick = {"steps": 128, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 1, "eval_episodes": 2}
     proximax.train("their_envs:Theirs-v0", out=tmp_path / "run", quiet=True, **quick)
     (tmp_path / "canary").unlink()
-    import sys
-
     del sys.modules["their_envs"]
-    with pytest.raises(UsageError, match="--allow-import"):
-        evaluate(tmp_path / "run", 2, allow_import=False)
-    assert not (tmp_path / "canary").exists()
+    ways = {
+        "evaluate": lambda: evaluate(tmp_path / "run", 2),
+        "video": lambda: proximax.video(tmp_path / "run", tmp_path / "x.gif"),
+        "train": lambda: proximax.train("CartPole-v1", out=tmp_path / "run", resume=True, quiet=True, **quick),
+    }
+    for name, way in ways.items():
+        remedy = "Only these may change" if name == "train" else "--allow-import, in Python allow_import=True"
+        with pytest.raises((UsageError, CheckpointError), match=remedy):
+            way()
+        assert not (tmp_path / "canary").exists()
+        assert "their_envs" not in sys.modules
     assert evaluate(tmp_path / "run", 2, allow_import=True).returns.shape == (1, 2)
+    assert evaluate(tmp_path / "run", 2).returns.shape == (1, 2)  # imported by now: nothing new runs
+    del sys.modules["their_envs"]
+    assert evaluate(tmp_path / "run", 2, env="their_envs:Theirs-v0").returns.shape == (1, 2)  # the caller names it
 
 
 # ---------------------------------------------------------------- nested spaces and masks

@@ -1,6 +1,8 @@
 """Videos: what is in the files, that they show the game that was played, and that filming leaves training as it is."""
 
 import json
+import shutil
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -344,6 +346,25 @@ def test_the_command_does_not_import_what_only_a_config_names(cartpole, tmp_path
     (tmp_path / "config.json").write_text(json.dumps(values))
     assert main(["video", str(tmp_path)]) == 2
     assert "--allow-import" in capsys.readouterr().err
+
+
+@pytest.mark.fault(39)
+def test_a_video_of_a_run_stays_in_the_run(cartpole, tmp_path):
+    run = Path(shutil.copytree(cartpole, tmp_path / "run", ignore=shutil.ignore_patterns("videos")))
+    (tmp_path / "outside").mkdir()
+    (run / "videos").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match="videos is a symbolic link"):
+        proximax.video(run, seconds=0.1)
+    assert list((tmp_path / "outside").iterdir()) == []
+    (run / "videos").unlink()
+    (run / "videos").mkdir()
+    (tmp_path / "victim").write_text("mine")
+    for name in ("policy-0-episode-0.mp4", ".unfinished-policy-0-episode-0.mp4"):
+        (run / "videos" / name).symlink_to(tmp_path / "victim")
+    recorded = proximax.video(run, seconds=0.1)
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert recorded.path.is_file()
+    assert not recorded.path.is_symlink()
 
 
 @pytest.mark.slow

@@ -39,6 +39,23 @@ def test_a_film_is_written_whole_or_not_at_all(tmp_path):
         write_video(tmp_path / "file" / "x.mp4", frames(9), 10)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_two_videos_of_one_name_at_once_are_both_whole(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+
+    def frames(inner):
+        for i in range(6):
+            if i == 3 and inner:
+                assert write_video(path, frames(None), 10) == 6  # as another process would, in the midst of this one
+                sizes.append(path.stat().st_size)
+            yield np.full((16, 16, 3), 40 * i, np.uint8)
+
+    sizes = []
+    assert write_video(path, frames(True), 10) == 6
+    assert [path.stat().st_size] == sizes  # the same frames, the same file
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
 def test_what_ffmpeg_says_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(video_encoding, "X264", ["-c:v", "no_such_codec"])
     with pytest.raises(StorageError, match="no_such_codec"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def test_the_numbers_are_those_of_the_runs(compared):
     assert len(comparison["runs"][1]["beta"]) == 3
 
 
-def test_a_finished_run_is_taken_as_it_is_and_another_one_is_refused(compared):
+def test_a_finished_run_is_taken_as_it_is_an_interrupted_one_continued_and_another_one_refused(compared):
     out, comparison = compared
     settings = SMALL | {"minibatch_size": None, "epochs": 1}
     before = (out / "clip" / "metrics.jsonl").stat().st_mtime_ns
@@ -62,10 +63,53 @@ def test_a_finished_run_is_taken_as_it_is_and_another_one_is_refused(compared):
     assert (out / "clip" / "metrics.jsonl").stat().st_mtime_ns == before
     with pytest.raises(StorageError, match="other settings"):
         proximax.compare("probe:matching", ["clip"], seeds=3, out=out, **settings | {"epsilon": 0.3})
-    (out / "penalty" / "result.json").rename(out / "kept.json")
-    with pytest.raises(StorageError, match="unfinished"):
-        proximax.compare("probe:matching", ["penalty"], seeds=3, out=out, **settings)
-    (out / "kept.json").rename(out / "penalty" / "result.json")
+    kept = (out / "penalty" / "result.json").rename(out / "kept.json")  # as after a kill before the end
+    continued = proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=out, **settings)
+    kept.rename(out / "penalty" / "result.json")
+    for run, before in zip(continued["runs"], comparison["runs"], strict=True):
+        assert run | {"wall_s": 0} == before | {"wall_s": 0}
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize(
+    "label", ["../other", "a/../../b", "/tmp/x", "", "..", "x\n", "returns.png", "comparison.json", 3]
+)
+def test_a_label_that_leads_out_of_the_comparison_is_refused(label, tmp_path):
+    with pytest.raises(UsageError, match="the label"):
+        proximax.compare("probe:matching", {"clip": {}, label: {}}, seeds=2, out=tmp_path / "out", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(39)
+def test_files_of_a_comparison_take_the_place_of_links_and_a_run_that_is_a_link_is_refused(compared, tmp_path):
+    out, comparison = compared
+    copy = Path(shutil.copytree(out, tmp_path / "copy"))
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    for name in ("comparison.json", "comparison.md", "returns.png", "updates.png"):
+        (copy / name).unlink()
+        (copy / name).symlink_to(victim)
+    settings = SMALL | {"minibatch_size": None, "epochs": 1}
+    assert proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=copy, **settings) == comparison
+    assert victim.read_text() == "mine"
+    assert (copy / "returns.png").read_bytes().startswith(b"\x89PNG")
+    (copy / "clip").rename(tmp_path / "elsewhere")
+    (copy / "clip").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="symbolic link"):
+        proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=copy, **settings)
+
+
+@pytest.mark.fault(24)
+def test_a_full_disk_is_answered_with_the_file(compared, monkeypatch):
+    out, _ = compared
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("proximax.reports.plots.write_atomically", full)
+    settings = SMALL | {"minibatch_size": None, "epochs": 1}
+    with pytest.raises(StorageError, match=r"cannot write to .*returns\.png: No space left"):
+        proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=out, **settings)
 
 
 def test_all_settings_are_checked_before_anything_is_trained(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proximax.errors import CheckpointError, StorageError
+from proximax.runtime import files
 from proximax.runtime.files import MAX_BYTES, read_json, sha256, storing, sync_folder, write_atomically, write_json
 
 
@@ -93,9 +94,10 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr(files, "open_plain", lambda path: path.open("ab"))  # which to read is an error
     with pytest.raises(CheckpointError, match="at most 16,777,216 are read"):
         read_json(path, "")
+    monkeypatch.undo()
     with pytest.raises(CheckpointError, match=r"y\.json is missing: no run"):
         read_json(tmp_path / "y.json", "no run")
 

@@ -283,7 +283,7 @@ HOSTILE = {
     ),
     "a log that is no log": (text("metrics.jsonl", '"update": 1,', '"update":"",'), RESUME),
     "a link for the checkpoint": (link("checkpoints/step-000000000128"), ALL),
-    "a link for the checkpoints": (link("checkpoints"), RESUME),
+    "a link for the checkpoints": (link("checkpoints"), ALL),
     "a link for the policy": (link("policy.safetensors"), ALL),
     "a link for the manifest": (link("manifest.json"), ALL),
     "a link for the config": (link("config.json"), ALL),
