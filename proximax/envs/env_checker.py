@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -12,19 +13,29 @@ from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
 from proximax.envs.base import HostEnv
+from proximax.envs.workers.main import mask_method
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
 from proximax.spaces import (
     MASK,
+    DoesNotFit,
+    NotANumber,
     check_action_space,
     check_mask,
     check_observation_space,
+    check_ranges,
     check_stackable,
     flatten,
     flatten_mask,
     has_mask,
     leaves,
+    num_mask_entries,
+    one_flag,
+    one_number,
     paths,
     sample_allowed_action,
+    to_stored,
+    unflatten,
+    write_tree,
 )
 
 OLD_API = (
@@ -32,15 +43,18 @@ OLD_API = (
     'is needed. Wrap it: pip install "shimmy[gym-v21]" and gymnasium.make("GymV21Environment-v0", env=...)'
 )
 
+MASK_METHOD = "action_masks"
+
 
 class EnvReport(NamedTuple):
     """The result of ``check_env``."""
 
     seconds: float  # of the fastest step
-    masked: bool  # whether info has action masks
+    masked: bool  # whether there are action masks beside the observations, in ``info``
     notes: list[str]  # for the user
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
+    mask_method: bool = False  # whether they come from a method ``action_masks`` instead
 
 
 def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> EnvReport:
@@ -55,10 +69,15 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
     env.action_space.seed(0)
     times: list[float] = []
     outside, reached = 0, _call_env("reset", _reset_one, env)
-    masked = MASK in reached[1] and not has_mask(env.observation_space)
-    check_stackable(env.action_space, reached[1][MASK] if masked else None)
+    has_method = MASK not in reached[1] and gives_masks(env)
+    masked = (MASK in reached[1] or has_method) and not has_mask(env.observation_space)
     while len(times) < 3 or (sum(times) < budget and len(times) < 50):
-        allowed = _call_env("step", _allowed, env, *reached, len(times))
+        obs, info = reached
+        if masked and has_method:
+            info = {**info, MASK: _call_env(MASK_METHOD, call_mask_method, env)}
+        if not times:
+            check_stackable(env.action_space, info[MASK] if masked else None)
+        allowed = _call_env("step", _allowed, env, obs, info, len(times))
         before = time.perf_counter()
         (obs, info), last = _call_env("step", _step_one, env, allowed)
         times.append(time.perf_counter() - before)
@@ -67,7 +86,21 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
         reached = _call_env("reset", _reset_one, env) if last else (obs, info)
     env.close()
     notes = [f"{outside} of {len(times)} observations checked lie outside the bounds of their space"] if outside else []
-    return EnvReport(min(times), masked, notes, env.observation_space, env.action_space)
+    if masked and has_method:
+        notes.append(f"action masks are those of the environment's method {MASK_METHOD}()")
+    return EnvReport(min(times), masked, notes, env.observation_space, env.action_space, masked and has_method)
+
+
+def gives_masks(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the environment has a method ``action_masks`` and actions that can be masked."""
+    return mask_method(env) is not None and num_mask_entries(env.action_space) > 0
+
+
+def call_mask_method(env: gymnasium.Env[Any, Any]) -> Any:
+    """The mask by the method ``action_masks``, for the observation that the environment gave last."""
+    method = mask_method(env)
+    assert method is not None
+    return method()
 
 
 def _contains(space: spaces.Space[Any], obs: Any) -> bool:
@@ -105,8 +138,9 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
         action = env.action_space.sample()
     else:
         action = sample_allowed_action(env.action_space, allowed, np.random.default_rng(0))
-    obs, _, terminated, truncated, info = env.step(action)
-    return (obs, info), bool(terminated or truncated)
+    obs, reward, terminated, truncated, info = env.step(action)
+    one_number(reward, "the reward")
+    return (obs, info), one_flag(terminated, "terminated") | one_flag(truncated, "truncated")
 
 
 def _call_env(method: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -131,6 +165,12 @@ def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
             raise EnvError(f"{name} has shape {array.shape}, its space {leaf} says {leaf.shape}")
         if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):
             raise EnvError(f"{name} is of {array.dtype}, which {leaf} cannot hold without loss")
+    arrays = [np.empty((1, *(leaf.shape or ())), leaf.dtype) for leaf in leaves(space)]
+    try:
+        write_tree(unflatten(space, count()), obs, arrays, 0)
+        check_ranges(space, to_stored(space, unflatten(space, iter(arrays)), ""))
+    except DoesNotFit as error:
+        raise EnvError(str(error)) from error
 
 
 def ignores_seed(env: HostEnv, seeds: Sequence[int]) -> bool:
@@ -146,7 +186,14 @@ def environment_error(method: str, error: BaseException, step: int, index: int |
         return EnvError(OLD_API)
     index = failing_index(error.__traceback__) if index is None else index
     where = f"environment {index}" if index is not None else "the environment"
-    return EnvError(f"{where} raised in {method} at step {step}: {type(error).__name__}: {text}")
+    return EnvError(f"{where} {what_was_raised(method, step, type(error).__name__, text)}")
+
+
+def what_was_raised(method: str, step: int, kind: str, text: str) -> str:
+    """What an environment did, after its name: it raised, or it gave a value that does not fit."""
+    if kind in (DoesNotFit.__name__, NotANumber.__name__):
+        return f"in {method} at step {step}: {text}"
+    return f"raised in {method} at step {step}: {kind}: {text}"
 
 
 def failing_index(trace: TracebackType | None) -> int | None:

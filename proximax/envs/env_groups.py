@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import jax
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors
 from proximax.envs.crash_recovery import AutoRestartEnv, RestartBudget
 from proximax.envs.env_checker import check_env
 from proximax.envs.env_state import StateError, expect_keys
 from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.in_process import InProcessEnvs
 from proximax.envs.workers.vector_env import TIMEOUT_SECONDS, Workers
 from proximax.errors import UsageError
 from proximax.runtime import usable_cores
@@ -184,9 +184,7 @@ def vectorise(
     makes = [make] * total
     if restarts.limit:
         makes = [partial(AutoRestartEnv, make, restarts, i) for i in range(total)]
-    # Not same-step autoreset: it keeps a reference to the last observation and then resets, so an environment that
-    # reuses its observation buffer would overwrite its final observation with the next episode's first.
-    vector = SyncVectorEnv(makes, autoreset_mode=AutoresetMode.DISABLED)
+    vector = InProcessEnvs(makes, reads_masks=report.mask_method)
     env = GymnasiumEnv(vector, masked=report.masked, restarts=restarts)
     env.notes = report.notes + ([NOT_DOUBLE_BUFFERED] if env_groups > 1 else [])
     return env

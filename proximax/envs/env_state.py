@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import Wrapper
-from gymnasium.vector import SyncVectorEnv, VectorWrapper
+from gymnasium.vector import VectorWrapper
 
 MAX_DEPTH = 64  # of lists in lists
 AUTO_RESTART = "proximax.envs.crash_recovery:AutoRestartEnv"  # a stateless wrapper that only some runs have
+LISTS = "gymnasium.vector.sync_vector_env:SyncVectorEnv", "proximax.envs.in_process:InProcessEnvs"
 
 
 class StateError(ValueError):
@@ -108,7 +109,7 @@ def set_state(env: Any, state: Any) -> None:
 def get_states(env: Any) -> dict[str, Any] | None:
     """The state of a vector environment: ``vector`` of its layers, ``envs`` of the environments in a SyncVectorEnv."""
     vector_layers = list(layers(env))
-    inner = vector_layers.pop().envs if type(vector_layers[-1]) is SyncVectorEnv else []
+    inner = vector_layers.pop().envs if _name(vector_layers[-1]) in LISTS else []
     envs = [get_state(env) for env in inner]
     vector = [_layer_state(layer) for layer in vector_layers]
     return None if None in envs + vector else {"vector": vector, "envs": envs}
@@ -117,7 +118,7 @@ def get_states(env: Any) -> dict[str, Any] | None:
 def set_states(env: Any, vector: list[Any], envs: list[Any]) -> None:
     """Restore the state that ``get_states`` returned."""
     vector_layers = list(layers(env))
-    inner = vector_layers.pop().envs if type(vector_layers[-1]) is SyncVectorEnv else []
+    inner = vector_layers.pop().envs if _name(vector_layers[-1]) in LISTS else []
     if (len(vector), len(envs)) != (len(vector_layers), len(inner)):
         raise StateError(
             f"it is of {len(envs)} environments in {len(vector)} vector layers; here are {len(inner)} in "

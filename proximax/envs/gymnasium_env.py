@@ -4,6 +4,7 @@ The only module that handles the differences between their step APIs.
 """
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import jax
@@ -14,11 +15,13 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from proximax.config import Autoreset
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
 from proximax.envs.crash_recovery import RESTARTED, RestartBudget
-from proximax.envs.env_checker import environment_error
+from proximax.envs.env_checker import environment_error, gives_masks
 from proximax.envs.env_state import StateError, get_states, set_states
+from proximax.envs.in_process import InProcessEnvs
 from proximax.errors import ENV_ERRORS, EnvError, UsageError
 from proximax.spaces import (
     MASK,
+    DoesNotFit,
     check_stackable,
     flatten,
     flatten_masks,
@@ -27,6 +30,7 @@ from proximax.spaces import (
     to_stored,
     unflatten,
     with_mask,
+    write_tree,
 )
 from proximax.types import PyTree, Step
 
@@ -35,6 +39,11 @@ MODES: dict[str, AutoresetMode] = {
     "same_step": AutoresetMode.SAME_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+
+MASKS_NOT_READ = (
+    "the environments have a method action_masks(), which is not read in a vector environment of your own: pass a "
+    "callable that makes one environment, or give the masks in info['action_mask']"
+)
 
 
 class GymnasiumEnv(HostEnv):
@@ -63,6 +72,7 @@ class GymnasiumEnv(HostEnv):
         self._steps, self._budget = 0, restarts or RestartBudget()
         self.info: dict[str, Any] = {}  # of the latest step or reset
         self._pending: Any = None  # actions of environments that step in ``receive``
+        self._raw = RawObservations(env)
         # A wrapper's ``step`` must not be bypassed, as the ``send`` of the environment that it wraps would.
         self.steps_in_background = not isinstance(env, VectorWrapper) and (
             isinstance(env, AsyncVectorEnv) or (hasattr(env, "send") and hasattr(env, "recv"))
@@ -74,6 +84,8 @@ class GymnasiumEnv(HostEnv):
         self.observation_space = self._space
         if mask is not None:
             self.observation_space = with_mask(self._space, mask.shape[1])
+        elif may_have_mask and self._raw.has_mask_method:
+            self.notes.append(MASKS_NOT_READ)
 
     def _find_mask(self) -> np.ndarray | None:
         """The masks in the info of a reset; None where there are none."""
@@ -95,6 +107,7 @@ class GymnasiumEnv(HostEnv):
     def _reset(self, **options: Any) -> PyTree:
         try:
             obs, info = self.env.reset(**options)
+            self._raw.check()
             self.info = info
             self._last[:] = False
             return jax.tree.map(np.array, self._observed(obs, info))
@@ -137,6 +150,7 @@ class GymnasiumEnv(HostEnv):
         """Finish the step, in any autoreset mode."""
         try:
             obs, reward, terminated, truncated, info = self._finish_step()
+            self._raw.check()
             self._steps += 1
             self.info = info
             last = terminated | truncated
@@ -180,9 +194,8 @@ class GymnasiumEnv(HostEnv):
                 "'final_obs', which same-step autoreset must give. Name the mode that it really has with --autoreset"
             )
         reached = flatten(self._space, final_obs["obs"] if self._masked else final_obs)
-        for i in np.flatnonzero(last):
-            for array, value in zip(reached, flatten(self._space, final_of_env[i])):
-                array[i] = value
+        for i in np.flatnonzero(last).tolist():
+            self._raw.copy_to(reached, i, final_of_env[i])
         return obs, final_obs
 
     @property
@@ -211,6 +224,31 @@ class GymnasiumEnv(HostEnv):
     def close(self) -> None:
         """Close the vector environment."""
         self.env.close()
+
+
+class RawObservations:
+    """What the environments of a user's ``SyncVectorEnv`` gave, before it converted that without a word."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        core: Any = env.unwrapped
+        self._core = core if isinstance(core, SyncVectorEnv) and not isinstance(core, InProcessEnvs) else None
+        self.has_mask_method = self._core is not None and gives_masks(core.envs[0])
+        space = env.single_observation_space if self._core is None else core.single_observation_space
+        self._places = unflatten(space, count())
+        self._arrays = [np.empty((env.num_envs, *(leaf.shape or ())), leaf.dtype) for leaf in leaves(space)]
+
+    def check(self) -> None:
+        """Raise ``DoesNotFit`` where a value or an entry of the latest observations was lost."""
+        if self._core is not None:
+            for i, obs in enumerate(self._core._env_obs):
+                self.copy_to(self._arrays, i, obs)
+
+    def copy_to(self, arrays: list[np.ndarray], i: int, obs: Any) -> None:
+        """Copy the observation of environment ``i`` into the leaves ``[num_envs, ...]``; nothing is lost in silence."""
+        try:
+            write_tree(self._places, obs, arrays, i)
+        except DoesNotFit as error:
+            raise DoesNotFit(f"of environment {i} {error.text}", error.path) from error
 
 
 def check_distinct(env: VectorEnv[Any, Any, Any]) -> None:

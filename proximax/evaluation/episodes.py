@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from proximax.envs import HostEnv, env_seeds
-from proximax.errors import EnvError
+from proximax.errors import EnvError, NumericalError
 from proximax.policy import Policy, choose
 from proximax.runtime import compilation, key_from_data
+from proximax.spaces import DoesNotFit, check_ranges, flatten, paths, to_stored
 from proximax.types import Key, Params, PyTree
 
 
@@ -42,7 +43,7 @@ class EpisodePlayer:
         sampled. Raises ``EnvError`` where a counted environment's mask allows no action.
         """
         env, n = self._env, self._env.num_envs
-        obs, carry = env.reset(env_seeds(seed, n)), self._policy.initial_carry(n)
+        obs, carry = checked_obs(env, env.reset(env_seeds(seed, n)), np.zeros(n, int)), self._policy.initial_carry(n)
         first: Any = np.ones(n, bool)
         keys = sampling_keys(seed)
         episode, total, length = np.zeros(n, int), np.zeros(n), np.zeros(n, int)
@@ -53,7 +54,8 @@ class EpisodePlayer:
                 check_masks(np.asarray(self._all_masked(obs)) & (episode < quota) & ~reset_next, length)
             action, carry = self._act(params, moments, carry, obs, first, next(keys))
             s = env.step(jax.tree.map(np.array, action))
-            obs, first = s.obs, s.first
+            obs, first = checked_obs(env, s.obs, length), s.first
+            check_reward(np.asarray(s.raw_reward), length)
             reset_next = s.ended & ~first  # in next-step mode the coming action, at an ended episode, is ignored
             total += s.raw_reward
             length += np.asarray(s.valid, bool)
@@ -62,6 +64,36 @@ class EpisodePlayer:
             episode += ended
             crashed = s.truncated & (s.valid == 0)
             total[ended | crashed] = length[ended | crashed] = 0
+
+
+def checked_obs(env: HostEnv, obs: PyTree, steps: np.ndarray) -> PyTree:
+    """Observations as stored; raises where a value does not fit, is not in its space or is not finite.
+
+    ``steps`` ``[N]``: of each environment's episode, for the error.
+    """
+    space = env.observation_space
+    try:
+        obs = to_stored(space, obs)
+        check_ranges(space, obs, lambda at: where(at[0], steps))
+    except DoesNotFit as error:
+        raise EnvError(f"in an evaluation: {error}") from error
+    for path, x in zip(paths(space), flatten(space, obs)):
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            i = int(np.argwhere(~np.isfinite(x))[0][0])
+            raise NumericalError(f"in an evaluation the observation{path} is not finite in {where(i, steps)}")
+    return obs
+
+
+def check_reward(reward: np.ndarray, steps: np.ndarray) -> None:
+    """Refuse rewards ``[N]`` that are not finite."""
+    if not np.isfinite(reward).all():
+        i = int(np.argmin(np.isfinite(reward)))
+        raise NumericalError(f"in an evaluation the reward is {reward[i]} in {where(i, steps)}. Fix the environment")
+
+
+def where(i: int, steps: np.ndarray) -> str:
+    """How an error names environment ``i`` and the step of its episode."""
+    return f"environment {i}, step {int(steps[i])} of its episode"
 
 
 def check_masks(all_masked: np.ndarray, steps: np.ndarray) -> None:

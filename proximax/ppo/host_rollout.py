@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from proximax.envs import Group, HostEnv, pipeline_groups
-from proximax.errors import NumericalError
+from proximax.errors import EnvError, NumericalError
 from proximax.policy import Policy
 from proximax.ppo.records import Episodes
-from proximax.spaces import FrameStore
+from proximax.spaces import DoesNotFit, FrameStore, Space, check_ranges, to_stored
 from proximax.types import ActFn, PyTree, RolloutState, Transition
 
 
@@ -31,7 +31,7 @@ def collect(
             group.act(act_fn, t)
     for group in groups:
         group.receive(len(buffers.reward) - 1)
-    rollout = finish_rollout(buffers)
+    rollout = finish_rollout(buffers, env.observation_space, outcomes.reward)
     total, length = state.episode_return.copy(), state.episode_length.copy()
     ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
     seeds = len(total)
@@ -73,7 +73,7 @@ class GroupRollout:
         buffers = self.buffers
         write_step(buffers.first, t, self.first)
         if self.frames is None:
-            write_step(buffers.obs, t, self.obs)
+            write_step(buffers.obs, t, self.obs, self.env.observation_space)
             obs = jax.tree.map(itemgetter(t), buffers.obs)
         else:
             obs = split_seeds(self.obs, len(buffers.first[t]))
@@ -86,18 +86,16 @@ class GroupRollout:
         """Wait for what step ``t`` led to."""
         buffers, step = self.buffers, self.env.receive()
         if self.frames is None:
-            write_step(buffers.final_obs, t, step.final_obs)
+            write_step(buffers.final_obs, t, step.final_obs, self.env.observation_space)
         else:
             shape = buffers.first.shape[1:]
             fresh: Any = step.ended | (step.valid == 0)  # in next-step mode: where the step was a reset
             reached, obs, fresh = (x.reshape(*shape, *x.shape[1:]) for x in (step.final_obs, step.obs, fresh))
             self.frames.add(t, self.columns, reached, obs, fresh)
         learner_fields = buffers.reward, buffers.terminated, buffers.truncated, buffers.valid
-        write_step(
-            (learner_fields, self.outcomes),
-            t,
-            ((step.reward, step.terminated, step.truncated, step.valid), (step.raw_reward, step.ended)),
-        )
+        outcome = (step.reward, step.terminated, step.truncated, step.valid), (step.raw_reward, step.ended)
+        with np.errstate(over="ignore"):  # a reward beyond float32: ``check_rollout`` names it
+            write_step((learner_fields, self.outcomes), t, outcome)
         if t > 0 and step.episode_over is not None:
             # Where an environment crashed, the episode is truncated after the last step whose outcome is known.
             buffers.truncated[t - 1] |= (step.truncated & (np.asarray(step.valid) == 0)).reshape(
@@ -128,10 +126,12 @@ def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: b
     )
 
 
-def finish_rollout(buffers: Any) -> Transition:
-    """The rollout in the buffers, without a copy; raises NumericalError if a number is not finite."""
+def finish_rollout(buffers: Any, space: Space | None = None, raw_reward: Any = None) -> Transition:
+    """The rollout in the buffers, without a copy; raises if a number is not finite, or is none of the space's."""
     rollout = buffers._replace(obs=buffers.obs.stacked()) if isinstance(buffers.obs, FrameStore) else buffers
-    check_rollout(rollout)
+    check_rollout(rollout, raw_reward)
+    if space is not None and not isinstance(buffers.obs, FrameStore):  # of images, whose bytes have no range
+        check_values(space, rollout)
     return rollout
 
 
@@ -155,16 +155,38 @@ def count_episodes(outcomes: EpisodeOutcomes, valid: Any, truncated: Any, total:
     return ended
 
 
-def check_rollout(rollout: Any) -> None:
-    """Raise NumericalError if an observation or reward is not finite, before anything is learned from it."""
+def check_values(space: Space, rollout: Any) -> None:
+    """Raise EnvError if an observation has a value that its space has not, as 7 in Discrete(5)."""
+    for obs in (rollout.final_obs, rollout.obs):
+        try:
+            check_ranges(space, obs, lambda at: place(*at[:3]))
+        except DoesNotFit as error:
+            raise EnvError(str(error)) from error
+
+
+def place(t: int, seed: int, n: int) -> str:
+    """Where in a rollout ``[T, S, N]`` something was found."""
+    return f"environment {n} of seed number {seed}, step {t} of this rollout"
+
+
+def check_rollout(rollout: Any, raw_reward: Any = None) -> None:
+    """Raise NumericalError if an observation or reward is not finite, before anything is learned from it.
+
+    ``raw_reward``: the rewards ``[T, S, N]`` in float64, which may be finite where those of float32 are not.
+    """
     for name in ("final_obs", "obs", "reward"):  # ``final_obs`` first: its t is that of the step that led to it
         for path, array in jax.tree_util.tree_flatten_with_path(getattr(rollout, name))[0]:
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
                 at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                t, seed, n, *_ = at
                 quantity = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
-                location = f"environment {n} of seed number {seed}, step {t} of this rollout"
-                raise NumericalError(f"the {quantity} is not finite: {array[at]} in {location}. Fix the environment")
+                if name == "reward" and raw_reward is not None and np.isfinite(raw_reward[at]):
+                    raise NumericalError(
+                        f"the reward is {raw_reward[at]:g} in {place(*at)}, which does not fit float32 (at most "
+                        "3.4e+38). Scale it in a wrapper of the environment"
+                    )
+                raise NumericalError(
+                    f"the {quantity} is not finite: {array[at]} in {place(*at[:3])}. Fix the environment"
+                )
 
 
 def reset_host_envs(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> RolloutState:
@@ -172,6 +194,7 @@ def reset_host_envs(env: HostEnv, policy: Policy, seeds: list[list[int]]) -> Rol
     shape = len(seeds), len(seeds[0])
     first, zeros = (np.full(shape, x) for x in (True, 0.0))
     obs = env.reset([seed for group in seeds for seed in group])
+    obs = as_stored(env.observation_space, obs, "reset")
     carry = jax.tree.map(lambda x: np.broadcast_to(np.asarray(x), (shape[0], *x.shape)), policy.initial_carry(shape[1]))
     return host_rollout_state(split_seeds(obs, shape[0]), first, carry, zeros, zeros.copy())
 
@@ -191,7 +214,22 @@ def flatten_seeds(x: Any) -> Any:
     return np.array(x).reshape(-1, *x.shape[2:])
 
 
-def write_step(buffers: PyTree, t: int, values: PyTree) -> None:
-    """Copy ``values``, ``[S, n, ...]`` or ``[S * n, ...]``, to step ``t`` of the buffers ``[T, S, n, ...]``."""
+def write_step(buffers: PyTree, t: int, values: PyTree, space: Space | None = None) -> None:
+    """Copy ``values``, ``[S, n, ...]`` or ``[S * n, ...]``, to step ``t`` of the buffers ``[T, S, n, ...]``.
+
+    ``space``: that of observations, of which none may change its value.
+    """
     for buffer, value in zip(jax.tree.leaves(buffers), jax.tree.leaves(values), strict=True):
-        buffer[t] = np.asarray(value).reshape(buffer.shape[1:])
+        array = np.asarray(value)
+        if space is not None and array.dtype != buffer.dtype:
+            write_step(buffers, t, as_stored(space, values, f"step {t} of this rollout"))
+            return
+        buffer[t] = array.reshape(buffer.shape[1:])
+
+
+def as_stored(space: Space, obs: PyTree, when: str) -> PyTree:
+    """Observations ``[S * n, ...]`` in the dtypes of the buffers; raises EnvError where a value would change."""
+    try:
+        return to_stored(space, obs)
+    except DoesNotFit as error:
+        raise EnvError(f"in {when}: {error}") from error

@@ -1,11 +1,13 @@
 """Gymnasium spaces as trees: everything that is known from a space alone.
 
 Read ``tree`` (branches and leaves), ``checks`` (what is supported), ``storage`` (dtypes of stored observations),
+``exact`` (nothing else comes out of a conversion than went in),
 ``masks`` (which actions are allowed), ``frame_stack`` (stacks of frames without copies), ``serialization`` (spaces as
 JSON).
 """
 
 from proximax.spaces.checks import check_action_space, check_observation_space
+from proximax.spaces.exact import DoesNotFit, NotANumber, one_flag, one_number, write_tree
 from proximax.spaces.frame_stack import FrameStore, Stacked, is_stacked, observations_at, take_observations, take_stacks
 from proximax.spaces.masks import (
     MASK,
@@ -22,19 +24,22 @@ from proximax.spaces.masks import (
     with_mask,
 )
 from proximax.spaces.serialization import MAX_ELEMENTS, describe_space, make_space
-from proximax.spaces.storage import obs_dtype, to_stored
+from proximax.spaces.storage import check_ranges, obs_dtype, to_stored
 from proximax.spaces.tree import Space, branches, compatible, describe_leaf, flatten, leaves, paths, unflatten
 
 __all__ = [
     "MASK",
     "MAX_ELEMENTS",
+    "DoesNotFit",
     "FrameStore",
+    "NotANumber",
     "Space",
     "Stacked",
     "branches",
     "check_action_space",
     "check_mask",
     "check_observation_space",
+    "check_ranges",
     "check_stackable",
     "choices_per_component",
     "compatible",
@@ -52,6 +57,8 @@ __all__ = [
     "num_mask_entries",
     "obs_dtype",
     "observations_at",
+    "one_flag",
+    "one_number",
     "paths",
     "sample_allowed_action",
     "take_observations",
@@ -59,4 +66,5 @@ __all__ = [
     "to_stored",
     "unflatten",
     "with_mask",
+    "write_tree",
 ]

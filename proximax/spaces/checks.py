@@ -9,6 +9,13 @@ from proximax.errors import UsageError
 from proximax.spaces.tree import Space, branches, describe_leaf, leaves, paths
 
 INT32 = np.iinfo(np.int32)
+# What to do about a space that is not supported.
+WRAP = {
+    "observation": " Leave it out or convert it in a wrapper, and train on a callable that makes the wrapped "
+    "environment: train(lambda: gymnasium.wrappers.FilterObservation(gymnasium.make(ID), [KEYS TO KEEP]))",
+    "action": " Convert it in a wrapper (gymnasium.ActionWrapper), and train on a callable that makes the wrapped "
+    "environment",
+}
 
 
 def check_leaves(space: Space, role: str, supported: tuple[type, ...], path: str = "") -> None:
@@ -20,7 +27,8 @@ def check_leaves(space: Space, role: str, supported: tuple[type, ...], path: str
     if parts is None and not isinstance(space, supported):
         names = ", ".join(kind.__name__ for kind in supported)
         raise UsageError(
-            f"{describe_leaf(role, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of these"
+            f"{describe_leaf(role, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of "
+            f"these.{WRAP.get(role, '')}"
         )
     if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
         check_range(space, describe_leaf(role, path))

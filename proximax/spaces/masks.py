@@ -122,7 +122,7 @@ def _split_dict_mask(space: Space, mask: dict[str, Any], name: str) -> list[Subm
 
 
 def check_mask_size(space: Space, mask: np.ndarray, name: str = MASK, whose: str = "") -> np.ndarray:
-    """``mask`` ``[..., choices]``, if it has one entry for each choice of the space (or of this part of it)."""
+    """``mask`` ``[..., choices]``, if it has a 0 or 1 for each choice of the space (or of this part of it)."""
     entries, expected = mask.shape[-1], num_mask_entries(space)
     if entries != expected:
         part = "action space" if name == MASK else "part of the action space,"
@@ -130,6 +130,9 @@ def check_mask_size(space: Space, mask: np.ndarray, name: str = MASK, whose: str
             f"the {name}{whose} has {entries} entries; the {part} {space} needs {expected}: n of Discrete, the sum of "
             "nvec of MultiDiscrete, 2 for each bit of MultiBinary, none of Box"
         )
+    # Else 256, 0.5 and NaN would become something else as the bytes that masks are stored in.
+    if mask.dtype != bool and (wrong := (mask != 0) & (mask != 1)).any():
+        raise UsageError(f"the {name}{whose} has the entry {mask[wrong].ravel()[0]}; entries are 0 (forbidden) and 1")
     return mask
 
 

@@ -193,13 +193,58 @@ def test_a_nested_observation_unlike_its_space_is_refused_with_the_leaf():
 
 def test_a_leaf_outside_its_bounds_is_told():
     class Outside(Lawful):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            narrow = spaces.Box(0.0, 1.0, (3,), np.float64)
+            self.observation_space = spaces.Dict({**NESTED_OBS.spaces, "script": narrow})
+
         def _obs(self):
-            return {**super()._obs(), "dial": np.array([0, 5])}  # the first dial starts at 1
+            return {**super()._obs(), "script": np.array([0.0, 0.5, 1.5])}
 
     notes = check_env(partial(Outside, ACTIONS["nested"], nested=True))[2]
     assert len(notes) == 1
     assert "observations checked lie outside the bounds of their space" in notes[0]
     assert "lie outside" in vectorise(partial(Outside, ACTIONS["nested"], nested=True), 2).notes[0]
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"dial": np.array([0, 5])}, r"observation\['dial'\] is 0, which is not in MultiDiscrete\(\[4 9\]"),  # from 1
+        ({"eye": (np.zeros((2, 2, 1), np.uint8), 9)}, r"observation\['eye'\]\[1\] is 9, which is not in Discrete\(8"),
+        ({"bits": np.array([0, 2], np.int8)}, r"observation\['bits'\] is 2, which is not in MultiBinary\(2\)"),
+        ({"wind": np.ones(1)}, r"the observation has the entry 'wind', which its space lacks"),
+        ({"eye": (np.zeros((2, 2, 1), np.uint8), 1, 1)}, r"observation\['eye'\] is .*, where 2 entries belong"),
+        (
+            {"eye": (np.full((2, 2, 1), 300, np.uint16), 1)},
+            r"observation\['eye'\]\[0\] at \[0, 0, 0\] is 300, which uint8 cannot hold \(integers from 0 to 255\)",
+        ),
+    ],
+)
+def test_a_leaf_that_its_space_has_no_place_for_is_refused_by_name(wrong, text):
+    with pytest.raises(EnvError, match=text):
+        check_observation({**view(np.zeros(3)), **wrong}, NESTED_OBS)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        ((None, False, False), "the reward is None: it must be one number"),
+        (("1.0", False, False), "the reward is '1.0': it must be one number"),
+        ((np.ones(2), False, False), r"the reward is array\(\[1., 1.\]\), of shape \(2,\)"),
+        ((1.0, "no", False), "terminated is 'no': it must be one number"),
+        ((1.0, False, 0.5), "truncated is 0.5: it must be True or False"),
+        ((1.0, None, False), "terminated is None"),
+    ],
+)
+def test_a_reward_is_one_number_and_a_flag_is_true_or_false(outcome, text):
+    class Wrong(Script):
+        def step(self, action):
+            return super().step(action)[0], *outcome, {}
+
+    with pytest.raises(EnvError, match=text):
+        check_env(Wrong)
 
 
 def test_a_nested_environment_that_ignores_its_seed_is_noticed():

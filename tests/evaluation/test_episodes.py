@@ -5,11 +5,12 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import HostEnv, make_env
-from proximax.errors import EnvError
+from proximax.errors import EnvError, NumericalError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks, sampling_keys
 from proximax.policy.policy import make_policy
 from proximax.types import Step
@@ -40,6 +41,29 @@ def test_an_episode_that_is_still_running_after_so_many_steps_ends_the_loop():
     steps = play(vector(partial(Script, (50, 50)), 2, AutoresetMode.SAME_STEP), [1, 1], max_steps=7)
     assert [step.length.max() for step in steps] == list(range(8))
     assert not any(step.ended.any() for step in steps)
+
+
+@pytest.mark.fault(7)
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"obs": np.nan}, NumericalError, r"the observation is not finite in environment 0, step 1 of its episode"),
+        ({"reward": np.inf}, NumericalError, r"the reward is inf in environment 0, step 1 of its episode"),
+        ({"obs": 1e300}, EnvError, r"the observation of environment 0 at \[0\] is 1e\+300, which float32 cannot hold"),
+    ],
+)
+def test_what_is_not_finite_or_does_not_fit_ends_an_evaluation_too(wrong, error, text):
+    class Breaks(Script):
+        observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+
+        def step(self, action):
+            obs, reward, *ends = super().step(action)
+            if self.t == 2:
+                obs, reward = np.full(3, wrong.get("obs", 0.0)), wrong.get("reward", 0.0)
+            return obs, reward, *ends
+
+    with pytest.raises(error, match=text):
+        play(vector(partial(Breaks, (4, 4)), 2, AutoresetMode.SAME_STEP), [1, 1])
 
 
 class Crashing(HostEnv):

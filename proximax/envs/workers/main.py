@@ -37,6 +37,7 @@ class SpaceLayout(NamedTuple):
     observations: Any
     actions: Any
     masked: bool
+    mask_method: bool = False  # whether the masks come from a method ``action_masks`` and not in ``info``
 
 
 class Arrays(NamedTuple):
@@ -75,6 +76,7 @@ class WorkerEnvs:
         self, make: Callable[[], Any], worker: int, numbers: range, layout: SpaceLayout, arrays: Arrays
     ) -> None:
         self.numbers, self.layout, self.arrays, self.make = numbers, layout, arrays, make
+        self.exact = load_module("..", "spaces", "exact.py")
         self.calls, self.current = arrays.calls[0][worker : worker + 1], arrays.current[0][worker : worker + 1]
         self.method = "its constructor"  # the method that is being called
         self.masks: list[tuple[int, bool, bool, Any]] = []  # (environment, fresh, whether info had one, the mask)
@@ -106,12 +108,15 @@ class WorkerEnvs:
             self.method, crashed[i] = "step", False
             self.begin(i)
             try:
-                obs, reward[i], terminated[i], truncated[i], info = self.envs[k].step(
-                    read_tree(tree, arrays.actions, i)
+                obs, value, ended, cut, info = self.envs[k].step(read_tree(tree, arrays.actions, i))
+                reward[i] = self.exact.one_number(value, "the reward")
+                terminated[i], truncated[i] = (
+                    self.exact.one_flag(flag, name) for flag, name in ((ended, "terminated"), (cut, "truncated"))
                 )
-                self.write(i, False, obs, info)
+                over = terminated[i] or truncated[i]  # no action follows, so no mask is needed
+                self.write(k, False, obs, info if over else self.with_mask(k, info))
             except ENV_ERRORS as error:  # the outcome of this step is unknown
-                self.write(i, False, *self.recreate_env(k, restart(error), restart))
+                self.write(k, False, *self.recreate_env(k, restart(error), restart))
                 reward[i], terminated[i], truncated[i], crashed[i] = 0.0, False, True, True
                 continue
             if terminated[i] or truncated[i]:
@@ -122,7 +127,8 @@ class WorkerEnvs:
         self.method = "reset"
         self.begin(self.numbers[k])
         try:
-            self.write(self.numbers[k], True, *self.envs[k].reset(**options))
+            obs, info = self.envs[k].reset(**options)
+            self.write(k, True, obs, self.with_mask(k, info))
         except ENV_ERRORS as error:
             self.recreate_env(k, restart(error), restart)
 
@@ -137,15 +143,21 @@ class WorkerEnvs:
                 self.envs[k] = self.make()
                 self.method = "reset"
                 obs, info = self.envs[k].reset(seed=seed)
-                self.write(self.numbers[k], True, obs, info)
+                info = self.with_mask(k, info)
+                self.write(k, True, obs, info)
                 return obs, info
             except ENV_ERRORS as error:
                 seed = restart(error)
 
-    def write(self, i: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
-        """Store the observation of environment ``i``, keep its mask; ``fresh``: it starts an episode."""
-        arrays = self.arrays
-        write_tree(self.layout.observations, obs, arrays.fresh if fresh else arrays.reached, i)
+    def with_mask(self, k: int, info: dict[str, Any]) -> dict[str, Any]:
+        """``info`` with the mask that ``envs[k]`` gives by a method."""
+        method = mask_method(self.envs[k]) if self.layout.mask_method else None
+        return info if method is None or MASK in info else {**info, MASK: method()}
+
+    def write(self, k: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
+        """Store the observation of ``envs[k]``, keep its mask; ``fresh``: it starts an episode."""
+        arrays, i = self.arrays, self.numbers[k]
+        self.exact.write_tree(self.layout.observations, obs, arrays.fresh if fresh else arrays.reached, i)
         if self.layout.masked:
             self.masks.append((i, fresh, MASK in info, info.get(MASK)))
 
@@ -165,22 +177,23 @@ def read_tree(tree: Any, arrays: list[np.ndarray], i: int) -> Any:
     return tuple(read_tree(part, arrays, i) for part in tree)
 
 
-def write_tree(tree: Any, value: Any, arrays: list[np.ndarray], i: int) -> None:
-    """Copy a tree of values to entry ``i`` of each array."""
-    if isinstance(tree, int):
-        entry = arrays[tree][i, ...]
-        if np.shape(value) != entry.shape:  # else NumPy would broadcast it
-            raise ValueError(f"an observation of shape {np.shape(value)}, where {entry.shape} belongs")
-        np.copyto(entry, value, casting="same_kind")
-        return
-    for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        write_tree(part, value[key], arrays, i)
+def mask_method(env: Any) -> Callable[[], Any] | None:
+    """The method ``action_masks`` of an environment or one of its wrappers, as sb3-contrib's MaskablePPO calls it."""
+    while True:
+        method = getattr(env, "action_masks", None)
+        if callable(method):
+            return method
+        if env is env.unwrapped:
+            return None
+        env = env.env
 
 
-def states_module() -> Any:
-    """``envs.env_state``, loaded by its path: importing it as a part of proximax would import JAX."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "env_state.py")
-    spec = importlib.util.spec_from_file_location("proximax_states", path)
+def load_module(*path: str) -> Any:
+    """A module of proximax by its path from ``envs``: importing it as a part of proximax would import JAX."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    spec = importlib.util.spec_from_file_location(
+        f"proximax_{path[-1].removesuffix('.py')}", os.path.join(folder, *path)
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -190,7 +203,7 @@ def states_module() -> Any:
 
 def exchange_states(envs: WorkerEnvs, states: list[Any] | None) -> tuple[str | None, list[Any]]:
     """(error, the environments' states); sets ``states`` instead if they are given."""
-    module = states_module()
+    module = load_module("env_state.py")
     try:
         if states is None:
             return None, [module.get_state(env) for env in envs.envs]

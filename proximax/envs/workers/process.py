@@ -9,6 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from proximax.envs.env_checker import what_was_raised
 from proximax.envs.workers import main, watchdog
 from proximax.envs.workers.main import Arrays
 from proximax.errors import EnvError
@@ -101,7 +102,7 @@ class Worker:
             raise self._death(method, step)
         if answer == b"f":
             raised_in, name, text, trace = self.answers.recv()
-            error = EnvError(f"environment {self.current_env} raised in {raised_in} at step {step}: {name}: {text}")
+            error = EnvError(f"environment {self.current_env} {what_was_raised(raised_in, step, name, text)}")
             error.add_note(trace)
             raise error
 
