@@ -31,7 +31,7 @@ dev: $(VENV)/.dev
 
 # What holds with one version of the dependencies and may not with another, in an environment of its own: with the lowest
 # versions that pyproject.toml allows, and with the newest. gymnax is left out of the newest: it holds Gymnasium back.
-VERSIONS := tests/maths tests/ppo/test_learner.py tests/runs/test_loading.py tests/spaces/test_serialization.py \
+VERSIONS := tests/maths tests/runtime tests/ppo/test_learner.py tests/runs/test_loading.py tests/spaces/test_serialization.py \
 	tests/networks/test_adapters.py tests/loggers tests/reports tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
 	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
 FAST := -m "not slow and not process and not learning"

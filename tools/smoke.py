@@ -1,4 +1,7 @@
-"""Train, evaluate and load CartPole-v1 with the proximax that this Python has, by its command and from Python."""
+"""Train, evaluate and load CartPole-v1 with the proximax that this Python has, by its command and from Python.
+
+And an environment inside the program, which is compiled in another way.
+"""
 
 import subprocess
 import sys
@@ -28,6 +31,8 @@ def main() -> None:
             sys.exit(f"smoke: the loaded policy acts {action!r}")
         if (mean := proximax.evaluate(run, 20).summary.mean) < RETURN:
             sys.exit(f"smoke: a mean return of {mean:.1f} after {STEPS:,} steps; expected at least {RETURN:.0f}")
+        jax_run = ("--steps", "2048", "--eval-episodes", "4", "--out", str(Path(folder, "jax")), "--quiet")
+        command("train", "probe:matching", *jax_run)
 
 
 def command(*arguments: str) -> None:

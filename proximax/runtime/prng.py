@@ -24,6 +24,9 @@ def threefry(key: jax.Array, high: jax.Array, low: jax.Array) -> tuple[jax.Array
 
     Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 4.2.
     """
+    # Keys are computed before, not inside, the loop that uses them: since jaxlib 0.11, LLVM's vectoriser takes forever
+    # over two threefries in a row (its onlyFirstLaneUsed follows each of the 2^40 paths through the rounds).
+    key = jax.lax.optimization_barrier(key)
     schedule = key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(PARITY)
     x, y = high + schedule[0], low + schedule[1]
     for i in range(5):

@@ -30,6 +30,14 @@ def test_the_numbers_are_those_of_jaxs_own_threefry(name):
     np.testing.assert_array_equal(jax.jit(DRAWS[name])(own), expected)
 
 
+@pytest.mark.optimised  # compiled without, it would be fast anyway
+def test_a_draw_for_each_of_split_keys_compiles():
+    words = np.array([3, 4], np.uint32)
+    own, theirs = key_from_data(words), jax.random.wrap_key_data(words, impl="threefry2x32")
+    draw = jax.jit(lambda key: jax.vmap(jax.random.bernoulli)(jax.random.split(key, 8)))
+    np.testing.assert_array_equal(draw(own), draw(theirs))
+
+
 def test_words_of_64_bits_are_jaxs_too():
     with jax.enable_x64(True):
         words = np.array([1, 2], np.uint32)
