@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import signal
 import statistics
 import subprocess
@@ -176,7 +177,9 @@ def rounded(x: Any) -> Any:
 
 
 def commit() -> str | None:
-    """Which proximax this is."""
+    """Which proximax this is, where git can say."""
+    if not shutil.which("git"):
+        return None
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None

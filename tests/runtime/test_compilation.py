@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -99,3 +100,31 @@ def test_extra_options_hold_inside_their_context_only(monkeypatch):
         {**compilation.CPU_OPTIONS, "xla_cpu_enable_xprof_traceme": True},
         {**compilation.CPU_OPTIONS, **compilation.FAST_COMPILE_OPTIONS},
     ]
+
+
+def run_updates(x):
+    return jax.numpy.sum((x @ x) ** 2)
+
+
+@pytest.mark.trap(39)
+@pytest.mark.parametrize(("told", "expected"), [(None, "HIGHEST"), ("tensorfloat32", "HIGH")])
+def test_accelerators_multiply_in_full_float32_unless_told_otherwise(monkeypatch, told, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    gradient = compilation.jit(partial(jax.grad(run_updates)))
+    with jax.default_matmul_precision(told):
+        text = gradient.lower(np.eye(3, dtype=np.float32)).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert len(products) == 3  # forward, and for each of the two factors
+    assert all(f"precision = [{expected}, {expected}]" in line for line in products)
+
+
+@pytest.mark.trap(39)
+def test_the_precise_program_keeps_its_name_and_static_arguments(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    program = compilation.jit(partial(partial(np_power), 2.0), static_argnums=1)
+    assert "np_power" in program.lower(np.float32(3), 4).as_text()
+    assert program(np.float32(3), 4) == 2.0 * 81
+
+
+def np_power(factor, x, exponent):
+    return factor * x**exponent
