@@ -17,7 +17,7 @@ import numpy as np
 
 import proximax
 from proximax.config import presets
-from proximax.evaluation import interquartile_mean
+from proximax.evaluation import interquartile_mean, summarise_returns
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning" / "presets"
@@ -68,16 +68,16 @@ def table(results: list[dict]) -> str:
         "",
         "![Learning curves of all presets](../results/learning/presets.png)",
         "",
-        "| preset | environment | steps per seed | return per seed | mean | IQM (95 % interval) | wall | steps/s |",
-        "|---|---|--:|---|--:|---|--:|--:|",
+        "| preset | environment | steps per seed | return per seed | mean (95 % interval) | IQM | wall | steps/s |",
+        "|---|---|--:|---|---|--:|--:|--:|",
     ]
     for r in results:
         each = ", ".join(number(x) for x in r["returns"])
-        low, high = r["return_ci95"]
-        interval = f"{number(r['return_iqm'])} ({number(low)} to {number(high)})"
+        summary = summarise_returns(np.array(r["returns"]))
+        interval = f"{number(summary.mean)} ({' to '.join(map(number, summary.ci95))})" if summary.ci95 else "n/a"
         lines.append(
             f"| {r['preset']} | {r['env'].removeprefix('gymnasium:')} | {r['steps']:,} | {each} | "
-            f"{number(r['return_mean'])} | {interval} | {r['wall_s']:.0f} s | {r['steps_per_s']:,.0f} |"
+            f"{interval} | {number(summary.iqm)} | {r['wall_s']:.0f} s | {r['steps_per_s']:,.0f} |"
         )
     machines = sorted({f"{r['machine']}; " + ", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in results})
     return "\n".join([*lines, "", "Measured on: " + "; ".join(machines) + ".", ""])

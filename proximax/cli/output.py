@@ -90,7 +90,7 @@ def score_line(summary: Summary, seeds: int, episodes: int) -> str:
     if summary.ci95 is None:
         return text + " (one seed: no interval)"
     low, high = summary.ci95
-    return text + f" of each of {seeds} seeds, interquartile mean {summary.iqm:.1f} (95 % {low:.1f} to {high:.1f})"
+    return text + f" of each of {seeds} seeds (95 % {low:.1f} to {high:.1f}), interquartile mean {summary.iqm:.1f}"
 
 
 def doctor_report(diagnosis: Diagnosis) -> str:

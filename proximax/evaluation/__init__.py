@@ -4,22 +4,32 @@ Read ``episodes`` (the loop on host environments), ``evaluator``, ``statistics``
 ``video_encoding`` (videos).
 """
 
-from proximax.evaluation.evaluator import EVALUATION_SEED, Evaluation, Evaluator, check_import, evaluate, make_evaluator
+from proximax.evaluation.evaluator import (
+    Evaluation,
+    Evaluator,
+    Purpose,
+    check_import,
+    evaluate,
+    evaluation_seed,
+    make_evaluator,
+)
 from proximax.evaluation.recording import Video, VideoRecorder, video
-from proximax.evaluation.statistics import Summary, interquartile_mean, summarise_returns
+from proximax.evaluation.statistics import Summary, interquartile_mean, mean_interval, summarise_returns
 from proximax.evaluation.video_encoding import number, require_encoder
 
 __all__ = [
-    "EVALUATION_SEED",
     "Evaluation",
     "Evaluator",
+    "Purpose",
     "Summary",
     "Video",
     "VideoRecorder",
     "check_import",
     "evaluate",
+    "evaluation_seed",
     "interquartile_mean",
     "make_evaluator",
+    "mean_interval",
     "number",
     "require_encoder",
     "summarise_returns",

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +31,30 @@ from proximax.runs import load_agents
 from proximax.runtime import compilation, seed_key, show_messages
 from proximax.types import Key, Params, PyTree
 
-# Added to a seed, so that evaluation never starts from the states that training with that seed starts from.
+# Part of every seed of an evaluation, so that none starts from the states that training starts from.
 EVALUATION_SEED = 1_000_003
 # An episode still running after this many steps is given up.
 MAX_EPISODE_STEPS = 30_000
 # Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
 HOST_COPIES = 10
+
+
+class Purpose(IntEnum):
+    """What an evaluation is for. Those of one purpose never start from the states of another's."""
+
+    REPORT = 0  # its ``salt``: the ``seed`` of ``evaluate``, 0 for the one at the end of a run
+    LOG = 1  # while training, for the log and to choose the best checkpoint; its ``salt``: the update
+    STOP = 2  # whether the goal is reached; its ``salt``: the update
+
+
+def evaluation_seed(seed: int, salt: int = 0, purpose: Purpose = Purpose.REPORT) -> int:
+    """The seed of an evaluation of the policy that was trained with ``seed``: others for every seed and ``salt``.
+
+    If the policies of all seeds started from the same states, what they share would be missing in an interval over
+    seeds. Hashed, where a sum would overlap: seed 1 at update 2 and seed 2 at update 1.
+    """
+    words = np.random.SeedSequence([EVALUATION_SEED, seed, salt, purpose]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
 
 
 class Evaluation(NamedTuple):
@@ -98,7 +117,7 @@ def evaluate(
     try:
         agents[0].check_spaces(score.env.observation_space, score.env.action_space)
         policies = [(agent.params, agent.obs_moments) for agent in agents]
-        return score.every(policies, seeds, EVALUATION_SEED + seed)
+        return score.every(policies, seeds, seed)
     finally:
         if can_recreate(env):
             score.close()
@@ -146,11 +165,13 @@ class Evaluator:
         self,
         policies: Sequence[tuple[Params, PyTree]],
         seeds: tuple[int, ...],
-        seed: int,
+        salt: int = 0,
+        purpose: Purpose = Purpose.REPORT,
         episodes: int | None = None,
     ) -> Evaluation:
-        """The policies of several seeds in turn, all on the same starts."""
-        returns, lengths = zip(*(self(*policy, seed, episodes) for policy in policies))
+        """The policies trained with these ``seeds`` in turn, each on its own starts (``evaluation_seed``)."""
+        starts = [evaluation_seed(seed, salt, purpose) for seed in seeds]
+        returns, lengths = zip(*(self(*policy, start, episodes) for policy, start in zip(policies, starts)))
         return Evaluation(np.stack(returns), np.stack(lengths), seeds)
 
     def close(self) -> None:
@@ -184,15 +205,17 @@ def score_host(
 
 def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
-    returns, lengths, all_masked = score(*arguments)
+    total, lost, lengths, all_masked = score(*arguments)
     check_masks(np.asarray(all_masked), np.asarray(lengths))
-    return returns, lengths
+    return np.asarray(total, np.float64) + np.asarray(lost, np.float64), lengths
 
 
 def score_jax(
     env: JaxEnv, policy: Policy, sample: bool, params: Params, moments: PyTree, key: Key, episodes: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lengths, all_masked).
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """One episode in each of ``episodes`` environments, in one compiled loop: (returns, lost, lengths, all_masked).
+
+    ``lost``: what the returns lost by rounding, to be added in float64 (``compensated_sum``).
 
     An episode is given up, as ``all_masked``, where its mask allows no action.
     """
@@ -200,9 +223,10 @@ def score_jax(
     env_state, obs = jax.vmap(env.reset)(jax.random.split(key_reset, episodes))
     first = jnp.ones(episodes, bool)
     zeros = jnp.zeros(episodes)
+    sums = zeros, zeros  # the return so far, and what its rounding has lost
     is_masked = policy.diagnostics.all_masked or (lambda obs: ~first)
     masked = is_masked(obs)
-    initial = (key, env_state, obs, first, policy.initial_carry(episodes), ~masked, zeros, zeros, masked)
+    initial = (key, env_state, obs, first, policy.initial_carry(episodes), ~masked, sums, zeros, masked)
 
     def running(loop: tuple[Any, ...]) -> jax.Array:
         *_, alive, _, length, _ = loop
@@ -213,10 +237,23 @@ def score_jax(
         key, key_act, key_env = jax.random.split(key, 3)
         action, carry = choose(policy, sample, params, moments, carry, obs, first, key_act)
         env_state, s = jax.vmap(env.step)(jax.random.split(key_env, episodes), env_state, action)
-        total, length = total + jnp.where(alive, s.raw_reward, 0.0), length + alive
+        total, length = compensated_sum(total, jnp.where(alive, s.raw_reward, 0.0)), length + alive
         alive = alive & ~s.ended
         masked = masked | (alive & is_masked(s.obs))
         return key, env_state, s.obs, s.first, carry, alive & ~masked, total, length, masked
 
-    *_, alive, total, length, masked = jax.lax.while_loop(running, step, initial)
-    return jnp.where(alive, jnp.nan, total), length, masked
+    *_, alive, (total, lost), length, masked = jax.lax.while_loop(running, step, initial)
+    return jnp.where(alive, jnp.nan, total), jnp.where(alive, 0.0, lost), length, masked
+
+
+def compensated_sum(total: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``total`` plus ``x``, where ``total`` is (sum in float32, what its rounding has lost): add the two in float64.
+
+    The compiler must not simplify it, hence the barrier. Source: Neumaier 1974; Knuth, TAOCP vol. 2, 4.2.2, theorem B.
+    """
+    a, lost = total
+    sum_ = jax.lax.optimization_barrier(a + x)
+    x_part = jax.lax.optimization_barrier(sum_ - a)
+    a_part = jax.lax.optimization_barrier(sum_ - x_part)
+    error = (a - a_part) + (x - x_part)
+    return sum_, lost + jnp.where(jnp.isfinite(sum_), error, 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
-from proximax.evaluation.evaluator import EVALUATION_SEED, named_env
+from proximax.evaluation.evaluator import evaluation_seed, named_env
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent
@@ -77,7 +77,7 @@ def video(
     try:
         agent.check_spaces(recorder.env.observation_space, recorder.env.action_space)
         policy = agent.params, agent.obs_moments
-        return recorder.record(Path(out), policy, EVALUATION_SEED + seed, episodes, seconds)
+        return recorder.record(Path(out), policy, evaluation_seed(agent_seed or 0, seed), episodes, seconds)
     finally:
         recorder.env.close()
 

@@ -183,7 +183,7 @@ def table(comparison: dict[str, Any]) -> str:
         "Returns are of the final evaluation: deterministic actions, last policy. *KL*: the mean KL(old, new) that an",
         "update reached, its median and 95th percentile over updates. *Wall*: all seeds together.",
         "",
-        "| | return, IQM (95 % interval) | mean | worst seed | KL, median (95 %) | steps per seed | wall |",
+        "| | return, mean (95 % interval) | IQM | worst seed | KL, median (95 %) | steps per seed | wall |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for r in comparison["runs"]:
@@ -192,7 +192,7 @@ def table(comparison: dict[str, Any]) -> str:
         worst = _format_return(None if None in r["returns"] else min(r["returns"]))
         end = " (diverged)" if r["stopped_by"] == "diverged" else ""
         lines.append(
-            f"| {r['label']} | {_format_return(r['iqm'])} ({low} to {high}) | {_format_return(r['mean'])} | {worst} | "
+            f"| {r['label']} | {_format_return(r['mean'])} ({low} to {high}) | {_format_return(r['iqm'])} | {worst} | "
             f"{kl} ({kl_95}) | {r['steps']:,}{end} | {r['wall_s']:.0f} s |"
         )
     return "\n".join([*lines, "", f"proximax {comparison['version']}.", ""])

@@ -7,7 +7,7 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.envs import EnvLike, HostEnv, JaxEnv, can_recreate, env_options
-from proximax.evaluation import EVALUATION_SEED, Evaluation, Evaluator, make_evaluator
+from proximax.evaluation import Evaluation, Evaluator, Purpose, make_evaluator
 from proximax.policy import Policy
 from proximax.runs import Every
 from proximax.types import TrainState
@@ -20,12 +20,13 @@ class PeriodicEvaluator:
 
     A deterministic policy is often far ahead of the training returns. Without ``eval_every`` a few episodes are played
     forty times in a run with ``stop_at_return``; if they reach the goal, a full evaluation on fresh starts decides.
+    That one has chosen when to stop, so it is not reported: ``final_evaluation`` follows on starts of its own.
     """
 
     def __init__(self, config: RunConfig, env: EnvLike, policy: Policy, evaluated: int = 0) -> None:
         """``evaluated``: the last update whose evaluation a resumed run need not repeat."""
         self.latest: Evaluation | None = None
-        self.final: Evaluation | None = None  # the full one that reached the goal
+        self.reached = False  # the goal, by a full evaluation
         self.update = evaluated  # after which the latest was
         self._config = config
         self._schedule = evaluation_schedule(config)
@@ -46,14 +47,13 @@ class PeriodicEvaluator:
             return False
         self._evaluator = self._evaluator or self._make()
         episodes = None if all_episodes else self._evaluator.copies
-        self.latest = evaluate_seeds(self._evaluator, state, self._config, update, episodes)
+        self.latest = evaluate_seeds(self._evaluator, state, self._config, update, Purpose.LOG, episodes)
         # Not before: an interrupted evaluation does not count, and the one before it is of another update.
         self.update = update
         if goal is None or self.latest.worst < goal:
             return False
-        final = evaluate_seeds(self._evaluator, state, self._config, self._config.updates + update)
-        self.final = final if final.worst >= goal else None
-        return self.final is not None
+        self.reached = evaluate_seeds(self._evaluator, state, self._config, update, Purpose.STOP).worst >= goal
+        return self.reached
 
     def close(self) -> None:
         """Close the evaluation's environments."""
@@ -84,10 +84,15 @@ def final_evaluation(
 
 
 def evaluate_seeds(
-    evaluator: Evaluator, state: TrainState, config: RunConfig, seed_offset: int = 0, episodes: int | None = None
+    evaluator: Evaluator,
+    state: TrainState,
+    config: RunConfig,
+    salt: int = 0,
+    purpose: Purpose = Purpose.REPORT,
+    episodes: int | None = None,
 ) -> Evaluation:
-    """Every seed's policy; another ``seed_offset``, other starts."""
+    """Every seed's policy; another ``salt`` or ``purpose``, other starts."""
     arrays = jax.tree.map(np.asarray, (state.params, state.obs_moments))
     policies = [jax.tree.map(lambda x, i=i: x[i], arrays) for i in range(config.seeds)]
     seeds = tuple(range(config.seed, config.seed + config.seeds))
-    return evaluator.every(policies, seeds, EVALUATION_SEED + config.seed + seed_offset, episodes)
+    return evaluator.every(policies, seeds, salt, purpose, episodes)

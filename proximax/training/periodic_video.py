@@ -9,7 +9,7 @@ import numpy as np
 from proximax.config import RunConfig
 from proximax.envs import EnvLike
 from proximax.errors import ProximaxError
-from proximax.evaluation import EVALUATION_SEED, VideoRecorder, require_encoder
+from proximax.evaluation import VideoRecorder, evaluation_seed, require_encoder
 from proximax.policy import Policy
 from proximax.runs import Every
 from proximax.types import TrainState
@@ -57,7 +57,7 @@ class PeriodicVideo:
         policy = jax.tree.map(lambda x: np.asarray(x[0]), (state.params, state.obs_moments))
         path = self._directory / "videos" / f"{steps:0{len(str(self._config.steps))}d}.mp4"
         try:
-            self._recorder.record(path, policy, EVALUATION_SEED + self._config.seed)
+            self._recorder.record(path, policy, evaluation_seed(self._config.seed))
         except ProximaxError as error:
             logger.warning(f"no video at {steps:,} steps: {error}")
 

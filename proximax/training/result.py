@@ -40,7 +40,7 @@ class Result:
 
     @property
     def summary(self) -> Summary:
-        """Mean, interquartile mean and its 95 % interval over seeds, of each seed's mean evaluation return."""
+        """Mean, interquartile mean and the mean's 95 % interval over seeds, of each seed's mean evaluation return."""
         return self.evaluation.summary
 
     @property

@@ -123,10 +123,8 @@ def run(
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
             last = trainer.finish_training()
-            evaluation = services.evaluator.final
-            if evaluation is None:
-                with services.interrupts.interruptible():
-                    evaluation = final_evaluation(config, env, setup.env, setup.policy, trainer.state)
+            with services.interrupts.interruptible():
+                evaluation = final_evaluation(config, env, setup.env, setup.policy, trainer.state)
             result = trainer.finish(evaluation, stopped_by, last)
             services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result

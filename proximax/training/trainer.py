@@ -103,7 +103,7 @@ class Trainer:
     def check(self) -> str | None:
         """What ends the run after this update, if anything does; raises ``Interrupted`` after a signal."""
         self.trained_s = self.seconds()
-        if self.services.evaluator.final is not None:
+        if self.services.evaluator.reached:
             return "stop_at"
         self.services.interrupts.check()
         return "steps" if self.update >= self.config.updates else None
@@ -183,7 +183,7 @@ class Trainer:
             time_s=self.seconds(),
             compile_s=self.compile_s,
             evaluated=self.last_logged_eval,
-            reached=self.services.evaluator.final is not None,
+            reached=self.services.evaluator.reached,
             restarts=self.restarts,
         )
 

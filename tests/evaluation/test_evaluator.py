@@ -14,7 +14,7 @@ import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
 from proximax.errors import CheckpointError, EnvError, UsageError
-from proximax.evaluation.evaluator import EVALUATION_SEED, evaluate
+from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
 from proximax.types import Step
@@ -56,7 +56,7 @@ def by_hand(seed, episodes):
 def test_every_environment_plays_its_quota_and_returns_are_exact(mode):
     # 10 episodes on 4 environments: 3, 3, 2, 2 each; short episodes do not push out long ones.
     result = evaluate(agent(Script()), 10, env=vector(Script, 4, mode), seed=7)
-    expected = [pair for seed, n in zip(env_seeds(EVALUATION_SEED + 7, 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
+    expected = [pair for seed, n in zip(env_seeds(evaluation_seed(0, 7), 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
     np.testing.assert_array_equal(result.lengths[0], [length for _, length in expected])
     np.testing.assert_allclose(result.returns[0], [total for total, _ in expected], rtol=1e-12)
 
@@ -76,6 +76,41 @@ def test_same_seed_same_score_other_seed_other_starts():
 
 
 @pytest.mark.slow
+@pytest.mark.trap(43)
+def test_every_seed_update_and_purpose_has_starts_of_its_own():
+    used = {evaluation_seed(seed, salt, purpose) for seed in range(20) for salt in range(20) for purpose in Purpose}
+    assert len(used) == 20 * 20 * len(Purpose)
+    assert all(0 <= seed < 2**63 for seed in used)
+    training = {env_seed for seed in range(20) for env_seed in env_seeds(seed, 8)}
+    assert not training & {env_seed for seed in used for env_seed in env_seeds(seed, 8)}
+
+
+@pytest.mark.trap(44)
+def test_a_long_compensated_sum_is_that_of_float64():
+    x = np.random.default_rng(0).normal(0.1, 1.0, (30_000, 3)).astype(np.float32)
+    add = jax.jit(lambda total, part: (compensated_sum(total, part), None))
+    (total, lost), _ = jax.lax.scan(add, (jnp.zeros(3), jnp.zeros(3)), x)
+    exact = x.astype(np.float64).sum(axis=0)
+    plain, _ = jax.lax.scan(lambda total, part: (total + part, None), jnp.zeros(3), x)
+    assert np.abs(np.asarray(plain) - exact).max() > 1e-4
+    np.testing.assert_allclose(np.asarray(total, np.float64) + np.asarray(lost), exact, rtol=1e-9)
+    for wrong in (np.inf, np.nan):
+        (total, lost), _ = jax.lax.scan(add, (jnp.zeros(1), jnp.zeros(1)), np.float32([[wrong], [1.0]]))
+        np.testing.assert_array_equal(total + lost, np.float32([wrong]))
+
+
+@pytest.mark.trap(44)
+def test_the_return_of_a_long_episode_on_a_jax_environment_is_exact():
+    def step(key, t, action):
+        obs, last = jnp.zeros(1), t + 1 == 20_000
+        reward = jnp.where(t == 0, 2.0**24, 1.0)  # in float32 2²⁴ + 1 = 2²⁴
+        return jnp.where(last, 0, t + 1), Step(obs, obs, reward, last, jnp.bool_(False), last, jnp.ones(()))
+
+    env = JaxEnv(lambda key: (jnp.int32(0), jnp.zeros(1)), step, spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
+    result = evaluate(agent(env), 1, env=env)
+    assert result.returns.tolist() == [[2.0**24 + 19_999]]
+
+
 def test_actions_are_the_mode_unless_sampled():
     class Tells(Script):
         observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -274,7 +309,7 @@ def test_nested_episodes_are_those_played_by_hand_in_every_autoreset_mode(mode):
     make = partial(Lawful, ACTIONS["nested"], "", as_tree, True)
     result = evaluate(agent(make()), 7, env=vector(make, 3, mode), seed=3)
     expected = []
-    for seed, quota in zip(env_seeds(EVALUATION_SEED + 3, 3), (3, 2, 2)):
+    for seed, quota in zip(env_seeds(evaluation_seed(0, 3), 3), (3, 2, 2)):
         env = make()
         env.reset(seed=seed)
         for _ in range(quota):

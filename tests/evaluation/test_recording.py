@@ -13,7 +13,7 @@ from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
 from proximax.envs import Game, env_seeds, make_rendered_env
 from proximax.errors import DependencyError, EnvError, ProximaxError, StorageError, UsageError
-from proximax.evaluation.evaluator import EVALUATION_SEED
+from proximax.evaluation.evaluator import evaluation_seed
 from proximax.evaluation.recording import VideoRecorder
 from proximax.evaluation.video_encoding import FrameComposer
 from proximax.runs.checkpoint import POLICY
@@ -377,4 +377,4 @@ def test_train_films_when_asked(tmp_path):
 
 def test_the_start_is_that_of_evaluations():
     """The first environment of an evaluation has the same seed, however many there are."""
-    assert env_seeds(EVALUATION_SEED, 1) == env_seeds(EVALUATION_SEED, 10)[:1]
+    assert env_seeds(evaluation_seed(0), 1) == env_seeds(evaluation_seed(0), 10)[:1]

@@ -1,4 +1,4 @@
-"""No value comes out of a conversion as another one. Faults 7, 9."""
+"""No value comes out of a conversion as another one. Trap 41; faults 7, 9."""
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ def extremes(dtype):
     return np.array([limits[0], 0, 1, limits[1]], dtype)
 
 
+@pytest.mark.trap(41)
 @pytest.mark.fault(9)
 @pytest.mark.parametrize("target", KINDS + FLOATS, ids=str)
 @pytest.mark.parametrize("source", KINDS + FLOATS, ids=str)
@@ -53,6 +54,7 @@ def test_what_keeps_all_values_is_not_compared():
     assert not any(keeps_values(np.dtype(a), np.dtype(b)) for a, b in (("int64", "int32"), ("float64", "float32")))
 
 
+@pytest.mark.trap(41)
 @pytest.mark.fault(9)
 def test_the_entry_the_place_the_value_and_the_remedy_are_named():
     tree, arrays = {"a": 0, "b": (1, 2)}, [np.zeros((2, 3)), np.zeros((2, 2), np.uint8), np.zeros(2, np.int64)]
@@ -89,6 +91,7 @@ def test_a_reward_may_be_any_one_number_and_a_flag_any_truth():
             one_flag(value, "terminated")
 
 
+@pytest.mark.trap(41)
 @pytest.mark.fault(9)
 def test_integers_beyond_32_bits_become_floats_and_keep_their_order():
     space = spaces.Box(0, 2**62, (1,), np.int64)
@@ -102,6 +105,7 @@ def test_integers_beyond_32_bits_become_floats_and_keep_their_order():
         check_ranges(spaces.Box(0, 100, (1,), dtype), np.array([[2**31 - 1]], dtype))
 
 
+@pytest.mark.trap(41)
 @pytest.mark.fault(9)
 def test_the_environment_is_named_whose_value_does_not_fit():
     space = spaces.Dict(n=spaces.Discrete(5), x=spaces.Box(-np.inf, np.inf, (2,), np.float64))
