@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from proximax.config.validation import Rule, bool_problem, check_names, range_problem
+from proximax.config.validation import Rule, bool_problem, check_names, make_plain, range_problem
 from proximax.errors import UsageError
 
 
@@ -56,6 +56,9 @@ class AtariConfig:
             f"{'signs of rewards' if self.clip_reward else 'rewards'}, games of {self.frame_cap:,} frames at most",
         ]
         return "; ".join(parts)
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     def problems(self) -> list[str]:
         """What is wrong with these settings, a sentence each."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from proximax.config.validation import COUNT, Rule, bool_problem, choice_problem, range_problem
+from proximax.config.validation import COUNT, Rule, bool_problem, choice_problem, make_plain, range_problem
 
 Anneal = Literal["none", "learning_rate", "epsilon", "both"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
@@ -94,6 +94,9 @@ class PPOConfig:
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
     branch_torsos: bool = False
     """One torso per entry of a nested observation, instead of one for the concatenated entries."""
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     def problems(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""

@@ -8,7 +8,18 @@ from typing import Any, Literal
 from proximax.config.atari_config import AtariConfig, atari_from_json
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.renames import current_names
-from proximax.config.validation import COUNT, Rule, bool_problem, check_names, choice_problem, range_problem
+from proximax.config.validation import (
+    COUNT,
+    SEED,
+    Rule,
+    bool_problem,
+    check_names,
+    choice_problem,
+    make_plain,
+    range_problem,
+    refuse,
+    type_problem,
+)
 from proximax.errors import UsageError
 
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
@@ -20,7 +31,7 @@ NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-smal
 _RUN_RANGES: dict[str, Rule] = {
     "steps": COUNT,
     "seeds": COUNT,
-    "seed": Rule(0, 2**63, integer=True),
+    "seed": SEED,
     "stop_at_return": Rule(-math.inf, optional=True),
     "env_groups": COUNT,
     "env_restarts": Rule(0, integer=True),
@@ -98,6 +109,9 @@ class RunConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
     """Settings of the algorithm."""
 
+    def __post_init__(self) -> None:
+        make_plain(self)
+
     @property
     def batch_size(self) -> int:
         """Transitions in a rollout of one seed: T x N."""
@@ -127,10 +141,11 @@ class RunConfig:
             problems += self.atari.problems()
         elif self.atari is not None:
             problems.append(f"atari = {self.atari!r}: must be an AtariConfig or None")
+        if problem := type_problem("ppo", self.ppo, PPOConfig, "a PPOConfig"):
+            refuse([*problems, problem])
         of_sizes = [*self.ppo.problems(), range_problem("num_envs", self.num_envs, COUNT)]
         problems += of_sizes if any(of_sizes) else self._algorithm_problems() + self._size_problems()
-        if any(problems):
-            raise UsageError("; ".join(problem for problem in problems if problem))
+        refuse(problems)
 
     def _algorithm_problems(self) -> list[str]:
         """Settings that do not fit the algorithm."""

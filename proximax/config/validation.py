@@ -2,9 +2,13 @@
 
 import difflib
 import math
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
+
+import numpy as np
 
 from proximax.errors import UsageError
 
@@ -29,14 +33,57 @@ class Rule:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
-        if isinstance(value, bool) or not isinstance(value, int if self.integer else (int, float)):
+        number: Any = value
+        integers = int, np.integer
+        if isinstance(value, bool) or not isinstance(
+            value, integers if self.integer else (*integers, float, np.floating)
+        ):
             return False
-        if not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
+        if not abs(number) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
             return False
-        return (value > self.low if self.open_low else value >= self.low) and value <= self.high
+        return bool((number > self.low if self.open_low else number >= self.low) and number <= self.high)
 
 
 COUNT = Rule(1, integer=True)
+SEED = Rule(0, 2**63, integer=True)
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers, alone or in a list, tuple or array, as Python's; anything else as it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.ndim < 2:
+        value = value.tolist() if value.ndim == 0 else tuple(value.tolist())
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
+
+
+def make_plain(record: Any) -> None:
+    """The fields of a frozen record of settings as plain Python values, for JSON and for hashing."""
+    for field in fields(record):
+        object.__setattr__(record, field.name, plain(getattr(record, field.name)))
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise one ``UsageError`` of all problems that are not ""."""
+    if text := "; ".join(filter(None, problems)):
+        raise UsageError(text)
+
+
+def shown(value: Any) -> str:
+    """A value for a message: in one line, not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def type_problem(name: str, value: Any, kinds: type | tuple[type, ...], wanted: str) -> str:
+    """What is wrong with an argument of another type; "" if nothing is. ``wanted``: the types in words."""
+    return "" if isinstance(value, kinds) else f"{name} = {shown(value)}: must be {wanted}"
+
+
+def path_problem(name: str, value: Any, optional: bool = False) -> str:
+    """What is wrong with the path of a file or folder; "" if nothing is."""
+    allowed = isinstance(value, (str, os.PathLike)) or (optional and value is None)
+    return "" if allowed else f"{name} = {shown(value)}: must be a path{', or None' if optional else ''}"
 
 
 def range_problem(name: str, value: Any, rule: Rule) -> str:
@@ -47,12 +94,14 @@ def range_problem(name: str, value: Any, rule: Rule) -> str:
 def choice_problem(name: str, value: Any, choices: Any) -> str:
     """What is wrong with one of several ``Literal`` choices; "" if nothing is."""
     known = get_args(choices)
-    return "" if value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
+    return "" if isinstance(value, str) and value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
 
 
-def bool_problem(name: str, value: Any) -> str:
+def bool_problem(name: str, value: Any, optional: bool = False) -> str:
     """What is wrong with a boolean; "" if nothing is."""
-    return "" if isinstance(value, bool) else f"{name} = {value!r}: must be True or False"
+    if isinstance(value, (bool, np.bool_)) or (optional and value is None):
+        return ""
+    return f"{name} = {shown(value)}: must be True or False{', or None' if optional else ''}"
 
 
 def check_names(values: dict[str, Any], *records: type) -> None:

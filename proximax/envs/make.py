@@ -9,7 +9,7 @@ import gymnasium
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
-from proximax.config import Autoreset, RunConfig
+from proximax.config import COUNT, Autoreset, Rule, RunConfig, choice_problem, range_problem, refuse, shown
 from proximax.envs.atari.games import Game
 from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
@@ -53,8 +53,18 @@ def make_env(
     environment has its own vector version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as
     in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before.
     """
-    restarts = RestartBudget(env_restarts, env_restarted)
-    sizes = num_envs, groups, env_groups
+    counts = {"num_envs": num_envs, "groups": groups, "env_groups": env_groups}
+    refuse(
+        [
+            *(range_problem(name, count, COUNT) for name, count in counts.items()),
+            range_problem("num_envs_if_native_vector", num_envs_if_native_vector, Rule(1, integer=True, optional=True)),
+            choice_problem("autoreset", autoreset, Autoreset),
+            range_problem("env_restarts", env_restarts, Rule(0, integer=True)),
+            range_problem("env_timeout", env_timeout, Rule(0, open_low=True)),
+        ]
+    )
+    restarts = RestartBudget(int(env_restarts), env_restarted)
+    sizes = int(num_envs), int(groups), int(env_groups)
     created = _create(env, sizes, autoreset, num_envs_if_native_vector, (restarts, env_timeout))
     if env_restarts and not restarts.supported and not isinstance(created, JaxEnv):
         created.notes = [*created.notes, RESTARTS_NOT_SUPPORTED]
@@ -125,10 +135,26 @@ def env_id_of(env: EnvLike) -> EnvId:
     """The id of what the user gave; of an object, source ``object`` and a description."""
     if isinstance(env, (str, Game)):
         return EnvId.parse(env if isinstance(env, str) else env.id)
+    check_env_object(env)
     spec = getattr(env, "spec", None)
     if isinstance(env, VectorEnv) and spec is not None:
         return EnvId(OBJECT, spec.id)
     return EnvId(OBJECT, getattr(env, "__name__", type(env).__name__))
+
+
+def check_env_object(env: Any) -> None:
+    """Refuse an object that is no environment, or a single one where copies are needed."""
+    if isinstance(env, gymnasium.Env):
+        raise UsageError(
+            f"env = {shown(env)}: is one environment, and each copy must be an object of its own. Give a callable that "
+            "makes it, as in lambda: gymnasium.make(...), or its id"
+        )
+    is_host = all(hasattr(env, name) for name in ("num_envs", "reset", "send", "receive", "action_space"))
+    if not (isinstance(env, (VectorEnv, JaxEnv)) or callable(env) or is_host):
+        raise UsageError(
+            f"env = {shown(env)}: must be an id (CartPole-v1), a callable that makes a Gymnasium environment, a "
+            "VectorEnv, a JaxEnv or a HostEnv"
+        )
 
 
 def env_name(env: EnvLike) -> str:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.config import RunConfig
+from proximax.config import COUNT, SEED, RunConfig, bool_problem, path_problem, range_problem, refuse
 from proximax.envs import (
     EnvId,
     EnvLike,
@@ -25,7 +25,7 @@ from proximax.envs import (
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks
 from proximax.evaluation.statistics import Summary, summarise_returns
-from proximax.networks import Network
+from proximax.networks import Network, network_problem
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
 from proximax.runtime import compilation, seed_key, show_messages
@@ -99,8 +99,17 @@ def evaluate(
     trained with a custom network. ``allow_import=True`` lets the run's ``config.json`` name a package to import
     (``package:Env-v0``), which runs what the package holds. Raises ``UsageError``, ``CheckpointError``, ``EnvError``.
     """
-    if episodes < 1:
-        raise UsageError(f"episodes = {episodes}: must be at least 1")
+    refuse(
+        [
+            "" if isinstance(run, Agent) else path_problem("run", run),
+            range_problem("episodes", episodes, COUNT),
+            range_problem("seed", seed, SEED),
+            bool_problem("sample", sample, optional=True),
+            network_problem(network, names=False),
+            bool_problem("allow_import", allow_import),
+        ]
+    )
+    episodes = int(episodes)
     compilation.use_compilation_cache()
     if isinstance(run, Agent):
         agents, sample = [run], bool(sample)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from proximax.config import COUNT, SEED, Rule, bool_problem, path_problem, range_problem, refuse
 from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
@@ -56,8 +58,18 @@ def video(
     for each step.
     Needs the ``video`` extra. Raises ``UsageError``, ``CheckpointError``, ``DependencyError`` and ``StorageError``.
     """
-    if episodes < 1 or not 0 < seconds < float("inf"):
-        raise UsageError(f"episodes = {episodes}, seconds = {seconds}: both must be positive")
+    refuse(
+        [
+            "" if isinstance(run, Agent) else path_problem("run", run),
+            path_problem("out", out, optional=True),
+            range_problem("episodes", episodes, COUNT),
+            range_problem("seed", seed, SEED),
+            range_problem("agent_seed", agent_seed, replace(SEED, optional=True)),
+            bool_problem("sample", sample, optional=True),
+            range_problem("seconds", seconds, Rule(0, open_low=True)),
+            bool_problem("allow_import", allow_import),
+        ]
+    )
     if isinstance(run, Agent):
         if env is None or out is None:
             raise UsageError("the video of an Agent needs env and out")

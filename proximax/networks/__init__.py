@@ -6,7 +6,7 @@ Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``co
 
 from proximax.networks import convnets
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
-from proximax.networks.base import Network
+from proximax.networks.base import Network, network_problem
 from proximax.networks.convnets import images, impala, nature, patch_cnn, pong_small
 from proximax.networks.convolution import Padding, Pair, convolve, pair
 from proximax.networks.dense import mlp
@@ -24,6 +24,7 @@ __all__ = [
     "impala",
     "mlp",
     "nature",
+    "network_problem",
     "pair",
     "patch_cnn",
     "pong_small",

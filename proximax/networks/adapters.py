@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from proximax.config import shown
 from proximax.errors import DependencyError, UsageError
 from proximax.networks.base import Network
 from proximax.types import Key, Params
@@ -18,6 +19,8 @@ from proximax.types import Key, Params
 
 def from_linen(module: Any) -> Network:
     """A ``flax.linen`` module whose ``__call__(obs [B, ...])`` returns (outputs ``[B, outputs]``, values ``[B]``)."""
+    if isinstance(module, type) or not (hasattr(module, "init") and hasattr(module, "apply")):
+        raise UsageError(f"module = {shown(module)}: must be a flax.linen module, an object and not its class")
 
     def init(key: Key, obs: jax.Array) -> Params:
         variables = module.init(key, obs)
@@ -33,12 +36,19 @@ def from_linen(module: Any) -> Network:
     return Network(init, apply)
 
 
+def check_maker(make: Any, module: type, argument: str) -> None:
+    """Refuse a module where a function belongs that makes one."""
+    if isinstance(make, module) or not callable(make):
+        raise UsageError(f"make = {shown(make)}: must be a function make({argument}) that creates the module")
+
+
 def from_nnx(make: Callable[[Any], Any]) -> Network:
     """A ``flax.nnx`` module, given as ``make(rngs)``; called with ``[B, ...]``, returns (``[B, outputs]``, ``[B]``)."""
     try:
         from flax import nnx
     except ImportError as error:
         raise DependencyError('from_nnx needs Flax: pip install "proximax[flax]"') from error
+    check_maker(make, nnx.Module, "rngs")
     structure, params_like, other = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
     if jax.tree.leaves(other):
         raise UsageError(f"the module has state besides nnx.Param: {other}")
@@ -59,6 +69,7 @@ def from_equinox(make: Callable[[Key], Any]) -> Network:
         import equinox as eqx
     except ImportError as error:
         raise DependencyError('from_equinox needs Equinox: pip install "proximax[equinox]"') from error
+    check_maker(make, eqx.Module, "key")
     # The static part (sizes, activations) is the same for every key; ``init`` creates the arrays.
     _, static = eqx.partition(make(jax.random.key(0)), eqx.is_array)
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 
-from proximax.config import Activation
+from proximax.config import Activation, NetworkName, choice_problem, shown
 from proximax.types import Key, Params, PyTree
 
 ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
@@ -31,6 +31,31 @@ class Network(NamedTuple):
 
     init: Callable[[Key, PyTree], Params]
     apply: Callable[[Params, PyTree], tuple[jax.Array, jax.Array]]
+
+
+# Modules of other libraries, by the module of a base class, and how they become a ``Network``.
+ADAPTERS = {
+    "flax.linen": "proximax.from_linen(module)",
+    "flax.nnx": "proximax.from_nnx(make), where make(rngs) creates the module",
+    "equinox": "proximax.from_equinox(make), where make(key) creates the module",
+    "torch": "none for PyTorch: write it in JAX, as proximax.Network(init, apply)",
+}
+
+
+def network_problem(network: Any, names: bool = True) -> str:
+    """What is wrong with the argument ``network``; "" if nothing is. ``names``: it may name a built-in one."""
+    if isinstance(network, Network):
+        wrong = [field for field, part in network._asdict().items() if not callable(part)]
+        return f"network: its {wrong[0]} is {shown(getattr(network, wrong[0]))}, not a function" if wrong else ""
+    if network is None:
+        return ""
+    if isinstance(network, str) and names:
+        return choice_problem("network", network, NetworkName)
+    modules = [base.__module__ for base in (network if isinstance(network, type) else type(network)).__mro__]
+    adapters = [call for name, call in ADAPTERS.items() if any(module.startswith(name) for module in modules)]
+    remedy = f". The adapter is {adapters[0]}" if adapters else ""
+    named = f", a name ({', '.join(get_args(NetworkName))})" if names else ""
+    return f"network = {shown(network)}: must be a proximax.Network{named} or None{remedy}"
 
 
 def orthogonal(rng: np.random.Generator, rows: int, columns: int, gain: float) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import jax
 import numpy as np
 
-from proximax.config import Activation
+from proximax.config import COUNT, Activation, bool_problem, choice_problem, range_problem, refuse, shown
 from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, affine, orthogonal
 from proximax.types import Key, Params, PyTree
 
@@ -23,6 +24,7 @@ def mlp(
     A nested observation is flattened to one vector; with ``branch_torsos`` every leaf has its own torso, and their
     features are concatenated.
     """
+    check_mlp(outputs, hidden, activation, {"shared_torso": shared_torso, "branch_torsos": branch_torsos})
 
     def init(key: Key, obs: PyTree) -> Params:
         # NumPy: QR under vmap can deadlock XLA's CPU thread pool, and eager QR compiles for each shape.
@@ -45,6 +47,19 @@ def mlp(
         return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
 
     return Network(init, apply)
+
+
+def check_mlp(outputs: Any, hidden: Any, activation: Any, flags: dict[str, Any]) -> None:
+    """Refuse arguments that are none of ``mlp``."""
+    sizes = isinstance(hidden, Sequence) and not isinstance(hidden, str) and all(map(COUNT.allows, hidden))
+    refuse(
+        [
+            range_problem("outputs", outputs, COUNT),
+            "" if sizes and len(hidden) else f"hidden = {shown(hidden)}: give one or more layer sizes of at least 1",
+            choice_problem("activation", activation, Activation),
+            *(bool_problem(name, flag) for name, flag in flags.items()),
+        ]
+    )
 
 
 def _branches(obs: PyTree, separate: bool) -> list[jax.Array]:

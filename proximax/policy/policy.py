@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from proximax.config import NetworkName, PPOConfig
+from proximax.config import NetworkName, PPOConfig, refuse, type_problem
 from proximax.errors import UsageError
 from proximax.maths import Distribution
-from proximax.networks import Network, images, impala, mlp, nature, patch_cnn, pong_small
+from proximax.networks import Network, images, impala, mlp, nature, network_problem, patch_cnn, pong_small
 from proximax.policy.actions import (
     action_distribution,
     check_box_distribution,
@@ -74,6 +74,14 @@ def make_policy(
     ``network``: a ``Network``, or the name of a built-in one. An ``action_mask`` in the observations masks actions.
     Raises ``UsageError`` for spaces that are not supported or a network that does not fit them.
     """
+    refuse(
+        [
+            type_problem("observation_space", observation_space, spaces.Space, "a Gymnasium space"),
+            type_problem("action_space", action_space, spaces.Space, "a Gymnasium space"),
+            type_problem("config", config, PPOConfig, "a PPOConfig"),
+            network_problem(network),
+        ]
+    )
     check_observation_space(observation_space)
     check_action_space(action_space)
     check_box_distribution(action_space, config)

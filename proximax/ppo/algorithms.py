@@ -12,7 +12,7 @@ clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs
 import jax
 
 from proximax import maths
-from proximax.config import PPOConfig, custom_name, is_custom
+from proximax.config import PPOConfig, custom_name, is_custom, refuse, type_problem
 from proximax.errors import UsageError
 from proximax.ppo.policy_steps import gradient_policy_step, natural_gradient_policy_step, trpo_policy_step
 from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
@@ -55,6 +55,9 @@ ALGORITHMS = {
 
 def find_algorithm(name: str, custom: Algorithm | None = None) -> Algorithm:
     """The algorithm that a config names: a built-in one, or ``custom`` for ``custom:NAME``."""
+    refuse([type_problem("custom_algorithm", custom, (Algorithm, type(None)), "an Algorithm or None")])
+    if custom is not None and not callable(custom.objective):
+        raise UsageError(f"the objective of the algorithm {custom.name!r} is {custom.objective!r}, not a function")
     if custom is None and not is_custom(name):
         return ALGORITHMS[name]
     if custom is None or name != custom_name(custom.name):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.config import RunConfig
-from proximax.envs import HostEnv, env_seeds
+from proximax.config import RunConfig, refuse, shown, type_problem
+from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.policy import Policy
 from proximax.ppo.algorithms import find_algorithm
 from proximax.ppo.host_rollout import collect, host_buffers, reset_host_envs
@@ -92,6 +92,10 @@ def make_host_learner(
     env: HostEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None
 ) -> HostLearner:
     """``config.algo`` on environments outside the program, for S seeds at once."""
+    kinds = ("policy", policy, Policy), ("config", config, RunConfig)
+    problems = [type_problem(name, value, kind, f"a {kind.__name__}") for name, value, kind in kinds]
+    is_host = hasattr(env, "receive") and not isinstance(env, JaxEnv)
+    refuse([*problems, "" if is_host else f"env = {shown(env)}: must be a HostEnv, as make_env gives it"])
     return HostLearner(env, policy, config, custom_algorithm)
 
 

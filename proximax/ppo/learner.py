@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from proximax.config import RunConfig
+from proximax.config import RunConfig, refuse, type_problem
 from proximax.envs import HostEnv, JaxEnv
 from proximax.errors import UsageError
 from proximax.maths import init_moments, scale_reward
@@ -43,6 +43,8 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorith
     ``custom_algorithm``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it
     once per seed and stack (``stack_seeds``) instead of vmapping it.
     """
+    kinds = ("env", env, JaxEnv), ("policy", policy, Policy), ("config", config, RunConfig)
+    refuse([type_problem(name, value, kind, f"a {kind.__name__}") for name, value, kind in kinds])
     algorithm = find_algorithm(config.algo, custom_algorithm)
     compiled_reset = compilation.jit(partial(reset_envs, env, policy, num_envs=config.num_envs), fast_compile=True)
 

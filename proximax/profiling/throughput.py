@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import Jaxpr, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from proximax.config import RunConfig
+from proximax.config import Rule, RunConfig, range_problem, refuse, type_problem
 from proximax.envs import EnvLike, JaxEnv, can_recreate, env_from_config, env_options, make_env
 from proximax.policy import Policy, make_policy
 from proximax.ppo import (
@@ -67,6 +67,12 @@ class ThroughputReport(NamedTuple):
 
 def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -> ThroughputReport:
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
+    refuse(
+        [
+            type_problem("config", config, RunConfig, "a RunConfig"),
+            range_problem("seconds", seconds, Rule(0, open_low=True)),
+        ]
+    )
     config.check()
     compilation.prepare(config.seeds)
     source = env_from_config(config, env)

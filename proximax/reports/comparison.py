@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from proximax.config import RunConfig
+from proximax.config import RunConfig, bool_problem, path_problem, refuse, shown
 from proximax.envs import EnvId, EnvLike, env_name
 from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
 from proximax.evaluation import evaluate, summarise_returns
@@ -52,6 +52,14 @@ def compare(
     label. Raises ``UsageError``, ``StorageError`` where ``out`` holds other runs, and whatever training raises.
     """
     require_matplotlib()
+    listed = isinstance(algos, (Mapping, Sequence)) and not isinstance(algos, str)
+    refuse(
+        [
+            "" if listed else f"algos = {shown(algos)}: must be a list of names, or a dict of settings under labels",
+            path_problem("out", out),
+            bool_problem("quiet", quiet),
+        ]
+    )
     variants = algos if isinstance(algos, Mapping) else {name: {"algo": name} for name in algos}
     if not variants:
         raise UsageError("compare needs at least one algorithm")

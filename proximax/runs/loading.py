@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +11,9 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from proximax.config import RunConfig, from_json
+from proximax.config import SEED, RunConfig, from_json, path_problem, range_problem, refuse, type_problem
 from proximax.errors import CheckpointError, UsageError
-from proximax.networks import Network
+from proximax.networks import Network, network_problem
 from proximax.policy import Agent, example_input, init_obs_moments, is_mlp, make_policy, split_agents
 from proximax.runs.checkpoint import (
     MANIFEST,
@@ -28,6 +29,9 @@ from proximax.spaces import MAX_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
 logger = logging.getLogger(__name__)
+
+
+OPTIONAL_SEED = replace(SEED, optional=True)
 
 
 class Policies(NamedTuple):
@@ -54,6 +58,7 @@ def load_agent(
     run_dir: str | Path, seed: int | None = None, network: Network | None = None, checkpoint: str = "last"
 ) -> tuple[Agent, RunConfig, int]:
     """As ``load``; with the run's config and the seed whose policy it is."""
+    refuse([range_problem("seed", seed, OPTIONAL_SEED)])
     agents, config = load_agents(run_dir, network, checkpoint)
     if seed is None:
         seed = config.seed + _best(Path(run_dir) / "result.json")
@@ -107,6 +112,13 @@ def load_agents(
     run_dir: str | Path, network: Network | None = None, checkpoint: str = "last"
 ) -> tuple[list[Agent], RunConfig]:
     """The policies of all seeds of a run, and its config."""
+    refuse(
+        [
+            path_problem("run_dir", run_dir),
+            network_problem(network, names=False),
+            type_problem("checkpoint", checkpoint, str, "last, best or a name"),
+        ]
+    )
     directory = Path(run_dir)
     config = load_config(directory)
     (path, manifest), tensors = find_checkpoint(directory, checkpoint)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import define_prng_impl
 
+from proximax.errors import UsageError
 from proximax.types import Key
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -88,6 +89,9 @@ def key_from_data(key_data: Any) -> Key:
 
 def seed_key(seed: int) -> Key:
     """The key of a run's seed: hashed, so that neighbouring seeds share nothing, and created without compiling."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise UsageError(f"seed = {seed!r}: must be an integer")
+    seed = int(seed)
     return split_on_host(key_from_data(np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)), 1)[0]
 
 

@@ -3,7 +3,10 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from proximax.config import (
+    COUNT,
     AtariConfig,
     PPOConfig,
     RunConfig,
@@ -12,6 +15,9 @@ from proximax.config import (
     custom_name,
     find_preset,
     preset_settings,
+    refuse,
+    shown,
+    type_problem,
 )
 from proximax.envs import EnvId, EnvLike, Game, env_id_of
 from proximax.errors import UsageError
@@ -28,8 +34,12 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     if "ppo" in overrides:
         raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")
     env_id, algo = env_id_of(env), overrides.get("algo", "clip")
-    if not isinstance(algo, (str, Algorithm)):
-        raise UsageError(f"algo = {algo!r}: must be a name or an Algorithm")
+    refuse(
+        [
+            type_problem("algo", algo, (str, Algorithm), "a name or an Algorithm"),
+            type_problem("preset", preset, (str, type(None)), "a name or None"),
+        ]
+    )
     custom = algo if isinstance(algo, Algorithm) else None
     if custom is not None:
         overrides = overrides | {"algo": custom_name(custom.name)}
@@ -39,16 +49,22 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     atari = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
     run_fields = preset_fields | {k: v for k, v in overrides.items() if k not in ppo_names | atari_names}
     run_fields |= {"atari": atari_settings(env, env_id, preset_fields.get("atari"), atari)}
-    if isinstance(total := getattr(env, "num_envs", None), int):
-        run_fields["num_envs"] = envs_per_seed(total, run_fields.get("seeds", 1))
+    if isinstance(total := getattr(env, "num_envs", None), (int, np.integer)) and COUNT.allows(
+        seeds := run_fields.get("seeds", 1)
+    ):
+        run_fields["num_envs"] = envs_per_seed(int(total), seeds, overrides.get("num_envs"))
     return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
 
 
-def envs_per_seed(total: int, seeds: int) -> int:
-    """How many of a vector environment's environments each seed gets."""
-    seeds = max(seeds, 1)  # fewer than one is for ``RunConfig.check`` to refuse
+def envs_per_seed(total: int, seeds: int, wanted: Any) -> int:
+    """How many of a vector environment's environments each seed gets. ``wanted``: how many the user said, or None."""
     if total % seeds:
         raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
+    if wanted is not None and wanted != total // seeds:
+        raise UsageError(
+            f"num_envs = {shown(wanted)}: the vector environment has {total} for {seeds} seeds, which is "
+            f"{total // seeds} for each; leave num_envs out"
+        )
     return total // seeds
 
 

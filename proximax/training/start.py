@@ -7,7 +7,16 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from proximax.config import AlgorithmName, NetworkName, RunConfig
+from proximax.config import (
+    AlgorithmName,
+    NetworkName,
+    RunConfig,
+    bool_problem,
+    path_problem,
+    refuse,
+    shown,
+    type_problem,
+)
 from proximax.envs import (
     EnvLike,
     EnvPoolEnv,
@@ -22,7 +31,7 @@ from proximax.envs import (
 )
 from proximax.errors import UsageError
 from proximax.loggers import Callback, RunLogger
-from proximax.networks import Network
+from proximax.networks import Network, network_problem
 from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
@@ -73,6 +82,7 @@ def train(
 
     Raises ``UsageError`` and the other errors of ``proximax.errors``, before anything is left on disk where possible.
     """
+    refuse([network_problem(network)])
     settings: dict[str, Any] = {"algo": algo, "seeds": seeds, "seed": seed}
     if steps is not None:
         settings["steps"] = steps
@@ -109,6 +119,7 @@ def run(
     ``env`` stands in for a ``config.env`` that was an object, ``custom_algorithm`` for a ``config.algo`` that is
     not built in. The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
+    check_arguments(config, custom_algorithm, out, network, callbacks, {"quiet": quiet, "profile": profile}, resume)
     config.check()
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, profile, resume)
@@ -128,6 +139,30 @@ def run(
             result = trainer.finish(evaluation, stopped_by, last)
             services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result
+
+
+def check_arguments(
+    config: Any,
+    custom_algorithm: Any,
+    out: Any,
+    network: Any,
+    callbacks: Any,
+    flags: dict[str, Any],
+    resume: Any,
+) -> None:
+    """Refuse arguments of other types than ``run`` takes: none is ignored."""
+    are_functions = isinstance(callbacks, Sequence) and all(map(callable, callbacks))
+    refuse(
+        [
+            type_problem("config", config, RunConfig, "a RunConfig"),
+            type_problem("custom_algorithm", custom_algorithm, (Algorithm, type(None)), "an Algorithm or None"),
+            path_problem("out", out, optional=True),
+            network_problem(network, names=False),
+            "" if are_functions else f"callbacks = {shown(callbacks)}: must be a list of functions",
+            *(bool_problem(name, flag) for name, flag in flags.items()),
+            "" if resume == "auto" else bool_problem("resume", resume),
+        ]
+    )
 
 
 def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
