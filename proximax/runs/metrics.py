@@ -1,12 +1,13 @@
 """The metrics that are logged after each update, one row per seed, and what each number means."""
 
+import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from proximax.errors import CheckpointError
-from proximax.runtime import finite_or_none
 from proximax.types import Metrics
 
 # The rows of metrics.jsonl; docs/reference/metrics.md is made from this table.
@@ -72,16 +73,20 @@ class History:
         self.steps += values.pop("steps").astype(np.int64)
         self.update += 1
         self._remember(sums, counts)
-        recent = self.return_last_100
-        lists = {name: np.asarray(x, np.float64).tolist() for name, x in values.items()}
-        rows: list[dict[str, Any]] = []
-        for i, seed in enumerate(self.seeds):
-            row: dict[str, Any] = {"update": self.update, "seed": seed, "steps": int(self.steps[i])}
-            row |= {"time_s": round(time_s, 4), "episodes": int(counts[i])}
-            row |= {"episode_return": _mean(sums[i], counts[i]), "episode_length": _mean(lengths[i], counts[i])}
-            row["return_last_100"] = finite_or_none(recent[i])
-            rows.append(row | {name: _plain(x[i]) for name, x in lists.items()})
-        return rows
+        seeds = len(self.seeds)
+        columns: dict[str, Sequence[Any]] = {
+            "update": [self.update] * seeds,
+            "seed": self.seeds,
+            "steps": self.steps.tolist(),
+            "time_s": [round(time_s, 4)] * seeds,
+            "episodes": counts.astype(np.int64).tolist(),
+            "episode_return": _numbers(_means(sums, counts)),
+            "episode_length": _numbers(_means(lengths, counts)),
+            "return_last_100": _numbers(self.return_last_100),
+        }
+        columns |= {name: _numbers(x) if x.ndim == 1 else x.astype(np.int64).tolist() for name, x in values.items()}
+        # By columns: with hundreds of seeds a row that is put together value by value takes as long as training.
+        return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
     def to_tree(self) -> dict[str, Any]:
         """The part that a checkpoint keeps."""
@@ -116,16 +121,20 @@ class History:
     @property
     def return_last_100(self) -> np.ndarray:
         """``[S]``: mean return of the latest episodes, at least 100 where there were as many; NaN before the first."""
-        return np.where(self._counts > 0, self._sums / np.maximum(self._counts, 1), np.nan)
+        return _means(self._sums, self._counts)
 
 
-def _plain(x: float | list[float]) -> float | list[int] | None:
-    """A number, or the counts of a histogram."""
-    return [int(count) for count in x] if isinstance(x, list) else finite_or_none(x)
+def _means(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``[S]``; NaN where nothing was counted."""
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
-def _mean(total: float, count: float) -> float | None:
-    return finite_or_none(total / count) if count else None
+def _numbers(x: np.ndarray) -> Sequence[float | None]:
+    """``[S]`` as plain numbers, None where they are not finite."""
+    numbers: list[float] = np.asarray(x, np.float64).tolist()
+    if np.isfinite(x).all():
+        return numbers
+    return [number if math.isfinite(number) else None for number in numbers]
 
 
 def current_metrics(row: dict[str, Any]) -> dict[str, Any]:
