@@ -12,7 +12,6 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
-from proximax.config import shown
 from proximax.envs.base import HostEnv
 from proximax.envs.workers.main import mask_method
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
@@ -64,8 +63,6 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
     Refuses what would fail later or, worse, silently: unsupported spaces, the old API, observations unlike their space.
     """
     env = _call_env("its constructor", make)
-    if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
-        raise UsageError(f"env: the callable returned {shown(env)}, which is no Gymnasium environment")
     check_observation_space(env.observation_space)
     check_action_space(env.action_space)
     check_mask(env.observation_space, env.action_space)

@@ -24,6 +24,7 @@ CPU_OPTIONS: Options = MappingProxyType(
 # For programs with the environments outside their loops: CartPole-v1's compile in 1.2 s instead of 1.5 s and run as
 # fast. A program that contains its environments would run 8 % slower.
 FAST_COMPILE_OPTIONS: Options = MappingProxyType({"xla_backend_optimization_level": 2})
+GPU_REPEATABLE_FLAGS = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
 _NO_OPTIONS: Options = MappingProxyType({})
 _EXTRA_OPTIONS: ContextVar[Options] = ContextVar("extra CPU compiler options", default=_NO_OPTIONS)
 MAX_CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
@@ -56,6 +57,19 @@ def with_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
         inner = inner.func
     precise.__name__ = getattr(inner, "__name__", "precise")  # of the program, in traces and in the cache
     return precise
+
+
+def repeatability_notes() -> list[str]:
+    """What must hold on this device for a run to give the same bits in another process; nothing on CPU.
+
+    XLA times several kernels for each product on a GPU and takes the fastest, which differs from process to process.
+    """
+    if jax.default_backend() != "gpu" or "xla_gpu_autotune_level=0" in os.environ.get("XLA_FLAGS", ""):
+        return []
+    return [
+        "on a GPU the same bits in another process (resume, repeat) are certain only with "
+        f'XLA_FLAGS="{GPU_REPEATABLE_FLAGS}", which took 16 % longer on an H200'
+    ]
 
 
 def cpu_options(fast_compile: bool = False) -> dict[str, bool | int]:

@@ -206,7 +206,7 @@ def prepare(
         check_same(resume_point, header, training_env.observation_space, config)
     spaces = training_env.observation_space, training_env.action_space
     policy = make_policy(*spaces, config.ppo, network or config.network)
-    notes = environment_notes(training_env, config)
+    notes = environment_notes(training_env, config) + compilation.repeatability_notes()
     with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
         learner = make_multi_seed_learner(training_env, policy, config, custom_algorithm)
     state = learner.init()

@@ -128,3 +128,13 @@ def test_the_precise_program_keeps_its_name_and_static_arguments(monkeypatch):
 
 def np_power(factor, x, exponent):
     return factor * x**exponent
+
+
+def test_on_a_gpu_a_run_says_what_the_same_bits_need(monkeypatch):
+    assert compilation.repeatability_notes() == []  # on CPU nothing has to be set
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/tmp/x")
+    (note,) = compilation.repeatability_notes()
+    assert compilation.GPU_REPEATABLE_FLAGS in note
+    monkeypatch.setenv("XLA_FLAGS", compilation.GPU_REPEATABLE_FLAGS)
+    assert compilation.repeatability_notes() == []
