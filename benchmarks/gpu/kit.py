@@ -65,11 +65,12 @@ def all_parts(purejaxrl: Path, toy: bool) -> list[Part]:
     seeds = CARTPOLE | {"num_envs": 4, "steps": max(2048, steps // 50), "seeds": side_by_side}
     seeds_parts = comparison("CartPole, 256 seeds", seeds, purejaxrl, 90)
     pong = Part("Pong", HERE / "pong.py", size, 170)
-    trace = Part("trace", HERE / "trace.py", size, 60)
+    update = HERE / "update_time.py"
+    updates = [Part(f"update: {name}", update, [name, *size], 90) for name in ("seeds", "breakout", "cartpole")]
     correctness = Part("correctness", HERE / "correctness.py", [*size, "--seconds", "130"], 140)
     once = [*compared[4:6], *seeds_parts[:2]]
     again = [*compared[2:4], *compared[6:], *seeds_parts[2:]]
-    return [*compared[:2], correctness, *once, trace, pong, *again]
+    return [*compared[:2], correctness, *once, pong, *updates, *again]
 
 
 def environment(part: Part, site: Path, caches: Path) -> dict[str, str]:
