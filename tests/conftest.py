@@ -6,6 +6,7 @@ every time; ``--hypothesis-profile=more`` draws many, others each time. ``--trap
 tests that are marked with the number.
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -18,6 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's & has it; 
 import jax
 import pytest
 from hypothesis import settings
+
+from tests.support.quick_compiler import compile_quickly
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 EXAMPLES = {"few": 25, "more": 1000}
@@ -75,6 +78,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = chosen
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look for garbage less often, and not among the modules: JAX creates many objects, and keeps most."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def numbers(item: pytest.Item, mark: str) -> set[int]:
     """The numbers that a test is marked with."""
     return {number for found in item.iter_markers(mark) for number in found.args}
@@ -84,5 +93,4 @@ def numbers(item: pytest.Item, mark: str) -> set[int]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compile with little effort, unless the test needs programs as users have them; its processes do alike."""
     optimised = any(item.get_closest_marker(mark) for mark in OPTIMISED)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
-    jax.config.update("jax_disable_most_optimizations", not optimised)
+    compile_quickly(not optimised)

@@ -74,7 +74,8 @@ def repeatability_notes() -> list[str]:
 
 def cpu_options(fast_compile: bool = False) -> dict[str, bool | int]:
     """The compiler options that ``jit`` passes on CPU now."""
-    return {**CPU_OPTIONS, **(FAST_COMPILE_OPTIONS if fast_compile else {}), **_EXTRA_OPTIONS.get()}
+    fast = FAST_COMPILE_OPTIONS if fast_compile and not jax.config.values["jax_disable_most_optimizations"] else {}
+    return {**CPU_OPTIONS, **fast, **_EXTRA_OPTIONS.get()}
 
 
 @contextmanager
