@@ -243,7 +243,8 @@ def test_autoreset_mode_is_never_guessed():
 def test_a_mode_written_into_shared_metadata_by_another_environment_is_not_believed():
     modes = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
     envs = [vector(Script, 2, mode) for mode in modes]
-    assert len({id(env.metadata) for env in envs}) == 1  # the hazard is there
+    for env in envs:
+        env.metadata = envs[-1].metadata  # as Gymnasium before 1.4 does
     assert [GymnasiumEnv(env).mode for env in envs] == modes
 
 
