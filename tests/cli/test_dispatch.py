@@ -16,7 +16,7 @@ QUICK += ["--ppo.num-steps", "32", "--ppo.minibatch-size", "64", "--ppo.epochs",
 BAD_ENVS = """
 import gymnasium, numpy as np
 from gymnasium import spaces
-from tests.support.toy_envs import Script
+from tests.support.toy_gym import Script
 
 class Text(Script): observation_space = spaces.Dict({"a": spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Text(3)])})
 class Graph(Script): observation_space = spaces.Graph(spaces.Box(-1, 1, (2,)), None)

@@ -14,18 +14,8 @@ from proximax.envs.env_checker import check_env, check_observation, environment_
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import EnvError, UsageError
-from tests.support.toy_envs import (
-    ACTIONS,
-    NESTED_OBS,
-    Lawful,
-    Script,
-    as_array,
-    as_list,
-    as_tree,
-    as_tuple,
-    vector,
-    view,
-)
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_list, as_tree, as_tuple, view
 
 
 class Slow(Script):

@@ -15,16 +15,17 @@ from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import UsageError
 from proximax.ppo.host_rollout import collect
-from tests.support.toy_envs import ACTIONS, Lawful, Script, host_learner, roll, vector
+from tests.support.toy_envs import host_learner, roll, vector
+from tests.support.toy_gym import ACTIONS, Lawful, Script
 
 PPO = PPOConfig(num_steps=24, minibatch_size=24, epochs=2)
 
 
 @pytest.fixture
 def cores(monkeypatch):
-    """As if there were four, and no environment were cheap."""
-    for module in ("env_groups", "make", "workers.vector_env"):
-        monkeypatch.setattr(f"proximax.envs.{module}.usable_cores", lambda: [0, 1, 2, 3])
+    """As if there were four, of which a group of workers uses two, and no environment were cheap."""
+    for module, number in (("env_groups", 4), ("make", 4), ("workers.vector_env", 2)):
+        monkeypatch.setattr(f"proximax.envs.{module}.usable_cores", lambda number=number: list(range(number)))
     monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
 
 
@@ -145,7 +146,8 @@ def test_an_environments_noise_is_its_own_whatever_others_there_are():
 
 
 @pytest.mark.slow
-def test_every_group_may_use_all_cores(cores):
+def test_every_group_may_use_all_cores(cores, monkeypatch):
+    monkeypatch.setattr("proximax.envs.workers.vector_env.usable_cores", lambda: [0, 1, 2, 3])
     env = vectorise(Script, 8, 1, 2)
     assert [len(group.env._workers) for group in env.groups] == [4, 4]
     assert [group.columns for group in env.groups] == [slice(0, 4), slice(4, 8)]

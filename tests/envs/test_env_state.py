@@ -24,7 +24,8 @@ from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.workers.vector_env import Workers
 from proximax.errors import CheckpointError, EnvError
 from proximax.spaces.masks import MASK, sample_allowed_action
-from tests.support.toy_envs import ACTIONS, Lawful, Script, vector
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import ACTIONS, Lawful, Script
 
 
 def apart(value, arrays):

@@ -20,19 +20,8 @@ from proximax.envs.workers.vector_env import Workers
 from proximax.errors import EnvError, UsageError
 from proximax.ppo.host_rollout import collect, host_buffers, host_rollout_state
 from proximax.types import Acted
-from tests.support.toy_envs import (
-    ACTIONS,
-    NESTED_OBS,
-    Fixed,
-    Lawful,
-    Script,
-    at,
-    places,
-    roll,
-    valid_rows,
-    vector,
-    view,
-)
+from tests.support.toy_envs import roll, valid_rows, vector
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, Fixed, Lawful, Script, at, places, view
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 

@@ -4,7 +4,7 @@ import pytest
 
 from proximax.envs import EnvId, Game
 from proximax.envs.make import env_id_of
-from tests.support.toy_envs import Script
+from tests.support.toy_gym import Script
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode
 from proximax.envs import JaxEnv, env_name, make_env, probe
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import DependencyError, EnvError, UsageError
-from tests.support.toy_envs import Script, vector
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import Script
 
 
 @pytest.mark.parametrize(

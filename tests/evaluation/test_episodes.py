@@ -14,7 +14,8 @@ from proximax.errors import EnvError, NumericalError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks, sampling_keys
 from proximax.policy.policy import make_policy
 from proximax.types import Step
-from tests.support.toy_envs import Fixed, Script, vector
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import Fixed, Script
 
 
 def play(env, quota, seed=0, **more):

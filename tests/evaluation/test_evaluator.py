@@ -18,18 +18,8 @@ from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, ev
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
 from proximax.types import Step
-from tests.support.toy_envs import (
-    ACTIONS,
-    NESTED_OBS,
-    Games,
-    Lawful,
-    Script,
-    as_array,
-    as_tree,
-    games_jax,
-    lawful_jax,
-    vector,
-)
+from tests.support.toy_envs import Games, games_jax, lawful_jax, vector
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_tree
 
 
 def agent(env, seed=0, moments=None):
@@ -146,9 +136,9 @@ def test_what_cannot_be_evaluated_is_said(tmp_path):
 @pytest.mark.slow
 def test_a_package_named_only_by_the_run_is_not_imported_without_leave(tmp_path, monkeypatch):
     (tmp_path / "their_envs.py").write_text(
-        "import gymnasium, pathlib\nfrom tests.support import toy_envs\n"
+        "import gymnasium, pathlib\nfrom tests.support import toy_gym\n"
         f"pathlib.Path({str(tmp_path / 'canary')!r}).write_text('imported')\n"
-        "gymnasium.register('Theirs-v0', entry_point=toy_envs.Script)\n"
+        "gymnasium.register('Theirs-v0', entry_point=toy_gym.Script)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     quick = {"steps": 128, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 1, "eval_episodes": 2}

@@ -18,7 +18,7 @@ from proximax.evaluation.recording import VideoRecorder
 from proximax.evaluation.video_encoding import FrameComposer
 from proximax.runs.checkpoint import POLICY
 from tests.support.saved_runs import newest
-from tests.support.toy_envs import Fixed
+from tests.support.toy_gym import Fixed
 from tests.support.videos import decode, decode_gif, read
 
 QUICK = {"num_steps": 16, "num_envs": 2, "minibatch_size": 32, "epochs": 1, "eval_episodes": 2, "quiet": True}

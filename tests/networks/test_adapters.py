@@ -11,7 +11,8 @@ from flax import nnx
 import proximax
 from proximax.errors import CheckpointError, UsageError
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
-from tests.support.toy_envs import ACTIONS, lawful_jax
+from tests.support.toy_envs import lawful_jax
+from tests.support.toy_gym import ACTIONS
 
 
 class Linen(nn.Module):

@@ -34,7 +34,8 @@ from proximax.policy.actions import (
 )
 from proximax.runtime.prng import key_from_data
 from proximax.spaces.checks import check_action_space
-from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, at, options, places, vector
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import ACTIONS, BOUNDED, UNBOUNDED, Lawful, at, options, places
 
 INF = np.inf
 KEY = key_from_data(np.array([0, 5], np.uint32))

@@ -10,7 +10,7 @@ from proximax.errors import CheckpointError
 from proximax.policy.agent import Agent, split_agents
 from proximax.spaces.masks import with_mask
 from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, all_options, at, picks, places, view
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, all_options, at, picks, places, view
 
 
 @pytest.mark.trap(28)

@@ -26,7 +26,7 @@ from proximax.spaces.storage import obs_dtype, to_stored
 from proximax.spaces.tree import flatten, leaves, unflatten
 from proximax.types import Moments
 from tests.support.strategies import SAMPLED
-from tests.support.toy_envs import NESTED_OBS, view
+from tests.support.toy_gym import NESTED_OBS, view
 
 INF = np.inf
 BOX = spaces.Box(-1.0, 1.0, (2,))

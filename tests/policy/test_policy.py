@@ -14,7 +14,7 @@ from proximax.policy.actions import LOG_STD_RANGE
 from proximax.policy.policy import choose, make_policy, policy_parameters
 from proximax.runtime.prng import key_from_data
 from proximax.types import Moments
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places, view
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, at, places, view
 
 OBS = spaces.Box(-np.inf, np.inf, (3,), np.float32)
 BOX = spaces.Box(np.array([-1, 0], np.float32), np.array([1, 4], np.float32))

@@ -20,7 +20,8 @@ from proximax.ppo.diagnostics import action_std, diagnose, observation_scale
 from proximax.ppo.learner import make_learner
 from proximax.runtime.prng import seed_key
 from proximax.types import Transition
-from tests.support.toy_envs import Fixed, Script, roll, vector
+from tests.support.toy_envs import roll, vector
+from tests.support.toy_gym import Fixed, Script
 
 BOX = spaces.Box(np.array([-1.0, 0.0, -np.inf]), np.array([1.0, 4.0, np.inf]), dtype=np.float64)
 SEEN = spaces.Box(-np.inf, np.inf, (2,), np.float32)

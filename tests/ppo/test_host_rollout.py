@@ -10,7 +10,8 @@ from gymnasium.vector import AutoresetMode
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import EnvError, NumericalError
 from proximax.ppo.host_rollout import finish_rollout, host_buffers, host_rollout_state
-from tests.support.toy_envs import Games, Script, roll, vector
+from tests.support.toy_envs import Games, roll, vector
+from tests.support.toy_gym import Script
 
 
 @pytest.mark.trap(33)

@@ -16,7 +16,8 @@ from proximax.ppo.host_rollout import collect
 from proximax.ppo.learner import make_learner, update_succeeded
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.runtime.prng import seed_key, split_on_host
-from tests.support.toy_envs import Fixed, Script, host_learner, vector
+from tests.support.toy_envs import host_learner, vector
+from tests.support.toy_gym import Fixed, Script
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 

@@ -45,7 +45,7 @@ from tests.support.saved_runs import (
     snapshot,
 )
 from tests.support.strategies import broken, damaged
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, view
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, view
 
 
 @pytest.fixture

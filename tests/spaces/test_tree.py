@@ -10,7 +10,7 @@ from proximax.errors import UsageError
 from proximax.spaces.checks import check_leaves
 from proximax.spaces.tree import branches, compatible, describe_leaf, flatten, leaves, paths, unflatten
 from tests.support.strategies import SAMPLED
-from tests.support.toy_envs import ACTIONS, NESTED_OBS, at, places
+from tests.support.toy_gym import ACTIONS, NESTED_OBS, at, places
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
 DEEP = spaces.Dict(

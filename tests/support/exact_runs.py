@@ -16,7 +16,8 @@ import proximax
 from proximax.envs import HostEnv
 from proximax.types import Step
 from tests.support.saved_runs import TINY
-from tests.support.toy_envs import ACTIONS, lawful_jax
+from tests.support.toy_envs import lawful_jax
+from tests.support.toy_gym import ACTIONS
 
 
 class Walk(HostEnv):

@@ -33,7 +33,8 @@ from proximax.spaces.masks import (
     sample_allowed_action,
     with_mask,
 )
-from tests.support.toy_envs import (
+from tests.support.toy_envs import host_learner, lawful_jax, vector
+from tests.support.toy_gym import (
     ACTIONS,
     BOUNDED,
     Lawful,
@@ -42,11 +43,8 @@ from tests.support.toy_envs import (
     as_list,
     as_tree,
     as_tuple,
-    host_learner,
-    lawful_jax,
     picks,
     places,
-    vector,
 )
 
 NEXT_STEP, SAME_STEP, DISABLED = AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED

@@ -14,7 +14,8 @@ from proximax.config.run_config import RunConfig
 from proximax.policy.policy import make_policy
 from proximax.ppo.learner import make_learner
 from proximax.runtime.prng import seed_key
-from tests.support.toy_envs import ACTIONS, BOUNDED, UNBOUNDED, Lawful, host_learner, lawful_jax, vector
+from tests.support.toy_envs import host_learner, lawful_jax, vector
+from tests.support.toy_gym import ACTIONS, BOUNDED, UNBOUNDED, Lawful
 
 BOXES = {
     "gaussian": (UNBOUNDED, {}),

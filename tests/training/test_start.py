@@ -16,7 +16,8 @@ from proximax.config.run_config import from_json
 from proximax.envs import probe
 from proximax.errors import EnvError, NumericalError, UsageError
 from proximax.runs.metrics import METRICS
-from tests.support.toy_envs import Script, vector
+from tests.support.toy_envs import vector
+from tests.support.toy_gym import Script
 
 SMALL = {"steps": 1024, "num_steps": 32, "num_envs": 4, "minibatch_size": 64, "epochs": 2, "quiet": True}
 QUICK = SMALL | {"eval_episodes": 4}

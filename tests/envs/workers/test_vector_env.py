@@ -1,7 +1,6 @@
 """Worker processes: the transitions of the plain loop, and a fault instead of a hang (traps 5, 32, 34, 37)."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +11,6 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import proximax
@@ -27,7 +25,9 @@ from proximax.errors import EnvError
 from proximax.spaces.masks import MASK, sample_allowed_action
 from proximax.spaces.tree import flatten, leaves, unflatten
 from tests.support import ROOT
-from tests.support.toy_envs import ACTIONS, Fixed, Lawful, Script, as_array, as_tree, roll, vector
+from tests.support.toy_envs import roll, vector
+from tests.support.toy_gym import ACTIONS, Fixed, Lawful, Script, as_array, as_tree
+from tests.support.worker_envs import Breaks, Forgets, Fragile, Recycles, Remembers, Slow, Twice
 
 
 def pool(make, num_envs, restarts=0, timeout=60.0):
@@ -117,22 +117,6 @@ def test_seeds_reach_their_environments_and_decide_everything():
         env.close()
 
 
-class Recycles(Script):
-    """Writes every observation into the same array, and scribbles on its action."""
-
-    array = None
-    action_space = spaces.Box(-1, 1, (2,), np.float32)
-
-    def _obs(self):
-        self.array = np.zeros(3, np.float32) if self.array is None else self.array
-        self.array[:] = super()._obs()
-        return self.array
-
-    def step(self, action):
-        action *= 0
-        return super().step(action)
-
-
 @pytest.mark.trap(5)
 def test_the_final_observation_survives_an_environment_that_reuses_its_array():
     env, action = pool(Recycles, 2), np.ones((2, 2), np.float32)
@@ -148,20 +132,6 @@ def test_the_final_observation_survives_an_environment_that_reuses_its_array():
         env.close()
 
 
-class Remembers(Script):
-    """Its observation is the action before the last, of which it kept the array."""
-
-    action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
-
-    def __init__(self):
-        super().__init__((50, 50))
-        self.action = self.previous = np.zeros(3, np.float32)
-
-    def step(self, action):
-        self.previous, self.action = self.action, action
-        return (self.previous, *super().step(0)[1:])
-
-
 def test_an_environment_may_keep_its_action():
     env = pool(Remembers, 3)
     try:
@@ -171,15 +141,6 @@ def test_an_environment_may_keep_its_action():
         np.testing.assert_array_equal(seen[1:], actions[:-1])
     finally:
         env.close()
-
-
-class Twice(Script):
-    """One object, whoever asks for it."""
-
-    def __new__(cls):
-        if not hasattr(cls, "only"):
-            cls.only = super().__new__(cls)
-        return cls.only
 
 
 def test_one_environment_object_is_not_several_environments_of_a_worker():
@@ -222,37 +183,6 @@ def test_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_pat
         assert [int((pid == p).sum()) for p in dict.fromkeys(pid)] == [3, 2]
     finally:
         env.close()
-
-
-class Breaks(Script):
-    """Goes wrong at its third step, if its seed is 3."""
-
-    def __init__(self, how="raise"):
-        super().__init__((50, 50))
-        self.how, self.steps, self.bad = how, 0, False
-
-    def reset(self, *, seed=None, options=None):
-        self.bad = seed == 3 if seed is not None else self.bad
-        if self.bad and self.how == "reset":
-            raise ValueError("no level loaded")
-        return super().reset(seed=seed, options=options)
-
-    def step(self, action):
-        self.steps += 1
-        if self.bad and self.steps == 3:
-            if self.how == "raise":
-                raise ZeroDivisionError("oh no")
-            if self.how == "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.how == "leave":
-                os._exit(7)
-            if self.how == "exit":
-                sys.exit(0)
-            if self.how == "hang":
-                threading.Event().wait()
-            if self.how == "shape":
-                return np.float32(0), 0.0, False, False, {}
-        return super().step(action)
 
 
 @pytest.mark.process
@@ -298,14 +228,6 @@ def test_a_worker_killed_between_two_steps_is_a_fault():
     env.close()
 
 
-class Slow(Script):
-    """A second a step: several in turn take longer than any one of them may."""
-
-    def step(self, action):
-        time.sleep(1.0)
-        return super().step(action)
-
-
 @pytest.mark.slow
 @pytest.mark.trap(37)
 def test_the_limit_is_for_one_call_not_for_a_whole_share():
@@ -329,7 +251,7 @@ def alive(pid):
 ORPHANS = """
 import ctypes, os, signal, threading
 import numpy as np
-from tests.support.toy_envs import Script
+from tests.support.toy_gym import Script
 from proximax.envs.workers import vector_env
 from proximax.envs.env_checker import EnvReport
 
@@ -483,22 +405,6 @@ def test_a_crash_in_a_reset_leaves_the_episode_before_it_whole(kind):
         env.close()
 
 
-class Fragile(Fixed):
-    """Every environment crashes once, at its fifth step: the second of its second episode."""
-
-    steps = 0
-
-    def step(self, action):
-        self.steps += 1
-        if self.steps == 5 and self.fresh:
-            raise OSError("gone")
-        return super().step(action)
-
-    def reset(self, *, seed=None, options=None):
-        self.fresh = seed in (1, 2) if seed is not None else self.fresh
-        return super().reset(seed=seed, options=options)
-
-
 @pytest.mark.parametrize("kind", [aside, here])
 @pytest.mark.parametrize("split", [0, 4])
 def test_what_a_crash_cuts_is_neither_learned_from_nor_counted(kind, split):
@@ -590,16 +496,6 @@ def test_cheap_environments_are_stepped_in_this_process_and_others_in_workers(mo
     monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
     monkeypatch.setattr("proximax.envs.env_groups.usable_cores", lambda: [0])
     assert type(vectorise(Script, 2)) is GymnasiumEnv
-
-
-class Forgets(Lawful):
-    """Its info has no mask any more from its third step on."""
-
-    steps = 0
-
-    def _info(self):
-        self.steps += 1
-        return super()._info() if self.steps < 4 else {}
 
 
 def test_masks_that_vanish_are_a_fault():
