@@ -90,15 +90,17 @@ def test_jit_computes_what_jax_jit_does(static):
     np.testing.assert_allclose(compilation.jit(f, **settings)(x, 3), jax.jit(f, **settings)(x, 3), rtol=1e-6)
 
 
-def test_extra_options_hold_inside_their_context_only(monkeypatch):
-    options = []
+@pytest.mark.parametrize("quickly", [pytest.param(False, marks=pytest.mark.optimised), True])
+def test_extra_options_hold_inside_their_context_only(quickly, monkeypatch):
+    assert jax.config.values["jax_disable_most_optimizations"] == quickly  # which is less effort than fast_compile
+    options, fast = [], {} if quickly else compilation.FAST_COMPILE_OPTIONS
     monkeypatch.setattr(jax, "jit", lambda function, compiler_options: options.append(compiler_options))
     with compilation.extra_cpu_options({"xla_cpu_enable_xprof_traceme": True}):
         compilation.jit(len)
     compilation.jit(len, fast_compile=True)
     assert options == [
         {**compilation.CPU_OPTIONS, "xla_cpu_enable_xprof_traceme": True},
-        {**compilation.CPU_OPTIONS, **compilation.FAST_COMPILE_OPTIONS},
+        {**compilation.CPU_OPTIONS, **fast},
     ]
 
 
