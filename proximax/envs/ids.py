@@ -1,5 +1,6 @@
 """The id of an environment: where it comes from, and what it is called there. Parsed once, printed once."""
 
+import functools
 import importlib
 import importlib.util
 import re
@@ -64,6 +65,12 @@ def _is_envpool_game(name: str) -> bool:
         return False
     if importlib.util.find_spec("envpool") is None:
         return True  # creating it reports what is missing
+    return _has_lives(name)
+
+
+@functools.cache  # EnvPool takes 0.1 s
+def _has_lives(name: str) -> bool:
+    """Whether EnvPool's environment has the settings of Atari games."""
     envpool = importlib.import_module("envpool")
     is_known = name in envpool.list_all_envs()
     return is_known and "zero_discount_on_life_loss" in envpool.make_spec(name).config._asdict()
