@@ -25,7 +25,8 @@ from proximax.envs.workers.vector_env import Workers
 from proximax.errors import CheckpointError, EnvError
 from proximax.spaces.masks import MASK, sample_allowed_action
 from tests.support.toy_envs import vector
-from tests.support.toy_gym import ACTIONS, Lawful, Script
+from tests.support.toy_gym import ACTIONS, Script
+from tests.support.worker_envs import LawfulState, Scales, Stateful
 
 
 def apart(value, arrays):
@@ -164,47 +165,11 @@ def test_every_autoreset_mode_goes_on_also_between_an_end_and_its_reset(mode, be
         assert env.get_state()["ended"].any() == (mode is AutoresetMode.NEXT_STEP and before > 53)
 
 
-class Stateful(Script):
-    """Says what its state is: all but the generator, which is known."""
-
-    def get_state(self):
-        return {"episode": self.episode, "t": self.t, "length": self.length}
-
-    def set_state(self, state):
-        self.episode, self.t, self.length = state["episode"], state["t"], state["length"]
-
-
-class Scales(gymnasium.RewardWrapper):
-    """Doubles the reward's factor at every step: a wrapper with a state of its own."""
-
-    factor = 1.0
-
-    def reward(self, reward):
-        self.factor *= 1.01
-        return self.factor * reward
-
-    def get_state(self):
-        return np.array(self.factor)
-
-    def set_state(self, state):
-        self.factor = float(state)
-
-
 @pytest.mark.slow
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", [plain, pool])
 def test_environments_and_wrappers_of_ones_own_go_on(kind):
     assert_goes_on(partial(kind, lambda: Scales(TimeLimit(Stateful((1, 9)), 7))), ends=20)
-
-
-class LawfulState(Lawful):
-    """With masks in ``info``; raises for a forbidden action."""
-
-    def get_state(self):
-        return {"episode": self.episode, "t": self.t, "length": self.length, "mask": list(self.mask)}
-
-    def set_state(self, state):
-        vars(self).update(state)
 
 
 @pytest.mark.slow

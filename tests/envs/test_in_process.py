@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -13,32 +12,7 @@ from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.in_process import InProcessEnvs
 from proximax.envs.workers.vector_env import Workers
 from proximax.errors import EnvError
-
-NESTED = spaces.Dict(a=spaces.Box(0, 255, (2,), np.uint8), b=spaces.Discrete(3))
-
-
-class Goes(gymnasium.Env):
-    """Episodes of four steps; at step ``at`` of the second episode the environment of seed 1 gives ``wrong``."""
-
-    observation_space, action_space = NESTED, spaces.Discrete(3)
-
-    def __init__(self, wrong=None, at=2):
-        self.wrong, self.at, self.episode = wrong or {}, at, -1
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.bad = self.bad if seed is None else seed == 1
-        self.episode = 0 if seed is not None else self.episode + 1
-        self.t = 0
-        return {"a": np.zeros(2, np.uint8), "b": 1}, {}
-
-    def step(self, action):
-        self.t += 1
-        outcome = {"obs": {"a": [self.t, 0], "b": 2}, "reward": 1.0, "terminated": self.t == 4}
-        outcome["obs"]["a"] = np.array(outcome["obs"]["a"], np.uint8)
-        if self.bad and self.episode == 1 and self.t == self.at:
-            outcome |= self.wrong
-        return outcome["obs"], outcome["reward"], outcome["terminated"], False, {}
+from tests.support.worker_envs import FromWrapper, Goes, Masked, Wrapped
 
 
 def in_process(make, num_envs):
@@ -85,30 +59,6 @@ def test_what_a_vector_environment_of_the_users_own_converts_is_compared(mode):
         env.step(np.zeros(2, int))
     with pytest.raises(EnvError, match=r"observation\['a'\] .*at \[1\] is 999, which uint8 cannot hold"):
         env.step(np.zeros(2, int))
-
-
-class Masked(Goes):
-    """Allows, by a method as sb3-contrib's MaskablePPO reads it, one action: the number of the step."""
-
-    def action_masks(self):
-        assert self.t < 3, "no action follows, so nobody asks"
-        return np.arange(3) == self.t
-
-    def step(self, action):
-        assert action == self.t
-        obs, reward, _, truncated, info = super().step(action)
-        return obs, reward, self.t == 3, truncated, info
-
-
-class Wrapped(gymnasium.Wrapper):
-    """Hides nothing: the method is found through it."""
-
-
-class FromWrapper(gymnasium.Wrapper):
-    """As sb3-contrib's ActionMasker: the method is the wrapper's own."""
-
-    def action_masks(self):
-        return [False, True, False]
 
 
 @pytest.mark.parametrize("kind", [in_process, in_workers])

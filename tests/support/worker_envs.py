@@ -1,4 +1,4 @@
-"""Gymnasium environments for worker processes: they misbehave in known ways. Imports no JAX, as ``toy_gym``."""
+"""Gymnasium environments for worker processes: they misbehave, or save their state. Imports no JAX, as ``toy_gym``."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 
@@ -114,3 +115,90 @@ class Forgets(Lawful):
     def _info(self):
         self.steps += 1
         return super()._info() if self.steps < 4 else {}
+
+
+class Stateful(Script):
+    """Says what its state is: all but the generator, which is known."""
+
+    def get_state(self):
+        return {"episode": self.episode, "t": self.t, "length": self.length}
+
+    def set_state(self, state):
+        self.episode, self.t, self.length = state["episode"], state["t"], state["length"]
+
+
+class Scales(gymnasium.RewardWrapper):
+    """Doubles the reward's factor at every step: a wrapper with a state of its own."""
+
+    factor = 1.0
+
+    def reward(self, reward):
+        self.factor *= 1.01
+        return self.factor * reward
+
+    def get_state(self):
+        return np.array(self.factor)
+
+    def set_state(self, state):
+        self.factor = float(state)
+
+
+class LawfulState(Lawful):
+    """With masks in ``info``; raises for a forbidden action."""
+
+    def get_state(self):
+        return {"episode": self.episode, "t": self.t, "length": self.length, "mask": list(self.mask)}
+
+    def set_state(self, state):
+        vars(self).update(state)
+
+
+NESTED = spaces.Dict(a=spaces.Box(0, 255, (2,), np.uint8), b=spaces.Discrete(3))
+
+
+class Goes(gymnasium.Env):
+    """Episodes of four steps; at step ``at`` of the second episode the environment of seed 1 gives ``wrong``."""
+
+    observation_space, action_space = NESTED, spaces.Discrete(3)
+
+    def __init__(self, wrong=None, at=2):
+        self.wrong, self.at, self.episode = wrong or {}, at, -1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.bad = self.bad if seed is None else seed == 1
+        self.episode = 0 if seed is not None else self.episode + 1
+        self.t = 0
+        return {"a": np.zeros(2, np.uint8), "b": 1}, {}
+
+    def step(self, action):
+        self.t += 1
+        outcome = {"obs": {"a": [self.t, 0], "b": 2}, "reward": 1.0, "terminated": self.t == 4}
+        outcome["obs"]["a"] = np.array(outcome["obs"]["a"], np.uint8)
+        if self.bad and self.episode == 1 and self.t == self.at:
+            outcome |= self.wrong
+        return outcome["obs"], outcome["reward"], outcome["terminated"], False, {}
+
+
+class Masked(Goes):
+    """Allows, by a method as sb3-contrib's MaskablePPO reads it, one action: the number of the step."""
+
+    def action_masks(self):
+        assert self.t < 3, "no action follows, so nobody asks"
+        return np.arange(3) == self.t
+
+    def step(self, action):
+        assert action == self.t
+        obs, reward, _, truncated, info = super().step(action)
+        return obs, reward, self.t == 3, truncated, info
+
+
+class Wrapped(gymnasium.Wrapper):
+    """Hides nothing: the method is found through it."""
+
+
+class FromWrapper(gymnasium.Wrapper):
+    """As sb3-contrib's ActionMasker: the method is the wrapper's own."""
+
+    def action_masks(self):
+        return [False, True, False]
