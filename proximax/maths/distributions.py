@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betaln, digamma, ndtr
+from jax.scipy.special import ndtr
 from jaxtyping import Array, Float, Int
+
+from proximax.maths import beta_function
 
 LOG_2PI = math.log(2.0 * math.pi)
 _EDGE = 1e-6  # Beta samples keep this far from 0 and 1, where the log density may be infinite
@@ -246,21 +248,15 @@ class Beta(NamedTuple):
 
     def log_prob(self, action: Float[Array, "*B A"]) -> Float[Array, "*B"]:
         """Log density: Σ (α - 1) log x + (β - 1) log(1 - x) - log B(α, β)."""
-        x = jnp.clip(action, _EDGE, 1.0 - _EDGE)
-        density = (self.alpha - 1.0) * jnp.log(x) + (self.beta - 1.0) * jnp.log1p(-x)
-        return jnp.sum(density - betaln(self.alpha, self.beta), axis=-1)
+        return jnp.sum(beta_function.log_density(self.alpha, self.beta, jnp.clip(action, _EDGE, 1.0 - _EDGE)), axis=-1)
 
     def entropy(self) -> Float[Array, "*B"]:
         """Differential entropy, in nats: Σ log B(α, β) - (α - 1) ψ(α) - (β - 1) ψ(β) + (α + β - 2) ψ(α + β)."""
-        a, b = self.alpha, self.beta
-        means = (a - 1.0) * digamma(a) + (b - 1.0) * digamma(b) - (a + b - 2.0) * digamma(a + b)
-        return jnp.sum(betaln(a, b) - means, axis=-1)
+        return jnp.sum(beta_function.entropy(self.alpha, self.beta), axis=-1)
 
     def kl(self, other: "Beta") -> Float[Array, "*B"]:
         """KL(self, other) = Σ log B'/B + (α - α') ψ(α) + (β - β') ψ(β) + (α' - α + β' - β) ψ(α + β)."""
-        a, b = self.alpha - other.alpha, self.beta - other.beta
-        means = a * digamma(self.alpha) + b * digamma(self.beta) - (a + b) * digamma(self.alpha + self.beta)
-        return jnp.sum(betaln(other.alpha, other.beta) - betaln(self.alpha, self.beta) + means, axis=-1)
+        return jnp.sum(beta_function.kl(self.alpha, self.beta, other.alpha, other.beta), axis=-1)
 
     def mode(self) -> Float[Array, "*B A"]:
         """(α - 1) / (α + β - 2) where both are above 1, else the mean."""

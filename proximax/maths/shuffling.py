@@ -5,23 +5,34 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt32
 
 ROUNDS = 12  # six on either half
+FEW = 16  # below, the halves have so few bits that some orders come more often than others
 
 
 def permutation(key: jax.Array, n: int) -> Int[Array, " n"]:
     """A pseudo-random permutation of 0 ... n - 1.
 
-    An unbalanced Feistel network on the bits of n - 1, which is a bijection whatever its round function; what falls
-    outside of 0 ... n - 1 is sent through again until it falls inside (cycle walking).
+    Below ``FEW`` the ranks of n random numbers: all orders are equally likely. From there on an unbalanced Feistel
+    network on the bits of n - 1, which is a bijection whatever its round function; what falls outside of 0 ... n - 1 is
+    sent through again until it falls inside (cycle walking).
     Source: Mitchell et al. 2021 (arXiv 2106.06161), "Bandwidth-optimal random shuffling for GPUs", section 4;
     Black & Rogaway 2002, "Ciphers with arbitrary finite domains", section 4.
     """
-    bits = max((n - 1).bit_length(), 2)
+    if n < FEW:
+        return _ranks(jax.random.bits(key, (n,)))
+    bits = (n - 1).bit_length()
     round_keys = jax.random.bits(key, (ROUNDS,))
     order = _feistel(round_keys, bits, jnp.arange(n, dtype=jnp.uint32))
     if n < 1 << bits:
         again = lambda x: jnp.where(x < n, x, _feistel(round_keys, bits, x))  # noqa: E731
         order = jax.lax.while_loop(lambda x: jnp.any(x >= n), again, order)
     return order.astype(jnp.int32)
+
+
+def _ranks(x: UInt32[Array, " n"]) -> Int[Array, " n"]:
+    """How many of the numbers are smaller than each; of equal ones the first is the smaller."""
+    i = jnp.arange(x.shape[0])
+    smaller = (x[None] < x[:, None]) | ((x[None] == x[:, None]) & (i[None] < i[:, None]))
+    return jnp.sum(smaller, axis=1, dtype=jnp.int32)
 
 
 def _feistel(round_keys: UInt32[Array, " rounds"], bits: int, x: UInt32[Array, " n"]) -> UInt32[Array, " n"]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from proximax.maths import permutation
+from proximax.maths.shuffling import _ranks
 
 KEYS = jax.random.split(jax.random.key(5), 6000)
 
@@ -40,6 +41,23 @@ def test_all_orders_of_few_are_equally_likely(n):
     counts = Counter(map(tuple, drawn(n)))
     assert len(counts) == math.factorial(n)
     assert fits(np.array(list(counts.values())), math.factorial(n) - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.trap(26)
+@pytest.mark.parametrize("n", [6, 7, 8, 12, 15])
+def test_any_two_of_few_come_in_any_two_places(n):
+    orders = drawn(n)
+    for i, j in ((0, 1), (1, 2), (n // 2, n - 1)):
+        pairs = np.zeros((n, n))
+        np.add.at(pairs, (orders[:, i], orders[:, j]), 1)
+        assert fits(pairs[~np.eye(n, dtype=bool)], n * (n - 1) - 1)
+    signs = [np.linalg.det(np.eye(n)[order]) for order in orders[:2000]]
+    assert abs(np.mean(signs)) < 4 / math.sqrt(2000)  # as many even orders as odd ones
+
+
+def test_equal_random_numbers_leave_a_permutation():
+    assert _ranks(np.array([7, 3, 7, 0, 3], np.uint32)).tolist() == [3, 1, 4, 0, 2]
 
 
 @pytest.mark.slow
