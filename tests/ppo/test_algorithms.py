@@ -531,6 +531,7 @@ learned = functools.cache(learn)
 
 
 @pytest.mark.slow
+@pytest.mark.optimised  # bounds on rounding are those of the programs that users have
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_every_algorithm_finds_the_best_continuous_action(algo):
     run = learned(False, algo)
