@@ -34,7 +34,9 @@ class InProcessEnvs(SyncVectorEnv):
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
         infos: dict[str, Any] = {}
         for i in np.flatnonzero(starts).tolist():
-            obs, info = self.envs[i].reset(seed=None if seeds is None else seeds[i], options=options or None)
+            # Only what is given, as in worker processes: an environment may lack the other argument.
+            given = ({} if seeds is None else {"seed": seeds[i]}) | ({"options": options} if options else {})
+            obs, info = self.envs[i].reset(**given)
             write_tree(self._places, obs, self._arrays, i)
             infos = self._add_info(infos, self._with_mask(i, info), i)
         return self._copied(), infos

@@ -8,10 +8,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from proximax.envs.base import HostEnv
+from proximax.envs.env_checker import gives_masks
 from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.in_process import InProcessEnvs
 from proximax.envs.registry import missing_dependency
 from proximax.errors import ENV_ERRORS, DependencyError, EnvError, ProximaxError, UsageError, describe
 from proximax.types import PyTree, Step
@@ -93,8 +94,7 @@ class RenderedGymnasiumEnv(RenderedEnv):
             )
         self._camera = FrameRecorder(env, name)
         self._camera.reset(seed=0)  # an environment that cannot be rendered raises here
-        vector = SyncVectorEnv([lambda: self._camera], autoreset_mode=AutoresetMode.DISABLED)
-        self._use_env(GymnasiumEnv(vector))
+        self._use_env(GymnasiumEnv(InProcessEnvs([lambda: self._camera], reads_masks=gives_masks(self._camera))))
         self.fps = float(env.metadata.get("render_fps") or 30)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:

@@ -22,7 +22,7 @@ from proximax.envs import (
     env_options,
     make_env,
 )
-from proximax.errors import UsageError
+from proximax.errors import NumericalError, UsageError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks
 from proximax.evaluation.statistics import Summary, summarise_returns
 from proximax.networks import Network, network_problem
@@ -216,6 +216,14 @@ def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
     """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
     total, lost, lengths, all_masked = score(*arguments)
     check_masks(np.asarray(all_masked), np.asarray(lengths))
+    # NaN at the limit of steps: the episode never ended. Before it: an environment that ended with a reward of NaN.
+    wrong = ~np.isfinite(total) & (np.asarray(lengths) < MAX_EPISODE_STEPS)
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise NumericalError(
+            f"in an evaluation the return of environment {i} is {np.asarray(total)[i]}: a reward is not finite, or "
+            "their sum does not fit float32. Fix the environment"
+        )
     return np.asarray(total, np.float64) + np.asarray(lost, np.float64), lengths
 
 

@@ -2,17 +2,20 @@
 
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import batch_space
 
 from proximax.envs.env_checker import check_env
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.in_process import InProcessEnvs
+from proximax.envs.rendering import RenderedGymnasiumEnv
 from proximax.envs.workers.vector_env import Workers
 from proximax.errors import EnvError
-from tests.support.worker_envs import FromWrapper, Goes, Masked, Wrapped
+from tests.support.worker_envs import FromWrapper, Goes, Looks, Masked, Wrapped
 
 
 def in_process(make, num_envs):
@@ -114,3 +117,26 @@ def test_a_mask_has_no_other_entries_than_0_and_1():
     for kind in (in_process, in_workers):
         with pytest.raises((EnvError, ValueError), match=r"has the entry 256; entries are 0 \(forbidden\) and 1"):
             kind(Counts, 2)
+
+
+def test_an_action_looks_the_same_in_a_worker_as_in_this_process():
+    seen = []
+    for kind in (in_process, in_workers):
+        env = kind(Looks, 2)
+        env.reset([0, 1])
+        action = jax.tree.map(np.asarray, batch_space(env.action_space, 2).sample())
+        seen.append([env.step(action).obs.copy() for _ in range(2)])
+        env.close()
+    np.testing.assert_array_equal(seen[0], seen[1])
+
+
+def test_a_video_reads_the_masks_of_the_method_too():
+    class Drawn(Masked):
+        render_mode = "rgb_array"
+
+        def render(self):
+            return np.zeros((2, 2, 3), np.uint8)
+
+    env = RenderedGymnasiumEnv(Drawn, "Drawn")
+    assert env.reset([0])["action_mask"].tolist() == [[1, 0, 0]]
+    assert env.step(np.zeros(1, int)).obs["action_mask"].tolist() == [[0, 1, 0]]

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
-from proximax.errors import CheckpointError, EnvError, UsageError
+from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
 from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
@@ -99,6 +99,19 @@ def test_the_return_of_a_long_episode_on_a_jax_environment_is_exact():
     env = JaxEnv(lambda key: (jnp.int32(0), jnp.zeros(1)), step, spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
     result = evaluate(agent(env), 1, env=env)
     assert result.returns.tolist() == [[2.0**24 + 19_999]]
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("reward", [jnp.nan, jnp.inf])
+def test_a_reward_that_is_not_finite_ends_the_evaluation_on_a_jax_environment(reward):
+    env = probe.endless(4)
+
+    def step(key, state, action):
+        state, s = env.step(key, state, action)
+        return state, s._replace(reward=jnp.full_like(s.reward, reward))
+
+    with pytest.raises(NumericalError, match=r"return of environment 0 is (nan|inf): a reward is not finite"):
+        evaluate(agent(env), 2, env=env._replace(step=step))
 
 
 def test_actions_are_the_mode_unless_sampled():

@@ -310,8 +310,8 @@ def test_wrong_arguments_are_refused(cartpole, tmp_path):
     for arguments, how, message in (
         ((cartpole, "film.avi"), {}, "ends in .mp4 or .gif, not '.avi'"),
         ((cartpole, "film"), {}, "not 'without ending'"),
-        ((cartpole,), {"episodes": 0}, "must be positive"),
-        ((cartpole,), {"seconds": 0}, "must be positive"),
+        ((cartpole,), {"episodes": 0}, "episodes = 0: must be an integer >= 1"),
+        ((cartpole,), {"seconds": 0}, "seconds = 0: must be a number > 0"),
         ((agent,), {}, "needs env and out"),
         ((cartpole, tmp_path / "x.mp4"), {"env": "object:thing"}, "was an object"),
         ((cartpole, tmp_path / "x.mp4"), {"env": Drawn}, "observation space"),

@@ -1,10 +1,12 @@
 """Gymnasium environments for worker processes: they misbehave, or save their state. Imports no JAX, as ``toy_gym``."""
 
+import hashlib
 import os
 import signal
 import sys
 import threading
 import time
+from collections import OrderedDict
 
 import gymnasium
 import numpy as np
@@ -202,3 +204,26 @@ class FromWrapper(gymnasium.Wrapper):
 
     def action_masks(self):
         return [False, True, False]
+
+
+class Looks(gymnasium.Env):
+    """Its observation says how its action looks: keys in order, types, dtypes, and whether it may be written to."""
+
+    inner = spaces.Dict(OrderedDict(z=spaces.Discrete(3), y=spaces.Box(-1.0, 1.0, (2,)), x=spaces.MultiBinary(2)))
+    action_space = spaces.Tuple((inner, spaces.MultiDiscrete([2, 2]), spaces.Box(0.0, 1.0, ())))
+    observation_space = spaces.MultiBinary(64)
+
+    def reset(self, *, seed):  # and no ``options``
+        super().reset(seed=seed)
+        self.kept = []
+        return np.zeros(64, np.int8), {}
+
+    def step(self, action):
+        first, second, third = action
+        looks = [list(first), second.shape, second.dtype, np.shape(third), np.asarray(third).dtype]
+        looks += [(type(x).__name__, np.asarray(x).dtype, getattr(x, "flags", None) is None) for x in first.values()]
+        first["y"][:] = 0.5  # it may write to its own action
+        self.kept.append(action)
+        same = all(x[0]["y"].tolist() == [0.5, 0.5] for x in self.kept)  # which no later action overwrites
+        bits = hashlib.sha256(repr((looks, same)).encode()).digest()[:8]
+        return np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.int8), 0.0, False, False, {}

@@ -78,17 +78,16 @@ class Workers(HostEnv):
         self._steps, self._seeds = 0, [0] * num_envs
         self._workers: list[Worker] = []
         numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, len(usable_cores()))]
-        observations, actions = unflatten(space, count()), unflatten(self.action_space, count())
-        space_layout = SpaceLayout(
+        layout = SpaceLayout(
             space,
             self.action_space,
-            observations,
-            in_order(self.action_space, actions),
+            unflatten(space, count()),
+            unflatten(self.action_space, count()),
             self._masked,
             report.mask_method,
         )
         shapes = array_shapes(space, self.action_space, num_envs, len(numbers))
-        jobs = [(CloudpickleWrapper(make), k, part, tuple(space_layout), shapes) for k, part in enumerate(numbers)]
+        jobs = [(CloudpickleWrapper(make), k, part, tuple(layout), shapes) for k, part in enumerate(numbers)]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
         file = anonymous_file(sum(padded(*shape) for leaves_shapes in shapes for shape in leaves_shapes))
         self._memory: int | None = file  # the shared file, for restarted workers
@@ -259,13 +258,6 @@ def kill_all() -> None:
 def split(num_envs: int, parts: int) -> list[np.ndarray]:
     """The numbers of the environments in contiguous parts of nearly equal size."""
     return np.array_split(np.arange(num_envs), min(parts, num_envs))
-
-
-def in_order(space: spaces.Space[Any], tree: Any) -> Any:
-    """``tree`` with the keys of each dict in the order of the space, as one process hands actions out."""
-    if isinstance(space, spaces.Dict):
-        return {key: in_order(part, tree[key]) for key, part in space.spaces.items()}
-    return tuple(map(in_order, space.spaces, tree)) if isinstance(space, spaces.Tuple) else tree
 
 
 def array_shapes(
