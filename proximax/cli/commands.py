@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from proximax.cli.settings import ENV_HELP, RunSettings, SharedSettings, as_defaults, overrides
+from proximax.cli.settings import ENV_HELP, RunSettings, SharedSettings, as_defaults, overrides, take_env_kwargs
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
 from proximax.errors import UsageError
@@ -166,6 +166,11 @@ def parse(arguments: list[str]) -> Any:
     if command is None:
         return _tyro(Command, arguments)
     prog, rest = f"proximax {arguments[0]}", arguments[1:]
+    if command in (Train, Bench, Compare):
+        rest, env_kwargs = take_env_kwargs(rest)
+        if env_kwargs:
+            given = parse([arguments[0], *rest])
+            return replace(given, settings=given.settings | {"env_kwargs": env_kwargs})
     without_help = [argument for argument in rest if argument not in ("--help", "-h")]
     if len(without_help) < len(rest) and command in (Train, Bench, Compare):
         return _tyro(command, ["--help"], prog, default=_with_defaults(command, without_help))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypedDict
 import tyro
 
 from proximax.config import AlgorithmName, AtariConfig, PPOConfig, RunConfig
+from proximax.errors import UsageError
 
 GROUPS = ("ppo", "atari")  # settings that are records themselves: --ppo.gamma
 make_typed_dict: Any = TypedDict  # of fields that a type checker does not see
@@ -38,9 +39,12 @@ def flags(record: type, without: tuple[str, ...] = (), types: Mapping[str, Any] 
 
 
 _TYPES = {"algo": AlgorithmName, "ppo": flags(PPOConfig), "atari": flags(AtariConfig)}
-RunSettings: Any = flags(RunConfig, without=("env",), types=_TYPES)
-SharedSettings: Any = flags(RunConfig, without=("env", "algo"), types=_TYPES)  # of all runs of a comparison
-ENV_HELP = descriptions(RunConfig)["env"]
+RunSettings: Any = flags(RunConfig, without=("env", "env_kwargs"), types=_TYPES)
+SharedSettings: Any = flags(
+    RunConfig, without=("env", "env_kwargs", "algo"), types=_TYPES
+)  # of all runs of a comparison
+ENV_HELP = f"{descriptions(RunConfig)['env']} Its constructor's arguments: --env-kwargs.NAME VALUE"
+ENV_KWARGS = "--env-kwargs."  # before the name of an argument of the environment's constructor
 
 
 def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,4 +56,32 @@ def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
 def as_defaults(config: RunConfig) -> dict[str, Any]:
     """The settings of a config in the form of ``RunSettings``, to be shown in a command's help."""
     values = config.to_json() | {"atari": asdict(config.atari or AtariConfig())}
-    return {name: value for name, value in values.items() if name != "env"}
+    return {name: value for name, value in values.items() if name not in ("env", "env_kwargs")}
+
+
+def take_env_kwargs(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """(the other arguments, those of ``--env-kwargs.NAME VALUE``): values as in Python, any other text as a string."""
+    rest: list[str] = []
+    env_kwargs: dict[str, Any] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith(ENV_KWARGS):
+            rest.append(argument)
+            continue
+        name, equals, value = argument.removeprefix(ENV_KWARGS).partition("=")
+        text = value if equals else next(remaining, None)
+        name = name.replace("-", "_")
+        if text is None or text.startswith("--") or not name.isidentifier():
+            raise UsageError(f"{argument}: write {ENV_KWARGS}NAME VALUE, as in {ENV_KWARGS}is_slippery False")
+        if name in env_kwargs:
+            raise UsageError(f"{ENV_KWARGS}{name}: given twice")
+        env_kwargs[name] = python_value(text)
+    return rest, env_kwargs
+
+
+def python_value(text: str) -> Any:
+    """A number, boolean, None, list, tuple or dict as Python writes it; anything else is a string."""
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text, text))
+    except (ValueError, SyntaxError):
+        return text

@@ -1,5 +1,6 @@
 """Settings of a run: one frozen record, one documented field per setting. The command line is made from it."""
 
+import json
 import math
 import re
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from proximax.config.validation import (
     make_plain,
     range_problem,
     refuse,
+    shown,
     type_problem,
 )
 from proximax.errors import UsageError
@@ -48,6 +50,21 @@ def is_custom(algo: object) -> bool:
     return isinstance(algo, str) and algo.startswith(CUSTOM)
 
 
+def kwargs_problem(env_kwargs: object) -> str:
+    """What is wrong with ``RunConfig.env_kwargs``; "" if nothing is."""
+    if not isinstance(env_kwargs, dict) or not all(isinstance(name, str) for name in env_kwargs):
+        return f"env_kwargs = {shown(env_kwargs)}: must be a dict of arguments by name"
+    for name, value in env_kwargs.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            return (
+                f"env_kwargs: {name} = {shown(value)} cannot be written to config.json; numbers, strings, booleans, "
+                "None, lists and dicts of these can. For anything else give a callable: lambda: gymnasium.make(...)"
+            )
+    return ""
+
+
 def custom_name(algorithm: str) -> str:
     """What ``RunConfig.algo`` is for a custom ``Algorithm`` of this name."""
     return CUSTOM + algorithm
@@ -64,6 +81,8 @@ class RunConfig:
 
     env: str
     """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
+    env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Arguments of the environment's constructor, for an environment given by its id."""
     algo: str = "clip"
     """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None
@@ -127,6 +146,7 @@ class RunConfig:
         problems = [range_problem(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]
         if not isinstance(self.env, str):
             problems.append(f"env = {self.env!r}: must be a string")
+        problems.append(kwargs_problem(self.env_kwargs))
         if not isinstance(self.preset, str | None):
             problems.append(f"preset = {self.preset!r}: must be a string or None")
         if not is_custom(self.algo):

@@ -1,5 +1,8 @@
 """gymnax environments (>= 1.0) as ``JaxEnv``."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -22,14 +25,19 @@ def gymnax_ids() -> list[str]:
     return list(registered_envs)
 
 
-def make_gymnax(name: str) -> JaxEnv:
-    """The gymnax environment ``name`` with its default parameters."""
+def make_gymnax(name: str, kwargs: Mapping[str, Any] = MappingProxyType({})) -> JaxEnv:
+    """The gymnax environment ``name``; ``kwargs``: parameters other than its defaults, or constructor's arguments."""
     try:
         import gymnax
     except ImportError as error:
         raise DependencyError(f'gymnax:{name} needs {error.name}: pip install "proximax[gymnax]"') from error
-    env, params = gymnax.make(name)
-    return from_gymnax(env, params)
+    parameters = {field.name for field in fields(gymnax.make(name)[1])}
+    try:
+        env, params = gymnax.make(name, **{key: x for key, x in kwargs.items() if key not in parameters})
+    except TypeError as error:
+        known = ", ".join(sorted(parameters))
+        raise UsageError(f"env_kwargs of gymnax:{name}: {error}. Its parameters: {known}") from error
+    return from_gymnax(env, params.replace(**{key: x for key, x in kwargs.items() if key in parameters}))
 
 
 def from_gymnax(env: Any, params: Any) -> JaxEnv:

@@ -1,9 +1,9 @@
 """From what a user names (an id, a vector environment, a callable, a JAX environment) to an environment."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
@@ -41,6 +41,7 @@ def make_env(
     env_restarts: int = 0,
     env_restarted: int = 0,
     env_timeout: float = TIMEOUT_SECONDS,
+    env_kwargs: Mapping[str, Any] | None = None,
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
@@ -51,7 +52,8 @@ def make_env(
     with another's. ``env_groups``: every group's environments in so many parts that step at different times
     (``env_groups.DoubleBufferedEnvs``). ``num_envs_if_native_vector`` replaces ``num_envs`` where the
     environment has its own vector version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as
-    in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before.
+    in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before. ``env_kwargs``: arguments for
+    the constructor of an environment that is given by its id.
     """
     counts = {"num_envs": num_envs, "groups": groups, "env_groups": env_groups}
     refuse(
@@ -65,19 +67,31 @@ def make_env(
     )
     restarts = RestartBudget(int(env_restarts), env_restarted)
     sizes = int(num_envs), int(groups), int(env_groups)
-    created = _create(env, sizes, autoreset, num_envs_if_native_vector, (restarts, env_timeout))
+    if env_kwargs:
+        check_takes_arguments(env)
+    created = _create(
+        EnvSource(env, dict(env_kwargs or {})), sizes, autoreset, num_envs_if_native_vector, (restarts, env_timeout)
+    )
     if env_restarts and not restarts.supported and not isinstance(created, JaxEnv):
         created.notes = [*created.notes, RESTARTS_NOT_SUPPORTED]
     return created
 
 
+class EnvSource(NamedTuple):
+    """What a user named, and arguments for its constructor."""
+
+    env: EnvLike
+    kwargs: dict[str, Any]
+
+
 def _create(
-    env: EnvLike,
+    source: EnvSource,
     sizes: tuple[int, int, int],  # num_envs, groups, env_groups
     autoreset: Autoreset,
     num_envs_if_native_vector: int | None,
     crashes: tuple[RestartBudget, float],  # and the timeout
 ) -> JaxEnv | HostEnv:
+    env, kwargs = source
     env_groups = sizes[2]
     if env_groups > 1 and not can_recreate(env):
         raise UsageError(f"env_groups = {env_groups}: an environment object is one group; give an id or a callable")
@@ -93,22 +107,24 @@ def _create(
     if isinstance(env, str):
         match env_id.source:
             case "gymnasium":
-                return _make_gymnasium(env_id.name, sizes, autoreset, num_envs_if_native_vector, crashes)
+                return _make_gymnasium(env_id.name, kwargs, sizes, autoreset, num_envs_if_native_vector, crashes)
             case "envpool":
-                return _make_envpool(env_id.name, *sizes)
+                return _make_envpool(env_id.name, kwargs, *sizes)
             case "object":
                 raise UsageError(f"{env_id} was a Python object, which its description does not re-create: pass env=")
             case _:
-                return _make_compiled(env_id)
+                return _make_compiled(env_id, kwargs)
     return vectorise(env, *sizes, *crashes) if callable(env) else env
 
 
-def _make_compiled(env_id: EnvId) -> JaxEnv:
+def _make_compiled(env_id: EnvId, kwargs: dict[str, Any]) -> JaxEnv:
     """A gymnax environment or a probe."""
     if env_id.source == "gymnax":
         check_known(env_id.name, gymnax_ids() or [env_id.name], "gymnax")
-        return make_gymnax(env_id.name)
+        return make_gymnax(env_id.name, kwargs)
     check_known(env_id.name, list(PROBES), "probe")
+    if kwargs:
+        raise UsageError(f"env_kwargs: {env_id} takes no arguments")
     return PROBES[env_id.name]()
 
 
@@ -123,7 +139,17 @@ def env_options(config: RunConfig) -> dict[str, Any]:
         "autoreset": config.autoreset,
         "env_restarts": config.env_restarts,
         "env_timeout": config.env_timeout,
+        "env_kwargs": config.env_kwargs,
     }
+
+
+def check_takes_arguments(env: EnvLike) -> None:
+    """Refuse ``env_kwargs`` for what is no id, or for an Atari game, whose settings are those of ``AtariConfig``."""
+    env_id = env_id_of(env)
+    if isinstance(env, Game) or env_id.is_atari:
+        raise UsageError(f"env_kwargs: {env_id} is an Atari game; its settings are those of AtariConfig (--atari.)")
+    if not isinstance(env, str):
+        raise UsageError("env_kwargs: only for an environment given by its id; a callable passes its own arguments")
 
 
 def restart_notes(restarts: int) -> list[str]:
@@ -171,6 +197,7 @@ def env_from_config(config: RunConfig, env: EnvLike | None = None) -> EnvLike:
 
 def _make_gymnasium(
     name: str,
+    kwargs: dict[str, Any],
     sizes: tuple[int, int, int],
     autoreset: Autoreset,
     num_envs_if_native_vector: int | None,
@@ -180,10 +207,10 @@ def _make_gymnasium(
     num_envs, groups, env_groups = sizes
     try:
         if not _has_own_vector_version(spec):
-            make_one = partial(gymnasium.make, spec)  # without code of proximax, for the worker processes
+            make_one = partial(gymnasium.make, spec, **kwargs)  # without code of proximax, for the worker processes
             return vectorise(make_one, *sizes, *crashes)
         size = num_envs_if_native_vector or num_envs
-        parts = [GymnasiumEnv(gymnasium.make_vec(name, size), autoreset) for _ in range(groups)]
+        parts = [GymnasiumEnv(gymnasium.make_vec(name, size, **kwargs), autoreset) for _ in range(groups)]
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
     env = parts[0] if groups == 1 else EnvGroups(parts)
@@ -203,25 +230,31 @@ def _has_own_vector_version(spec: Any) -> bool:
     return "autoreset_mode" in (getattr(cls, "metadata", None) or {})
 
 
-def _make_envpool(name: str, num_envs: int, groups: int, env_groups: int) -> HostEnv:
+def _make_envpool(name: str, kwargs: dict[str, Any], num_envs: int, groups: int, env_groups: int) -> HostEnv:
     try:
         import envpool
     except ImportError as error:
         raise DependencyError(f'envpool:{name} needs {error.name}: pip install "proximax[envpool]"') from error
     check_known(name, envpool.list_all_envs(), "EnvPool")
+    try:
+        envpool.make_spec(name, **kwargs)
+    except TypeError as error:
+        raise UsageError(f"env_kwargs of envpool:{name}: {error}") from error
 
     def pool(size: int) -> HostEnv:
         # A core for each of its threads, where it has one for every core, as in ``workers.pin``. HalfCheetah, 8 copies
         # on 2 cores: 18 k steps/s free, 20 k so. EnvPool counts the machine's cores, not those this process may use.
         offset = 0 if size >= len(usable_cores()) == os.cpu_count() else -1
-        make = partial(envpool.make, name, env_type="gymnasium", num_envs=size, thread_affinity_offset=offset)
+        settings = {"env_type": "gymnasium", "num_envs": size, "thread_affinity_offset": offset} | kwargs
+        make = partial(envpool.make, name, **settings)
         return EnvPoolEnv(make, size)
 
     return make_double_buffered(pool, num_envs, groups, env_groups)
 
 
-def make_rendered_env(env: EnvLike) -> RenderedEnv:
+def make_rendered_env(env: EnvLike, env_kwargs: Mapping[str, Any] | None = None) -> RenderedEnv:
     """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
+    kwargs = dict(env_kwargs or {})
     disable_async_dispatch()
     env_id = env_id_of(env)
     if isinstance(env, Game) or (isinstance(env, str) and env_id.is_atari):
@@ -237,4 +270,6 @@ def make_rendered_env(env: EnvLike) -> RenderedEnv:
     name = env_id.name
     if env_id.source == "envpool" and name not in gymnasium.registry:
         raise UsageError(f"{env} {CANNOT_RENDER}, and Gymnasium has no {name} to play instead")
-    return RenderedGymnasiumEnv(partial(gymnasium.make, find_spec(name), render_mode="rgb_array"), name)
+    kwargs = {} if env_id.source == "envpool" else kwargs  # EnvPool's names for them are its own
+    make = partial(gymnasium.make, find_spec(name), **{"render_mode": "rgb_array", **kwargs})
+    return RenderedGymnasiumEnv(make, name)

@@ -119,6 +119,8 @@ def evaluate(
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_stochastic if sample is None else sample
         options, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
+        if env is not None:
+            options["env_kwargs"] = None  # those of the run's own environment
         env = named_env(config, allow_import) if env is None else env
     if env is None or (isinstance(env, str) and EnvId.parse(env).is_object):
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")

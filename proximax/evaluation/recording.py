@@ -1,11 +1,11 @@
 """Videos of a policy: the episodes that an evaluation plays, in colour, with the return so far."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,9 +73,10 @@ def video(
     if isinstance(run, Agent):
         if env is None or out is None:
             raise UsageError("the video of an Agent needs env and out")
-        agent, sample = run, bool(sample)
+        agent, sample, env_kwargs = run, bool(sample), dict[str, Any]()
     else:
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
+        env_kwargs = config.env_kwargs if env is None else {}
         env = named_env(config, allow_import) if env is None else env
         sample = config.eval_stochastic if sample is None else sample
         if out is None:
@@ -85,7 +86,7 @@ def video(
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     require_encoder(Path(out).suffix)
     compilation.use_compilation_cache()
-    recorder = VideoRecorder(env, agent.policy, sample)
+    recorder = VideoRecorder(env, agent.policy, sample, env_kwargs)
     try:
         agent.check_spaces(recorder.env.observation_space, recorder.env.action_space)
         policy = agent.params, agent.obs_moments
@@ -106,8 +107,8 @@ class RenderedStep(NamedTuple):
 class VideoRecorder:
     """A rendered environment and a compiled policy, kept for several videos."""
 
-    def __init__(self, env: EnvLike, policy: Policy, sample: bool) -> None:
-        self.env = make_rendered_env(env)
+    def __init__(self, env: EnvLike, policy: Policy, sample: bool, env_kwargs: Mapping[str, Any]) -> None:
+        self.env = make_rendered_env(env, env_kwargs)
         self._title = re.split("[:/]", env_name(env))[-1]
         self._player = EpisodePlayer(self.env, policy, sample)
 

@@ -32,7 +32,7 @@ class PeriodicVideo:
             return
         require_encoder(".mp4")
         self._schedule = Every(config.video_every, config.batch_size)
-        self._recorder = VideoRecorder(env, policy, config.eval_stochastic)
+        self._recorder = VideoRecorder(env, policy, config.eval_stochastic, config.env_kwargs)
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` that is to be recorded, which must end a compiled call; else the last."""

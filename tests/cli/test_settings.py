@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from proximax.cli.commands import COMMANDS, Compare, Train, config_of, parse
-from proximax.cli.settings import as_defaults, descriptions, overrides
+from proximax.cli.settings import as_defaults, descriptions, overrides, take_env_kwargs
 from proximax.config import AtariConfig, PPOConfig, RunConfig
 from proximax.errors import UsageError
 from proximax.training import resolve
@@ -40,11 +40,12 @@ def test_commands_that_train_have_a_flag_for_every_setting(name, capsys):
     with pytest.raises(SystemExit):
         parse([name, "--help"])
     text = capsys.readouterr().out
-    skipped = {"env", "ppo", "atari"} | ({"algo"} if name == "compare" else set())
+    skipped = {"env", "env_kwargs", "ppo", "atari"} | ({"algo"} if name == "compare" else set())
     flags = [f.name for f in fields(RunConfig) if f.name not in skipped]
     flags += [
         f"{group}.{f.name}" for group, record in (("ppo", PPOConfig), ("atari", AtariConfig)) for f in fields(record)
     ]
+    assert "--env-kwargs.NAME VALUE" in text
     assert [flag for flag in flags if f"--{flag.replace('_', '-')} " not in text] == []
     assert COMMANDS[name].__doc__.split(".")[0] in text
 
@@ -83,3 +84,24 @@ def test_help_shows_the_defaults_of_preset_and_algorithm_though_the_rest_is_inco
 def test_a_game_needs_its_id_and_training_an_environment():
     with pytest.raises(UsageError, match=r"--atari.stack: only for Atari games; gymnasium:CartPole-v1 is not one"):
         config_of(parse(["train", "CartPole-v1", "--atari.stack", "2"]))
+
+
+def test_arguments_of_the_environment_are_taken_out_with_their_python_values():
+    text = "--steps 5 --env-kwargs.continuous True --env-kwargs.wind-power=1.5 --env-kwargs.map_name 8x8 --quiet"
+    arguments = ["ENV", *text.split()]
+    rest, env_kwargs = take_env_kwargs(arguments)
+    assert rest == ["ENV", "--steps", "5", "--quiet"]
+    assert env_kwargs == {"continuous": True, "wind_power": 1.5, "map_name": "8x8"}
+    numbers = ["--env-kwargs.size", "[3, -4]", "--env-kwargs.seed", "-1"]
+    assert take_env_kwargs(numbers)[1] == {"size": [3, -4], "seed": -1}
+    command = parse(["train", *arguments])
+    assert command.settings["env_kwargs"] == env_kwargs
+    assert config_of(Train("FrozenLake-v1", {"env_kwargs": {"map_name": "8x8"}})).env_kwargs == {"map_name": "8x8"}
+
+
+@pytest.mark.parametrize("text", ["kwargs.x", "kwargs.x --steps 5", "kwargs. 3", "kwargs.a.b 3"])
+def test_an_argument_of_the_environment_without_a_value_or_a_name_is_refused(text):
+    with pytest.raises(UsageError, match=r"write --env-kwargs\.NAME VALUE"):
+        take_env_kwargs(f"--env-{text}".split())
+    with pytest.raises(UsageError, match="given twice"):
+        take_env_kwargs(["--env-kwargs.x=1", "--env-kwargs.x=2"])

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import gymnasium
+import jax
+import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
@@ -89,3 +91,32 @@ def test_objects_are_taken_as_they_are():
 def test_the_description_of_an_object_creates_nothing():
     with pytest.raises(UsageError, match="object:Script was a Python object"):
         make_env("object:Script")
+
+
+def test_arguments_reach_the_constructor_of_every_source():
+    env = make_env("FrozenLake-v1", 2, env_kwargs={"desc": ["SF", "HG"], "is_slippery": False})
+    assert env.observation_space.n == 4
+    env.close()
+    pool = make_env("envpool:CartPole-v1", 2, env_kwargs={"max_episode_steps": 2})
+    pool.reset([0, 1])
+    assert [pool.step(np.zeros(2, np.int64)).truncated.tolist() for _ in range(2)] == [[False] * 2, [True] * 2]
+    pool.close()
+    jax_env = make_env("gymnax:CartPole-v1", env_kwargs={"max_steps_in_episode": 1})
+    key = jax.random.key(0)
+    assert bool(jax_env.step(key, jax_env.reset(key)[0], 0)[1].truncated)
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("FrozenLake-v1", "unexpected keyword argument 'nonsense'"),
+        ("gymnax:CartPole-v1", "unexpected keyword argument 'nonsense'. Its parameters: .*max_steps_in_episode"),
+        ("envpool:CartPole-v1", "nonsense"),
+        ("probe:constant", "takes no arguments"),
+        ("ALE/Pong-v5", "settings are those of AtariConfig"),
+        (Script, "only for an environment given by its id"),
+    ],
+)
+def test_arguments_that_an_environment_does_not_take_are_refused(env, message):
+    with pytest.raises((UsageError, EnvError), match=message):
+        make_env(env, 1, env_kwargs={"nonsense": 3})

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.config.run_config import from_json
 from proximax.envs import probe
-from proximax.errors import EnvError, NumericalError, UsageError
+from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
 from proximax.runs.metrics import METRICS
 from tests.support.toy_envs import vector
 from tests.support.toy_gym import Script
@@ -314,3 +314,20 @@ def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkey
     assert json.loads((tmp_path / "run" / "result.json").read_text())["return_mean"] is None
     assert all(row["return_last_100"] is None for row in result.history)
     assert result.agent.act(np.zeros(3)) in (0, 1)
+
+
+def test_arguments_of_the_environment_are_part_of_the_run(tmp_path):
+    """Evaluation and video play the environment that was trained on; another one gets none of its arguments."""
+    arguments = {"env_kwargs": {"max_steps_in_episode": 7}}
+    proximax.train("gymnax:CartPole-v1", out=tmp_path / "run", **QUICK | arguments)
+    assert proximax.evaluate(tmp_path / "run", 3).lengths.max() <= 7
+    assert proximax.evaluate(tmp_path / "run", 3, env="gymnax:CartPole-v1").lengths.max() > 7
+    arguments = {"env_kwargs": {"max_steps_in_episode": 8}}
+    with pytest.raises(CheckpointError, match=r"env_kwargs.max_steps_in_episode = 7 there, 8 asked for"):
+        proximax.train("gymnax:CartPole-v1", out=tmp_path / "run", resume=True, **QUICK | arguments)
+
+
+@pytest.mark.parametrize("env_kwargs", [{"x": object()}, {3: 4}, [("x", 1)], {"x": float}])
+def test_arguments_that_config_json_cannot_hold_are_refused(env_kwargs):
+    with pytest.raises(UsageError, match="env_kwargs"):
+        proximax.train("CartPole-v1", env_kwargs=env_kwargs)
