@@ -92,6 +92,7 @@ def link_problems(page: Path) -> list[str]:
 def flag_problems(page: Path) -> list[str]:
     """Flags in code that no command of ours has."""
     text = "\n".join([*(m[2] for m in FENCE.finditer(page.read_text())), *inline_code(page)])
+    text = re.sub(r"--env-kwargs\.[\w.]+", "", text)
     text = re.sub(r"XLA_FLAGS=\"[^\"]*\"", "", text)
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", text))
     known = command_flags() | OTHER_FLAGS

@@ -1,16 +1,32 @@
-"""Flags and values of version 0.1, accepted for one release with a line that names the new one; permanent aliases."""
+"""Flags that are not ours: of version 0.1, accepted for one release; permanent aliases; those of other libraries."""
 
 import logging
 from dataclasses import fields
 
-from proximax.config import ALIASES, RENAMED_SETTINGS, RENAMED_VALUES, PPOConfig
+from proximax.config import (
+    ALIASES,
+    ELSEWHERE,
+    RENAMED_SETTINGS,
+    RENAMED_VALUES,
+    VALUE_ALIASES,
+    AtariConfig,
+    PPOConfig,
+    RunConfig,
+)
+from proximax.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
 
+GROUPS = {
+    f"{group}.": {f.name for f in fields(record)} for group, record in (("ppo", PPOConfig), ("atari", AtariConfig))
+}
+RUN_SETTINGS = {f.name for f in fields(RunConfig)}
+
+
 def flag_of(setting: str) -> str:
     """The flag of a setting: ``max_kl`` -> ``--ppo.max-kl``."""
-    prefix = "ppo." if setting in {f.name for f in fields(PPOConfig)} else ""
+    prefix = next((prefix for prefix, names in GROUPS.items() if setting in names), "")
     return f"--{prefix}{setting.replace('_', '-')}"
 
 
@@ -24,6 +40,7 @@ ALIAS_FLAGS = {old_flag(alias, setting): flag_of(setting) for alias, setting in 
 PLAY_FLAGS = {"--sample": "--stochastic", "--likeliest": "--deterministic"}
 FLAGS = {"eval": PLAY_FLAGS, "video": PLAY_FLAGS} | dict.fromkeys(("train", "bench", "compare"), SETTING_FLAGS)
 VALUES = {flag_of(setting): values for setting, values in RENAMED_VALUES.items()}
+ALIAS_VALUES = {flag_of(setting): values for setting, values in VALUE_ALIASES.items()}
 
 
 def current_arguments(arguments: list[str]) -> list[str]:
@@ -42,5 +59,20 @@ def current_arguments(arguments: list[str]) -> list[str]:
         if new_value is not None:
             logger.warning(f"{flag_of_value} {value or argument} is now {new_value}")
             argument = f"{flag_of_value}={new_value}" if equals else new_value
+        alias = ALIAS_VALUES.get(flag_of_value, {}).get(value if equals else argument)
+        if alias is not None:
+            argument = f"{flag_of_value}={alias}" if equals else alias
+        if arguments[0] in ("train", "bench", "compare"):
+            refuse_foreign(name)
         current.append(argument)
     return current
+
+
+def refuse_foreign(flag: str) -> None:
+    """Answer a flag of another library, or one of ours without its group, with the right one."""
+    name = flag.removeprefix("--").replace("-", "_")
+    if not flag.startswith("--") or name in RUN_SETTINGS:
+        return
+    if name in ELSEWHERE or any(name in names for names in GROUPS.values()):
+        setting = ELSEWHERE.get(name, name)
+        raise UsageError(f"{flag}: the flag is {flag_of(setting)}{'.NAME VALUE' if setting == 'env_kwargs' else ''}")

@@ -1,14 +1,21 @@
 """Settings: documented records, their validation, tuned presets.
 
 Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
-``presets`` (tuned settings), ``validation`` (ranges and choices), ``renames`` (earlier names of settings).
+``presets`` (tuned settings), ``validation`` (ranges and choices), ``renames`` (other names of settings).
 """
 
 from proximax.config import presets
 from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import Activation, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
-from proximax.config.renames import ALIASES, RENAMED_SETTINGS, RENAMED_VALUES, current_names
+from proximax.config.renames import (
+    ALIASES,
+    ELSEWHERE,
+    RENAMED_SETTINGS,
+    RENAMED_VALUES,
+    VALUE_ALIASES,
+    current_names,
+)
 from proximax.config.run_config import (
     AlgorithmName,
     Autoreset,
@@ -36,10 +43,12 @@ from proximax.config.validation import (
 __all__ = [
     "ALIASES",
     "COUNT",
+    "ELSEWHERE",
     "PRESETS",
     "RENAMED_SETTINGS",
     "RENAMED_VALUES",
     "SEED",
+    "VALUE_ALIASES",
     "Activation",
     "AlgorithmName",
     "AtariConfig",

@@ -1,4 +1,4 @@
-"""Settings and values that had other names in version 0.1, accepted for one release; and permanent aliases."""
+"""Other names of settings: of version 0.1, accepted for one release; permanent aliases; those of other libraries."""
 
 import warnings
 from typing import Any
@@ -22,6 +22,37 @@ RENAMED_VALUES: dict[str, dict[str, str]] = {
 OLD_CUSTOM, NEW_CUSTOM = "own:", "custom:"  # before the name of an algorithm that is not built in
 # Names that other libraries use for the same setting: accepted permanently.
 ALIASES = {"gae_lambda": "lam", "clip_range": "epsilon"}
+VALUE_ALIASES = {"algo": {"ppo": "clip"}}
+# What Stable-Baselines3, CleanRL, RLlib and Brax call a setting, not always with the same meaning: a user who writes
+# one is told ours.
+ELSEWHERE = {
+    **dict.fromkeys(("total_timesteps", "total_steps", "timesteps", "num_timesteps", "max_steps"), "steps"),
+    **dict.fromkeys(("n_steps", "rollout_length", "unroll_length", "horizon"), "num_steps"),
+    **dict.fromkeys(("n_envs", "num_workers", "num_env"), "num_envs"),
+    **dict.fromkeys(("batch_size", "num_minibatches", "n_minibatch", "nminibatches"), "minibatch_size"),
+    **dict.fromkeys(("n_epochs", "update_epochs", "num_epochs", "noptepochs", "num_sgd_iter"), "epochs"),
+    **dict.fromkeys(("lr", "policy_lr", "step_size"), "learning_rate"),
+    **dict.fromkeys(("ent_coef", "entropy_cost", "entropy_coeff", "entropy_weight"), "entropy_coef"),
+    **dict.fromkeys(("vf_coef", "vf_loss_coeff", "value_loss_coef"), "value_coef"),
+    **dict.fromkeys(("clip_coef", "clip_eps", "clip_ratio", "clip_param", "cliprange", "clip_epsilon"), "epsilon"),
+    **dict.fromkeys(("clip_range_vf", "vf_clip_param"), "value_epsilon"),
+    **dict.fromkeys(("lambda_", "lmbda", "gae_lam"), "lam"),
+    **dict.fromkeys(("discount", "discounting", "discount_factor"), "gamma"),
+    **dict.fromkeys(("normalize_advantage", "norm_adv", "standardize_advantage"), "standardise_advantage"),
+    **dict.fromkeys(("normalize_obs", "norm_obs", "normalize_observations", "standardise_obs"), "normalise_obs"),
+    **dict.fromkeys(("norm_reward", "normalize_reward", "reward_scaling", "normalise_reward"), "scale_reward"),
+    **dict.fromkeys(("anneal_lr", "lr_schedule"), "anneal"),
+    **dict.fromkeys(("net_arch", "policy_kwargs", "hidden_sizes", "hidden_layer_sizes"), "hidden"),
+    **dict.fromkeys(("grad_clip", "max_norm", "gradient_clip"), "max_grad_norm"),
+    **dict.fromkeys(("kl_target", "desired_kl"), "target_kl"),
+    **dict.fromkeys(("n_eval_episodes", "num_eval_episodes"), "eval_episodes"),
+    **dict.fromkeys(("eval_freq", "eval_frequency", "evaluation_interval"), "eval_every"),
+    **dict.fromkeys(("save_freq", "checkpoint_freq"), "checkpoint_every"),
+    **dict.fromkeys(("algorithm",), "algo"),
+    **dict.fromkeys(("num_seeds", "n_seeds"), "seeds"),
+    **dict.fromkeys(("random_seed",), "seed"),
+    **dict.fromkeys(("env_args", "env_config", "make_env_kwargs", "env_params"), "env_kwargs"),
+}
 
 
 def current_names(values: dict[str, Any], warn: bool = True) -> dict[str, Any]:
@@ -37,7 +68,7 @@ def current_names(values: dict[str, Any], warn: bool = True) -> dict[str, Any]:
         new_value = current_value(new_name, value)
         if warn and name in RENAMED_SETTINGS:
             warnings.warn(f"the setting {name} is now {new_name}", DeprecationWarning, stacklevel=4)
-        if warn and new_value is not value:
+        if warn and new_value is not value and value not in VALUE_ALIASES.get(new_name, {}):
             warnings.warn(f"{new_name} = {value!r} is now {new_value!r}", DeprecationWarning, stacklevel=4)
         current[new_name] = new_value
     return current
@@ -49,4 +80,4 @@ def current_value(name: str, value: Any) -> Any:
         return value
     if name == "algo" and value.startswith(OLD_CUSTOM):
         return NEW_CUSTOM + value.removeprefix(OLD_CUSTOM)
-    return RENAMED_VALUES.get(name, {}).get(value, value)
+    return (RENAMED_VALUES.get(name, {}) | VALUE_ALIASES.get(name, {})).get(value, value)

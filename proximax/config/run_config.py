@@ -59,8 +59,8 @@ def kwargs_problem(env_kwargs: object) -> str:
             json.dumps(value)
         except (TypeError, ValueError):
             return (
-                f"env_kwargs: {name} = {shown(value)} cannot be written to config.json; numbers, strings, booleans, "
-                "None, lists and dicts of these can. For anything else give a callable: lambda: gymnasium.make(...)"
+                f"env_kwargs = {shown(env_kwargs)}: {name} cannot be written to config.json; numbers, strings, "
+                "booleans, None, lists and dicts can. For anything else give a callable: lambda: gymnasium.make(...)"
             )
     return ""
 

@@ -4,6 +4,7 @@ import pytest
 
 from proximax.cli.old_flags import SETTING_FLAGS, current_arguments
 from proximax.config import RENAMED_SETTINGS
+from proximax.errors import UsageError
 from proximax.runtime import show_messages
 
 
@@ -75,4 +76,27 @@ def test_everything_else_is_left_as_it_is(arguments, capsys):
 def test_names_of_other_libraries_are_accepted_silently_and_permanently(capsys):
     given = ["train", "X-v0", "--ppo.gae-lambda", "0.9", "--ppo.clip_range=0.1"]
     assert current_arguments(given) == ["train", "X-v0", "--ppo.lam", "0.9", "--ppo.epsilon=0.1"]
+    assert lines(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "right"),
+    [
+        ("--total-timesteps", "--steps"),
+        ("--n_steps=5", "--ppo.num-steps"),
+        ("--ent-coef", "--ppo.entropy-coef"),
+        ("--learning-rate", "--ppo.learning-rate"),
+        ("--stack", "--atari.stack"),
+        ("--env-args", "--env-kwargs.NAME VALUE"),
+    ],
+)
+def test_a_flag_of_another_library_or_without_its_group_is_answered_with_the_right_one(flag, right):
+    with pytest.raises(UsageError, match=f"{flag.partition('=')[0].replace('_', '-')}: the flag is {right}$"):
+        current_arguments(["train", "CartPole-v1", flag, "3"])
+    assert current_arguments(["eval", "run", flag]) == ["eval", "run", flag]  # which has no settings
+
+
+def test_ppo_is_clip_without_a_word(capsys):
+    assert current_arguments(["train", "X", "--algo", "ppo"]) == ["train", "X", "--algo", "clip"]
+    assert current_arguments(["bench", "X", "--algo=ppo"]) == ["bench", "X", "--algo=clip"]
     assert lines(capsys) == []

@@ -7,7 +7,7 @@ import pytest
 
 import proximax
 from proximax.config import PRESETS, RENAMED_SETTINGS, RENAMED_VALUES, NetworkName, PPOConfig, RunConfig, from_json
-from proximax.config.renames import ALIASES, current_names
+from proximax.config.renames import ALIASES, ELSEWHERE, current_names
 from proximax.errors import UsageError
 from proximax.training import resolve
 
@@ -73,3 +73,11 @@ def test_the_warning_is_of_the_line_that_uses_the_old_name():
     with pytest.warns(DeprecationWarning, match="the setting delta is now max_kl") as warned:
         proximax.train("probe:choice", algo="trpo", preset="none", eval_episodes=1, delta=0.1, **settings)
     assert warned[0].filename == __file__
+
+
+def test_names_of_other_libraries_are_answered_with_ours():
+    assert {*ELSEWHERE.values()} <= SETTINGS | {"env"}
+    assert not ELSEWHERE.keys() & (SETTINGS | ALIASES.keys())
+    with pytest.raises(UsageError, match="unknown setting 'total_timesteps'; did you mean 'steps'"):
+        resolve("CartPole-v1", "none", {"total_timesteps": 3})
+    assert resolve("CartPole-v1", "none", {"algo": "ppo"})[0].algo == "clip"

@@ -272,6 +272,7 @@ BAD = {  # by a field's annotation
     "tuple[int, ...]": [None, 5, (), (0,), (4.0,), ("4",), (True,), "64", {"4": 4}, (math.nan,)],
     "str": [None, 5, True, ["x"]],
     "str | None": [5, True, ["x"]],
+    "dict": [None, 5, [1], {1: 2}, {"x": object()}, {"x": (1, {2})}],
     "tuple[int, ...] | None": [5, (), (1,), (1, 1), (-1, 2), ("1", "2"), [1, 2]],
 }
 
