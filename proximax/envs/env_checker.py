@@ -12,9 +12,11 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
-from proximax.envs.base import HostEnv
+from proximax.config import shown
+from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.workers.main import mask_method
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
+from proximax.runtime import seed_key
 from proximax.spaces import (
     MASK,
     DoesNotFit,
@@ -24,6 +26,7 @@ from proximax.spaces import (
     check_observation_space,
     check_ranges,
     check_stackable,
+    check_structure,
     flatten,
     flatten_mask,
     has_mask,
@@ -63,6 +66,8 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
     Refuses what would fail later or, worse, silently: unsupported spaces, the old API, observations unlike their space.
     """
     env = _call_env("its constructor", make)
+    if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
+        raise UsageError(f"env: the callable returned {shown(env)}, which is no Gymnasium environment")
     check_observation_space(env.observation_space)
     check_action_space(env.action_space)
     check_mask(env.observation_space, env.action_space)
@@ -89,6 +94,21 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
     if masked and has_method:
         notes.append(f"action masks are those of the environment's method {MASK_METHOD}()")
     return EnvReport(min(times), masked, notes, env.observation_space, env.action_space, masked and has_method)
+
+
+def check_jax_env(env: JaxEnv) -> None:
+    """Refuse a ``JaxEnv`` whose observations are unlike their space, by tracing its ``reset`` alone."""
+    space = env.observation_space
+    _, obs = jax.eval_shape(env.reset, seed_key(0))
+    try:
+        check_structure(space, obs)
+    except DoesNotFit as error:
+        raise EnvError(str(error)) from error
+    for leaf, path, x in zip(leaves(space), paths(space), flatten(space, obs)):
+        if x.shape != leaf.shape:
+            raise EnvError(f"the observation{path} has shape {x.shape}, its space {leaf} says {leaf.shape}")
+        if not isinstance(leaf, spaces.Box) and x.dtype.kind not in "biu":
+            raise EnvError(f"the observation{path} is of {x.dtype}, its space {leaf} says integers")
 
 
 def gives_masks(env: gymnasium.Env[Any, Any]) -> bool:

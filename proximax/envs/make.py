@@ -15,6 +15,7 @@ from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
+from proximax.envs.env_checker import check_jax_env
 from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double_buffered, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
@@ -96,6 +97,7 @@ def _create(
     if env_groups > 1 and not can_recreate(env):
         raise UsageError(f"env_groups = {env_groups}: an environment object is one group; give an id or a callable")
     if isinstance(env, JaxEnv):
+        check_jax_env(env)
         return env
     env_id = env_id_of(env)
     if not env_id.is_compiled:

@@ -10,6 +10,7 @@ leaves, whose actions are a tuple. Network outputs, log σ and masks are those o
                     Beta                A α and A β, as 1 + softplus
 """
 
+import math
 from typing import Any
 
 import jax
@@ -29,11 +30,12 @@ from proximax.maths import (
     MultiCategorical,
     SquashedGaussian,
 )
-from proximax.spaces import Space, choices_per_component, describe_leaf, leaves, paths, unflatten
+from proximax.spaces import Space, choices_per_component, describe_leaf, flatten, leaves, paths, unflatten
 from proximax.types import PyTree
 
 # log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
 LOG_STD_RANGE = (-10.0, 2.0)
+SQUASH_EDGE = 1e-6  # an action is held this far from the bounds before it goes back through tanh
 AT_BOUND = 0.999  # for ``fraction_at_bounds``: this fraction of the way from the centre to a bound counts as at it
 
 
@@ -163,6 +165,38 @@ def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.A
     mapped = jnp.where(bounded, unit * half + centre, action)
     # This clip catches the rounding of the mapping and holds one-sided bounds.
     return jnp.clip(mapped, floor, ceiling).reshape(shaped.shape)
+
+
+def sampled_action(space: Space, config: PPOConfig, action: PyTree) -> tuple[PyTree, jax.Array]:
+    """The inverse of ``env_action``: the sampled action for the environment's, and log |d environment / d sample|.
+
+    log π of the environment's action is that of the sample less this; it is 0 for what is not a Box. An action beyond
+    the bounds counts as at the bound, where a Gaussian is clipped: there it is the density of a sample at the bound.
+    """
+    parts = flatten(space, action)
+    inverted = [_leaf_sampled_action(leaf, config, jnp.asarray(part)) for leaf, part in zip(leaves(space), parts)]
+    samples, volumes = zip(*inverted)
+    nested = isinstance(space, (spaces.Dict, spaces.Tuple))
+    return samples if nested else samples[0], sum(volumes, start=jnp.zeros(()))
+
+
+def _leaf_sampled_action(leaf: Space, config: PPOConfig, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+    zero = jnp.zeros(())
+    if isinstance(leaf, spaces.Discrete):
+        return action - int(leaf.start), zero
+    flat = action.reshape(action.shape[0], -1)
+    if isinstance(leaf, spaces.MultiDiscrete):
+        return flat - jnp.asarray(leaf.start.ravel(), flat.dtype)[None], zero
+    if not isinstance(leaf, spaces.Box):
+        return flat, zero
+    bounded, centre, half, floor, ceiling = (part.reshape(1, -1) for part in action_bounds(leaf))
+    unit = (jnp.clip(flat, floor, ceiling) - centre) / half
+    volume = jnp.sum(jnp.where(bounded, jnp.log(half), 0.0))
+    if config.box_distribution == "beta":
+        return (unit + 1.0) / 2.0, volume + unit.shape[-1] * math.log(2.0)
+    if config.box_distribution == "squashed_gaussian":
+        return jnp.arctanh(jnp.clip(unit, -1.0 + SQUASH_EDGE, 1.0 - SQUASH_EDGE)), volume
+    return jnp.where(bounded, unit, flat), volume
 
 
 def has_bounds(space: Space) -> bool:

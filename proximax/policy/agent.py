@@ -4,14 +4,20 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from proximax.errors import CheckpointError
-from proximax.policy.policy import Policy, choose
+from proximax.config import SEED, range_problem, refuse, shown
+from proximax.errors import CheckpointError, UsageError
+from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
+from proximax.policy.policy import Policy, assess, choose
 from proximax.runtime import compilation, key_from_data
 from proximax.spaces import (
     MASK,
+    DoesNotFit,
+    check_ranges,
+    check_structure,
     compatible,
     flatten,
     flatten_mask,
@@ -20,15 +26,19 @@ from proximax.spaces import (
     leaves,
     mask_of,
     no_action_allowed,
-    obs_dtype,
     paths,
+    to_stored,
     unflatten,
 )
 from proximax.types import Params, PyTree
 
 
 class Agent:
-    """A policy with its parameters and frozen observation normaliser."""
+    """A policy with its parameters and frozen observation normaliser.
+
+    Every method takes one observation or a batch ``[B, ...]``, and an ``action_mask`` for an environment with masks
+    outside the observation: as a vector or in the form of the action space, ``[B, ...]`` for a batch.
+    """
 
     def __init__(
         self,
@@ -43,25 +53,35 @@ class Agent:
         self._mode, self._sample = (
             compilation.jit(partial(choose, policy, sample), fast_compile=True) for sample in (False, True)
         )
-        self._rng = np.random.default_rng(0)
+        self._assess = compilation.jit(partial(assess, policy), fast_compile=True)
+        self._rng = np.random.default_rng()  # from the system: other draws in every process
 
-    def act(self, obs: Any, *, sample: bool = False, action_mask: Any = None) -> Any:
+    def __repr__(self) -> str:
+        sizes = sum(np.size(x) for x in jax.tree.leaves(self.params))
+        inputs, actions = (" ".join(str(space).split()) for space in (self.observation_space, self.action_space))
+        normalised = "normalised" if self.obs_moments is not None else "not normalised"
+        return f"Agent(observations {inputs}, {normalised}; actions {actions}; {sizes:,} parameters)"
+
+    def act(
+        self,
+        obs: Any,
+        *,
+        sample: bool = False,
+        action_mask: Any = None,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Any:
         """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
 
         The distribution's mode, or a random sample with ``sample``, in the action space's dtype; an ``int`` for one
-        Discrete action, a tree for nested spaces. ``action_mask``: for an environment with masks in ``info``, as a
-        vector or in the form of the action space, ``[B, ...]`` for a batch.
+        Discrete action, a tree for nested spaces. Samples are others in every process, unless drawn with a generator
+        ``rng``, or with ``seed``, which gives the same sample each time.
         """
-        if action_mask is None:
-            batch, single = stored_batch(self.observation_space, obs)
-        else:
-            batch, single = self._with_mask(obs, action_mask)
+        check_randomness(sample, seed, rng)
+        batch, single = self._batch(obs, action_mask)
         size = len(jax.tree.leaves(batch)[0])
-        if has_mask(self.observation_space):
-            all_masked = no_action_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
-            if all_masked.any():
-                raise ValueError(f"the action mask of row {int(np.argmax(all_masked))} allows no action")
-        key = key_from_data(self._rng.integers(0, 2**32, 2, np.uint32))
+        generator = rng or (self._rng if seed is None else np.random.default_rng(int(seed)))
+        key = key_from_data(generator.integers(0, 2**32, 2, np.uint32))
         choose_fn = self._sample if sample else self._mode
         carry, first = self.policy.initial_carry(size), np.ones(size, bool)
         actions, _ = choose_fn(self.params, self.obs_moments, carry, batch, first, key)
@@ -72,13 +92,73 @@ class Agent:
         parts = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in arrays]
         return unflatten(self.action_space, iter(parts))
 
+    def value(self, obs: Any, *, action_mask: Any = None) -> Any:
+        """V(s), a ``float``, or ``[B]``; with ``scale_reward`` in units of the scaled rewards that it learned from."""
+        (_, value), single = self._assessed(obs, action_mask)
+        return float(value[0]) if single else np.asarray(value)
+
+    def distribution(self, obs: Any, *, action_mask: Any = None) -> Distribution:
+        """π(. | s) for a batch ``[B, ...]`` (one observation: B = 1), over actions as they are sampled.
+
+        Those of a bounded Box are sampled in units with bounds -1 and 1, a Beta's in (0, 1), a Discrete's from 0.
+        """
+        (dist, _), _ = self._assessed(obs, action_mask)
+        return dist
+
+    def log_prob(self, obs: Any, action: Any, *, action_mask: Any = None) -> Any:
+        """log π(action | s) of the environment's actions, a ``float``, or ``[B]``: for a Box a density, summed over it.
+
+        A Gaussian is clipped to the bounds; of an action there it is the density of a sample at the bound.
+        """
+        if self.policy.sampled_action is None:
+            raise UsageError("this policy does not say how its actions come from samples")
+        (dist, _), single = self._assessed(obs, action_mask)
+        actions, one = rows_of(self.action_space, action)
+        if one is not single:
+            raise UsageError(f"{'one action' if one else 'a batch of actions'} for another number of observations")
+        sample, volume = self.policy.sampled_action(actions)
+        log_prob = np.asarray(dist.log_prob(sample) - volume)
+        return float(log_prob[0]) if single else log_prob
+
+    def probabilities(self, obs: Any, *, action_mask: Any = None) -> Any:
+        """The probability of each choice, ``[n]`` or ``[B, n]``.
+
+        Of a Discrete an array, of a MultiDiscrete a list of one array for each component, of a MultiBinary those of
+        the bits to be 1; of nested spaces a tree of these. A Box has no probabilities: ``UsageError``.
+        """
+        (dist, _), single = self._assessed(obs, action_mask)
+        parts = dist.parts if isinstance(dist, Joint) else (dist,)
+        tables = [choice_probabilities(leaf, part) for leaf, part in zip(leaves(self.action_space), parts)]
+        if single:
+            tables = [[x[0] for x in table] if isinstance(table, list) else table[0] for table in tables]
+        return unflatten(self.action_space, iter(tables))
+
+    def _assessed(self, obs: Any, action_mask: Any) -> tuple[tuple[Any, jax.Array], bool]:
+        """(π(. | s), V(s)), and whether ``obs`` was a single one."""
+        batch, single = self._batch(obs, action_mask)
+        size = len(jax.tree.leaves(batch)[0])
+        carry, first = self.policy.initial_carry(size), np.ones(size, bool)
+        return self._assess(self.params, self.obs_moments, carry, batch, first), single
+
+    def _batch(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
+        """``stored_batch`` with the mask in it, whichever way that comes; refuses one that allows nothing."""
+        if action_mask is None:
+            batch, single = stored_batch(self.observation_space, obs)
+        else:
+            batch, single = self._with_mask(obs, action_mask)
+        if has_mask(self.observation_space):
+            all_masked = no_action_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
+            if all_masked.any():
+                raise UsageError(f"the action mask of row {int(np.argmax(all_masked))} allows no action")
+        return batch, single
+
     def _with_mask(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
         """``stored_batch`` for a mask that is a separate argument."""
         space = self.observation_space
         if not isinstance(space, spaces.Dict) or not has_mask(space) or "obs" not in space.spaces or len(space) != 2:
             remedy = "put it there" if has_mask(space) else "leave it out"
             setting = "with masks in the observation" if has_mask(space) else "without masks"
-            raise ValueError(f"{MASK} was given, but the policy was trained {setting}, on {space}: {remedy}")
+            raise UsageError(f"{MASK} was given, but the policy was trained {setting}, on {space}: {remedy}")
         batch, single = stored_batch(space["obs"], obs)
         if single:
             mask = flatten_mask(self.action_space, action_mask)[None]
@@ -96,24 +176,81 @@ class Agent:
                 raise CheckpointError(f"the policy's {role} space is {mine}, the environment's is {other}")
 
 
+def check_randomness(sample: bool, seed: Any, rng: Any) -> None:
+    """Refuse a seed or a generator that would be ignored, or that is none."""
+    given = [name for name, value in (("seed", seed), ("rng", rng)) if value is not None]
+    wrong_rng = rng is not None and not isinstance(rng, np.random.Generator)
+    refuse(
+        [
+            "" if seed is None else range_problem("seed", seed, SEED),
+            f"rng = {shown(rng)}: must be a numpy.random.Generator" if wrong_rng else "",
+            f"{' and '.join(given)}: only for sample=True" if given and not sample else "",
+            "seed and rng: give one of them" if len(given) == 2 else "",
+        ]
+    )
+
+
+def choice_probabilities(leaf: spaces.Space[Any], dist: Any) -> Any:
+    """The probabilities ``[B, n]`` of the choices of one leaf of the action space."""
+    if isinstance(leaf, spaces.Box):
+        raise UsageError(f"probabilities: {leaf} has none, but densities: log_prob, or distribution")
+    if isinstance(dist, Categorical):
+        return np.asarray(jax.nn.softmax(dist.logits))
+    if isinstance(dist, MultiCategorical):
+        ends = np.cumsum(dist.sizes)[:-1]
+        return [np.asarray(jax.nn.softmax(part)) for part in jnp.split(dist.logits, ends, axis=-1)]
+    ones = np.asarray(jax.nn.sigmoid(dist.logits))
+    return ones.reshape(len(ones), *(leaf.shape or ()))
+
+
+def rows_of(space: spaces.Space[Any], action: Any) -> tuple[PyTree, bool]:
+    """Actions ``[B, ...]`` of the environment as arrays, and whether ``action`` was a single one."""
+    try:
+        check_structure(space, action)
+        parts = [np.asarray(x) for x in flatten(space, action)]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"the action {shown(action)} has not the structure of {space}") from error
+    shapes = [leaf.shape or () for leaf in leaves(space)]
+    single = all(x.shape == shape for x, shape in zip(parts, shapes))
+    for leaf, path, x in zip(leaves(space), paths(space), parts):
+        values = x[None] if single else x
+        if x.dtype.kind not in "biuf" or values.shape[1:] != leaf.shape:
+            raise UsageError(f"action{path} = {shown(x)}: must be in {leaf}, single or as [B, ...]")
+        if not isinstance(leaf, spaces.Box) and not all(leaf.contains(np.asarray(v, leaf.dtype)) for v in values):
+            raise UsageError(f"action{path} = {shown(x)}: must be in {leaf}")
+    return unflatten(space, iter([x[None] if single else x for x in parts])), single
+
+
 def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
     """Observations ``[B, ...]`` in their stored dtypes, and whether ``obs`` was a single one."""
     try:
         parts = flatten(space, obs)
-        arrays = [np.asarray(x, obs_dtype(leaf)) for leaf, x in zip(leaves(space), parts)]
+        arrays = [np.asarray(x) for x in parts]
+        if not all(x.dtype.kind in "biuf" for x in arrays):
+            raise TypeError(f"of {', '.join(str(x.dtype) for x in arrays)}, where numbers belong")
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"the observation does not have the structure of {space}: {error!r}") from error
+        raise UsageError(f"the observation does not have the structure of {space}: {error!r}") from error
     shapes = [leaf.shape or () for leaf in leaves(space)]
     single = all(x.shape == shape for x, shape in zip(arrays, shapes))
     for x, shape, path in zip(arrays, shapes, paths(space)):
         if not single and (x.ndim == 0 or x.shape[1:] != shape):
-            raise ValueError(
+            raise UsageError(
                 f"observation{path} of shape {x.shape}; the policy was trained on {shape}, single or as [B, ...]"
             )
     sizes = [len(x) for x in arrays if not single]
     if len(set(sizes)) > 1:
-        raise ValueError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
-    return unflatten(space, iter([x[None] if single else x for x in arrays])), single
+        raise UsageError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
+    try:
+        check_structure(space, obs)
+        batch = to_stored(space, unflatten(space, iter([x[None] if single else x for x in arrays])), "row")
+        check_ranges(space, batch, lambda at: f"row {at[0]}")
+    except DoesNotFit as error:
+        raise UsageError(str(error)) from error
+    for path, x in zip(paths(space), flatten(space, batch)):
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise UsageError(f"the observation{path} of row {at[0]} is not finite: {x[at]} at {list(at[1:])}")
+    return batch, single
 
 
 def split_agents(

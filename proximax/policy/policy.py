@@ -21,6 +21,7 @@ from proximax.policy.actions import (
     has_bounds,
     num_log_stds,
     num_outputs,
+    sampled_action,
 )
 from proximax.policy.observations import encode_obs, example_input, is_image, network_input_space
 from proximax.spaces import (
@@ -61,6 +62,8 @@ class Policy(NamedTuple):
     encode: Callable[[PyTree, PyTree], PyTree]
     env_action: Callable[[PyTree], PyTree]
     diagnostics: PolicyDiagnostics = PolicyDiagnostics()
+    # The inverse of ``env_action`` (``actions.sampled_action``); None: not known.
+    sampled_action: Callable[[PyTree], tuple[PyTree, jax.Array]] | None = None
 
 
 def make_policy(
@@ -122,6 +125,7 @@ def make_policy(
             all_masked=all_masked if masked else None,
             fraction_at_bounds=partial(fraction_at_bounds, action_space, config) if has_bounds(action_space) else None,
         ),
+        sampled_action=partial(sampled_action, action_space, config),
     )
 
 
@@ -161,6 +165,14 @@ def choose(
     """The environment's actions for observations ``[B, ...]``, the mode or a sample, and the next carry."""
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
+def assess(
+    policy: Policy, params: Params, moments: PyTree, carry: PyTree, obs: PyTree, first: Array
+) -> tuple[Distribution, jax.Array]:
+    """π(. | s) and V(s) for observations ``[B, ...]``."""
+    dist, value, _ = policy.apply(params, carry, policy.encode(moments, obs), first)
+    return dist, value
 
 
 def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[bool]:

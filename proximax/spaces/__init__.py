@@ -24,7 +24,7 @@ from proximax.spaces.masks import (
     with_mask,
 )
 from proximax.spaces.serialization import MAX_ELEMENTS, describe_space, make_space
-from proximax.spaces.storage import check_ranges, obs_dtype, to_stored
+from proximax.spaces.storage import check_ranges, check_structure, obs_dtype, to_stored
 from proximax.spaces.tree import Space, branches, compatible, describe_leaf, flatten, leaves, paths, unflatten
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "check_observation_space",
     "check_ranges",
     "check_stackable",
+    "check_structure",
     "choices_per_component",
     "compatible",
     "describe_leaf",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from proximax.spaces.exact import DoesNotFit, convert
-from proximax.spaces.tree import Space, flatten, leaves, paths, unflatten
+from proximax.spaces.exact import DoesNotFit, check_entries, convert
+from proximax.spaces.tree import Space, branches, flatten, leaves, paths, unflatten
 from proximax.types import PyTree
 
 INT32 = np.iinfo(np.int32)
@@ -43,6 +43,19 @@ def to_stored(space: Space, obs: PyTree, row: str = "environment") -> PyTree:
         except DoesNotFit as error:
             raise DoesNotFit(error.text, paths(space)[len(stored)]) from error.__cause__
     return unflatten(space, iter(stored))
+
+
+def check_structure(space: Space, obs: PyTree) -> None:
+    """Refuse a tree that has not exactly the entries of its space."""
+    parts = branches(space)
+    if parts is None:
+        return
+    check_entries(dict(parts) if isinstance(space, spaces.Dict) else [key for key, _ in parts], obs)
+    for key, part in parts:
+        try:
+            check_structure(part, obs[key])
+        except DoesNotFit as error:
+            raise error.within(key) from error
 
 
 def value_range(leaf: Space) -> tuple[Any, Any] | None:

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 from gymnasium import spaces
+from scipy.stats import beta, norm
 
 from proximax.config.ppo_config import PPOConfig
-from proximax.errors import CheckpointError
+from proximax.errors import CheckpointError, UsageError
 from proximax.policy.agent import Agent, split_agents
 from proximax.spaces.masks import with_mask
 from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
@@ -55,6 +56,115 @@ def test_observations_and_environments_of_other_spaces_are_refused():
         Agent(agent.policy, agent.params, None, floats, BOX).check_spaces(bytes_, BOX)
     with pytest.raises(CheckpointError, match="action space"):
         Agent(agent.policy, agent.params, None, OBS, spaces.Discrete(2)).check_spaces(OBS, spaces.Discrete(2, start=1))
+
+
+@pytest.mark.fault(7)
+@pytest.mark.parametrize(
+    ("space", "wrong", "text"),
+    [
+        (OBS, [0.0, np.nan, 0.0], r"the observation of row 0 is not finite: nan at \[1\]"),
+        (OBS, np.full((2, 3), np.inf), r"of row 0 is not finite: inf at \[0\]"),
+        (OBS, [0.0, 1e300, 0.0], r"observation of row 0 at \[1\] is 1e\+300, which float32 cannot hold"),
+        (spaces.Discrete(5), 7, r"observation is 7, which is not in Discrete\(5\) in row 0"),
+        (spaces.Box(0, 255, (2,), np.uint8), [300, 0], r"observation of row 0 at \[0\] is 300, which uint8"),
+        (spaces.Box(0, 255, (2,), np.uint8), [0.5, 0], r"is 0.5, which uint8 cannot hold"),
+        (spaces.Dict(a=OBS), {"a": ROWS[0], "b": 1}, "has the entry 'b', which its space lacks"),
+    ],
+)
+def test_an_observation_that_is_none_is_not_acted_on(space, wrong, text):
+    agent = split_agents(*filled(space, BOX, PPOConfig(hidden=(4,))), space, BOX)[0]
+    for method in (agent.act, agent.value, agent.distribution):
+        with pytest.raises(UsageError, match=text):
+            method(wrong)
+
+
+def test_samples_are_new_in_every_agent_and_repeatable_by_a_seed_or_a_generator():
+    one, other = (split_agents(*arrays(), OBS, BOX)[0] for _ in range(2))
+    assert np.abs(one.act(ROWS, sample=True) - other.act(ROWS, sample=True)).max() > 1e-3
+    for options in ({"seed": 5}, {"seed": np.int64(5)}):
+        np.testing.assert_array_equal(one.act(ROWS, sample=True, **options), other.act(ROWS, sample=True, seed=5))
+    assert np.abs(one.act(ROWS, sample=True, seed=5) - one.act(ROWS, sample=True, seed=6)).max() > 1e-3
+    rngs = [np.random.default_rng(1) for _ in range(2)]
+    drawn = [[agent.act(ROWS, sample=True, rng=rng) for _ in range(2)] for agent, rng in zip((one, other), rngs)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0][0] - drawn[0][1]).max() > 1e-3  # a generator goes on
+    for wrong, text in (
+        ({"seed": 1}, "seed: only for sample=True"),
+        ({"rng": 7, "sample": True}, "rng = 7: must be a numpy.random.Generator"),
+        ({"seed": 0.5, "sample": True}, "seed = 0.5: must be an integer"),
+        ({"seed": 1, "rng": rngs[0], "sample": True}, "give one of them"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            one.act(ROWS, **wrong)
+
+
+def test_the_numbers_behind_a_discrete_action():
+    space = spaces.Discrete(3, start=10)
+    policy, params, moments = arrays(space)
+    agent = split_agents(policy, params, moments, OBS, space)[0]
+    table = agent.probabilities(ROWS)
+    assert table.shape == (6, 3)
+    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(agent.act(ROWS), 10 + table.argmax(axis=1))
+    np.testing.assert_allclose(agent.probabilities(ROWS[2]), table[2], rtol=1e-5)
+    actions = np.array([10, 11, 12, 10, 11, 12])
+    np.testing.assert_allclose(agent.log_prob(ROWS, actions), np.log(table[np.arange(6), actions - 10]), rtol=1e-5)
+    assert agent.log_prob(ROWS[1], 11) == pytest.approx(np.log(table[1, 1]), rel=1e-5)
+    value = agent.value(ROWS)
+    assert value.shape == (6,)
+    assert agent.value(ROWS[3]) == pytest.approx(value[3], rel=1e-4)
+    _, expected, _ = policy.apply(agent.params, (), policy.encode(agent.obs_moments, ROWS), np.ones(6, bool))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(agent.distribution(ROWS).entropy(), -(table * np.log(table)).sum(axis=1), rtol=1e-5)
+    for wrong in (13, 9, 0.5, "a", [10, 11]):
+        with pytest.raises(UsageError, match="action"):
+            agent.log_prob(ROWS[0], wrong)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "squashed_gaussian", "beta"])
+def test_the_density_of_a_bounded_action_integrates_to_its_probability(kind):
+    space = spaces.Box(np.float32([-3.0]), np.float32([5.0]))
+    agent = agent_of(OBS, space, box_distribution=kind)
+    units = np.linspace(-0.9, 0.9, 2001, dtype=np.float32)  # of the way from the centre, 1, to a bound
+    log_density = agent.log_prob(np.tile(ROWS[0], (len(units), 1)), 1 + 4 * units[:, None])
+    mass = np.trapezoid(np.exp(log_density.astype(np.float64)), 1 + 4 * units)
+    dist = agent.distribution(ROWS[0])
+    ends = {"gaussian": [-0.9, 0.9], "squashed_gaussian": np.arctanh([-0.9, 0.9]), "beta": [0.05, 0.95]}[kind]
+    exact = beta(dist.alpha, dist.beta) if kind == "beta" else norm(dist.mean, np.exp(dist.log_std))
+    assert mass == pytest.approx(float(np.diff(np.ravel([exact.cdf(x) for x in ends]))[0]), rel=1e-3)
+    action = agent.act(ROWS[0])
+    assert isinstance(agent.log_prob(ROWS[0], action), float)
+    with pytest.raises(UsageError, match=r"probabilities: Box.* has none"):
+        agent.probabilities(ROWS[0])
+
+
+@pytest.mark.slow
+def test_probabilities_have_the_form_of_the_action_space_and_keep_to_the_mask():
+    space = spaces.Dict(b=spaces.MultiBinary(2), d=spaces.MultiDiscrete([2, 3]), x=spaces.Discrete(2))
+    agent = agent_of(with_mask(OBS, 11), space)
+    mask = [1, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1]
+    one, rows = agent.probabilities(ROWS[0], action_mask=mask), agent.probabilities(ROWS, action_mask=[mask] * 6)
+    assert one["b"].shape == (2,)
+    assert one["b"][0] == 0  # the first bit may only be 0
+    assert [x.shape for x in one["d"]] == [(2,), (3,)]
+    assert one["d"][1][0] == 0
+    assert one["x"].tolist() == [0, 1]
+    assert rows["x"].tolist() == [[0, 1]] * 6
+    assert [x.shape for x in rows["d"]] == [(6, 2), (6, 3)]
+    action = agent.act(ROWS[0], sample=True, seed=3, action_mask=mask)
+    expected = np.log(one["x"][1]) + sum(np.log(one["d"][i][action["d"][i]]) for i in range(2))
+    expected += np.log(np.where(action["b"] == 1, one["b"], 1 - one["b"])).sum()
+    assert agent.log_prob(ROWS[0], action, action_mask=mask) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(UsageError, match="a batch of actions for another number of observations"):
+        agent.log_prob(ROWS[0], agent.act(ROWS, action_mask=[mask] * 6), action_mask=mask)
+
+
+def test_an_agent_says_what_it_is():
+    text = repr(split_agents(*arrays(), OBS, BOX)[0])
+    assert text.startswith("Agent(observations Box(")
+    assert "\n" not in text
+    assert "normalised; actions Box(" in text
+    assert text.endswith(" parameters)")
 
 
 # ---------------------------------------------------------------- nested spaces
