@@ -12,7 +12,7 @@ from proximax.networks.convnets import Layer, _pool, images, impala, nature, pat
 from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chunks_backward, _xla, convolve
 from proximax.runtime.prng import key_from_data
 
-pytestmark = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
+exact = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
 
 KEY = key_from_data(np.array([0, 1], np.uint32))
 # rows, columns, kernel, stride, channels in, channels out: those of the networks, made small; strides that do not
@@ -73,6 +73,7 @@ def assert_close(ours, theirs, tolerance=1e-5):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * max(1.0, np.abs(other).max()))
 
 
+@exact
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_those_of_loops_and_of_xla(case, padding):
@@ -83,6 +84,7 @@ def test_values_and_gradients_are_those_of_loops_and_of_xla(case, padding):
     assert_close(ours, theirs)
 
 
+@exact
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 @pytest.mark.parametrize("case", [CASES[1], CASES[4], CASES[7], CASES[10]])
 def test_in_float64_the_form_for_cpu_is_exact(case, padding):
@@ -98,6 +100,7 @@ def test_in_float64_the_form_for_cpu_is_exact(case, padding):
         assert_close(ours, by_loops(stride, padding, *given), 1e-12)
 
 
+@exact
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 11])
 def test_chunks_do_not_show(batch, monkeypatch):
     monkeypatch.setattr("proximax.networks.convolution.CHUNK_FLOATS", 12_000)  # 2 images
@@ -117,6 +120,7 @@ def test_chunks_are_powers_of_two_that_fit_the_cache():
     assert _chunk((1, 1), "SAME", np.zeros((1, 999, 999, 9)), np.zeros((3, 3, 9, 9))) == 1
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7]])
 def test_eager_jit_and_vmap_agree(case):
@@ -135,6 +139,7 @@ def test_eager_jit_and_vmap_agree(case):
     assert_close([a[0] for a in shared], eager)
 
 
+@exact
 def test_a_gradient_of_a_gradient():
     (x, w, b, _), stride = arrays(*CASES[3], "VALID")
     curvature = [
@@ -193,6 +198,7 @@ NETWORKS = {
 }
 
 
+@exact
 @pytest.mark.parametrize("name", NETWORKS)
 def test_shapes_and_the_number_of_parameters(name):
     network, shape, by_hand = NETWORKS[name]
@@ -207,6 +213,7 @@ def test_shapes_and_the_number_of_parameters(name):
     np.testing.assert_allclose(alone[1], values[1:2], rtol=1e-4, atol=1e-5)
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_form_for_cpu_and_the_ordinary_one_are_one_network(name, monkeypatch):
@@ -299,6 +306,7 @@ def test_what_is_no_image_is_refused(obs):
             network.init(KEY, obs)
 
 
+@exact
 @pytest.mark.parametrize("shape", [(1, 6), (2, 3), (5, 1), (8, 5)])
 def test_pooling_of_impala_is_that_of_xla(shape):
     xla = lambda x: jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")  # noqa: E731

@@ -22,9 +22,10 @@ from proximax.ppo.values import add_values
 from proximax.types import Moments
 from tests.support.updates import ACTIONS, MOMENTS, one_update, rollout, setup, state_of
 
-pytestmark = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
+exact = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.trap(12)
 @pytest.mark.parametrize("shared", [False, True])
@@ -42,6 +43,7 @@ def test_ratio_is_1_on_the_first_minibatch(kind, moments, shared):
     assert metrics["first_ratio_error"] > 1e-3
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.trap(3)
 def test_rows_that_are_no_transition_change_nothing():
@@ -81,6 +83,7 @@ def test_a_minibatch_without_a_valid_row_moves_nothing():
     jax.tree.map(np.testing.assert_array_equal, after, params)
 
 
+@exact
 @pytest.mark.trap(11)
 def test_value_targets_are_unnormalised_advantage_plus_the_rollouts_value():
     ppo, _, _, transitions = setup()
@@ -101,6 +104,7 @@ def test_weights_are_standardised_over_the_environments_of_a_time_step():
         np.testing.assert_allclose(weight[t, counted], (x - x.mean()) / x.std(), rtol=1e-3, atol=1e-4)
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.trap(14)
 def test_with_no_advantage_an_entropy_bonus_raises_entropy():
@@ -130,6 +134,7 @@ def test_extreme_log_std_gives_a_finite_loss():
         assert np.isfinite(metrics["policy_objective"])
 
 
+@exact
 @pytest.mark.slow
 @pytest.mark.trap(21)
 def test_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
@@ -153,6 +158,7 @@ def test_kl_stop_leaves_out_the_violating_step_and_ends_the_whole_update():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7), after, two)
 
 
+@exact
 @pytest.mark.trap(21)
 def test_nothing_is_taken_after_the_violation_though_later_minibatches_are_below_it():
     ppo, policy, params, transitions = setup(target_kl=0.01)
@@ -219,6 +225,7 @@ def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
     assert minibatches(64, None, jax.random.key(0)).shape == (1, 64)
 
 
+@exact
 @pytest.mark.slow
 def test_recomputing_advantages_uses_the_current_critic():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=16, learning_rate=0.01)
@@ -287,6 +294,7 @@ def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_vali
     assert min(expected[0], expected[-1]) > 0
 
 
+@exact
 @pytest.mark.trap(3)
 def test_entropy_and_kl_are_of_the_valid_rows():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64)
@@ -358,6 +366,7 @@ def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
     assert not stats["finite"]
 
 
+@exact
 @pytest.mark.trap(25)
 def test_the_annealed_rate_is_the_steps():
     ppo, policy, params, transitions = setup(epochs=1, minibatch_size=64, anneal="learning_rate")

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +10,42 @@ import jax
 import jaxlib
 from jax._src import compiler
 
-# Without it, XLA builds a compiler for each loop, which takes 40 % of the time of a test's programs.
-FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"
-QUICK = f"--{FUSION_EMITTERS}=false"
+# By default XLA builds a compiler for each loop, 40 % of the time that a test's programs take, and divides each program
+# into 32 parts, 20 % of the rest.
+USERS = {"xla_cpu_use_fusion_emitters": True, "xla_cpu_parallel_codegen_split_count": 32}
+TESTS = {"xla_cpu_use_fusion_emitters": "false", "xla_cpu_parallel_codegen_split_count": 1}
 options_of_tests = compiler.get_compile_options
 
 
-def is_flag_of_xla(name: str) -> bool:
-    """Whether the XLA that is installed has this flag: it ends a process that is given an unknown one."""
+def known_to_xla(names: Iterable[str]) -> bool:
+    """Whether the XLA that is installed has these flags: it ends a process that is given an unknown one."""
     for library in Path(jaxlib.__file__).parent.glob("libjax_common.*"):
         with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return data.find(name.encode()) >= 0
+            return all(data.find(name.encode()) >= 0 for name in names)
     return False
 
 
-# Read now: XLA reads its flags with the first program. Workers of pytest-xdist inherit it.
-KNOWN = QUICK in os.environ.get("XLA_FLAGS", "") or is_flag_of_xla(FUSION_EMITTERS)
+def flags_of_users() -> list[str]:
+    """What the environment says to XLA, but for the flags of tests."""
+    return [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in QUICK]
+
+
+QUICK = [f"--{name}={value}" for name, value in TESTS.items()]
+# Set now: XLA reads its flags with the first program. Workers of pytest-xdist inherit them.
+KNOWN = QUICK[0] in os.environ.get("XLA_FLAGS", "").split() or known_to_xla(TESTS)
 if KNOWN:
-    os.environ["XLA_FLAGS"] = " ".join([*os.environ.get("XLA_FLAGS", "").split(), QUICK])
+    os.environ["XLA_FLAGS"] = " ".join([*flags_of_users(), *QUICK])
 
 
 def options_of_users(*arguments: Any, env_options_overrides: Any = None, **settings: Any) -> Any:
-    """The options of a program, whatever the flags say."""
-    overrides = {**(env_options_overrides or {}), FUSION_EMITTERS: True}
-    return options_of_tests(*arguments, env_options_overrides=overrides, **settings)
+    """The options of a program, whatever the flags of this process are."""
+    return options_of_tests(*arguments, env_options_overrides={**USERS, **(env_options_overrides or {})}, **settings)
 
 
 def compile_quickly(quickly: bool) -> None:
     """From now on, here and in the processes that are started; or as users do."""
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
     jax.config.update("jax_disable_most_optimizations", quickly)
-    os.environ["XLA_FLAGS"] = " ".join([*flags(), QUICK] if quickly and KNOWN else flags())
+    os.environ["XLA_FLAGS"] = " ".join([*flags_of_users(), *(QUICK if quickly and KNOWN else [])])
     # This process has read its flags; only options of a program take precedence.
     compiler.get_compile_options = options_of_tests if quickly or not KNOWN else options_of_users
-
-
-def flags() -> list[str]:
-    """Those of the user for XLA."""
-    return [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag != QUICK]
