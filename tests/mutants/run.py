@@ -1,6 +1,6 @@
 """Put well-known bugs of PPO code into a copy of the package, one at a time, and see the tests that name them fail.
 
-    python tests/mutants/run.py [--trap N] [--jobs K]
+    python tests/mutants/run.py [--trap N] [--since COMMIT] [--jobs K]
 
 ``mutants.toml`` has the bugs and the tests. A bug is killed if every test named for it ran and failed, by an assertion
 or by one of the errors listed with it; an import that fails, a test that is skipped or one that hangs kills nothing.
@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ from typing import NoReturn
 import pytest
 
 HERE = Path(__file__).resolve().parent
+TABLE = HERE / "mutants.toml"
 ROOT = HERE.parents[1]
 NEEDED = ("proximax", "tests", "examples", "pyproject.toml")  # by the tests that are named
 LIBRARIES = (
@@ -67,10 +69,17 @@ class Table:
 
 def read_table() -> Table:
     """``mutants.toml``."""
-    values = tomllib.loads((HERE / "mutants.toml").read_text())
+    values = tomllib.loads(TABLE.read_text())
     mutants = [Mutant(**{k: tuple(v) if isinstance(v, list) else v for k, v in m.items()}) for m in values["mutant"]]
     traps = {int(number): words for number, words in values["traps"].items()}
     return Table(traps, frozenset(values["later"]), mutants)
+
+
+def texts_at(commit: str) -> set[tuple[str, str]]:
+    """(old, new) of the table as it was at a commit."""
+    path = f"{commit}:./{TABLE.name}"
+    shown = subprocess.run(["git", "show", path], cwd=HERE, capture_output=True, text=True, check=True).stdout
+    return {(mutant["old"], mutant["new"]) for mutant in tomllib.loads(shown)["mutant"]}
 
 
 def mutated(mutant: Mutant, root: Path = ROOT) -> str:
@@ -212,12 +221,14 @@ def main() -> int:
     """Run the mutants asked for; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trap", type=int, help="only the bugs of this trap")
+    parser.add_argument("--since", metavar="COMMIT", help="only the bugs whose texts are not in the table of a commit")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (1)")
     asked = parser.parse_args()
     table = read_table()
-    mutants = [m for m in table.mutants if asked.trap in (None, m.trap)]
+    tried = texts_at(asked.since) if asked.since else set()
+    mutants = [m for m in table.mutants if asked.trap in (None, m.trap) and (m.old, m.new) not in tried]
     if not mutants:
-        parser.error(f"--trap {asked.trap}: there are bugs of the traps {sorted({m.trap for m in table.mutants})}")
+        parser.error(f"none is left; there are bugs of the traps {sorted({m.trap for m in table.mutants})}")
     try:
         for mutant in mutants:
             mutated(mutant)
@@ -236,7 +247,7 @@ def main() -> int:
                 verdicts.append(survived)
                 print(row(mutant, survived), flush=True)
     print(f"\n{verdicts.count('')} of {len(verdicts)} killed")
-    if asked.trap is None:
+    if mutants == table.mutants:
         (HERE / "results.md").write_text(page(table, verdicts))
     return int(any(verdicts))
 
