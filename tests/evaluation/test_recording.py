@@ -342,9 +342,10 @@ def test_the_command_films_a_run(cartpole, tmp_path, capsys):
 
 
 def test_the_command_does_not_import_what_only_a_config_names(cartpole, tmp_path, capsys):
-    values = json.loads((cartpole / "config.json").read_text()) | {"env": "gymnasium:strange_package:Env-v0"}
-    (tmp_path / "config.json").write_text(json.dumps(values))
-    assert main(["video", str(tmp_path)]) == 2
+    run = shutil.copytree(cartpole, tmp_path / "run")
+    values = json.loads((run / "config.json").read_text()) | {"env": "gymnasium:strange_package:Env-v0"}
+    (run / "config.json").write_text(json.dumps(values))
+    assert main(["video", str(run)]) == 2
     assert "--allow-import" in capsys.readouterr().err
 
 
