@@ -20,16 +20,17 @@ from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, r
 from proximax.cli.settings import overrides
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
-from proximax.errors import DependencyError, Interrupted, ProximaxError, UsageError
+from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxError, UsageError, describe
 from proximax.evaluation import check_import, evaluate, number, video
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
 from proximax.reports import compare, table
 from proximax.runs import Resume
-from proximax.runtime import printable, proximax_version, show_messages, write_stderr
+from proximax.runtime import lenient_output, printable, proximax_version, shorten, show_messages, write_stderr
 from proximax.training import run
 
 
+@lenient_output()
 @show_messages(always=True)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
@@ -40,7 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = None
     try:
         command = parse(current_arguments(arguments))
-        execute(command)
+        try:
+            execute(command)
+        except SystemExit as error:  # no code of proximax: an environment must not end a command with exit code 0
+            raise EnvError(
+                f"something that the environment uses ended the program: sys.exit({error.code!r})"
+            ) from error
     except ProximaxError as error:
         kind = "" if isinstance(error, Interrupted) else f"error[E{error.code}]: "
         write_stderr(f"{debug_trace(command)}proximax: {kind}{error}")
@@ -50,10 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of what is printed, or of a place that nobody looked at before
+        place = f" ({shorten(Path(error.filename))})" if isinstance(error.filename, str) else ""
+        write_stderr(f"{debug_trace(command)}proximax: error[E5]: {error.strerror or describe(error)}{place}")
+        return 5
     except Exception as error:
         trace = debug_trace(command)
         hint = "" if trace else " The same command with --debug shows where."
-        write_stderr(f"{trace}proximax: error[E1]: unexpected {type(error).__name__}: {error}.{hint}")
+        write_stderr(f"{trace}proximax: error[E1]: unexpected {describe(error)}.{hint}")
         return 1
     return 0
 
@@ -99,7 +109,7 @@ def run_train(command: Train) -> None:
     except Interrupted:
         write_stderr(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
         raise
-    print(printable(report(result)))
+    print(printable(report(result, out)))
 
 
 def run_bench(command: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import fields
+from itertools import pairwise
 
 from proximax.config import (
     ALIASES,
@@ -44,7 +45,15 @@ ALIAS_VALUES = {flag_of(setting): values for setting, values in VALUE_ALIASES.it
 
 
 def current_arguments(arguments: list[str]) -> list[str]:
-    """The arguments in the words of today; a line on stderr for each that has another name now."""
+    """The arguments in the words of today; a line on stderr for each that has another name now.
+
+    An empty one is refused: "" would be read as the working directory, and comes of a shell variable that is not set.
+    """
+    for previous, argument in pairwise(["", *arguments]):
+        name, equals, value = argument.partition("=")
+        if argument == "" or (equals and not value and name.startswith("--")):
+            flag = name if equals else previous
+            raise UsageError(f"{flag} '': the argument is empty. Is a variable not set?")
     renamed = ALIAS_FLAGS | FLAGS.get(arguments[0], {}) if arguments else {}
     current: list[str] = []
     for argument in arguments:

@@ -1,5 +1,7 @@
 """What the commands print: tables and texts."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -51,15 +53,16 @@ def bottleneck_advice(measured: ThroughputReport) -> str:
     )
 
 
-def report(result: Result) -> str:
-    """The end of a training run in a few lines."""
+def report(result: Result, out: Path) -> str:
+    """The end of a training run in a few lines; ``out``: its directory as the user named it."""
     config, summary = result.config, result.summary
     curve = mean_curve(result.history)
+    sparks = sparkline(curve, encoding=sys.stdout.encoding)
     lines = [
         f"{EnvId.parse(config.env).display}, {config.algo}, {plural(config.seeds, 'seed')}: "
         f"{result.steps:,} steps{' each' if config.seeds > 1 else ''} in {result.wall_s:.1f} s "
         f"({result.compile_s:.1f} s compiling), {result.steps_per_s:,.0f} steps/s",
-        f"training  {sparkline(curve)}" if curve else f"no episode finished in {result.steps:,} steps",
+        f"training  {sparks}" if curve else f"no episode finished in {result.steps:,} steps",
         score_line(summary, config.seeds, config.eval_episodes),
     ]
     if config.preset:
@@ -68,8 +71,8 @@ def report(result: Result) -> str:
         met = result.evaluation.worst >= config.stop_at_return
         lines.append(f"goal      {config.stop_at_return:g} {'' if met else 'not '}reached in {result.steps:,} steps")
     lines += [
-        f"saved in {result.directory}",
-        f"next: proximax eval {result.directory}   or, to train another: proximax presets",
+        f"saved in {out}",
+        f"next: proximax eval {out}   or, to train another: proximax presets",
     ]
     return "\n".join(lines)
 

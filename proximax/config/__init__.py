@@ -17,6 +17,7 @@ from proximax.config.renames import (
     current_names,
 )
 from proximax.config.run_config import (
+    MAX_EPISODE_STEPS,
     AlgorithmName,
     Autoreset,
     NetworkName,
@@ -44,6 +45,7 @@ __all__ = [
     "ALIASES",
     "COUNT",
     "ELSEWHERE",
+    "MAX_EPISODE_STEPS",
     "PRESETS",
     "RENAMED_SETTINGS",
     "RENAMED_VALUES",

@@ -27,6 +27,7 @@ from proximax.errors import UsageError
 AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
 CHECKPOINT_EVERY_PATTERN = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
 MAX_TRANSITIONS = 2**31 - 1  # of a rollout
+MAX_EPISODE_STEPS = 30_000  # of an evaluation: an episode still running after so many steps is given up
 CUSTOM = "custom:"  # before the name of an algorithm that is not built in
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
 NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small"]
@@ -120,7 +121,7 @@ class RunConfig:
     env_restarts: int = 0
     """How many times in the run a crashed environment is restarted, instead of ending the run."""
     env_timeout: float = 300.0
-    """Seconds after which a call of an environment in a worker process counts as crashed."""
+    """Seconds after which a call of an environment counts as crashed."""
     network: NetworkName = "auto"
     """mlp: an MLP with ppo.hidden units; the others are convolutional. auto: patch-cnn for images, otherwise mlp."""
     atari: AtariConfig | None = None

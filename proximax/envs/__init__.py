@@ -1,9 +1,9 @@
 """Every kind of environment as a ``JaxEnv`` (inside the compiled program) or a ``HostEnv`` (outside it).
 
 Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
-environment), then the sources: ``gymnasium_env``, ``in_process``,
-``envpool_env``, ``gymnax_env``, ``probe``, ``atari``; ``workers`` (several processes), ``env_groups`` (double
-buffering), ``env_state`` (saving and restoring), ``env_checker``, ``crash_recovery``, ``rendering``.
+environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``probe``,
+``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and restoring),
+``env_checker``, ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
 """
 
 from proximax.envs.atari.games import Game

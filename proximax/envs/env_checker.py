@@ -12,8 +12,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
-from proximax.config import shown
+from proximax.config import MAX_EPISODE_STEPS, shown
 from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
 from proximax.envs.workers.main import mask_method
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
 from proximax.runtime import seed_key
@@ -60,12 +61,22 @@ class EnvReport(NamedTuple):
     mask_method: bool = False  # whether they come from a method ``action_masks`` instead
 
 
-def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02) -> EnvReport:
-    """Take a few random steps in a new environment, for up to ``budget`` seconds.
+def check_env(
+    make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02, timeout: float = TIMEOUT_SECONDS
+) -> EnvReport:
+    """Take a few random steps in a new environment, for up to ``budget`` seconds. ``timeout``: of each call.
 
     Refuses what would fail later or, worse, silently: unsupported spaces, the old API, observations unlike their space.
     """
-    env = _call_env("its constructor", make)
+    limit = CallLimit(timeout)
+    try:
+        return _check_env(make, budget, limit)
+    finally:
+        limit.stop()
+
+
+def _check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float, limit: CallLimit) -> EnvReport:
+    env = construct(make, limit)
     if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
         raise UsageError(f"env: the callable returned {shown(env)}, which is no Gymnasium environment")
     check_observation_space(env.observation_space)
@@ -73,24 +84,25 @@ def check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float = 0.02)
     check_mask(env.observation_space, env.action_space)
     env.action_space.seed(0)
     times: list[float] = []
-    outside, reached = 0, _call_env("reset", _reset_one, env)
+    outside, reached = 0, _call_env(limit("reset"), _reset_one, env)
     has_method = MASK not in reached[1] and gives_masks(env)
     masked = (MASK in reached[1] or has_method) and not has_mask(env.observation_space)
     while len(times) < 3 or (sum(times) < budget and len(times) < 50):
         obs, info = reached
         if masked and has_method:
-            info = {**info, MASK: _call_env(MASK_METHOD, call_mask_method, env)}
+            info = {**info, MASK: _call_env(limit(MASK_METHOD), call_mask_method, env)}
         if not times:
             check_stackable(env.action_space, info[MASK] if masked else None)
-        allowed = _call_env("step", _allowed, env, obs, info, len(times))
+        allowed = _call_env(limit("step"), _allowed, env, obs, info, len(times))
         before = time.perf_counter()
-        (obs, info), last = _call_env("step", _step_one, env, allowed)
+        (obs, info), last = _call_env(limit("step"), _step_one, env, allowed)
         times.append(time.perf_counter() - before)
         check_observation(obs, env.observation_space)
         outside += not _contains(env.observation_space, obs)
-        reached = _call_env("reset", _reset_one, env) if last else (obs, info)
-    env.close()
+        reached = _call_env(limit("reset"), _reset_one, env) if last else (obs, info)
+    close_quietly(env.close, limit)
     notes = [f"{outside} of {len(times)} observations checked lie outside the bounds of their space"] if outside else []
+    notes += long_episode_notes(getattr(env.spec, "max_episode_steps", None))
     if masked and has_method:
         notes.append(f"action masks are those of the environment's method {MASK_METHOD}()")
     return EnvReport(min(times), masked, notes, env.observation_space, env.action_space, masked and has_method)
@@ -109,6 +121,16 @@ def check_jax_env(env: JaxEnv) -> None:
             raise EnvError(f"the observation{path} has shape {x.shape}, its space {leaf} says {leaf.shape}")
         if not isinstance(leaf, spaces.Box) and x.dtype.kind not in "biu":
             raise EnvError(f"the observation{path} is of {x.dtype}, its space {leaf} says integers")
+
+
+def long_episode_notes(limit: int | None) -> list[str]:
+    """A note where episodes may take more steps (``limit``) than an evaluation plays."""
+    if limit is None or limit <= MAX_EPISODE_STEPS:
+        return []
+    return [
+        f"episodes may take {limit:,} steps, but an evaluation gives up after {MAX_EPISODE_STEPS:,}: the return of one "
+        "that takes longer is not known (n/a)"
+    ]
 
 
 def gives_masks(env: gymnasium.Env[Any, Any]) -> bool:
@@ -163,14 +185,20 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
     return (obs, info), one_flag(terminated, "terminated") | one_flag(truncated, "truncated")
 
 
-def _call_env(method: str, call: Callable[..., Any], *arguments: Any) -> Any:
-    """``call(*arguments)``; what it raises becomes an ``EnvError`` that names ``method`` was called."""
+def construct(make: Callable[[], Any], limit: CallLimit) -> Any:
+    """A new environment; what its constructor raises becomes an ``EnvError``."""
+    return _call_env(limit("its constructor"), make)
+
+
+def _call_env(limit: CallLimit, call: Callable[..., Any], *arguments: Any) -> Any:
+    """``call(*arguments)`` within the limit; what it raises becomes an ``EnvError`` that names the method."""
     try:
-        return call(*arguments)
+        with limit:
+            return call(*arguments)
     except (ProximaxError, gymnasium.error.DependencyNotInstalled, ModuleNotFoundError):
         raise
     except ENV_ERRORS as error:
-        raise environment_error(method, error, 0) from error
+        raise environment_error(limit.method, error, 0) from error
 
 
 def check_observation(obs: Any, space: spaces.Space[Any]) -> None:

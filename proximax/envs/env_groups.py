@@ -11,12 +11,13 @@ import numpy as np
 
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors
 from proximax.envs.crash_recovery import AutoRestartEnv, RestartBudget
-from proximax.envs.env_checker import check_env
+from proximax.envs.env_checker import check_env, construct
 from proximax.envs.env_state import StateError, expect_keys
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.in_process import InProcessEnvs
-from proximax.envs.workers.vector_env import TIMEOUT_SECONDS, Workers
-from proximax.errors import UsageError
+from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit
+from proximax.envs.workers.vector_env import Workers
+from proximax.errors import UsageError, describe
 from proximax.runtime import usable_cores
 from proximax.types import PyTree, Step
 
@@ -164,7 +165,7 @@ def vectorise(
     ``env_groups``: the number of double-buffered groups, where there are several processes. ``restarts``: the budget
     for environments that crash or, in worker processes, take more than ``timeout`` seconds for a step.
     """
-    report, total = check_env(make), num_envs * seeds
+    report, total = check_env(make, timeout=timeout), num_envs * seeds
     restarts = restarts or RestartBudget()
     restarts.supported = True
 
@@ -177,14 +178,15 @@ def vectorise(
         except UsageError:
             raise
         except Exception as error:  # from pickling, an import or the constructor
-            report.notes.append(f"stepped in one process, since workers failed: {type(error).__name__}: {error}")
+            report.notes.append(f"stepped in one process, since workers failed: {describe(error)}")
         else:
             workers.notes = report.notes
             return workers
-    makes = [make] * total
+    makes: list[Callable[[], Any]] = [make] * total
     if restarts.limit:
         makes = [partial(AutoRestartEnv, make, restarts, i) for i in range(total)]
+    makes = [partial(construct, make_one, CallLimit(timeout)) for make_one in makes]
     vector = InProcessEnvs(makes, reads_masks=report.mask_method)
-    env = GymnasiumEnv(vector, masked=report.masked, restarts=restarts)
+    env = GymnasiumEnv(vector, masked=report.masked, restarts=restarts, timeout=timeout)
     env.notes = report.notes + ([NOT_DOUBLE_BUFFERED] if env_groups > 1 else [])
     return env

@@ -7,6 +7,8 @@ A plain value is None, bool, int, float, str, an array of numbers, or a list or 
 Worker processes load this file by its path, so it imports neither proximax nor JAX.
 """
 
+import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -195,15 +197,27 @@ def _restore(layer: Any, part: Any) -> None:
 
 
 def _implements_state_protocol(layer: Any) -> bool:
-    """Whether it has both methods. MuJoCo's environments have another ``set_state``, and no ``get_state``."""
-    return all(callable(getattr(type(layer), name, None)) for name in ("get_state", "set_state"))
+    """Whether it has both methods, and they take what proximax calls them with; others mean something else by them."""
+    methods = [getattr(type(layer), name, None) for name in ("get_state", "set_state")]
+    return all(map(callable, methods)) and all(map(_takes, methods, ([layer], [layer, {}])))
+
+
+def _takes(method: Any, arguments: list[Any]) -> bool:
+    try:
+        inspect.signature(method).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # it is written in C, and does not say what it takes
+        pass
+    return True
 
 
 def _call_env(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return method(*arguments)
     except (Exception, SystemExit) as error:
-        raise StateError(f"{name} raised {type(error).__name__}: {error}") from error
+        text = "".join(traceback.format_exception_only(error)).strip()  # also where its own text raises
+        raise StateError(f"{name} raised {text}") from error
 
 
 # ---------------------------------------------------------------- values

@@ -4,6 +4,7 @@ The only module that handles the differences between their step APIs.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,6 +19,7 @@ from proximax.envs.crash_recovery import RESTARTED, RestartBudget
 from proximax.envs.env_checker import environment_error, gives_masks
 from proximax.envs.env_state import StateError, get_states, set_states
 from proximax.envs.in_process import InProcessEnvs
+from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
 from proximax.errors import ENV_ERRORS, EnvError, UsageError
 from proximax.spaces import (
     MASK,
@@ -51,6 +53,7 @@ class GymnasiumEnv(HostEnv):
 
     ``masked``: whether ``info["action_mask"]`` masks actions; it becomes an entry of the observation. None: find out by
     a reset. A mask in the observation itself takes precedence. ``restarts``: of the ``AutoRestartEnv`` in it.
+    ``timeout``: of each call, in seconds (``time_limit``).
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class GymnasiumEnv(HostEnv):
         autoreset: Autoreset = "auto",
         masked: bool | None = None,
         restarts: RestartBudget | None = None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         check_distinct(env)
         self.env = env
@@ -69,7 +73,7 @@ class GymnasiumEnv(HostEnv):
         self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
-        self._steps, self._budget = 0, restarts or RestartBudget()
+        self._steps, self._budget, self._limit = 0, restarts or RestartBudget(), CallLimit(timeout)
         self.info: dict[str, Any] = {}  # of the latest step or reset
         self._pending: Any = None  # actions of environments that step in ``receive``
         self._raw = RawObservations(env)
@@ -90,7 +94,7 @@ class GymnasiumEnv(HostEnv):
     def _find_mask(self) -> np.ndarray | None:
         """The masks in the info of a reset; None where there are none."""
         try:
-            _, info = self.env.reset(seed=0)
+            _, info = self._limit.run("reset", partial(self.env.reset, seed=0))
         except ENV_ERRORS as error:
             raise environment_error("reset", error, 0) from error
         if MASK not in info:
@@ -106,7 +110,7 @@ class GymnasiumEnv(HostEnv):
 
     def _reset(self, **options: Any) -> PyTree:
         try:
-            obs, info = self.env.reset(**options)
+            obs, info = self._limit.run("reset", partial(self.env.reset, **options))
             self._raw.check()
             self.info = info
             self._last[:] = False
@@ -149,7 +153,8 @@ class GymnasiumEnv(HostEnv):
     def receive(self) -> Step:
         """Finish the step, in any autoreset mode."""
         try:
-            obs, reward, terminated, truncated, info = self._finish_step()
+            with self._limit("step", self._steps):
+                obs, reward, terminated, truncated, info = self._finish_step()
             self._raw.check()
             self._steps += 1
             self.info = info
@@ -183,7 +188,9 @@ class GymnasiumEnv(HostEnv):
         """(observations to act on, observations before the reset) of a step at which episodes ended."""
         final_obs = jax.tree.map(np.array, obs)
         if self.mode is AutoresetMode.DISABLED:
-            obs = self._observed(*self.env.reset(options={"reset_mask": last.copy()}))
+            with self._limit("reset", self._steps):
+                fresh = self.env.reset(options={"reset_mask": last.copy()})
+            obs = self._observed(*fresh)
             if self._masked:  # the reset's info has the masks of the environments that it reset
                 obs[MASK] = np.where(last[:, None], obs[MASK], final_obs[MASK])
             return obs, final_obs
@@ -222,8 +229,14 @@ class GymnasiumEnv(HostEnv):
             core._autoreset_envs = ended.copy()
 
     def close(self) -> None:
-        """Close the vector environment."""
-        self.env.close()
+        """Close the vector environment; what one of its environments raises is logged."""
+        core = self.env
+        if isinstance(core, SyncVectorEnv) and not core.closed:
+            for env in core.envs:  # each of them, also if another raises
+                close_quietly(env.close, self._limit)
+            core.closed = True
+        else:
+            close_quietly(core.close, self._limit)
 
 
 class RawObservations:

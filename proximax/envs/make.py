@@ -15,7 +15,7 @@ from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
-from proximax.envs.env_checker import check_jax_env
+from proximax.envs.env_checker import check_jax_env, construct, long_episode_notes
 from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double_buffered, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
@@ -24,8 +24,8 @@ from proximax.envs.ids import OBJECT, EnvId
 from proximax.envs.probe import PROBES
 from proximax.envs.registry import check_known, find_spec, missing_dependency
 from proximax.envs.rendering import CANNOT_RENDER, RenderedEnv, RenderedGymnasiumEnv
-from proximax.envs.workers.vector_env import TIMEOUT_SECONDS
-from proximax.errors import DependencyError, UsageError
+from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit
+from proximax.errors import ENV_ERRORS, DependencyError, UsageError
 from proximax.runtime import disable_async_dispatch, usable_cores
 
 EnvLike = str | Game | VectorEnv[Any, Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | JaxEnv | HostEnv
@@ -103,7 +103,7 @@ def _create(
     if not env_id.is_compiled:
         disable_async_dispatch()
     if isinstance(env, VectorEnv):
-        return GymnasiumEnv(env, autoreset)
+        return GymnasiumEnv(env, autoreset, timeout=crashes[1])
     if isinstance(env, Game) or (isinstance(env, str) and env_id.is_atari):
         return make_atari(env if isinstance(env, Game) else Game(env), *sizes)
     if isinstance(env, str):
@@ -212,10 +212,12 @@ def _make_gymnasium(
             make_one = partial(gymnasium.make, spec, **kwargs)  # without code of proximax, for the worker processes
             return vectorise(make_one, *sizes, *crashes)
         size = num_envs_if_native_vector or num_envs
-        parts = [GymnasiumEnv(gymnasium.make_vec(name, size, **kwargs), autoreset) for _ in range(groups)]
+        make, limit = partial(gymnasium.make_vec, name, size, **kwargs), CallLimit(crashes[1])
+        parts = [GymnasiumEnv(construct(make, limit), autoreset, timeout=crashes[1]) for _ in range(groups)]
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise missing_dependency(name, error) from error
     env = parts[0] if groups == 1 else EnvGroups(parts)
+    env.notes = [*env.notes, *long_episode_notes(spec.max_episode_steps)]
     if env_groups > 1:
         env.notes = [*env.notes, NOT_DOUBLE_BUFFERED]
     return env
@@ -227,7 +229,7 @@ def _has_own_vector_version(spec: Any) -> bool:
         return False
     try:
         cls = load_env_creator(spec.vector_entry_point) if isinstance(spec.vector_entry_point, str) else None
-    except (ImportError, AttributeError, gymnasium.error.DependencyNotInstalled):
+    except ENV_ERRORS:  # creating it says what is wrong
         return False
     return "autoreset_mode" in (getattr(cls, "metadata", None) or {})
 

@@ -14,6 +14,7 @@ from proximax.envs.env_checker import gives_masks
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.in_process import InProcessEnvs
 from proximax.envs.registry import missing_dependency
+from proximax.envs.time_limit import CallLimit
 from proximax.errors import ENV_ERRORS, DependencyError, EnvError, ProximaxError, UsageError, describe
 from proximax.types import PyTree, Step
 
@@ -81,7 +82,7 @@ class RenderedGymnasiumEnv(RenderedEnv):
     def __init__(self, make: Callable[[], gymnasium.Env[Any, Any]], name: str) -> None:
         prepare_rendering()
         try:
-            env = make()
+            env = CallLimit().run("its constructor", make)
         except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
             raise missing_dependency(name, error) from error
         except ProximaxError:

@@ -1,5 +1,6 @@
 """Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.config import COUNT, SEED, RunConfig, bool_problem, path_problem, range_problem, refuse
+from proximax.config import COUNT, MAX_EPISODE_STEPS, SEED, RunConfig, bool_problem, path_problem, range_problem, refuse
 from proximax.envs import (
     EnvId,
     EnvLike,
@@ -28,13 +29,13 @@ from proximax.evaluation.statistics import Summary, summarise_returns
 from proximax.networks import Network, network_problem
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
-from proximax.runtime import compilation, seed_key, show_messages
+from proximax.runtime import compilation, own_settings, refuse_fork, seed_key, show_messages
 from proximax.types import Key, Params, PyTree
+
+logger = logging.getLogger(__name__)
 
 # Part of every seed of an evaluation, so that none starts from the states that training starts from.
 EVALUATION_SEED = 1_000_003
-# An episode still running after this many steps is given up.
-MAX_EPISODE_STEPS = 30_000
 # Copies stepped together: all episodes at once where that is nearly free, a few where each costs its own time.
 HOST_COPIES = 10
 
@@ -81,6 +82,7 @@ class Evaluation(NamedTuple):
 
 
 @show_messages()
+@own_settings()
 def evaluate(
     run: str | Path | Agent,
     episodes: int = 100,
@@ -110,6 +112,7 @@ def evaluate(
         ]
     )
     episodes = int(episodes)
+    refuse_fork()
     compilation.use_compilation_cache()
     if isinstance(run, Agent):
         agents, sample = [run], bool(sample)
@@ -157,6 +160,7 @@ class Evaluator:
     def __init__(self, env: JaxEnv | HostEnv, policy: Policy, episodes: int, sample: bool) -> None:
         self.env = env
         self.episodes = episodes
+        self._warned = False  # of returns that are not known
         self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
         if isinstance(env, JaxEnv):
             compiled = compilation.jit(partial(score_jax, env, policy, sample), static_argnums=3)
@@ -170,7 +174,18 @@ class Evaluator:
         """(returns, lengths) of ``episodes`` episodes; ``seed`` fixes the environments, and the actions if sampled."""
         start: Any = seed_key(seed) if isinstance(self.env, JaxEnv) else seed
         returns, lengths = self._run(params, moments, start, episodes or self.episodes)
+        if unknown := int(np.isnan(returns).sum()):
+            self._warn(unknown, len(returns))
         return np.asarray(returns, np.float64), np.asarray(lengths)
+
+    def _warn(self, unknown: int, episodes: int) -> None:
+        """Say, once, why a mean will be NaN."""
+        if not self._warned:
+            logger.warning(
+                f"{unknown} of {episodes} evaluation episodes had not ended after {MAX_EPISODE_STEPS:,} steps: their "
+                "returns, and the mean, are not known (n/a)"
+            )
+        self._warned = True
 
     def every(
         self,

@@ -16,8 +16,8 @@ from proximax.evaluation.episodes import EpisodePlayer
 from proximax.evaluation.evaluator import evaluation_seed, named_env
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
-from proximax.runs import load_agent
-from proximax.runtime import compilation, refuse_special, show_messages
+from proximax.runs import load_agent, load_config
+from proximax.runtime import compilation, own_settings, path_named, refuse_fork, refuse_special, show_messages
 from proximax.types import Params, PyTree
 
 HOLD_SECONDS = 1.0  # for which an episode's last frame is shown
@@ -36,6 +36,7 @@ class Video(NamedTuple):
 
 
 @show_messages()
+@own_settings()
 def video(
     run: str | Path | Agent,
     out: str | Path | None = None,
@@ -70,27 +71,30 @@ def video(
             bool_problem("allow_import", allow_import),
         ]
     )
+    refuse_fork()
     if isinstance(run, Agent):
         if env is None or out is None:
             raise UsageError("the video of an Agent needs env and out")
         agent, sample, env_kwargs = run, bool(sample), dict[str, Any]()
     else:
-        agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
+        config = load_config(run)
         env_kwargs = config.env_kwargs if env is None else {}
         env = named_env(config, allow_import) if env is None else env
+        agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
         sample = config.eval_stochastic if sample is None else sample
         if out is None:
             refuse_special(folder := Path(run) / "videos")
             out = folder / f"policy-{agent_seed}-episode-{seed}.mp4"
     if isinstance(env, str) and EnvId.parse(env).is_object:
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
-    require_encoder(Path(out).suffix)
+    path = path_named(out, "out").absolute()  # an environment may change the working directory
+    require_encoder(path.suffix)
     compilation.use_compilation_cache()
     recorder = VideoRecorder(env, agent.policy, sample, env_kwargs)
     try:
         agent.check_spaces(recorder.env.observation_space, recorder.env.action_space)
         policy = agent.params, agent.obs_moments
-        return recorder.record(Path(out), policy, evaluation_seed(agent_seed or 0, seed), episodes, seconds)
+        return recorder.record(path, policy, evaluation_seed(agent_seed or 0, seed), episodes, seconds)
     finally:
         recorder.env.close()
 

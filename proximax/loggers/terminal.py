@@ -13,11 +13,11 @@ from proximax.config import RunConfig
 from proximax.doctor import Finding, LiveDoctor
 from proximax.loggers.base import Rows
 from proximax.runs import Every
-from proximax.runtime import DOCTOR, PROGRESS
+from proximax.runtime import DOCTOR, PROGRESS, can_encode
 
 logger = logging.getLogger(__name__)
 
-BARS = "▁▂▃▄▅▆▇█"
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 
 
 class TerminalLogger:
@@ -86,10 +86,11 @@ class TerminalLogger:
                 DOCTOR.warning(finding.line)
 
 
-def sparkline(values: list[float], width: int = 40) -> str:
-    """A curve in one line of block characters, from the lowest value to the highest."""
+def sparkline(values: list[float], width: int = 40, encoding: str | None = None) -> str:
+    """A curve in one line of block characters, lowest value to highest; ASCII where ``encoding`` has none."""
     if not values:
         return ""
     at = [values[round(i)] for i in np.linspace(0, len(values) - 1, min(width, len(values)))]
     low, span = min(at), max(max(at) - min(at), 1e-12)
-    return "".join(BARS[min(int((v - low) / span * len(BARS)), len(BARS) - 1)] for v in at)
+    bars = BARS if can_encode(BARS, encoding) else ASCII_BARS
+    return "".join(bars[min(int((v - low) / span * len(bars)), len(bars) - 1)] for v in at)

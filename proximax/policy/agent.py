@@ -12,7 +12,7 @@ from proximax.config import SEED, range_problem, refuse, shown
 from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
 from proximax.policy.policy import Policy, assess, choose
-from proximax.runtime import compilation, key_from_data
+from proximax.runtime import compilation, key_from_data, own_numbers
 from proximax.spaces import (
     MASK,
     DoesNotFit,
@@ -62,6 +62,7 @@ class Agent:
         normalised = "normalised" if self.obs_moments is not None else "not normalised"
         return f"Agent(observations {inputs}, {normalised}; actions {actions}; {sizes:,} parameters)"
 
+    @own_numbers()
     def act(
         self,
         obs: Any,
@@ -92,11 +93,13 @@ class Agent:
         parts = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in arrays]
         return unflatten(self.action_space, iter(parts))
 
+    @own_numbers()
     def value(self, obs: Any, *, action_mask: Any = None) -> Any:
         """V(s), a ``float``, or ``[B]``; with ``scale_reward`` in units of the scaled rewards that it learned from."""
         (_, value), single = self._assessed(obs, action_mask)
         return float(value[0]) if single else np.asarray(value)
 
+    @own_numbers()
     def distribution(self, obs: Any, *, action_mask: Any = None) -> Distribution:
         """π(. | s) for a batch ``[B, ...]`` (one observation: B = 1), over actions as they are sampled.
 
@@ -105,6 +108,7 @@ class Agent:
         (dist, _), _ = self._assessed(obs, action_mask)
         return dist
 
+    @own_numbers()
     def log_prob(self, obs: Any, action: Any, *, action_mask: Any = None) -> Any:
         """log π(action | s) of the environment's actions, a ``float``, or ``[B]``: for a Box a density, summed over it.
 
@@ -120,6 +124,7 @@ class Agent:
         log_prob = np.asarray(dist.log_prob(sample) - volume)
         return float(log_prob[0]) if single else log_prob
 
+    @own_numbers()
     def probabilities(self, obs: Any, *, action_mask: Any = None) -> Any:
         """The probability of each choice, ``[n]`` or ``[B, n]``.
 

@@ -33,7 +33,7 @@ from proximax.ppo import (
     next_rollout,
     shard_over_devices,
 )
-from proximax.runtime import compilation
+from proximax.runtime import compilation, own_settings, refuse_fork
 from proximax.spaces import observations_at
 from proximax.types import Acted, Array, Key, Metrics, PyTree, Step, TrainState, Transition
 
@@ -65,6 +65,7 @@ class ThroughputReport(NamedTuple):
         return self.operations / self.parts["learning"] / self.product
 
 
+@own_settings()
 def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -> ThroughputReport:
     """Measure a run of ``config``, each part for about ``seconds``. ``env`` stands in for an object, as in ``run``."""
     refuse(
@@ -74,6 +75,7 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
         ]
     )
     config.check()
+    refuse_fork()
     compilation.prepare(config.seeds)
     source = env_from_config(config, env)
     options = env_options(config)

@@ -19,6 +19,7 @@ from proximax.reports.plots import draw_returns, draw_updates, require_matplotli
 from proximax.runs import METRICS_FILE, Resume, is_run_name, load_config, read_metrics
 from proximax.runtime import (
     finite_or_none,
+    path_named,
     proximax_version,
     read_json,
     refuse_special,
@@ -69,7 +70,7 @@ def compare(
     }
     for config, _ in resolved.values():
         config.check()
-    directory = Path(out).absolute()  # an environment may change the working directory
+    directory = path_named(out, "out").absolute()  # an environment may change the working directory
     for label in resolved:
         check_label(directory, label)
     for label, (config, custom) in resolved.items():

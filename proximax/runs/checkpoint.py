@@ -107,7 +107,8 @@ def save_checkpoint(folder: Path, header: dict[str, Any], snapshot: Snapshot) ->
     temporary, replaced = (folder / f"{prefix}{path.name}" for prefix in (TEMPORARY, REPLACED))
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        folder.mkdir(exist_ok=True)  # but not the run's directory, which may have been renamed
+        temporary.mkdir()
         for name, content in data.items():
             write_through(temporary / name, content)
         sync_folder(temporary)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from proximax.config import RunConfig, seconds_or_steps
-from proximax.errors import CheckpointError, StorageError
+from proximax.errors import CheckpointError, StorageError, text_of
 from proximax.runs.checkpoint import (
     TEMPORARY,
     Checkpoint,
@@ -28,7 +28,7 @@ from proximax.runs.checkpoint import (
 )
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE
 from proximax.runs.schedule import Every
-from proximax.runtime import open_plain, storing
+from proximax.runtime import open_plain, own_numbers, storing
 from proximax.types import PyTree
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,9 @@ class CheckpointManager:
         """Wait; raise ``StorageError`` if the last save failed."""
         self._join()
         if self._error is not None:
-            raise StorageError(f"the last checkpoint could not be saved in {self._folder}: {self._error}") from None
+            raise StorageError(
+                f"the last checkpoint could not be saved in {self._folder}: {text_of(self._error)}"
+            ) from None
 
     def _busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -126,7 +128,8 @@ class CheckpointManager:
             logs = [self._folder.parent / name for name in (METRICS_FILE, EVALUATIONS_FILE)]
             for log in filter(Path.exists, logs):  # first: the checkpoint knows their length
                 sync_file(log)
-            save_checkpoint(self._folder, self._header, snapshot)
+            with own_numbers():
+                save_checkpoint(self._folder, self._header, snapshot)
             self._error, self._whole = None, snapshot.update
             self._best = max(self._best, float("-inf") if snapshot.evaluation is None else snapshot.evaluation)
             self._next_s = time.monotonic() + (self._seconds or 0.0)
@@ -134,7 +137,7 @@ class CheckpointManager:
         except Exception as error:  # of the disk, or of a state that cannot be saved
             self._error, self._next_s = error, time.monotonic() + RETRY_SECONDS
             logger.warning(
-                f"could not save at {snapshot.steps:,} steps: {error}. Training continues and will try again"
+                f"could not save at {snapshot.steps:,} steps: {text_of(error)}. Training continues and will try again"
             )
 
 

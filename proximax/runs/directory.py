@@ -11,7 +11,15 @@ from typing import Literal
 
 from proximax.errors import CheckpointError, StorageError, UsageError
 from proximax.runs.checkpoint import checkpoint_names, remove_partial
-from proximax.runtime import is_temporary, own_file, refuse_link, refuse_special, storing
+from proximax.runtime import (
+    close_private,
+    is_temporary,
+    keep_from_children,
+    own_file,
+    refuse_link,
+    refuse_special,
+    storing,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +41,17 @@ class RunDirectory:
     """A writable directory that no other process uses: new, or of a run to resume. This is checked before all else.
 
     ``resume``: True: it must hold a checkpoint; "auto": a run without one starts from the beginning; False: it must
-    hold no run.
+    hold no run. ``named``: the path as it was given, for messages; ``path``: the same, absolute.
     """
 
     def __init__(self, path: Path, resume: Resume = False) -> None:
         check_name(path)
-        self.path, self._created, self._lock = path, list[Path](), -1
-        if resume is True and not any((path / name).exists() for name in RECORDS):
-            raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
-        check_plain(path)
+        self.named, self._created, self._lock = path, list[Path](), -1
+        self.path = path.absolute()  # an environment may change the working directory
+        with storing(path):
+            if resume is True and not any((path / name).exists() for name in RECORDS):
+                raise CheckpointError(f"{path} holds no run to resume: there is none of {', '.join(RECORDS)}")
+            check_plain(path)
         try:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
@@ -52,6 +62,7 @@ class RunDirectory:
                 (path / PROBE).unlink()
                 remove_temporary(path)
                 self.continues = self._has_checkpoint(resume)
+                self._status = path.stat()
         except BaseException:
             self.discard()
             raise
@@ -62,20 +73,37 @@ class RunDirectory:
             folder.mkdir()
         except FileExistsError:
             return
-        self._created.append(folder)
+        self._created.append(folder.absolute())
 
     def _has_checkpoint(self, resume: Resume) -> bool:
         """Whether there is a checkpoint to resume from."""
-        if not resume and any((self.path / name).exists() for name in RECORDS):
-            text = f"{self.path} already holds a run: choose another --out, or resume it: --resume {self.path}"
+        path = self.named
+        if not resume and any((path / name).exists() for name in RECORDS):
+            text = f"{path} already holds a run: choose another --out, or resume it: --resume {path}"
             raise StorageError(text)
-        remove_partial(self.path / "checkpoints")
-        saved = bool(checkpoint_names(self.path / "checkpoints"))
+        remove_partial(path / "checkpoints")
+        saved = bool(checkpoint_names(path / "checkpoints"))
         if resume is True and not saved:
-            raise CheckpointError(f"{self.path} holds no checkpoint; with --resume auto the run would start again")
+            raise CheckpointError(f"{path} holds no checkpoint; with --resume auto the run would start again")
         if resume == "auto" and not saved:
-            logger.info(f"{self.path} holds no checkpoint: the run starts from the beginning")
+            logger.info(f"{path} holds no checkpoint: the run starts from the beginning")
         return saved and bool(resume)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the directory is still where it was, and no other one is there."""
+        try:
+            return os.path.samestat(self._status, self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def check_in_place(self) -> None:
+        """Refuse to go on after the directory was renamed or deleted: what follows would be in another place."""
+        if not self.in_place:
+            raise StorageError(
+                f"{self.path} was renamed or deleted while the run was using it, and nothing more can be saved there. "
+                "What had been saved is where it was moved to: continue it with --resume and its new name"
+            )
 
     def discard(self) -> None:
         """Remove the folders that the constructor created; those above the run's only where no other run uses them."""
@@ -89,7 +117,7 @@ class RunDirectory:
     def close(self) -> None:
         """Let other processes use the directory."""
         if self._lock >= 0:
-            os.close(self._lock)
+            close_private(self._lock)
             self._lock = -1
 
 
@@ -136,6 +164,7 @@ def lock(path: Path) -> int:
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         try:
             if not lock_file(file, path) or still_there(file, path):
+                keep_from_children(file)  # else a child that an environment forks would keep the lock
                 return file
         except BaseException:
             os.close(file)

@@ -24,7 +24,7 @@ from proximax.runs.checkpoint import (
     find_checkpoint,
     restore_tree,
 )
-from proximax.runtime import read_json, show_messages
+from proximax.runtime import own_settings, path_named, read_json, reading, refuse_fork, show_messages
 from proximax.spaces import MAX_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
@@ -42,6 +42,7 @@ class Policies(NamedTuple):
 
 
 @show_messages()
+@own_settings()
 def load(
     run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: Network | None = None
 ) -> Agent:
@@ -69,7 +70,9 @@ def load_agent(
 
 def load_config(run_dir: str | Path) -> RunConfig:
     """The settings of a run."""
-    path, values = settings_of(Path(run_dir))
+    path = path_named(run_dir, "the run directory")
+    with reading(path):
+        path, values = settings_of(path)
     try:
         config = from_json(values)
         config.check()
@@ -119,6 +122,7 @@ def load_agents(
             type_problem("checkpoint", checkpoint, str, "last, best or a name"),
         ]
     )
+    refuse_fork()
     directory = Path(run_dir)
     config = load_config(directory)
     (path, manifest), tensors = find_checkpoint(directory, checkpoint)

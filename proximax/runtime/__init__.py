@@ -1,13 +1,23 @@
 """The machine: files, messages, compilation, random keys, the version.
 
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
-``console`` (messages on a terminal), ``compilation`` (compiler options and the cache of compiled programs), ``prng``
-(keys without compiling), ``version``.
+``console`` (messages on a terminal), ``forking`` (what a forked child must not keep), ``compilation`` (compiler options
+and the cache of compiled programs), ``jax_settings`` (those of the user), ``prng`` (keys without compiling),
+``version``.
 """
 
 from proximax.runtime import compilation
 from proximax.runtime.compilation import disable_async_dispatch, usable_cores
-from proximax.runtime.console import DOCTOR, PROGRESS, SIGNALS, printable, show_messages, write_stderr
+from proximax.runtime.console import (
+    DOCTOR,
+    PROGRESS,
+    SIGNALS,
+    can_encode,
+    lenient_output,
+    printable,
+    show_messages,
+    write_stderr,
+)
 from proximax.runtime.files import (
     MAX_BYTES,
     finite_or_none,
@@ -20,14 +30,19 @@ from proximax.runtime.files import (
     write_json,
     write_through,
 )
+from proximax.runtime.forking import close_private, forget_private, keep_from_children, refuse_fork
+from proximax.runtime.jax_settings import own_numbers, own_settings
 from proximax.runtime.plain_files import (
     is_temporary,
     open_plain,
     open_to_append,
     own_file,
+    path_named,
+    reading,
     refuse_link,
     refuse_special,
     regular_size,
+    shorten,
     temporary_path,
 )
 from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
@@ -39,23 +54,34 @@ __all__ = [
     "PROGRESS",
     "SIGNALS",
     "as_threefry2x32",
+    "can_encode",
+    "close_private",
     "compilation",
     "disable_async_dispatch",
     "finite_or_none",
+    "forget_private",
     "is_temporary",
     "json_bytes",
+    "keep_from_children",
     "key_from_data",
+    "lenient_output",
     "open_plain",
     "open_to_append",
     "own_file",
+    "own_numbers",
+    "own_settings",
+    "path_named",
     "printable",
     "proximax_version",
     "read_json",
+    "reading",
+    "refuse_fork",
     "refuse_link",
     "refuse_special",
     "regular_size",
     "seed_key",
     "sha256",
+    "shorten",
     "show_messages",
     "split_on_host",
     "storing",

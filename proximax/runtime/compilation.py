@@ -1,8 +1,10 @@
 """How programs are compiled: CPU options, the cache of compiled programs, the number of devices."""
 
 import hashlib
+import importlib
 import os
 import platform
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 Options = Mapping[str, bool | int]
 
@@ -27,6 +30,8 @@ FAST_COMPILE_OPTIONS: Options = MappingProxyType({"xla_backend_optimization_leve
 GPU_REPEATABLE_FLAGS = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
 _NO_OPTIONS: Options = MappingProxyType({})
 _EXTRA_OPTIONS: ContextVar[Options] = ContextVar("extra CPU compiler options", default=_NO_OPTIONS)
+CHECKED = ".checked"  # a file in the cache, of the time when its programs were looked at
+ZSTANDARD = b"\x28\xb5\x2f\xfd"  # what its files begin with; JAX uses it where it is installed, else zlib
 MAX_CACHE_BYTES = 512 * 2**20  # the oldest programs beyond this are removed
 
 
@@ -135,9 +140,11 @@ def use_compilation_cache() -> None:
         if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
             return
         prune(folder, MAX_CACHE_BYTES)
+        remove_damaged(folder)
     except OSError:  # no home directory, or it is not writable: compile every time
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    compilation_cache.reset_cache()  # JAX keeps the folder that it has opened
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
@@ -151,7 +158,45 @@ def cache_folder() -> Path:
     except (OSError, StopIteration):
         processor = f"{platform.machine()} {platform.processor()}"
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "proximax" / f"xla-{hashlib.sha256(processor.encode()).hexdigest()[:12]}"
+    return Path(home).absolute() / "proximax" / f"xla-{hashlib.sha256(processor.encode()).hexdigest()[:12]}"
+
+
+def remove_damaged(folder: Path) -> None:
+    """Remove programs that were cut short, by a kill or a full disk: JAX would never replace them.
+
+    Looks at those written since the last time.
+    """
+    marker = folder / CHECKED
+    since = marker.stat().st_mtime_ns if marker.exists() else 0
+    marker.touch()
+    for path in folder.glob("*-cache"):
+        if path.stat().st_mtime_ns >= since and not is_whole(path.read_bytes()):
+            path.unlink(missing_ok=True)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether a compressed program can be read back; True where this Python cannot tell."""
+    if data[:4] == ZSTANDARD:
+        return _is_whole_zstandard(data)
+    decompressor = zlib.decompressobj()
+    try:
+        decompressor.decompress(data)
+    except zlib.error:
+        return False
+    return decompressor.eof
+
+
+def _is_whole_zstandard(data: bytes) -> bool:
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError:
+        return True
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        decompressor.decompress(data)
+    except zstandard.ZstdError:
+        return False
+    return bool(decompressor.eof)
 
 
 def prune(folder: Path, max_bytes: int) -> None:

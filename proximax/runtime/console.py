@@ -4,6 +4,7 @@ The library itself only logs, to ``logging.getLogger("proximax")`` and its child
 that prints: for the command line, and for a run in a program that has not configured logging.
 """
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -20,8 +21,33 @@ _LABELS = {logging.INFO: "note", logging.WARNING: "warning", logging.ERROR: "err
 def write_stderr(text: str) -> None:
     """Print a line on stderr, escaped. A stderr that takes nothing (a full disk, a closed pipe) ends no run."""
     if sys.stderr is not None:
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         with suppress(OSError, ValueError):
-            print(printable(text), file=sys.stderr, flush=True)
+            text = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+            print(text, file=sys.stderr, flush=True)
+
+
+def can_encode(text: str, encoding: str | None) -> bool:
+    """Whether a stream of this encoding takes ``text``; None: any text."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+@contextmanager
+def lenient_output() -> Iterator[None]:
+    """Within the block stdout and stderr replace what their encoding lacks (ASCII, cp1252), instead of raising."""
+    streams = [x for x in (sys.stdout, sys.stderr) if isinstance(x, io.TextIOWrapper) and x.errors == "strict"]
+    for stream in streams:
+        stream.reconfigure(errors="replace")
+    try:
+        yield
+    finally:
+        for stream in streams:
+            with suppress(OSError, ValueError):  # it is closed, or takes nothing more
+                stream.reconfigure(errors="strict")
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from proximax.errors import CheckpointError, StorageError
-from proximax.runtime.plain_files import open_plain, temporary_path
+from proximax.runtime.plain_files import open_plain, shorten, temporary_path
 
 MAX_BYTES, MAX_DEPTH, MAX_DIGITS = 2**24, 100, 300  # of a JSON file that is read, and of an integer in it
 # Errors of systems that cannot sync a folder: on opening it, and on syncing it (network and FUSE file systems).
@@ -24,7 +24,7 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        text = f"cannot write to {path}: {error.strerror or error}. Choose another --out, or make room"
+        text = f"cannot write to {shorten(path)}: {error.strerror or error}. Choose another --out, or make room"
         raise StorageError(text) from error
 
 

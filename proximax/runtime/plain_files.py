@@ -9,12 +9,38 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from proximax.errors import CheckpointError, ProximaxError, StorageError
+from proximax.errors import CheckpointError, ProximaxError, StorageError, UsageError
+
+MAX_SHOWN = 300  # characters of a path in a message
 
 # Neither a link nor a pipe that took the file's place after it was looked at. Not on every system.
 _GUARDED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def path_named(path: str | Path, name: str) -> Path:
+    """``path``; "" is refused: it would be the working directory, but comes of a variable that is not set."""
+    if str(path) == "":
+        raise UsageError(f"{name} is empty: name a file or folder. Is a variable not set?")
+    return Path(path)
+
+
+def shorten(path: Path) -> str:
+    """A path for a message."""
+    text = str(path)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}...{text[-MAX_SHOWN // 2 :]}"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` into a ``CheckpointError`` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{shorten(path)} cannot be read: {error.strerror or error}") from error
 
 
 def refuse_link(path: Path, error: type[ProximaxError] = StorageError) -> None:

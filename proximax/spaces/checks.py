@@ -24,11 +24,20 @@ def check_leaves(space: Space, role: str, supported: tuple[type, ...], path: str
     ``role``: "observation" or "action".
     """
     parts = branches_or_error(space, role, path)
+    if type(space).__module__.partition(".")[0] == "gym":
+        raise UsageError(
+            f"{describe_leaf(role, path)} is a {type(space).__name__} of the old package gym; Gymnasium's is needed: "
+            'from gymnasium import spaces. Environments of gym are wrapped by pip install "shimmy[gym-v21]"'
+        )
     if parts is None and not isinstance(space, supported):
         names = ", ".join(kind.__name__ for kind in supported)
         raise UsageError(
             f"{describe_leaf(role, path)} is a {type(space).__name__}. Supported: {names}, and Dict and Tuple of "
             f"these.{WRAP.get(role, '')}"
+        )
+    if isinstance(space, (spaces.Box, spaces.MultiBinary)) and 0 in space.shape:
+        raise UsageError(
+            f"{describe_leaf(role, path)} is {space}, which has no elements. Leave it out, or give one that is always 0"
         )
     if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
         check_range(space, describe_leaf(role, path))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from proximax.errors import DependencyError, EnvError, NumericalError, StorageError
+from proximax.errors import DependencyError, EnvError, NumericalError, StorageError, text_of
 from proximax.loggers import Rows
 from proximax.ppo import check_rollout
 from proximax.runs import named_leaves
@@ -29,7 +29,7 @@ def translate_out_of_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        text = (str(error).splitlines() or ["no memory is left"])[0].rstrip(".")
+        text = (text_of(error).splitlines() or ["no memory is left"])[0].rstrip(".")
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in text:
             raise
         raise DependencyError(
@@ -77,7 +77,7 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Transitio
         (directory / "error.log").unlink(missing_ok=True)
         write_through(directory / "error.log", trace.encode(errors="backslashreplace"))  # whatever text it has
         folder.mkdir(exist_ok=True)
-        write_json(folder / "crash.json", {"kind": type(error).__name__, "message": str(error), "steps": steps})
+        write_json(folder / "crash.json", {"kind": type(error).__name__, "message": text_of(error), "steps": steps})
         (folder / "rollout.npz").unlink(missing_ok=True)  # of an earlier error
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named_arrays(rollout))

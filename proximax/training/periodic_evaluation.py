@@ -50,7 +50,7 @@ class PeriodicEvaluator:
         self.latest = evaluate_seeds(self._evaluator, state, self._config, update, Purpose.LOG, episodes)
         # Not before: an interrupted evaluation does not count, and the one before it is of another update.
         self.update = update
-        if goal is None or self.latest.worst < goal:
+        if goal is None or not self.latest.worst >= goal:  # NaN, of episodes that do not end, reaches nothing
             return False
         self.reached = evaluate_seeds(self._evaluator, state, self._config, update, Purpose.STOP).worst >= goal
         return self.reached

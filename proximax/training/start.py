@@ -36,7 +36,7 @@ from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
-from proximax.runtime import compilation, show_messages
+from proximax.runtime import compilation, own_settings, path_named, refuse_fork, show_messages
 from proximax.spaces import describe_space
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
@@ -102,6 +102,7 @@ def train(
     )
 
 
+@own_settings()
 def run(
     config: RunConfig,
     env: EnvLike | None = None,
@@ -121,13 +122,15 @@ def run(
     """
     check_arguments(config, custom_algorithm, out, network, callbacks, {"quiet": quiet, "profile": profile}, resume)
     config.check()
+    refuse_fork()
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, profile, resume)
     with ExitStack() as stack:
         stack.enter_context(show_messages(quiet))
         stack.enter_context(translate_out_of_memory())
         compile_clock = stack.enter_context(CompileClock())
-        directory = stack.enter_context(closing(RunDirectory(Path(out), resume))) if out is not None else None
+        path = None if out is None else path_named(out, "out")
+        directory = stack.enter_context(closing(RunDirectory(path, resume))) if path else None
         with discard_if_refused(directory):
             setup = prepare(stack, config, env, directory, network, custom_algorithm, profile)
             services = start_services(stack, config, env, setup, compile_clock, callbacks, quiet, profile)
@@ -198,7 +201,7 @@ def prepare(
 ) -> TrainingSetup:
     """What is trained, on what, and from where on. Leaves nothing on disk; ``stack`` closes what is opened."""
     compilation.prepare(config.seeds)
-    resume_point = load_resume_point(directory.path, config) if directory and directory.continues else None
+    resume_point = load_resume_point(directory.named, config) if directory and directory.continues else None
     progress = resume_point.progress if resume_point else RunProgress.start(config.seed, config.seeds)
     training_env = open_env(stack, config, env, progress.restarts)
     header = checkpoint_header(config, training_env, network)
@@ -286,4 +289,4 @@ def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
         return []
     if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
         return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
-    return env.notes
+    return [*env.notes]

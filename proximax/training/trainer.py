@@ -11,7 +11,7 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv, restart_notes
-from proximax.errors import NumericalError
+from proximax.errors import EnvError, NumericalError, text_of
 from proximax.evaluation import Evaluation
 from proximax.loggers import Callback, Rows, RunLogger
 from proximax.policy import Policy, split_agents
@@ -24,7 +24,7 @@ from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator
 from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.result import Result
-from proximax.types import Metrics, TrainState, Transition
+from proximax.types import Metrics, PyTree, TrainState, Transition
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +75,17 @@ class Trainer:
         """All updates, or as many as it takes. Returns what stopped it: ``steps``, ``stop_at`` or ``callback``."""
         stopped_by = None
         while stopped_by is None:
+            self.check_directory()
             self.evaluate()
             self.save_if_due()
             self.record_video()
             stopped_by = self.check() or self.step()
         return stopped_by
+
+    def check_directory(self) -> None:
+        """End the run where its directory was renamed or deleted."""
+        if self.setup.directory:
+            self.setup.directory.check_in_place()
 
     def evaluate(self) -> None:
         """Evaluate if it is due. It may take long, so a signal interrupts it."""
@@ -195,9 +201,20 @@ class Trainer:
     def snapshot(self) -> Snapshot:
         """The run as it is; without the state of environments that have been stepped beyond it."""
         env, steps = self.setup.env, self.update * self.config.batch_size
-        env_state = None if isinstance(env, JaxEnv) or self.env_is_ahead else env.get_state()
+        env_state = None if isinstance(env, JaxEnv) or self.env_is_ahead else self.env_state(env)
         progress, state = self.progress.to_tree(), to_host_copy(self.state)
         return Snapshot(state, env_state, progress, self.update, steps, self.evaluation_return())
+
+    def env_state(self, env: HostEnv) -> PyTree | None:
+        """The environments' state; None where it cannot be had, which is noted once: no run ends because of it."""
+        try:
+            return env.get_state()
+        except EnvError as error:
+            text = f"{error}. It is not saved: a resumed run starts new episodes"
+            if text not in self.setup.notes:
+                self.setup.notes.append(text)
+                logger.info(text)
+            return None
 
     def finish_training(self) -> Snapshot:
         """After the last update: save, and record a video, so that a signal may interrupt what follows.
@@ -205,6 +222,7 @@ class Trainer:
         The final evaluation may use the training's own environments: so the snapshot is from before it.
         """
         self.services.interrupts.check()
+        self.check_directory()
         last = self.snapshot()
         self.services.checkpoints.save(last, wait=True)
         with self.services.interrupts.interruptible():
@@ -213,6 +231,7 @@ class Trainer:
 
     def finish(self, evaluation: Evaluation, stopped_by: str, last: Snapshot) -> Result:
         """The result, on disk too. ``last``: what ``finish_training`` returned."""
+        self.check_directory()
         setup, history = self.setup, self.services.logger.history
         spaces = setup.env.observation_space, setup.env.action_space
         result = Result(
@@ -250,13 +269,15 @@ class Trainer:
 
     def save_after_error(self, error: BaseException) -> None:
         """Save what can be saved; what cannot is logged as a warning, and ``error`` is raised all the same."""
+        if self.setup.directory and not self.setup.directory.in_place:
+            return
         try:
             if self.failed_rollout is None:
                 self.save_unless_saved()
                 if isinstance(error, NumericalError):
                     self.failed_rollout = self.setup.learner.failed_rollout(self.state)
         except Exception as save_error:  # environments or a device in no state to be asked
-            logger.warning(f"could not save after {type(error).__name__}: {save_error}")
+            logger.warning(f"could not save after {type(error).__name__}: {text_of(save_error)}")
         if self.setup.directory and not isinstance(error, KeyboardInterrupt):
             steps = self.update * self.config.batch_size
             crash_report.write_crash_report(self.setup.directory.path, error, self.failed_rollout, steps)

@@ -51,6 +51,15 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_program_that_something_ends_has_not_ended_well(monkeypatch, capsys):
+    def leave(command):
+        raise SystemExit(0)
+
+    monkeypatch.setattr("proximax.cli.dispatch.execute", leave)
+    assert main(["presets"]) == 3
+    assert "error[E3]: something that the environment uses ended the program: sys.exit(0)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

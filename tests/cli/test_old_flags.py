@@ -37,6 +37,16 @@ def test_an_old_flag_is_the_new_one_with_one_line_that_names_it(old, new, capsys
         assert all(line.startswith(f"proximax: warning: {old} is now {new};") for line in said)
 
 
+@pytest.mark.fault(51)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["CartPole-v1", "--out", ""], "--out ''"), (["CartPole-v1", "--out="], "--out ''"), ([""], "train ''")],
+)
+def test_an_empty_argument_is_a_variable_that_is_not_set(arguments, said):
+    with pytest.raises(UsageError, match=f"{said}: the argument is empty"):
+        current_arguments(["train", *arguments])
+
+
 @pytest.mark.parametrize("command", ["eval", "video"])
 def test_old_words_for_how_actions_are_chosen(command, capsys):
     assert current_arguments([command, "run", "--sample"]) == [command, "run", "--stochastic"]

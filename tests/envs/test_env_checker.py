@@ -5,6 +5,7 @@ import threading
 import time
 from functools import partial
 
+import gymnasium
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -324,3 +325,15 @@ def test_a_jax_environment_unlike_its_space_is_refused_without_running_it(obs, t
     env = JaxEnv(lambda key: ((), obs), None, space, spaces.Discrete(2))
     with pytest.raises(EnvError, match=text):
         make_env(env)
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize(("limit", "notes"), [(30_000, 0), (50_000, 1)])
+def test_episodes_longer_than_an_evaluation_plays_are_noted_at_the_start(limit, notes):
+    gymnasium.register("Long-v0", entry_point=Script, max_episode_steps=limit, disable_env_checker=True)
+    try:
+        found = make_env("Long-v0", 2).notes
+    finally:
+        del gymnasium.registry["Long-v0"]
+    assert len(found) == notes
+    assert all("episodes may take 50,000 steps, but an evaluation gives up after 30,000" in note for note in found)

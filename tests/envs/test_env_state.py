@@ -317,6 +317,29 @@ def test_a_state_that_is_not_plain_is_the_environments_fault_and_names_the_place
         env.close()
 
 
+class OtherState(Stateful):
+    """A setter of physics, by the same name."""
+
+    def set_state(self, qpos, qvel):
+        raise AssertionError
+
+
+class OtherGet(Stateful):
+    def get_state(self, player):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("kind", [OtherState, OtherGet])
+@pytest.mark.parametrize("make", [plain, pool])
+def test_methods_of_other_arguments_mean_something_else(make, kind):
+    env = make(kind)
+    try:
+        env.reset(range(env.num_envs))
+        assert env.get_state() is None
+    finally:
+        env.close()
+
+
 def replaced(state, path, value):
     """A copy of ``state`` with something else at ``path``."""
     if not path:

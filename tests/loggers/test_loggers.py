@@ -11,7 +11,7 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.loggers.jsonl import JsonlLogger
 from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
-from proximax.loggers.terminal import BARS, TerminalLogger, sparkline
+from proximax.loggers.terminal import ASCII_BARS, BARS, TerminalLogger, sparkline
 
 CONFIG = RunConfig("x", steps=100 * 8, seeds=2, seed=3, num_envs=1, ppo=PPOConfig(num_steps=8, minibatch_size=8))
 
@@ -142,6 +142,7 @@ def test_with_a_terminal_the_gravest_finding_is_one_line_under_the_bar_and_all_s
 def test_sparklines_run_from_the_lowest_to_the_highest_value():
     assert sparkline([]) == ""
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == BARS
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], encoding="ascii") == ASCII_BARS
     assert sparkline([7, 0]) == "█▁"
     assert sparkline([-5.0]) == "▁"
     assert sparkline([3.0, 3.0, 3.0]) == "▁▁▁"  # a flat curve is no division by zero

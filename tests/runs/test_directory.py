@@ -1,4 +1,4 @@
-"""A run's directory: who may write to it, and what must not lie in it. Faults 25, 29, 39."""
+"""A run's directory: who may write to it, and what must not lie in it. Faults 29, 39, 46, 51."""
 
 import os
 
@@ -55,3 +55,24 @@ def test_unfinished_files_of_a_process_that_was_killed_are_removed(tmp_path):
 def test_names_of_runs_are_harmless_in_paths_and_pages():
     assert all(map(is_run_name, ("a", "CartPole-v1_2.x", "x" * 100)))
     assert not any(map(is_run_name, ("", ".", "..", "a/b", "a\n", "<b>", "=x", "é", "x" * 101)))
+
+
+@pytest.mark.fault(46)
+def test_a_directory_that_was_renamed_or_replaced_is_not_written_to(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.check_in_place()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for _ in range(2):
+        assert not directory.in_place
+        with pytest.raises(StorageError, match=r"run was renamed or deleted .*--resume and its new name"):
+            directory.check_in_place()
+        (tmp_path / "run").mkdir(exist_ok=True)  # another one, of another run
+    directory.close()
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize("resume", [False, True, "auto"])
+def test_a_path_that_is_too_long_is_one_short_message(resume, tmp_path):
+    with pytest.raises(StorageError, match=r"cannot write to .*\.\.\..*: File name too long") as caught:
+        RunDirectory(tmp_path / ("a/" * 3000) / "b", resume)
+    assert len(str(caught.value)) < 500

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,8 +16,11 @@ from proximax.runtime import compilation
 
 TRAIN = """
 import jax, proximax
-result = proximax.train("probe:constant", steps=64, num_envs=2, num_steps=16, minibatch_size=16, epochs=1, quiet=True)
-print(jax.config.jax_compilation_cache_dir, result.compile_s)
+folders = []  # in use while training; afterwards JAX's settings are as before
+see = lambda rows: folders.append(jax.config.jax_compilation_cache_dir)
+settings = dict(steps=64, num_envs=2, num_steps=16, minibatch_size=16, epochs=1, quiet=True)
+result = proximax.train("probe:constant", callbacks=[see], **settings)
+print(folders[0], result.compile_s)
 """
 
 
@@ -68,6 +73,38 @@ def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
 def test_without_a_place_to_write_everything_still_runs(tmp_path):
     (tmp_path / "file").touch()
     assert train(tmp_path / "file")[0] == "None"
+
+
+@pytest.mark.fault(50)
+def test_programs_that_were_cut_short_are_removed_once(tmp_path):
+    whole = zlib.compress(bytes(10_000))
+    for name, data in {"whole": whole, "cut": whole[:20], "empty": b"", "other": b"no program at all"}.items():
+        (tmp_path / f"{name}-cache").write_bytes(data)
+    compilation.remove_damaged(tmp_path)
+    assert set(os.listdir(tmp_path)) == {"whole-cache", ".checked"}
+    (tmp_path / "whole-cache").write_bytes(whole[:20])  # only what was written since is looked at
+    os.utime(tmp_path / "whole-cache", (1e9, 1e9))
+    (tmp_path / "new-cache").write_bytes(whole[:-1])
+    compilation.remove_damaged(tmp_path)
+    assert set(os.listdir(tmp_path)) == {"whole-cache", ".checked"}
+
+
+def test_a_program_compressed_as_zstandard_is_judged_where_that_is_installed(monkeypatch):
+    class Decompressor:
+        eof = False
+
+        def decompress(self, data):
+            self.eof = data.endswith(b"end")
+
+    module = SimpleNamespace(
+        ZstdDecompressor=lambda: SimpleNamespace(decompressobj=Decompressor),
+        ZstdError=type("ZstdError", (Exception,), {}),
+    )
+    monkeypatch.setitem(sys.modules, "zstandard", module)
+    assert compilation.is_whole(compilation.ZSTANDARD + b"end")
+    assert not compilation.is_whole(compilation.ZSTANDARD + b"en")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert compilation.is_whole(compilation.ZSTANDARD + b"en")  # who knows
 
 
 def test_the_oldest_programs_go_first(tmp_path):

@@ -10,7 +10,16 @@ from contextlib import contextmanager
 import pytest
 
 import proximax
-from proximax.runtime.console import DOCTOR, LOGGER, PROGRESS, SIGNALS, ConsoleHandler, show_messages, write_stderr
+from proximax.runtime.console import (
+    DOCTOR,
+    LOGGER,
+    PROGRESS,
+    SIGNALS,
+    ConsoleHandler,
+    can_encode,
+    show_messages,
+    write_stderr,
+)
 from tests.support.imports import MODULES, room
 from tests.support.saved_runs import TINY
 
@@ -146,3 +155,14 @@ def test_the_library_prints_nothing_by_itself():
         prints = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
         assert not prints or name == "runtime.console", name
     assert "train" in proximax.__all__
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"\u03b2"), ("utf-8", "β"), ("cp1252", r"\u03b2")])
+def test_a_message_is_written_in_what_stderr_can_take(encoding, shown, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stderr", stream)
+    write_stderr("β")
+    assert stream.buffer.getvalue() == f"{shown}\n".encode()
+    assert can_encode("β", encoding) is (encoding == "utf-8")
+    assert can_encode("β", None)

@@ -118,6 +118,24 @@ def test_choices_whose_numbers_exceed_32_bits_are_refused(space, least, most):
             check_leaves(outer, "thing", (spaces.Discrete, spaces.MultiDiscrete))
 
 
+NONE = spaces.Box(-1, 1, (0, 3), np.float32)
+
+
+@pytest.mark.fault(3)
+@pytest.mark.parametrize("space", [NONE, spaces.Dict(a=BOX, b=spaces.Tuple((NONE,)))])
+def test_a_box_without_elements_is_refused_by_name(space):
+    where = "thing space is" if space is NONE else r"thing space at thing\['b'\]\[0\] is"
+    with pytest.raises(UsageError, match=rf"{where} Box.*\(0, 3\).*, which has no elements"):
+        check_leaves(space, "thing", (spaces.Box,))
+
+
+@pytest.mark.fault(5)
+def test_a_space_of_the_old_package_is_named_as_such():
+    kind = type("Box", (spaces.Box,), {"__module__": "gym.spaces.box"})
+    with pytest.raises(UsageError, match=r"thing\['a'\] is a Box of the old package gym; Gymnasium's is needed"):
+        check_leaves(spaces.Dict(a=kind(-1, 1, (2,))), "thing", (spaces.Box,))
+
+
 def test_no_choices_at_all_are_refused():
     with pytest.raises(UsageError, match=r"thing space at thing\[0\] is an empty MultiDiscrete"):
         check_leaves(spaces.Tuple((spaces.MultiDiscrete([]),)), "thing", (spaces.MultiDiscrete,))

@@ -78,11 +78,13 @@ PARAMS = arrays()[1:]
 
 def save(run, update, **how):
     """A checkpoint of the run, without training; returns its folder."""
+    run.mkdir(parents=True, exist_ok=True)
     return save_checkpoint(run / "checkpoints", header(), snapshot(*PARAMS, update=update, **how))
 
 
 def save_run(path, params, moments, observation_space=OBS, action_space=BOX, config=CONFIG):
     """A finished run's directory, without training."""
+    path.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path / "checkpoints", header(observation_space, action_space, config), snapshot(params, moments))
     write_json(path / "config.json", config.to_json())
     write_json(path / "result.json", {"returns": [None, 3.0, 1.0]})

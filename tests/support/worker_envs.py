@@ -54,6 +54,11 @@ class Twice(Script):
         return cls.only
 
 
+class NoTextError(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
 class Breaks(Script):
     """Goes wrong at its third step, if its seed is 3."""
 
@@ -72,7 +77,12 @@ class Breaks(Script):
         if self.bad and self.steps == 3:
             if self.how == "raise":
                 raise ZeroDivisionError("oh no")
-            if self.how == "die":
+            if self.how == "raise no text":
+                raise NoTextError
+            if self.how == "fork and die" and os.fork() == 0:  # a helper that lives on, with all pipes of the worker
+                time.sleep(3)
+                os._exit(0)
+            if "die" in self.how:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "leave":
                 os._exit(7)

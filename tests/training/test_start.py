@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import gymnasium
 import jax
@@ -32,6 +35,28 @@ def cartpole(tmp_path_factory):
     """Two seeds of CartPole-v1 trained until both are solved."""
     out = tmp_path_factory.mktemp("runs") / "cartpole"
     return proximax.train("CartPole-v1", seeds=2, stop_at_return=475, out=out, quiet=True)
+
+
+class Mover(Script):
+    """A simulator with a work folder of its own."""
+
+    def __init__(self):
+        super().__init__()
+        os.chdir(tempfile.mkdtemp())
+
+    def close(self):
+        self.viewer.close()  # which was never opened
+
+
+@pytest.mark.fault(47)
+def test_a_run_stays_where_it_was_asked_for_and_outlives_what_close_raises(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = proximax.train(Mover, out="run", preset="none", **QUICK | {"steps": 256, "hidden": (8,)})
+    assert Path.cwd() != tmp_path
+    assert result.directory == tmp_path / "run"
+    names = {path.name for path in result.directory.iterdir()}
+    assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints"}
+    assert list(Path.cwd().iterdir()) == []
 
 
 @pytest.mark.learning
@@ -307,9 +332,11 @@ def test_stop_at_needs_an_environment_that_can_be_made_twice():
 
 
 @pytest.mark.slow
-def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkeypatch):
+def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["proximax.evaluation.evaluator"], "MAX_EPISODE_STEPS", 50)
     result = proximax.train(lambda: Script((10**9, 10**9)), out=tmp_path / "run", **QUICK)
+    said = "4 of 4 evaluation episodes had not ended after 50 steps: their returns, and the mean, are not known (n/a)"
+    assert capsys.readouterr().err == f"proximax: warning: {said}\n"
     assert math.isnan(result.summary.mean)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["return_mean"] is None
     assert all(row["return_last_100"] is None for row in result.history)

@@ -1,4 +1,4 @@
-"""Runs that are saved as they go, and however they end. Faults 7, 8, 24, 26-28."""
+"""Runs that are saved as they go, and however they end. Faults 7, 8, 24, 26-28, 46."""
 
 import json
 import os
@@ -318,3 +318,38 @@ def test_a_run_killed_goes_on_by_the_command_line_and_stops_by_ctrl_c(tmp_path):
     updates = [row["update"] for row in rows_of(run / "metrics.jsonl")]
     assert updates == list(range(1, len(updates) + 1))
     assert find_checkpoint(run)[0].manifest["update"] == len(updates)
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_directory_that_is_moved_or_deleted_ends_the_run_and_is_not_split(deleted, tmp_path):
+    run = tmp_path / "run"
+
+    def move(rows):
+        if rows[0]["update"] == 5:  # the checkpoint after the third is whole by then
+            shutil.rmtree(run) if deleted else run.rename(tmp_path / "moved")
+
+    with pytest.raises(StorageError, match="was renamed or deleted while the run was using it"):
+        proximax.train(ENV, out=run, checkpoint_every="end" if deleted else "16", callbacks=[move], **TINY)
+    assert not run.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ([] if deleted else ["moved"])
+    if not deleted:
+        result = proximax.train(ENV, out=tmp_path / "moved", resume=True, checkpoint_every="16", **TINY)
+        assert [row["update"] for row in result.history] == [1, 2, 3, 4, 5, 6]
+
+
+class OwnIdea(Kept):
+    def get_state(self):
+        raise EnvError("the environment's state cannot be saved: it is a Board")
+
+
+@pytest.mark.fault(53)
+def test_a_state_that_cannot_be_saved_is_noted_once_and_ends_no_run(tmp_path):
+    settings = TINY | {"num_envs": 4, "steps": 4 * 32, "checkpoint_every": "32"}
+    result = proximax.train(OwnIdea(4), out=tmp_path / "run", **settings)
+    note = "the environment's state cannot be saved: it is a Board. It is not saved: a resumed run starts new episodes"
+    assert result.notes.count(note) == 1
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["notes"] == result.notes
+    assert find_checkpoint(tmp_path / "run")[0].manifest["environment"] is None
+    resumed = proximax.train(OwnIdea(4), out=tmp_path / "run", resume=True, **settings | {"steps": 5 * 32})
+    assert any("new episodes start" in each for each in resumed.notes)

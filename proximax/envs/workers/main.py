@@ -214,6 +214,14 @@ def exchange_states(envs: WorkerEnvs, states: list[Any] | None) -> tuple[str | N
     return None, []
 
 
+def text_of(error: BaseException) -> str:
+    """``str(error)``, as in ``errors``: an exception of the user's may not have it."""
+    try:
+        return str(error)
+    except ENV_ERRORS as second:
+        return f"(its text raised {type(second).__name__})"
+
+
 class Pipes:
     """The worker's ends of the pipes."""
 
@@ -223,10 +231,10 @@ class Pipes:
 
     def report(self, envs: WorkerEnvs | None, error: BaseException) -> None:
         """Tell the parent what an environment raised."""
-        os.write(self.answers, b"f")
         method = envs.method if envs else "its constructor"
         trace = "".join(traceback.format_exception(error))
-        self.outgoing.send((method, type(error).__name__, str(error), trace))
+        os.write(self.answers, b"f")
+        self.outgoing.send((method, type(error).__name__, text_of(error), trace))
 
     def request_restart(self, envs: WorkerEnvs, error: BaseException) -> int:
         """The seed of a new environment, if the parent allows a restart."""

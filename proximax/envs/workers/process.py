@@ -13,8 +13,9 @@ from proximax.envs.env_checker import what_was_raised
 from proximax.envs.workers import main, watchdog
 from proximax.envs.workers.main import Arrays
 from proximax.errors import EnvError
+from proximax.runtime import forget_private, keep_from_children
 
-MAX_POLL_MS = 60_000.0  # the system call takes a 32-bit number of milliseconds
+POLL_MS = 1000.0  # at most, between two looks whether the process lives
 START_SECONDS = 60.0  # allowed for starting Python and importing the environment, whatever the time limit of a call
 
 
@@ -43,6 +44,8 @@ class Worker:
             Connection(commands_write, readable=False),
             Connection(answers_read, writable=False),
         )
+        for end in (commands_write, answers_read):
+            keep_from_children(end)
         self._ready = select.poll()
         self._ready.register(answers_read, select.POLLIN)
         passed = (commands_read, answers_write, self._memory)
@@ -87,7 +90,10 @@ class Worker:
         """Wait for the answer; raises ``EnvError`` where the environment raised, hangs or its process died."""
         calls, since = 0, time.monotonic()
         limit = max(self._timeout, START_SECONDS) if method == "its constructor" else self._timeout
-        while not self._ready.poll(min(100 * limit, MAX_POLL_MS)):  # ms: a tenth of the limit
+        while not self._ready.poll(min(100 * limit, POLL_MS)):  # a tenth of the limit, or less
+            # A child that an environment forked keeps the pipe of a dead process open.
+            if self._has_exited() and not self._ready.poll(0):
+                raise self._death(method, step)
             time_now = time.monotonic()
             if calls != self._calls[0]:
                 calls, since = int(self._calls[0]), time_now
@@ -105,6 +111,9 @@ class Worker:
             error = EnvError(f"environment {self.current_env} {what_was_raised(raised_in, step, name, text)}")
             error.add_note(trace)
             raise error
+
+    def _has_exited(self) -> bool:
+        return self._process is None or self._process.poll() is not None
 
     def _death(self, method: str, step: int) -> EnvError:
         assert self._process is not None
@@ -125,7 +134,7 @@ class Worker:
     def request_exit(self) -> None:
         """Ask the process to exit, by closing its pipe."""
         if self._process is not None:
-            self.commands.close()
+            close_connection(self.commands)
 
     def join(self, seconds: float) -> None:
         """Wait until the process has exited; kill it after ``seconds``."""
@@ -136,4 +145,11 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self.answers.close()
+        close_connection(self.answers)
+
+
+def close_connection(connection: Connection) -> None:
+    """Close this process's end of a pipe."""
+    if not connection.closed:
+        forget_private(connection.fileno())
+        connection.close()

@@ -26,6 +26,7 @@ from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_e
 from proximax.envs.crash_recovery import RestartBudget, new_seed
 from proximax.envs.env_checker import EnvReport
 from proximax.envs.env_state import StateError
+from proximax.envs.time_limit import TIMEOUT_SECONDS
 from proximax.envs.workers.main import Arrays, Shape, SpaceLayout, carve, padded
 from proximax.envs.workers.process import Worker
 from proximax.envs.workers.watchdog import GRACE_SECONDS
@@ -34,8 +35,6 @@ from proximax.runtime import usable_cores
 from proximax.spaces import MASK, flatten, flatten_mask, leaves, num_mask_entries, to_stored, unflatten, with_mask
 from proximax.types import PyTree, Step
 
-# No call of an environment (its constructor, reset or step) may take longer: one that hangs is an error.
-TIMEOUT_SECONDS = 300.0
 _ALL: "weakref.WeakSet[Workers]" = weakref.WeakSet()  # of this process, for ``kill_all``
 
 

@@ -191,11 +191,16 @@ def test_workers_have_neither_jax_nor_proximax_and_there_is_one_per_core(tmp_pat
     ("how", "text"),
     [
         ("raise", "environment 3 raised in step at step 2: ZeroDivisionError: oh no"),
+        ("raise no text", r"environment 3 raised in step at step 2: NoTextError: \(its text raised ValueError\)"),
         ("exit", "environment 3 raised in step at step 2: SystemExit: 0"),
         ("reset", "environment 3 raised in reset at step 0: ValueError: no level loaded"),
         (
             "die",
             r"env worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 at step 2: signal 9",
+        ),
+        (
+            "fork and die",
+            r"env worker 1 \(process \d+\) of environments 3 to 4 died in step of environment 3 .* signal 9",
         ),
         (
             "leave",
