@@ -77,6 +77,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
             items[:] = chosen
 
+    items.sort(key=is_optimised)  # stable: those last, since a change of the way to compile forgets what was compiled
+
+
+def is_optimised(item: pytest.Item) -> bool:
+    """Whether the test needs programs as users have them."""
+    return any(item.get_closest_marker(mark) for mark in OPTIMISED)
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Look for garbage less often, and not among the modules: JAX creates many objects, and keeps most."""
@@ -92,5 +99,4 @@ def numbers(item: pytest.Item, mark: str) -> set[int]:
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of modules
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Compile with little effort, unless the test needs programs as users have them; its processes do alike."""
-    optimised = any(item.get_closest_marker(mark) for mark in OPTIMISED)
-    compile_quickly(not optimised)
+    compile_quickly(not is_optimised(item))

@@ -44,6 +44,8 @@ def options_of_users(*arguments: Any, env_options_overrides: Any = None, **setti
 
 def compile_quickly(quickly: bool) -> None:
     """From now on, here and in the processes that are started; or as users do."""
+    if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "") != str(int(quickly)):
+        jax.clear_caches()  # JAX's own operations, too, are of the other kind
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
     jax.config.update("jax_disable_most_optimizations", quickly)
     os.environ["XLA_FLAGS"] = " ".join([*flags_of_users(), *(QUICK if quickly and KNOWN else [])])
