@@ -5,6 +5,7 @@ becomes infinite and an entry that the space lacks are errors. Here all values o
 step. Worker processes load this file by its path, so it imports neither proximax nor JAX.
 """
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -165,7 +166,13 @@ def one_number(value: Any, name: str) -> float:
         if array.size != 1:
             raise NotANumber(f"{name} is {shown(value)}, of shape {array.shape}: it must be one number")
         value = array.reshape(())[()]
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:  # an integer of Python
+        raise NotANumber(f"{name} is {shown(value)}, which float64 cannot hold") from error
+    if math.isinf(number) and np.isfinite(value):  # of more bits than 64
+        raise NotANumber(f"{name} is {shown(value)}, which float64 cannot hold")
+    return number
 
 
 def one_flag(value: Any, name: str) -> bool:

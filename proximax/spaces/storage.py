@@ -36,6 +36,7 @@ def to_stored(space: Space, obs: PyTree, row: str = "environment") -> PyTree:
     """
     if not isinstance(space, (spaces.Dict, spaces.Tuple)):
         return convert(obs, obs_dtype(space), row)
+    check_structure(space, obs)
     stored: list[np.ndarray] = []
     for leaf, x in zip(leaves(space), flatten(space, obs)):
         try:

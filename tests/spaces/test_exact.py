@@ -83,6 +83,10 @@ def test_a_reward_may_be_any_one_number_and_a_flag_any_truth():
     for value in (None, "2", [1, 2], [], {}, 2j, np.array([None])):
         with pytest.raises(NotANumber, match=r"^the reward is .* must be one number"):
             one_number(value, "the reward")
+    for value in (10**400, -(10**400), np.longdouble("1e400")):
+        with pytest.raises(NotANumber, match=r"^the reward is .*, which float64 cannot hold"):
+            one_number(value, "the reward")
+    assert one_number(np.inf, "the reward") == np.inf  # told by what learns from it
     for value in (True, np.bool_(True), 1, np.array([True]), np.int8(1), 1.0):
         assert one_flag(value, "terminated") is True
         assert one_flag(not value, "terminated") is False
@@ -117,3 +121,14 @@ def test_the_environment_is_named_whose_value_does_not_fit():
     stored = to_stored(space, {"n": np.array([0, 5]), "x": np.full((2, 2), np.nan)})  # NaN is told by what learns
     with pytest.raises(DoesNotFit, match=r"observation\['n'\] is 5, which is not in Discrete\(5\) in environment 1"):
         check_ranges(space, stored, lambda at: f"environment {at[0]}")
+
+
+@pytest.mark.fault(9)
+def test_a_batch_with_an_entry_that_the_space_lacks_is_refused():
+    space = spaces.Dict(a=spaces.Tuple((spaces.Box(-1, 1, (2,)), spaces.Discrete(2))))
+    part = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    assert to_stored(space, {"a": part})["a"][1].dtype == np.int32
+    with pytest.raises(DoesNotFit, match="has the entry 'wind', which its space lacks"):
+        to_stored(space, {"a": part, "wind": np.ones(3)})
+    with pytest.raises(DoesNotFit, match=r"observation\['a'\] is .*, where 2 entries belong"):
+        to_stored(space, {"a": (*part, 1)})

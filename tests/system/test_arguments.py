@@ -114,6 +114,8 @@ CONFIG = proximax.RunConfig("x")
         (lambda: proximax.from_linen(7), "module = 7: must be a flax.linen module"),
         (lambda: proximax.from_nnx(7), r"make = 7: must be a function make\(rngs\)"),
         (lambda: proximax.from_equinox(7), r"make = 7: must be a function make\(key\)"),
+        (lambda: proximax.stack_seeds([]), r"states = \[\]: must be a list of states"),
+        (lambda: proximax.stack_seeds([7]), r"states = \[7\]: must be a list of states"),
         (lambda: proximax.seed_key(1.5), "seed = 1.5: must be an integer"),
     ],
 )
