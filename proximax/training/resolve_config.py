@@ -16,7 +16,6 @@ from proximax.config import (
     find_preset,
     preset_settings,
     refuse,
-    shown,
     type_problem,
 )
 from proximax.envs import EnvId, EnvLike, Game, env_id_of
@@ -52,19 +51,14 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     if isinstance(total := getattr(env, "num_envs", None), (int, np.integer)) and COUNT.allows(
         seeds := run_fields.get("seeds", 1)
     ):
-        run_fields["num_envs"] = envs_per_seed(int(total), seeds, overrides.get("num_envs"))
+        run_fields["num_envs"] = envs_per_seed(int(total), seeds)
     return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
 
 
-def envs_per_seed(total: int, seeds: int, wanted: Any) -> int:
-    """How many of a vector environment's environments each seed gets. ``wanted``: how many the user said, or None."""
+def envs_per_seed(total: int, seeds: int) -> int:
+    """How many of a vector environment's environments each seed gets."""
     if total % seeds:
         raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
-    if wanted is not None and wanted != total // seeds:
-        raise UsageError(
-            f"num_envs = {shown(wanted)}: the vector environment has {total} for {seeds} seeds, which is "
-            f"{total // seeds} for each; leave num_envs out"
-        )
     return total // seeds
 
 

@@ -72,12 +72,6 @@ def test_one_environment_is_no_callable_that_makes_them():
         proximax.train(gymnasium.make("CartPole-v1"), **K)
 
 
-def test_a_number_of_environments_that_a_vector_environment_has_not_is_not_ignored():
-    env = gymnasium.make_vec("CartPole-v1", 4)
-    with pytest.raises(UsageError, match="num_envs = 3: the vector environment has 4 for 1 seeds, which is 4 for each"):
-        proximax.train(env, **K | {"num_envs": 3})
-
-
 CONFIG = proximax.RunConfig("x")
 
 
