@@ -84,6 +84,11 @@ class RunConfig:
     """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Arguments of the environment's constructor, for an environment given by its id."""
+    init_from: str | None = None
+    """Run directory whose policies this run starts from, parameters and observation normaliser; its seeds take them in
+    turn."""
+    init_checkpoint: str = "last"
+    """Which checkpoint of init_from: last, best, or a name in its checkpoints."""
     algo: str = "clip"
     """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None
@@ -148,6 +153,8 @@ class RunConfig:
         if not isinstance(self.env, str):
             problems.append(f"env = {self.env!r}: must be a string")
         problems.append(kwargs_problem(self.env_kwargs))
+        problems.append(type_problem("init_from", self.init_from, (str, type(None)), "a run directory or None"))
+        problems.append(type_problem("init_checkpoint", self.init_checkpoint, str, "last, best or a name"))
         if not isinstance(self.preset, str | None):
             problems.append(f"preset = {self.preset!r}: must be a string or None")
         if not is_custom(self.algo):

@@ -32,7 +32,7 @@ from proximax.envs import (
 from proximax.errors import UsageError
 from proximax.loggers import Callback, RunLogger
 from proximax.networks import Network, network_problem
-from proximax.policy import make_policy
+from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
@@ -46,6 +46,7 @@ from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
+from proximax.training.warm_start import AGENT, initial_agents, start_from
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def train(
     quiet: bool = False,
     profile: bool = False,
     resume: Resume = False,
+    init_from: str | Path | Agent | None = None,
     **overrides: Any,
 ) -> Result:
     """Train a policy on ``env`` and evaluate it.
@@ -77,13 +79,17 @@ def train(
     ``callbacks``: each is called with the rows of every update (``runs.metrics``); a true result stops training.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
+    ``init_from``: a run directory or an ``Agent`` to start from: its parameters and observation normaliser.
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``,
     ``stop_at_return=475``), for Atari games also of ``AtariConfig``.
 
     Raises ``UsageError`` and the other errors of ``proximax.errors``, before anything is left on disk where possible.
     """
-    refuse([network_problem(network)])
+    kinds = str, Path, Agent, type(None)
+    refuse([network_problem(network), type_problem("init_from", init_from, kinds, "a run directory or an Agent")])
     settings: dict[str, Any] = {"algo": algo, "seeds": seeds, "seed": seed}
+    if init_from is not None:
+        settings["init_from"] = AGENT if isinstance(init_from, Agent) else str(init_from)
     if steps is not None:
         settings["steps"] = steps
     if isinstance(network, str):
@@ -99,6 +105,7 @@ def train(
         quiet=quiet,
         profile=profile,
         resume=resume,
+        agent=init_from if isinstance(init_from, Agent) else None,
     )
 
 
@@ -114,11 +121,13 @@ def run(
     quiet: bool = False,
     profile: bool = False,
     resume: Resume = False,
+    agent: Agent | None = None,
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
-    ``env`` stands in for a ``config.env`` that was an object, ``custom_algorithm`` for a ``config.algo`` that is
-    not built in. The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
+    ``env`` stands in for a ``config.env`` that was an object, ``custom_algorithm`` for a ``config.algo`` that is not
+    built in, ``agent`` for a ``config.init_from`` that was an ``Agent``. The rest is as in ``train``. Raises
+    ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
     check_arguments(config, custom_algorithm, out, network, callbacks, {"quiet": quiet, "profile": profile}, resume)
     config.check()
@@ -132,7 +141,7 @@ def run(
         path = None if out is None else path_named(out, "out")
         directory = stack.enter_context(closing(RunDirectory(path, resume))) if path else None
         with discard_if_refused(directory):
-            setup = prepare(stack, config, env, directory, network, custom_algorithm, profile)
+            setup = prepare(stack, config, env, directory, network, custom_algorithm, profile, agent)
             services = start_services(stack, config, env, setup, compile_clock, callbacks, quiet, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
@@ -198,10 +207,12 @@ def prepare(
     network: Network | None,
     custom_algorithm: Algorithm | None,
     profile: bool,
+    agent: Agent | None,
 ) -> TrainingSetup:
     """What is trained, on what, and from where on. Leaves nothing on disk; ``stack`` closes what is opened."""
     compilation.prepare(config.seeds)
     resume_point = load_resume_point(directory.named, config) if directory and directory.continues else None
+    agents = [] if resume_point else initial_agents(config, agent, network)
     progress = resume_point.progress if resume_point else RunProgress.start(config.seed, config.seeds)
     training_env = open_env(stack, config, env, progress.restarts)
     header = checkpoint_header(config, training_env, network)
@@ -213,6 +224,8 @@ def prepare(
     with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
         learner = make_multi_seed_learner(training_env, policy, config, custom_algorithm)
     state = learner.init()
+    if agents:
+        state = start_from(agents, state, config)
     if resume_point:
         state, note = restore(resume_point, training_env, policy, config, state)
         notes = [*notes, note]

@@ -1,0 +1,66 @@
+"""Starting a new run from policies that are trained already: parameters and observation normalisers, nothing else."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import keystr
+
+from proximax.config import RunConfig
+from proximax.errors import UsageError
+from proximax.networks import Network
+from proximax.policy import Agent
+from proximax.runs import load_agents
+from proximax.types import PyTree, TrainState
+
+AGENT = "agent"  # what config.json says instead of a run directory
+
+
+def initial_agents(config: RunConfig, agent: Agent | None, network: Network | None) -> list[Agent]:
+    """The policies that the seeds start from, in turn; none where the run starts from random weights."""
+    if agent is not None:
+        return [agent]
+    if config.init_from is None:
+        return []
+    if config.init_from == AGENT:
+        raise UsageError("init_from: the run started from an Agent, which only Python has: pass init_from=agent")
+    return load_agents(config.init_from, network, config.init_checkpoint)[0]
+
+
+def start_from(agents: list[Agent], state: TrainState, config: RunConfig) -> TrainState:
+    """The first ``state`` of a run with the agents' parameters and normalisers: seed i has those of agent i mod len.
+
+    Optimiser, step sizes, reward scale and environments start afresh, so environment, number of environments, learning
+    rate and horizon may differ. Raises ``UsageError`` where the networks or normalisers do not fit.
+    """
+    chosen = [agents[i % len(agents)] for i in range(config.seeds)]
+    if bool(jax.tree.leaves(state.obs_moments)) != bool(jax.tree.leaves(chosen[0].obs_moments)):
+        theirs = bool(jax.tree.leaves(chosen[0].obs_moments))
+        raise UsageError(
+            f"init_from: that policy {'normalises' if theirs else 'does not normalise'} observations, this run "
+            f"{'does not' if theirs else 'does'}: set normalise_obs = {theirs}"
+        )
+    params = stacked("parameters", [agent.params for agent in chosen], state.params)
+    moments = stacked("observation normaliser", [agent.obs_moments for agent in chosen], state.obs_moments)
+    return state._replace(params=params, obs_moments=moments)
+
+
+def stacked(what: str, trees: list[PyTree], example: PyTree) -> PyTree:
+    """The trees with a leading axis S, placed as ``example``, whose shapes they must have."""
+    wanted = {keystr(path): np.shape(x) for path, x in jax.tree_util.tree_leaves_with_path(example)}
+    given = {keystr(path): np.shape(x) for path, x in jax.tree_util.tree_leaves_with_path(trees[0])}
+    for path in wanted | given:
+        ours, theirs = wanted.get(path, (0,))[1:], given.get(path)
+        if path not in wanted or theirs != ours:
+            has = "is missing" if theirs is None else f"has shape {theirs}"
+            expected = f"needs {ours}" if path in wanted else "has no such array"
+            raise UsageError(
+                f"init_from does not fit: in that policy's {what} {path} {has}, this run {expected}. Settings of the "
+                "network (hidden, network, shared_torso, box_distribution) and the spaces must be the same"
+            )
+
+    def stack(old: Any, *parts: Any) -> Any:
+        array = np.stack([np.asarray(x, old.dtype) for x in parts])
+        return jax.device_put(array, old.sharding) if isinstance(old, jax.Array) else array
+
+    return jax.tree.map(stack, example, *trees)

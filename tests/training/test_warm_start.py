@@ -1,0 +1,83 @@
+"""Starting from trained policies: their parameters and normalisers, into another run, or a clear word why not."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import proximax
+from proximax.config import RunConfig
+from proximax.errors import CheckpointError, UsageError
+from proximax.training.warm_start import initial_agents
+
+TINY = {"num_envs": 2, "num_steps": 16, "minibatch_size": 16, "epochs": 1, "eval_episodes": 2, "quiet": True}
+TINY |= {"preset": "none", "hidden": (8,), "normalise_obs": True}
+STILL = {"steps": 32, "learning_rate": 1e-30}  # one update that changes nothing
+
+
+def arrays(agent):
+    return [np.asarray(x) for x in jax.tree.leaves(agent.params)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Two seeds of CartPole-v1, trained for four updates."""
+    out = tmp_path_factory.mktemp("runs") / "source"
+    return proximax.train("CartPole-v1", seeds=2, steps=128, out=out, **TINY)
+
+
+def test_seeds_take_the_policies_in_turn_on_another_environment_of_the_same_spaces(source):
+    settings = TINY | STILL | {"num_envs": 4, "steps": 64}
+    run = proximax.train("gymnax:CartPole-v1", seeds=3, init_from=source.directory, **settings)
+    for i, agent in enumerate(run.agents):
+        for ours, theirs in zip(arrays(agent), arrays(source.agents[i % 2]), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert run.config.init_from == str(source.directory)
+
+
+def test_the_observation_normaliser_comes_along_and_goes_on(source):
+    agent = source.agents[1]
+    run = proximax.train("gymnax:CartPole-v1", init_from=agent, **TINY | STILL)
+    before, after = (jax.tree.leaves(x.obs_moments) for x in (agent, run.agent))
+    counts = [float(np.max(x[0])) for x in (before, after)]
+    assert counts[1] == counts[0] + 32  # the new run's samples on top of the old ones
+    assert run.config.init_from == "agent"
+
+
+def test_a_warm_started_run_resumes_without_its_source(source, tmp_path):
+    copy = shutil.copytree(source.directory, tmp_path / "copy")
+    settings = TINY | {"steps": 64, "init_from": copy, "out": tmp_path / "run"}
+    proximax.train("gymnax:CartPole-v1", callbacks=[lambda rows: rows[0]["update"] == 1], **settings)
+    shutil.rmtree(copy)
+    resumed = proximax.train("gymnax:CartPole-v1", resume=True, **settings)
+    whole = proximax.train("gymnax:CartPole-v1", **settings | {"init_from": source.directory, "out": None})
+    for ours, theirs in zip(arrays(resumed.agent), arrays(whole.agent), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("env", "settings", "message"),
+    [
+        ("CartPole-v1", {"hidden": (9,)}, r"\(8,\), this run needs \(9,\)"),
+        ("CartPole-v1", {"hidden": (8, 8)}, "this run needs|no such array"),
+        ("CartPole-v1", {"normalise_obs": False}, "set normalise_obs = True"),
+        ("Acrobot-v1", {}, r"has shape .*, this run needs"),
+        ("Pendulum-v1", {}, "init_from does not fit"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_is_left(source, tmp_path, env, settings, message):
+    with pytest.raises(UsageError, match=message):
+        proximax.train(env, init_from=source.directory, out=tmp_path / "run", **TINY | STILL | settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_source_that_is_none_is_refused(source, tmp_path):
+    with pytest.raises(CheckpointError, match="is not a run directory"):
+        proximax.train("CartPole-v1", init_from=tmp_path, **TINY)
+    with pytest.raises(UsageError, match="init_from = 3: must be a run directory or an Agent"):
+        proximax.train("CartPole-v1", init_from=3, **TINY)
+    with pytest.raises(CheckpointError, match="nonsense"):
+        proximax.train("CartPole-v1", init_from=source.directory, init_checkpoint="nonsense", **TINY)
+    with pytest.raises(UsageError, match="pass init_from=agent"):
+        initial_agents(RunConfig("CartPole-v1", init_from="agent"), None, None)
