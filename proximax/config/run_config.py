@@ -85,8 +85,8 @@ class RunConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Arguments of the environment's constructor, for an environment given by its id."""
     init_from: str | None = None
-    """Run directory whose policies this run starts from, parameters and observation normaliser; its seeds take them in
-    turn."""
+    """Run directory, or file of `Agent.save`, to start from: parameters and observation normaliser. Its seeds' policies
+    are taken in turn."""
     init_checkpoint: str = "last"
     """Which checkpoint of init_from: last, best, or a name in its checkpoints."""
     algo: str = "clip"

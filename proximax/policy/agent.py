@@ -1,6 +1,7 @@
 """A trained policy, without training code."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from proximax.config import SEED, range_problem, refuse, shown
+from proximax.config import SEED, path_problem, range_problem, refuse, shown
 from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
+from proximax.networks import Network
+from proximax.policy.agent_file import read_agent, write_agent
 from proximax.policy.policy import Policy, assess, choose
 from proximax.runtime import compilation, key_from_data, own_numbers
 from proximax.spaces import (
@@ -170,6 +173,17 @@ class Agent:
         else:
             mask = flatten_masks(self.action_space, action_mask, len(jax.tree.leaves(batch)[0]), "observation")
         return {"obs": batch, MASK: (mask > 0).astype(np.int8)}, single
+
+    def save(self, path: str | Path) -> Path:
+        """Write the policy to one safetensors file, which ``proximax.load`` reads; an existing file is replaced."""
+        refuse([path_problem("path", path)])
+        write_agent(Path(path), self.policy, self.params, self.obs_moments, (self.observation_space, self.action_space))
+        return Path(path)
+
+    @classmethod
+    def from_file(cls, path: str | Path, network: Network | None = None) -> "Agent":
+        """The policy that ``save`` wrote; ``network``: the custom network of one that has it."""
+        return cls(*read_agent(Path(path), network))
 
     def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         """Refuse an environment with other spaces than the policy was trained on."""

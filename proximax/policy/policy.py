@@ -49,6 +49,13 @@ class PolicyDiagnostics(NamedTuple):
     fraction_at_bounds: Callable[[PyTree], jax.Array] | None = None
 
 
+class PolicySettings(NamedTuple):
+    """What ``make_policy`` made a policy from, besides its spaces."""
+
+    config: PPOConfig
+    network: NetworkName | None  # None: a custom one
+
+
 class Policy(NamedTuple):
     """π(a|s) and V(s) as pure functions. ``obs`` is encoded (``encode``), with one batch axis ``B``.
 
@@ -64,6 +71,7 @@ class Policy(NamedTuple):
     diagnostics: PolicyDiagnostics = PolicyDiagnostics()
     # The inverse of ``env_action`` (``actions.sampled_action``); None: not known.
     sampled_action: Callable[[PyTree], tuple[PyTree, jax.Array]] | None = None
+    settings: PolicySettings | None = None  # for ``Agent.save``; None: it was made by other means
 
 
 def make_policy(
@@ -77,19 +85,13 @@ def make_policy(
     ``network``: a ``Network``, or the name of a built-in one. An ``action_mask`` in the observations masks actions.
     Raises ``UsageError`` for spaces that are not supported or a network that does not fit them.
     """
-    refuse(
-        [
-            type_problem("observation_space", observation_space, spaces.Space, "a Gymnasium space"),
-            type_problem("action_space", action_space, spaces.Space, "a Gymnasium space"),
-            type_problem("config", config, PPOConfig, "a PPOConfig"),
-            network_problem(network),
-        ]
-    )
+    check_types(observation_space, action_space, config, network)
     check_observation_space(observation_space)
     check_action_space(action_space)
     check_box_distribution(action_space, config)
     check_mask(observation_space, action_space)
     outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
+    settings = PolicySettings(config, network if isinstance(network, str) else None)
     if isinstance(network, str):
         network = built_in(network, observation_space, outputs, config)
     masked = has_mask(observation_space)
@@ -126,6 +128,19 @@ def make_policy(
             fraction_at_bounds=partial(fraction_at_bounds, action_space, config) if has_bounds(action_space) else None,
         ),
         sampled_action=partial(sampled_action, action_space, config),
+        settings=settings,
+    )
+
+
+def check_types(observation_space: Any, action_space: Any, config: Any, network: Any) -> None:
+    """Refuse arguments of ``make_policy`` of other types."""
+    refuse(
+        [
+            type_problem("observation_space", observation_space, spaces.Space, "a Gymnasium space"),
+            type_problem("action_space", action_space, spaces.Space, "a Gymnasium space"),
+            type_problem("config", config, PPOConfig, "a PPOConfig"),
+            network_problem(network),
+        ]
     )
 
 

@@ -48,10 +48,15 @@ def load(
 ) -> Agent:
     """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
 
+    ``run_dir``: or a file that ``Agent.save`` wrote, which holds one policy.
+
     ``checkpoint``: "last", "best" by the evaluations while training, or a name (``step-000000102400``).
     ``network``: needed for a policy trained with a custom network. Raises ``CheckpointError`` for anything that
     training did not save.
     """
+    if isinstance(run_dir, (str, Path)) and Path(run_dir).is_file():
+        refuse([network_problem(network, names=False)])
+        return Agent.from_file(run_dir, network)
     return load_agent(run_dir, seed, network, checkpoint)[0]
 
 

@@ -49,6 +49,10 @@ class Result:
         means = self.evaluation.returns.mean(axis=1)
         return self.agents[int(np.argmax(np.where(np.isnan(means), -np.inf, means)))]
 
+    def save(self, path: str | Path) -> Path:
+        """Write ``agent`` to one file, which ``proximax.load`` reads."""
+        return self.agent.save(path)
+
     def to_json(self) -> dict[str, Any]:
         """The content of ``result.json``; a return is null where an episode never ended."""
         summary = self.summary

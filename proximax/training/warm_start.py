@@ -1,5 +1,6 @@
 """Starting a new run from policies that are trained already: parameters and observation normalisers, nothing else."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ def initial_agents(config: RunConfig, agent: Agent | None, network: Network | No
         return []
     if config.init_from == AGENT:
         raise UsageError("init_from: the run started from an Agent, which only Python has: pass init_from=agent")
+    if Path(config.init_from).is_file():
+        return [Agent.from_file(config.init_from, network)]
     return load_agents(config.init_from, network, config.init_checkpoint)[0]
 
 

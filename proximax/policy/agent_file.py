@@ -1,0 +1,123 @@
+"""A policy in one file of its own: parameters and normaliser as safetensors, spaces and settings in its header.
+
+For what training code does not save: an agent of one's own training loop, or the one policy to be carried elsewhere. No
+pickle: arrays are read as arrays, and the structure of what is read comes from the settings.
+"""
+
+import json
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from gymnasium import spaces
+from jax.tree_util import keystr, tree_flatten_with_path
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as tensors_to_bytes
+
+from proximax.config import PPOConfig, check_names, refuse
+from proximax.errors import CheckpointError, UsageError
+from proximax.networks import Network
+from proximax.policy.observations import init_obs_moments
+from proximax.policy.policy import Policy, make_policy
+from proximax.runtime import proximax_version, regular_size, storing, write_atomically
+from proximax.spaces import describe_space, make_space
+from proximax.types import Params, PyTree
+
+HEADER, FORMAT, CUSTOM = "proximax", 1, "own"
+
+
+def write_agent(
+    path: Path, policy: Policy, params: Params, moments: PyTree, spaces_of: tuple[spaces.Space[Any], spaces.Space[Any]]
+) -> None:
+    """Write the file whole or not at all; one that is there is replaced. ``spaces_of``: observations, actions."""
+    if policy.settings is None:
+        raise UsageError("save: this policy was not made by make_policy, so its settings are not known")
+    header = {
+        "format": FORMAT,
+        "version": proximax_version(),
+        "network": policy.settings.network or CUSTOM,
+        "ppo": asdict(policy.settings.config),
+        "observation_space": describe_space(spaces_of[0]),
+        "action_space": describe_space(spaces_of[1]),
+    }
+    arrays = {name: np.asarray(x, order="C") for name, x in named_arrays(params, moments).items()}
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, tensors_to_bytes(arrays, metadata={HEADER: json.dumps(header, allow_nan=False)}))
+
+
+def named_arrays(params: Params, moments: PyTree) -> dict[str, Any]:
+    """The arrays under their place in the tree."""
+    return {keystr(path): x for path, x in tree_flatten_with_path({"params": params, "obs_moments": moments})[0]}
+
+
+class SavedAgent(NamedTuple):
+    """What a file holds: the arguments of ``Agent``."""
+
+    policy: Policy
+    params: Params
+    obs_moments: PyTree
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+
+def read_agent(path: Path, network: Network | None) -> SavedAgent:
+    """What ``write_agent`` wrote; ``network``: the custom network of a policy that has one.
+
+    Raises ``CheckpointError`` for anything that it did not write.
+    """
+    header, arrays = read_file(path)
+    if header["network"] == CUSTOM and network is None:
+        raise CheckpointError(f"{path} is of a policy with a custom network: pass it as network=...")
+    numbers = sum(x.size for x in arrays.values())
+    observed, acted = (make_space(header[name], numbers) for name in ("observation_space", "action_space"))
+    config = ppo_config(path, header["ppo"], numbers)
+    try:
+        policy = make_policy(observed, acted, config, network or header["network"])
+    except UsageError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    example = {"params": policy.init(jax.random.key(0)), "obs_moments": init_obs_moments(observed, config)}
+    places, structure = tree_flatten_with_path(example)
+    wanted = {keystr(place): np.shape(x) for place, x in places}
+    for name in wanted | arrays:
+        shape = arrays[name].shape if name in arrays else None
+        if shape != wanted.get(name):
+            raise CheckpointError(f"{path}: {name} is {shape}, its settings make it {wanted.get(name)}")
+        if not np.isfinite(arrays[name]).all():
+            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+    tree = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
+    return SavedAgent(policy, tree["params"], tree["obs_moments"], observed, acted)
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(the header, the arrays) of a file, which may be anybody's."""
+    try:
+        regular_size(path)
+        with safe_open(path, "np") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read as a saved agent: {error}") from error
+    kinds = {"format": int, "network": str, "ppo": dict, "observation_space": dict, "action_space": dict}
+    if not isinstance(header, dict) or any(not isinstance(header.get(name), kind) for name, kind in kinds.items()):
+        raise CheckpointError(f"{path} was not written by Agent.save")
+    if header["format"] > FORMAT:
+        raise CheckpointError(f"{path} was written by a later version ({header.get('version')}) of proximax")
+    return header, arrays
+
+
+def ppo_config(path: Path, values: dict[str, Any], numbers: int) -> PPOConfig:
+    """The settings in a header, for a network that a file of so many ``numbers`` can hold."""
+    try:
+        check_names(values, PPOConfig)
+        settings: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
+        config = PPOConfig(**settings)
+        refuse(config.problems())
+    except (UsageError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if sum(a * b for a, b in pairwise(config.hidden)) > numbers:
+        raise CheckpointError(f"{path}: hidden = {config.hidden} does not fit in a file of {numbers:,} numbers")
+    return config
