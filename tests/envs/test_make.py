@@ -56,7 +56,7 @@ def test_a_compiled_module_that_a_full_disk_cut_short_is_named(tmp_path, monkeyp
 
 def test_a_third_party_package_registers_its_environment_when_imported(tmp_path, monkeypatch):
     (tmp_path / "my_envs.py").write_text(
-        "import gymnasium\nfrom tests.support.toy_envs import Script\n"
+        "import gymnasium\nfrom tests.support.toy_gym import Script\n"
         "gymnasium.register('MyScript-v0', entry_point=Script)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
