@@ -21,7 +21,7 @@ from proximax.ppo import (
 from proximax.reports import compare
 from proximax.runs import load
 from proximax.runtime import seed_key
-from proximax.training import Result, run, train
+from proximax.training import Result, Training, TrainingCallback, run, train
 
 __all__ = [
     "ALGORITHMS",
@@ -39,6 +39,8 @@ __all__ = [
     "Result",
     "RunConfig",
     "ScheduledValues",
+    "Training",
+    "TrainingCallback",
     "Video",
     "compare",
     "evaluate",

@@ -1,9 +1,11 @@
 """The loop around the learner: start, resume, evaluate, save, stop.
 
 Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers: ``resolve_config``, ``resume``,
-``warm_start``, ``periodic_evaluation``, ``periodic_video``, ``interrupts``, ``crash_report``, ``result``.
+``warm_start``, ``callbacks``, ``periodic_evaluation``, ``periodic_video``, ``interrupts``, ``crash_report``,
+``result``.
 """
 
+from proximax.training.callbacks import Training, TrainingCallback
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.start import run, train
@@ -12,6 +14,8 @@ from proximax.training.trainer import Trainer
 __all__ = [
     "Result",
     "Trainer",
+    "Training",
+    "TrainingCallback",
     "resolve",
     "run",
     "train",

@@ -38,6 +38,7 @@ from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
 from proximax.runtime import compilation, own_settings, path_named, refuse_fork, show_messages
 from proximax.spaces import describe_space
+from proximax.training.callbacks import Callbacks, TrainingCallback, is_callback
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
@@ -61,7 +62,7 @@ def train(
     preset: str | None = None,
     out: str | Path | None = None,
     network: Network | NetworkName | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
     profile: bool = False,
     resume: Resume = False,
@@ -76,7 +77,8 @@ def train(
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and checkpoints; None writes nothing.
     ``resume``: continue the run in ``out`` from its last checkpoint; "auto": or start it where there is none.
-    ``callbacks``: each is called with the rows of every update (``runs.metrics``); a true result stops training.
+    ``callbacks``: functions, each called with the rows of every update (``runs.metrics``); a true result stops
+    training. Or ``TrainingCallback`` objects, which see more.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
     ``init_from``: a run directory or an ``Agent`` to start from: its parameters and observation normaliser.
@@ -117,7 +119,7 @@ def run(
     custom_algorithm: Algorithm | None = None,
     out: str | Path | None = None,
     network: Network | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
     profile: bool = False,
     resume: Resume = False,
@@ -163,14 +165,16 @@ def check_arguments(
     resume: Any,
 ) -> None:
     """Refuse arguments of other types than ``run`` takes: none is ignored."""
-    are_functions = isinstance(callbacks, Sequence) and all(map(callable, callbacks))
+    are_functions = isinstance(callbacks, Sequence) and all(map(is_callback, callbacks))
     refuse(
         [
             type_problem("config", config, RunConfig, "a RunConfig"),
             type_problem("custom_algorithm", custom_algorithm, (Algorithm, type(None)), "an Algorithm or None"),
             path_problem("out", out, optional=True),
             network_problem(network, names=False),
-            "" if are_functions else f"callbacks = {shown(callbacks)}: must be a list of functions",
+            ""
+            if are_functions
+            else f"callbacks = {shown(callbacks)}: must be a list of functions or TrainingCallback objects",
             *(bool_problem(name, flag) for name, flag in flags.items()),
             "" if resume == "auto" else bool_problem("resume", resume),
         ]
@@ -278,7 +282,7 @@ def start_services(
     env: EnvLike,
     setup: TrainingSetup,
     compile_clock: CompileClock,
-    callbacks: Sequence[Callback],
+    callbacks: Sequence[Callback | TrainingCallback],
     quiet: bool,
     profile: bool,
 ) -> RunServices:
@@ -293,7 +297,9 @@ def start_services(
     interrupts = stack.enter_context(Interrupts())
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
     run_logger = RunLogger(config, setup.directory, quiet, setup.progress.logger)
-    return RunServices(run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, callbacks)
+    return RunServices(
+        run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
+    )
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

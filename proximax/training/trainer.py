@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
@@ -13,13 +12,14 @@ from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv, restart_notes
 from proximax.errors import EnvError, NumericalError, text_of
 from proximax.evaluation import Evaluation
-from proximax.loggers import Callback, Rows, RunLogger
+from proximax.loggers import Rows, RunLogger
 from proximax.policy import Policy, split_agents
 from proximax.ppo import ChunkSizer, MultiSeedLearner, update_succeeded
 from proximax.profiling import CompileClock, Tracer
 from proximax.runs import CheckpointManager, RunDirectory, RunProgress, Snapshot, to_host_copy
 from proximax.runtime import finite_or_none
 from proximax.training import crash_report
+from proximax.training.callbacks import Callbacks, Training
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator
 from proximax.training.periodic_video import PeriodicVideo
@@ -53,7 +53,7 @@ class RunServices(NamedTuple):
     interrupts: Interrupts
     profiler: Tracer
     compile_clock: CompileClock
-    callbacks: Sequence[Callback]
+    callbacks: Callbacks
 
 
 class Trainer:
@@ -70,10 +70,12 @@ class Trainer:
         self.trained_s = 0.0  # when the last update and what follows it ended, in ``seconds``
         self._began = began - setup.progress.time_s
         self._chunk_sizer = ChunkSizer()
+        self.training = Training(self, setup.policy, setup.env)  # what callbacks see
 
     def train(self) -> str:
         """All updates, or as many as it takes. Returns what stopped it: ``steps``, ``stop_at`` or ``callback``."""
         stopped_by = None
+        self.services.callbacks.start(self.training)
         while stopped_by is None:
             self.check_directory()
             self.evaluate()
@@ -95,6 +97,7 @@ class Trainer:
         if evaluator.latest is not None and evaluator.update > self.last_logged_eval:
             self.last_logged_eval = evaluator.update
             self.services.logger.write_evaluation(evaluator.latest)
+            self.services.callbacks.evaluation(self.training, evaluator.latest)
 
     def save_if_due(self) -> None:
         """Begin to save if it is due."""
@@ -124,8 +127,7 @@ class Trainer:
             next_event = min(service.next_update(self.update) for service in periodic)
             updates = self._chunk_sizer.next(next_event - self.update)
         rows = self.advance(updates)
-        answers = [callback(rows) for callback in services.callbacks]  # every one is called
-        if not any(answers):
+        if not services.callbacks.update(self.training, rows):
             return None
         self.trained_s = self.seconds()
         return "callback"
@@ -250,6 +252,7 @@ class Trainer:
         )
         self.services.checkpoints.save(last._replace(evaluation=finite_or_none(evaluation.mean)), wait=True)
         self.services.logger.finish(result.to_json())
+        self.services.callbacks.end(self.training, result)
         return result
 
     def __enter__(self) -> "Trainer":

@@ -1,0 +1,101 @@
+"""Callbacks: when they are called, what they see, what they may change."""
+
+import jax
+import numpy as np
+import pytest
+
+import proximax
+from proximax.errors import UsageError
+
+TINY = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
+TINY |= {"preset": "none", "hidden": (4,), "steps": 64}  # four updates
+
+
+class Record(proximax.TrainingCallback):
+    """What happened, in order."""
+
+    def __init__(self, stop_at=99, rate=None):
+        self.calls, self.stop_at, self.rate = [], stop_at, rate
+
+    def on_start(self, training):
+        self.calls.append(("start", training.update))
+
+    def on_update(self, training, rows):
+        assert rows[0]["update"] == training.update
+        assert training.progress == training.update / 4
+        self.calls.append(("update", training.steps))
+        if self.rate is not None:
+            training.learning_rate = self.rate
+        return training.update == self.stop_at
+
+    def on_evaluation(self, training, evaluation):
+        self.calls.append(("evaluation", evaluation.returns.shape))
+        self.params = [np.asarray(x) for x in jax.tree.leaves(training.agents[0].params)]
+
+    def on_end(self, training, result):
+        self.calls.append(("end", result.stopped_by))
+
+
+def params(result, seed=0):
+    return [np.asarray(x) for x in jax.tree.leaves(result.agents[seed].params)]
+
+
+@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+def test_they_are_called_in_order_and_see_the_present_policy(env):
+    record, rows = Record(), []
+    result = proximax.train(env, eval_every=32, callbacks=[record, rows.extend], **TINY)
+    update, evaluation = "update", ("evaluation", (1, 2))
+    expected = [("start", 0), (update, 16), (update, 32), evaluation, (update, 48), (update, 64), evaluation]
+    assert record.calls == [*expected, ("end", "steps")]
+    assert rows == result.history
+    for seen, last in zip(record.params, params(result), strict=True):
+        np.testing.assert_array_equal(seen, last)
+
+
+def test_they_change_nothing_by_watching():
+    watched, alone = (proximax.train("CartPole-v1", callbacks=c, **TINY) for c in ([Record()], []))
+    for one, other in zip(params(watched), params(alone), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+def test_the_learning_rate_can_be_set_from_the_next_update_on(env):
+    result = proximax.train(env, seeds=2, learning_rate=1e-3, callbacks=[Record(rate=0.0)], **TINY)
+    rates = [row["learning_rate"] for row in result.history if row["seed"] == 1]
+    assert rates == pytest.approx([1e-3, 0.0, 0.0, 0.0])
+    once = proximax.train(env, seeds=2, learning_rate=1e-3, callbacks=[lambda rows: True], **TINY)
+    for seed in range(2):  # nothing was learned after the first update
+        for one, other in zip(params(result, seed), params(once, seed), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_one_of_several_ends_the_run_and_every_one_is_called(tmp_path):
+    first, second = Record(stop_at=2), Record()
+    result = proximax.train("probe:matching", callbacks=[first, second], out=tmp_path / "run", **TINY)
+    assert result.stopped_by == "callback"
+    assert first.calls == second.calls == [("start", 0), ("update", 16), ("update", 32), ("end", "callback")]
+    again = Record()
+    proximax.train("probe:matching", callbacks=[again], out=tmp_path / "run", resume=True, **TINY)
+    assert again.calls == [("start", 2), ("update", 48), ("update", 64), ("end", "steps")]
+
+
+def test_an_exception_reaches_the_caller_and_the_run_is_saved(tmp_path):
+    class Fails(proximax.TrainingCallback):
+        def on_evaluation(self, training, evaluation):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        proximax.train("probe:matching", eval_every=32, callbacks=[Fails()], out=tmp_path / "run", **TINY)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-000000000032"]
+
+
+@pytest.mark.parametrize("callbacks", [[Record], [3], [None], Record()])
+def test_what_is_no_callback_is_refused(callbacks):
+    with pytest.raises(UsageError, match="must be a list of functions or TrainingCallback objects"):
+        proximax.train("probe:matching", callbacks=callbacks, **TINY)
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), "fast"])
+def test_a_learning_rate_that_is_none_is_refused(rate):
+    with pytest.raises(UsageError, match="learning_rate"):
+        proximax.train("probe:matching", callbacks=[Record(rate=rate)], **TINY)
