@@ -18,7 +18,7 @@ from proximax.ppo import (
     make_learner,
     stack_seeds,
 )
-from proximax.reports import compare
+from proximax.reports import compare, plot
 from proximax.runs import load
 from proximax.runtime import seed_key
 from proximax.training import Result, Training, TrainingCallback, run, train
@@ -54,6 +54,7 @@ __all__ = [
     "make_policy",
     "maths",
     "mlp",
+    "plot",
     "run",
     "seed_key",
     "stack_seeds",

@@ -126,6 +126,18 @@ class Video:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Plot the training returns of runs against steps: a panel for each environment, a curve for each run."""
+
+    runs: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help="Run directories.")
+    ]
+    out: Path = Path("returns.png")
+    """A .png, .pdf or .svg file."""
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Report what is wrong with a run, finished or not, the cause and the remedy. Exit code 0 also with findings."""
 
@@ -146,6 +158,7 @@ COMMANDS: dict[str, type] = {
     "compare": Compare,
     "eval": Eval,
     "video": Video,
+    "plot": Plot,
     "doctor": Doctor,
     "presets": Presets,
 }
@@ -155,6 +168,7 @@ Command: Any = (
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[Video, tyro.conf.subcommand("video", prefix_name=False)]
+    | Annotated[Plot, tyro.conf.subcommand("plot", prefix_name=False)]
     | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )

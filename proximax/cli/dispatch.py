@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | bench | compare | eval | video | doctor | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | video | plot | doctor | presets``."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from proximax.cli.commands import COMPARED_SEEDS, Bench, Compare, Doctor, Eval, Train, Video, config_of, parse
+from proximax.cli.commands import COMPARED_SEEDS, Bench, Compare, Doctor, Eval, Plot, Train, Video, config_of, parse
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
 from proximax.cli.settings import overrides
@@ -24,7 +24,7 @@ from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxErro
 from proximax.evaluation import check_import, evaluate, number, video
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
-from proximax.reports import compare, table
+from proximax.reports import compare, plot, table
 from proximax.runs import Resume
 from proximax.runtime import lenient_output, printable, proximax_version, shorten, show_messages, write_stderr
 from proximax.training import run
@@ -86,6 +86,8 @@ def execute(command: Any) -> None:
             run_eval(command)
         case Video():
             run_video(command)
+        case Plot():
+            print(printable(f"saved in {plot(command.runs, command.out)}"))
         case Doctor():
             print(printable(doctor_report(diagnose_run(command.run))))
         case _:

@@ -50,7 +50,11 @@ def colours(runs: list[dict[str, Any]]) -> list[str]:
 
 def scaled_steps(runs: list[dict[str, Any]]) -> tuple[float, str]:
     """(divisor, label) of the steps axis."""
-    last = max(max(run["at_steps"]) for run in runs)
+    return scale_of(max(max(run["at_steps"]) for run in runs))
+
+
+def scale_of(last: float) -> tuple[float, str]:
+    """(divisor, label) of an axis of so many steps."""
     return (1e6, "environment steps (millions)") if last >= 9e5 else (1e3, "environment steps (thousands)")
 
 
@@ -78,7 +82,7 @@ def draw_returns(comparison: dict[str, Any], path: Path) -> None:
         axis.plot(steps, middle, color=colour, linewidth=2, label=f"{run['label']}  ({final})")
     axis.set_xlabel(unit)
     axis.set_ylabel("return per episode, while training")
-    _style(axis)
+    style(axis)
     seeds = comparison["seeds"]
     name = EnvId.parse(comparison["env"]).display
     axis.set_title(f"{name}: mean of {seeds} seeds, 95 % intervals", fontsize=11, loc="left")
@@ -121,7 +125,7 @@ def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
     axis.set_title(run["label"], fontsize=10)
     axis.set_xlabel("ratio", fontsize=9)
     axis.tick_params(labelsize=8)
-    _style(axis)
+    style(axis)
 
 
 def _draw_kl(axis: Any, runs: list[dict[str, Any]]) -> None:
@@ -138,7 +142,7 @@ def _draw_kl(axis: Any, runs: list[dict[str, Any]]) -> None:
     axis.set_ylabel("mean KL(old, new) of an update (nats)")
     axis.set_title("KL of each update (median over seeds)", fontsize=10, loc="left")
     axis.legend(fontsize=8, frameon=False, ncols=2, loc="lower left")
-    _style(axis)
+    style(axis)
 
 
 def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], steps: tuple[float, str]) -> None:
@@ -149,17 +153,18 @@ def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], st
     axis.set_xlabel(steps[1])
     axis.set_ylabel("β")
     axis.set_title("The penalty's weight β, each seed", fontsize=10, loc="left")
-    _style(axis)
+    style(axis)
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path, dpi: int = 130) -> None:
     """Write a figure, the whole file or none. Raises ``StorageError``."""
     data = BytesIO()
-    figure.savefig(data, format=path.suffix[1:], dpi=130)
+    figure.savefig(data, format=path.suffix[1:].lower(), dpi=dpi)
     with storing(path):
         write_atomically(path, data.getvalue())
 
 
-def _style(axis: Any) -> None:
+def style(axis: Any) -> None:
+    """A light grid and two spines."""
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
