@@ -283,6 +283,7 @@ def kind_of(field):
     return str(field.type) if "|" in str(field.type) or "tuple" in str(field.type) else name
 
 
+@pytest.mark.slow
 @pytest.mark.fault(31)
 @given(run_configs().filter(lambda config: config.atari))
 def test_any_single_wrong_field_is_refused_by_its_name(config):

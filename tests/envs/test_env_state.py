@@ -329,6 +329,7 @@ class OtherGet(Stateful):
         raise AssertionError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [OtherState, OtherGet])
 @pytest.mark.parametrize("make", [plain, pool])
 def test_methods_of_other_arguments_mean_something_else(make, kind):

@@ -150,6 +150,7 @@ class SlowlyRecycles(Recycles):
         return super().step(action)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(5)
 @pytest.mark.parametrize("make", [Recycles, SlowlyRecycles])
 def test_an_environment_that_reuses_its_observation_array_keeps_its_final_observation(make):

@@ -129,6 +129,7 @@ def unspeakable():
     raise NoText
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "said"),
     [

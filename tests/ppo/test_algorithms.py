@@ -159,6 +159,7 @@ def test_rows_that_are_no_transition_change_nothing(algo):
 # ---------------------------------------------------------------- natural gradient and trust region
 
 
+@pytest.mark.slow
 @pytest.mark.trap(19)
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_trpo_takes_the_largest_share_of_the_step_within_the_trust_region_that_is_no_loss(kind):
@@ -192,6 +193,7 @@ def test_trpo_without_advantages_leaves_the_policy_where_it_is():
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 def test_trpo_under_an_impossible_bound_gives_up_and_fits_the_critic():
     ppo, policy, params, transitions = made("trpo", max_kl=1e-30)
     after, _, metrics = one_update(ppo, transitions, policy, params, algo="trpo")

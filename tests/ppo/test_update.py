@@ -349,6 +349,7 @@ def context_of(ppo, policy, params, transitions):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.trap(24)
 def test_a_gradient_that_is_not_finite_stops_though_the_loss_is():
     ppo, policy, params, transitions = setup()

@@ -40,6 +40,7 @@ def test_everything_is_written_and_the_json_is_what_was_returned(compared):
         assert (out / label / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_runs(compared):
     out, comparison = compared
     run = comparison["runs"][0]
@@ -54,6 +55,7 @@ def test_the_numbers_are_those_of_the_runs(compared):
     assert len(comparison["runs"][1]["beta"]) == 3
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_taken_as_it_is_an_interrupted_one_continued_and_another_one_refused(compared):
     out, comparison = compared
     settings = SMALL | {"minibatch_size": None, "epochs": 1}
@@ -80,6 +82,7 @@ def test_a_label_that_leads_out_of_the_comparison_is_refused(label, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault(39)
 def test_files_of_a_comparison_take_the_place_of_links_and_a_run_that_is_a_link_is_refused(compared, tmp_path):
     out, comparison = compared
@@ -99,6 +102,7 @@ def test_files_of_a_comparison_take_the_place_of_links_and_a_run_that_is_a_link_
         proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=copy, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(24)
 def test_a_full_disk_is_answered_with_the_file(compared, monkeypatch):
     out, _ = compared
@@ -201,6 +205,7 @@ def test_a_run_whose_files_are_damaged_is_refused_by_name(tmp_path):
         assert read(metrics=bad) is None
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["result.json", "metrics.jsonl"]), st.booleans(), st.data())
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, at infinities
 def test_a_run_with_any_one_part_wrong_is_shown_or_refused(file, bytewise, data):

@@ -69,6 +69,7 @@ def test_an_old_run_is_resumed_as_version_0_1_resumed_it(name, run):
     assert {"env_groups", "stop_at_return"} <= json.loads((run / "config.json").read_text()).keys()
 
 
+@pytest.mark.slow
 def test_an_old_run_is_resumed_with_the_old_names_of_settings_and_their_warnings(tmp_path):
     run = shutil.copytree(OLD / "trpo", tmp_path / "run")
     with pytest.warns(DeprecationWarning, match="the setting credit is now advantage") as warned:

@@ -346,6 +346,7 @@ def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkey
     assert result.agent.act(np.zeros(3)) in (0, 1)
 
 
+@pytest.mark.slow
 def test_arguments_of_the_environment_are_part_of_the_run(tmp_path):
     """Evaluation and video play the environment that was trained on; another one gets none of its arguments."""
     arguments = {"env_kwargs": {"max_steps_in_episode": 7}}

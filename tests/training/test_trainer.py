@@ -320,6 +320,7 @@ def test_a_run_killed_goes_on_by_the_command_line_and_stops_by_ctrl_c(tmp_path):
     assert find_checkpoint(run)[0].manifest["update"] == len(updates)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(46)
 @pytest.mark.parametrize("deleted", [False, True])
 def test_a_directory_that_is_moved_or_deleted_ends_the_run_and_is_not_split(deleted, tmp_path):

@@ -45,6 +45,7 @@ def test_the_observation_normaliser_comes_along_and_goes_on(source):
     assert run.config.init_from == "agent"
 
 
+@pytest.mark.slow
 def test_a_warm_started_run_resumes_without_its_source(source, tmp_path):
     copy = shutil.copytree(source.directory, tmp_path / "copy")
     settings = TINY | {"steps": 64, "init_from": copy, "out": tmp_path / "run"}
