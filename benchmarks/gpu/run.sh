@@ -12,6 +12,7 @@ python=${PYTHON:-python3}
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
 for name in wheels peer-wheels; do
+    [ -d "$kit/$name" ] || continue
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --target "$site/$name" "$kit/$name"/*.whl
 done
 PYTHONUNBUFFERED=1 "$python" benchmarks/gpu/kit.py --site "$site" --purejaxrl "$kit/purejaxrl" "$@"

@@ -14,7 +14,19 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from proximax.cli.commands import COMPARED_SEEDS, Bench, Compare, Doctor, Eval, Plot, Train, Video, config_of, parse
+from proximax.cli.commands import (
+    COMPARED_SEEDS,
+    Bench,
+    Compare,
+    Doctor,
+    Eval,
+    Plot,
+    Presets,
+    Train,
+    Video,
+    config_of,
+    parse,
+)
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
 from proximax.cli.settings import overrides
@@ -90,8 +102,10 @@ def execute(command: Any) -> None:
             print(printable(f"saved in {plot(command.runs, command.out)}"))
         case Doctor():
             print(printable(doctor_report(diagnose_run(command.run))))
-        case _:
+        case Presets():
             show_presets()
+        case _:
+            raise AssertionError(f"no function runs {command}")
 
 
 def run_train(command: Train) -> None:

@@ -1,4 +1,7 @@
-"""Environments that crash now and then: how often they are restarted, and how that is reported."""
+"""Environments that crash now and then: how often they are restarted, and how that is reported.
+
+Restarted here in the trainer's process; ``workers.vector_env`` replaces workers that crashed, within the same budget.
+"""
 
 import logging
 from collections.abc import Callable
