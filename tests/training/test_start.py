@@ -169,11 +169,8 @@ def test_every_kind_of_environment_trains(env, tmp_path):
 
 @pytest.mark.slow
 def test_seeds_of_a_vector_env_share_its_environments():
-    without = {name: value for name, value in QUICK.items() if name != "num_envs"}
-    result = proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=2, **without)
+    result = proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=2, **{**QUICK, "num_envs": 99})
     assert result.config.num_envs == 4
-    with pytest.raises(UsageError, match=r"num_envs = 99: .* has 8 for 2 seeds, which is 4 for each"):
-        proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=2, **{**QUICK, "num_envs": 99})
     with pytest.raises(UsageError, match="8 environments, which 3 seeds cannot share equally"):
         proximax.train(vector(Script, 8, AutoresetMode.NEXT_STEP), seeds=3, **QUICK)
 
