@@ -3,6 +3,7 @@
 import difflib
 import importlib.util
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -30,13 +31,26 @@ def import_package(package: str, name: str) -> None:
     if not all(part.isidentifier() for part in package.split(".")):
         raise UsageError(f"{name}: {package!r} is no name of a package; an id is package:Env-v0")
     if importlib.util.find_spec(package.partition(".")[0]) is None:
-        raise DependencyError(f"{name} needs the package {package!r}, which is not installed: pip install {package}")
+        raise DependencyError(f"{name} needs the package {package!r}, {where_it_is(package)}")
     try:
         importlib.import_module(package)
     except ENV_ERRORS as error:
         truncated = ". Python's compiled copy of it is incomplete, as after a full disk: delete its __pycache__"
         hint = truncated if isinstance(error, EOFError) else ""
         raise EnvError(f"importing {package!r} raised {describe(error)}{hint}") from error
+
+
+def where_it_is(package: str) -> str:
+    """What to do about a package that Python does not find. Never to install whatever has its name on an index."""
+    top = Path(package.partition(".")[0])
+    if top.with_suffix(".py").exists() or top.is_dir():
+        return (
+            "which lies in this folder, where Python does not look: set PYTHONPATH=. or install it (pip install -e .)"
+        )
+    return (
+        "which Python does not find. A module of your own: run this in its folder with PYTHONPATH=. set. Another's: "
+        "install the package that its documentation names"
+    )
 
 
 def check_known(name: str, known: list[str], source: str) -> None:

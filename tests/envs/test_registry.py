@@ -4,7 +4,7 @@ import gymnasium
 import pytest
 
 from proximax.envs.registry import find_spec, missing_dependency
-from proximax.errors import EnvError, ProximaxError, UsageError
+from proximax.errors import DependencyError, EnvError, ProximaxError, UsageError
 
 
 def test_missing_physics_engines_name_their_extra():
@@ -34,3 +34,13 @@ def test_a_package_that_cannot_be_imported_is_an_error_of_its_own(code, said, tm
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EnvError, match=f"importing 'quits_at_import' raised {said}"):
         find_spec("quits_at_import:X-v0")
+
+
+def test_a_package_that_python_does_not_find_is_never_one_to_install_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DependencyError, match=r"Python does not find.* PYTHONPATH=\.") as info:
+        find_spec("robotx:Robot-v0")
+    assert "pip install robotx" not in str(info.value)
+    (tmp_path / "robotx.py").write_text("import gymnasium\n")
+    with pytest.raises(DependencyError, match=r"lies in this folder, where Python does not look: set PYTHONPATH=\."):
+        find_spec("robotx:Robot-v0")

@@ -588,7 +588,7 @@ def test_wrong_types_and_keys_that_are_there_twice(shell, run):
 @pytest.mark.process
 @pytest.mark.fault(35)
 def test_a_package_that_is_missing_comes_with_its_install_line(processes):
-    processes("train no_such_package:Env-v0").fault(6, "pip install no_such_package")
+    processes("train no_such_package:Env-v0").fault(6, "which Python does not find")
     processes("train envpool:CartPole-v1", missing=("envpool",)).fault(6, 'pip install "proximax[envpool]"')
     processes("train gymnax:CartPole-v1", missing=("gymnax",)).fault(6, 'pip install "proximax[gymnax]"')
     processes("train HalfCheetah-v5", missing=("mujoco",)).fault(6, 'pip install "proximax[mujoco]"')
