@@ -6,12 +6,13 @@ Read ``policy`` (the record of pure functions), ``observations`` (encoding and n
 
 from proximax.policy.agent import Agent, split_agents
 from proximax.policy.observations import example_input, init_obs_moments, update_obs_moments
-from proximax.policy.policy import Policy, PolicyDiagnostics, choose, is_mlp, make_policy, policy_parameters
+from proximax.policy.policy import Policy, PolicyDiagnostics, check_size, choose, is_mlp, make_policy, policy_parameters
 
 __all__ = [
     "Agent",
     "Policy",
     "PolicyDiagnostics",
+    "check_size",
     "choose",
     "example_input",
     "init_obs_moments",

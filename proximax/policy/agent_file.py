@@ -6,14 +6,12 @@ pickle: arrays are read as arrays, and the structure of what is read comes from 
 
 import json
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from gymnasium import spaces
-from jax.tree_util import keystr, tree_flatten_with_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
@@ -21,8 +19,16 @@ from proximax.config import PPOConfig, check_names, refuse
 from proximax.errors import CheckpointError, UsageError
 from proximax.networks import Network
 from proximax.policy.observations import init_obs_moments
-from proximax.policy.policy import Policy, make_policy
-from proximax.runtime import proximax_version, regular_size, storing, write_atomically
+from proximax.policy.policy import Policy, check_size, make_policy
+from proximax.runtime import (
+    check_no_extra_arrays,
+    named_leaves,
+    proximax_version,
+    regular_size,
+    restore_tree,
+    storing,
+    write_atomically,
+)
 from proximax.spaces import describe_space, make_space
 from proximax.types import Params, PyTree
 
@@ -43,15 +49,11 @@ def write_agent(
         "observation_space": describe_space(spaces_of[0]),
         "action_space": describe_space(spaces_of[1]),
     }
-    arrays = {name: np.asarray(x, order="C") for name, x in named_arrays(params, moments).items()}
+    named = named_leaves({"params": params, "obs_moments": moments})
+    arrays = {name: np.asarray(x, order="C") for name, x in named.items()}
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, tensors_to_bytes(arrays, metadata={HEADER: json.dumps(header, allow_nan=False)}))
-
-
-def named_arrays(params: Params, moments: PyTree) -> dict[str, Any]:
-    """The arrays under their place in the tree."""
-    return {keystr(path): x for path, x in tree_flatten_with_path({"params": params, "obs_moments": moments})[0]}
 
 
 class SavedAgent(NamedTuple):
@@ -74,21 +76,16 @@ def read_agent(path: Path, network: Network | None) -> SavedAgent:
         raise CheckpointError(f"{path} is of a policy with a custom network: pass it as network=...")
     numbers = sum(x.size for x in arrays.values())
     observed, acted = (make_space(header[name], numbers) for name in ("observation_space", "action_space"))
-    config = ppo_config(path, header["ppo"], numbers)
+    config, name = ppo_config(path, header["ppo"]), header["network"]
     try:
-        policy = make_policy(observed, acted, config, network or header["network"])
+        if network is None:
+            check_size(observed, name, config, numbers, path)
+        policy = make_policy(observed, acted, config, network or name)
     except UsageError as error:
         raise CheckpointError(f"{path}: {error}") from error
     example = {"params": policy.init(jax.random.key(0)), "obs_moments": init_obs_moments(observed, config)}
-    places, structure = tree_flatten_with_path(example)
-    wanted = {keystr(place): np.shape(x) for place, x in places}
-    for name in wanted | arrays:
-        shape = arrays[name].shape if name in arrays else None
-        if shape != wanted.get(name):
-            raise CheckpointError(f"{path}: {name} is {shape}, its settings make it {wanted.get(name)}")
-        if not np.isfinite(arrays[name]).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
-    tree = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
+    tree = restore_tree(example, arrays, path)
+    check_no_extra_arrays(arrays, path)
     return SavedAgent(policy, tree["params"], tree["obs_moments"], observed, acted)
 
 
@@ -109,8 +106,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def ppo_config(path: Path, values: dict[str, Any], numbers: int) -> PPOConfig:
-    """The settings in a header, for a network that a file of so many ``numbers`` can hold."""
+def ppo_config(path: Path, values: dict[str, Any]) -> PPOConfig:
+    """The settings in a header."""
     try:
         check_names(values, PPOConfig)
         settings: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
@@ -118,6 +115,4 @@ def ppo_config(path: Path, values: dict[str, Any], numbers: int) -> PPOConfig:
         refuse(config.problems())
     except (UsageError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    if sum(a * b for a, b in pairwise(config.hidden)) > numbers:
-        raise CheckpointError(f"{path}: hidden = {config.hidden} does not fit in a file of {numbers:,} numbers")
     return config

@@ -1,7 +1,10 @@
 """A policy: observation encoding, network, action distribution and the environment's actions, as pure functions."""
 
+import math
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +13,7 @@ from gymnasium import spaces
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from proximax.config import NetworkName, PPOConfig, refuse, type_problem
-from proximax.errors import UsageError
+from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Distribution
 from proximax.networks import Network, images, impala, mlp, nature, network_problem, patch_cnn, pong_small
 from proximax.policy.actions import (
@@ -147,6 +150,17 @@ def check_types(observation_space: Any, action_space: Any, config: Any, network:
 def is_mlp(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
     """Whether the network called ``name`` is an MLP with layers of ``config.hidden`` units, for these observations."""
     return name == "mlp" or (name == "auto" and not _is_image_input(network_input_space(observation_space)))
+
+
+def check_size(
+    observation_space: spaces.Space[Any], name: NetworkName, config: PPOConfig, max_numbers: int, where: Path
+) -> None:
+    """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
+    if is_mlp(name, observation_space):
+        widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.hidden
+        min_weights = sum(a * b for a, b in pairwise(widths))
+        if min_weights > max_numbers:
+            raise CheckpointError(f"{where} does not fit: hidden = {config.hidden} has {min_weights:,} weights or more")
 
 
 def _is_image_input(space: spaces.Space[Any]) -> bool:

@@ -15,6 +15,7 @@ from proximax.envs import EnvId, EnvLike, env_name
 from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
 from proximax.evaluation import evaluate, summarise_returns
 from proximax.ppo import Algorithm
+from proximax.reports.curves import rows_of_seeds, thin_out
 from proximax.reports.plots import draw_returns, draw_updates, require_matplotlib
 from proximax.runs import METRICS_FILE, Resume, is_run_name, load_config, read_metrics
 from proximax.runtime import (
@@ -150,9 +151,9 @@ def read_run(directory: Path, label: str) -> dict[str, Any]:
 def summarise_run(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Numbers and curves of one run."""
     seeds = range(config["seed"], config["seed"] + config["seeds"])
-    curves = [[row for row in rows if row["seed"] == seed] for seed in seeds]  # of each seed, by update
+    curves = rows_of_seeds(rows, seeds)
     length = min(map(len, curves))
-    points = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
+    points = thin_out(length, POINTS)
     kl = np.array([[curve[i]["kl"] for curve in curves] for i in range(length)], float)
     returns = np.array([np.nan if x is None else float(x) for x in result["returns"]])
     summary = summarise_returns(returns)

@@ -33,16 +33,9 @@ def plot(runs: Sequence[str | Path], out: str | Path = "returns.png") -> Path:
     is no run, ``DependencyError`` without matplotlib, ``StorageError``.
     """
     listed = isinstance(runs, Sequence) and not isinstance(runs, str) and len(runs) > 0
-    refuse(
-        [
-            *(
-                [path_problem("runs", run) for run in runs]
-                if listed
-                else [f"runs = {shown(runs)}: must be a list of runs"]
-            ),
-            path_problem("out", out),
-        ]
-    )
+    if not listed:
+        raise UsageError(f"runs = {shown(runs)}: must be a list of runs")
+    refuse([*(path_problem("runs", run) for run in runs), path_problem("out", out)])
     path = Path(out)
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"out = {out}: must end in {', '.join(FORMATS)}")
@@ -93,14 +86,23 @@ def read_curve(run: Path, label: str) -> Curve:
         raise CheckpointError(f"{run} has no updates yet")
     seeds = range(config.seed, config.seed + config.seeds)
     try:
-        of_seeds = [[row for row in rows if row["seed"] == seed] for seed in seeds]
-        length = min(map(len, of_seeds))
-        points = np.unique(np.linspace(0, length - 1, min(POINTS, length)).round().astype(int))
+        of_seeds = rows_of_seeds(rows, seeds)
+        points = thin_out(min(map(len, of_seeds)), POINTS)
         steps = np.array([np.mean([of_seed[i]["steps"] for of_seed in of_seeds]) for i in points])
         returns = np.array([[of_seed[i]["return_last_100"] for i in points] for of_seed in of_seeds], float)
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{run / METRICS_FILE} was not written by a run: {error!r}") from error
     return Curve(label, EnvId.parse(config.env).display, config.seeds, steps, returns)
+
+
+def rows_of_seeds(rows: list[dict[str, Any]], seeds: range) -> list[list[dict[str, Any]]]:
+    """The rows of each seed, by update."""
+    return [[row for row in rows if row["seed"] == seed] for seed in seeds]
+
+
+def thin_out(length: int, most: int) -> np.ndarray:
+    """At most so many indices of a curve, evenly, both ends among them."""
+    return np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int))
 
 
 def labels(runs: list[Path]) -> list[str]:

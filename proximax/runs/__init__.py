@@ -12,15 +12,12 @@ from proximax.runs.checkpoint import (
     STATE,
     Checkpoint,
     Snapshot,
-    check_no_extra_arrays,
     find_checkpoint,
-    named_leaves,
     progress_of,
-    restore_tree,
 )
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory, is_run_name
-from proximax.runs.loading import check_size, load, load_agent, load_agents, load_config
+from proximax.runs.loading import load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import read_metrics
 from proximax.runs.progress import LoggerState, LogPosition, RunProgress
@@ -43,8 +40,6 @@ __all__ = [
     "RunDirectory",
     "RunProgress",
     "Snapshot",
-    "check_no_extra_arrays",
-    "check_size",
     "checkpoint_manager",
     "find_checkpoint",
     "is_run_name",
@@ -52,9 +47,7 @@ __all__ = [
     "load_agent",
     "load_agents",
     "load_config",
-    "named_leaves",
     "progress_of",
     "read_metrics",
-    "restore_tree",
     "to_host_copy",
 ]

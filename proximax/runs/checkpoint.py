@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_tensors
@@ -27,6 +25,7 @@ from proximax.runs.pytree_json import from_plain, to_plain
 from proximax.runtime import (
     MAX_BYTES,
     json_bytes,
+    named_leaves,
     open_plain,
     proximax_version,
     read_json,
@@ -143,60 +142,6 @@ def tensors_of(state: TrainState) -> tuple[dict[str, np.ndarray], dict[str, np.n
     for name in [name for name in named if name.startswith((".params", ".obs_moments"))]:
         policy[name] = named.pop(name)
     return policy, named
-
-
-def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
-    """Every array of a tree under its path; of random keys their data."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.asarray(_key_data(leaf)) for path, leaf in leaves}
-
-
-def _key_data(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if is_key(leaf) else leaf
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf holds random keys."""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def restore_tree(like: PyTree, tensors: dict[str, np.ndarray], where: Path) -> PyTree:
-    """The tree ``like``, of arrays or their shapes, with the file's arrays, which it takes out of ``tensors``.
-
-    They must be of the same shapes and dtypes, finite, and none missing.
-    """
-    paths, structure = jax.tree_util.tree_flatten_with_path(like)
-    # Not ``named_leaves``: nothing that a config asks for is allocated before the file is known to hold as much.
-    named = {jax.tree_util.keystr(path): leaf for path, leaf in paths}
-    if missing := [name for name in named if name not in tensors]:
-        raise CheckpointError(f"{where} does not fit this run: {', '.join(missing[:4])} not in it")
-    restored = {name: tensors.pop(name) for name in named}
-    for name, leaf in ((name, _key_data(leaf)) for name, leaf in named.items()):
-        if restored[name].shape != leaf.shape:
-            raise CheckpointError(f"{where}: {name} is {restored[name].shape}, the config makes it {leaf.shape}")
-        if restored[name].dtype != jax.dtypes.canonicalize_dtype(leaf.dtype) and restored[name].dtype != leaf.dtype:
-            raise CheckpointError(f"{where}: {name} holds {restored[name].dtype}, the run makes it {leaf.dtype}")
-        if (
-            restored[name].dtype.kind == "f"
-            and not name.startswith(".rollout")
-            and not np.isfinite(restored[name]).all()
-        ):
-            raise CheckpointError(f"{where}: {name} holds values that are not finite")
-    pairs = zip(named.values(), restored.values(), strict=True)
-    return jax.tree.unflatten(structure, [_as_keys(leaf, x) for leaf, x in pairs])
-
-
-def _as_keys(leaf: Any, x: Any) -> Any:
-    """``x``; the random keys of which it is the data, if ``leaf`` holds keys."""
-    return jax.random.wrap_key_data(x, impl=jax.random.key_impl(leaf)) if is_key(leaf) else x
-
-
-def check_no_extra_arrays(tensors: dict[str, np.ndarray], where: Path) -> None:
-    """Refuse arrays that the run has no use for."""
-    if tensors:
-        raise CheckpointError(
-            f"{where} does not fit this run: it also holds {', '.join(map(repr, sorted(tensors)[:4]))}"
-        )
 
 
 def read_manifest(path: Path) -> Checkpoint:

@@ -19,7 +19,6 @@ from proximax.runs.checkpoint import (
     Snapshot,
     checkpoint_names,
     checkpoint_path,
-    is_key,
     rank,
     read_manifest,
     remove_partial,
@@ -28,7 +27,7 @@ from proximax.runs.checkpoint import (
 )
 from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE
 from proximax.runs.schedule import Every
-from proximax.runtime import open_plain, own_numbers, storing
+from proximax.runtime import is_key, open_plain, own_numbers, storing
 from proximax.types import PyTree
 
 logger = logging.getLogger(__name__)

@@ -1,30 +1,34 @@
 """The trained policies of a run directory."""
 
 import logging
-import math
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from gymnasium import spaces
 
 from proximax.config import SEED, RunConfig, from_json, path_problem, range_problem, refuse, type_problem
 from proximax.errors import CheckpointError, UsageError
 from proximax.networks import Network, network_problem
-from proximax.policy import Agent, example_input, init_obs_moments, is_mlp, make_policy, split_agents
+from proximax.policy import Agent, check_size, init_obs_moments, make_policy, split_agents
 from proximax.runs.checkpoint import (
     MANIFEST,
     POLICY,
     candidates,
-    check_no_extra_arrays,
     checkpoint_names,
     find_checkpoint,
-    restore_tree,
 )
-from proximax.runtime import own_settings, path_named, read_json, reading, refuse_fork, show_messages
+from proximax.runtime import (
+    check_no_extra_arrays,
+    own_settings,
+    path_named,
+    read_json,
+    reading,
+    refuse_fork,
+    restore_tree,
+    show_messages,
+)
 from proximax.spaces import MAX_ELEMENTS, make_space
 from proximax.types import Params, PyTree
 
@@ -96,17 +100,6 @@ def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
     return path, read_json(path, f"{run_dir} is not a run directory")
 
 
-def check_size(observation_space: spaces.Space[Any], config: RunConfig, max_numbers: int, where: Path) -> None:
-    """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
-    if is_mlp(config.network, observation_space):
-        widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.ppo.hidden
-        min_weights = sum(a * b for a, b in pairwise(widths))
-        if min_weights > max_numbers:
-            raise CheckpointError(
-                f"{where} does not fit: hidden = {config.ppo.hidden} has {min_weights:,} weights or more"
-            )
-
-
 def _best(result: Path) -> int:
     """The index of the seed with the best final evaluation; the first one for a run without a result."""
     returns = read_json(result, "").get("returns", []) if result.exists() else []
@@ -141,7 +134,7 @@ def load_agents(
     )
     policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     if network is None:
-        check_size(observation_space, config, max_elements, where)
+        check_size(observation_space, config.network, config.ppo, max_elements, where)
     single = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), single)
     params, moments = restore_tree(like, tensors, where)

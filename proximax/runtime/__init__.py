@@ -2,8 +2,8 @@
 
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
 ``console`` (messages on a terminal), ``forking`` (what a forked child must not keep), ``compilation`` (compiler options
-and the cache of compiled programs), ``jax_settings`` (those of the user), ``prng`` (keys without compiling),
-``version``.
+and the cache of compiled programs), ``jax_settings`` (those of the user), ``named_arrays`` (trees in files),
+``prng`` (keys without compiling), ``version``.
 """
 
 from proximax.runtime import compilation
@@ -32,6 +32,7 @@ from proximax.runtime.files import (
 )
 from proximax.runtime.forking import close_private, forget_private, keep_from_children, refuse_fork
 from proximax.runtime.jax_settings import own_numbers, own_settings
+from proximax.runtime.named_arrays import check_no_extra_arrays, is_key, named_leaves, restore_tree
 from proximax.runtime.plain_files import (
     is_temporary,
     open_plain,
@@ -55,16 +56,19 @@ __all__ = [
     "SIGNALS",
     "as_threefry2x32",
     "can_encode",
+    "check_no_extra_arrays",
     "close_private",
     "compilation",
     "disable_async_dispatch",
     "finite_or_none",
     "forget_private",
+    "is_key",
     "is_temporary",
     "json_bytes",
     "keep_from_children",
     "key_from_data",
     "lenient_output",
+    "named_leaves",
     "open_plain",
     "open_to_append",
     "own_file",
@@ -79,6 +83,7 @@ __all__ = [
     "refuse_link",
     "refuse_special",
     "regular_size",
+    "restore_tree",
     "seed_key",
     "sha256",
     "shorten",

@@ -83,7 +83,7 @@ def check_ranges(space: Space, obs: PyTree, place: Callable[[tuple[int, ...]], s
         wrong = (x < limits[0]) | (x > limits[1])
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            found = f" in {place(at)}" if place else ""
+            where = f" in {place(at)}" if place else ""
             raise DoesNotFit(
-                f"is {x[at]}, which is not in {leaf}{found}. Give the space all values that the environment does", path
+                f"is {x[at]}, which is not in {leaf}{where}. Give the space all values that the environment does", path
             )

@@ -13,8 +13,7 @@ import numpy as np
 from proximax.errors import DependencyError, EnvError, NumericalError, StorageError, text_of
 from proximax.loggers import Rows
 from proximax.ppo import check_rollout
-from proximax.runs import named_leaves
-from proximax.runtime import write_json, write_through
+from proximax.runtime import named_leaves, write_json, write_through
 from proximax.spaces import FrameStore
 from proximax.types import Transition
 

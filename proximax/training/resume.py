@@ -12,20 +12,17 @@ from gymnasium import spaces
 from proximax.config import RunConfig, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.errors import CheckpointError, UsageError
-from proximax.policy import Policy
+from proximax.policy import Policy, check_size
 from proximax.ppo import reset_host_envs
 from proximax.runs import (
     POLICY,
     STATE,
     Checkpoint,
     RunProgress,
-    check_no_extra_arrays,
-    check_size,
     find_checkpoint,
     progress_of,
-    restore_tree,
 )
-from proximax.runtime import proximax_version
+from proximax.runtime import check_no_extra_arrays, proximax_version, restore_tree
 from proximax.types import PyTree, RewardScale, TrainState
 
 # What may differ when a run is resumed: how long, how it is logged, saved and evaluated, not how it learns.
@@ -116,7 +113,8 @@ def check_same(
         kinds = f"{manifest['network']!r} there, {header['network']!r} here"
         raise CheckpointError(f"{path} is of another network: {kinds}. Pass the network it was trained with")
     if header["network"] == "built-in":
-        check_size(observation_space, config, sum(x.size for x in resume_point.tensors.values()), path)
+        numbers = sum(x.size for x in resume_point.tensors.values())
+        check_size(observation_space, config.network, config.ppo, numbers, path)
 
 
 def restore(

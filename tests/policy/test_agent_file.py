@@ -64,8 +64,11 @@ def test_a_custom_network_is_asked_for(tmp_path):
     ("changes", "message"),
     [
         ({"format": 2}, "later version"),
-        ({"ppo": {"hidden": [7, 5]}}, "its settings make it"),
-        ({"ppo": {"hidden": [10**6, 10**6]}}, "does not fit in a file"),
+        (
+            {"ppo": {"hidden": [7, 5], "box_distribution": "beta", "normalise_obs": True}},
+            r"is \(6,\), the config makes it \(7,\)",
+        ),
+        ({"ppo": {"hidden": [10**6, 10**6]}}, "hidden = .* weights or more"),
         ({"ppo": {"nonsense": 1}}, "unknown setting 'nonsense'"),
         ({"ppo": {"gamma": 7}}, "gamma = 7"),
         ({"network": "nonsense"}, "nonsense"),

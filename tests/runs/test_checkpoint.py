@@ -16,14 +16,12 @@ from proximax.runs.checkpoint import (
     MANIFEST,
     POLICY,
     STATE,
-    check_no_extra_arrays,
     checkpoint_names,
     find_checkpoint,
-    named_leaves,
     progress_of,
     remove_partial,
-    restore_tree,
 )
+from proximax.runtime import check_no_extra_arrays, named_leaves, restore_tree
 from tests.support import ROOT
 from tests.support.saved_runs import PARAMS, newest, save, sign, snapshot
 

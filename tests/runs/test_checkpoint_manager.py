@@ -204,6 +204,7 @@ def test_a_checkpoint_that_someone_holds_on_to_is_no_failed_save(tmp_path, monke
     saver = make(tmp_path)
     for update in range(1, 8):
         saver.save(snap(update), wait=True)
+        assert saver.has(update)
     saver.close()
 
 

@@ -42,7 +42,9 @@ def test_a_child_does_not_keep_the_lock_of_a_run(tmp_path):
         os._exit(0)
     os.read(begun, 1)
     os.close(directory._lock)  # as the system does when a process is killed
-    RunDirectory(tmp_path / "run").close()
+    again = RunDirectory(tmp_path / "run")  # would be in use by another process
+    assert again.path == directory.path
+    again.close()
     os.close(end)
     os.waitpid(child, 0)
     for descriptor in (begun, begin, ended):

@@ -25,11 +25,10 @@ from proximax.runs.checkpoint import (
     STATE,
     Snapshot,
     find_checkpoint,
-    is_key,
-    named_leaves,
     progress_of,
     save_checkpoint,
 )
+from proximax.runtime import is_key, named_leaves
 from proximax.runtime.files import write_json
 from proximax.training.resume import MAY_CHANGE, ResumePoint, check_same, differences, restore
 from proximax.training.start import run
