@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 import time
 import traceback
@@ -28,7 +27,15 @@ from proximax.cli.commands import (
     parse,
 )
 from proximax.cli.old_flags import current_arguments
-from proximax.cli.output import bench_table, bottleneck_advice, doctor_report, report, score_line, show_presets
+from proximax.cli.output import (
+    bench_table,
+    bottleneck_advice,
+    doctor_report,
+    report,
+    run_argument,
+    score_line,
+    show_presets,
+)
 from proximax.cli.settings import overrides
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
@@ -123,7 +130,7 @@ def run_train(command: Train) -> None:
     try:
         result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
     except Interrupted:
-        write_stderr(f"saved in {out}\nnext: proximax train --resume {shlex.quote(str(out))}")
+        write_stderr(f"saved in {out}\nnext: proximax train --resume {run_argument(config, out)}")
         raise
     print(printable(report(result, out)))
 

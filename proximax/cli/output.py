@@ -1,5 +1,6 @@
 """What the commands print: tables and texts."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from proximax.config import PRESETS
+from proximax.config import PRESETS, RunConfig
 from proximax.doctor import CHECKS, Diagnosis
 from proximax.envs import EnvId
 from proximax.evaluation import Summary
@@ -72,9 +73,15 @@ def report(result: Result, out: Path) -> str:
         lines.append(f"goal      {config.stop_at_return:g} {'' if met else 'not '}reached in {result.steps:,} steps")
     lines += [
         f"saved in {out}",
-        f"next: proximax eval {out}   or, to train another: proximax presets",
+        f"next: proximax eval {run_argument(config, out)}   or, to train another: proximax presets",
     ]
     return "\n".join(lines)
+
+
+def run_argument(config: RunConfig, out: Path) -> str:
+    """A run directory as a command that continues with it takes it, with the consent that its package needs."""
+    consent = " --allow-import" if EnvId.parse(config.env).package else ""
+    return f"{shlex.quote(str(out))}{consent}"
 
 
 def mean_curve(history: list[dict[str, Any]]) -> list[float]:

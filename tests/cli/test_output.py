@@ -2,11 +2,13 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
 from proximax.cli.dispatch import main
-from proximax.cli.output import mean_curve
+from proximax.cli.output import mean_curve, run_argument
+from proximax.config import RunConfig
 
 
 def test_the_training_curve_is_the_mean_over_seeds():
@@ -32,3 +34,10 @@ def test_a_stream_that_takes_few_characters_gets_what_it_can_take(encoding, monk
     assert b"CartPole-v1" in out.buffer.getvalue()
     assert b"error[E4]: " in err.buffer.getvalue()
     assert b"config.json is missing" in err.buffer.getvalue()
+
+
+def test_the_next_command_is_one_that_works():
+    """Quoted for the shell, and with the consent without which the run's package would not be imported."""
+    assert run_argument(RunConfig("gymnasium:CartPole-v1"), Path("runs/a")) == "runs/a"
+    assert run_argument(RunConfig("gymnasium:mine:Env-v0"), Path("my runs/a")) == "'my runs/a' --allow-import"
+    assert run_argument(RunConfig("gymnax:CartPole-v1"), Path("runs/a")) == "runs/a"
