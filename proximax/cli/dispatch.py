@@ -40,12 +40,20 @@ from proximax.cli.settings import overrides
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
 from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxError, UsageError, describe
-from proximax.evaluation import check_import, evaluate, number, video
+from proximax.evaluation import check_import, evaluate, video
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
 from proximax.reports import compare, plot, table
 from proximax.runs import Resume
-from proximax.runtime import lenient_output, printable, proximax_version, shorten, show_messages, write_stderr
+from proximax.runtime import (
+    format_number,
+    lenient_output,
+    printable,
+    proximax_version,
+    shorten,
+    show_messages,
+    write_stderr,
+)
 from proximax.training import run
 
 
@@ -196,9 +204,10 @@ def run_eval(command: Eval) -> None:
     seeds = result.returns.shape[0]
     print(score_line(result.summary, seeds, command.episodes))
     for seed, returns in zip(result.seeds, result.returns) if seeds > 1 else []:
-        print(f"  seed {seed}: mean {returns.mean():.1f}")
+        print(f"  seed {seed}: mean {format_number(returns.mean())}")
     low, median, high = np.percentile(result.returns, [0, 50, 100])
-    print(f"episodes  lowest {low:.1f}, median {median:.1f}, highest {high:.1f}")
+    shown = f"lowest {format_number(low)}, median {format_number(median)}, highest {format_number(high)}"
+    print(f"episodes  {shown}")
 
 
 def sample_of(command: Eval | Video) -> bool | None:
@@ -224,5 +233,5 @@ def run_video(command: Video) -> None:
     last = len(recorded.returns) - 1
     for i, (total, length) in enumerate(zip(recorded.returns, recorded.lengths)):
         note = ", truncated there: --seconds records more" if recorded.cut and i == last else ""
-        print(f"return {number(total)} in {length:,} steps{note}")
+        print(f"return {format_number(total)} in {length:,} steps{note}")
     print(f"{recorded.path}: {recorded.frames / recorded.fps:.1f} s at {recorded.fps:.3g} frames per second")

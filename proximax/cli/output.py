@@ -1,11 +1,12 @@
 """What the commands print: tables and texts."""
 
 import shlex
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from proximax.config import PRESETS, RunConfig
@@ -14,20 +15,17 @@ from proximax.envs import EnvId
 from proximax.evaluation import Summary
 from proximax.loggers import sparkline
 from proximax.profiling import ThroughputReport
+from proximax.runtime import format_number, plural
 from proximax.training import Result
 
 SEEDS_SHOWN = 4  # of a finding's evidence
+MIN_SOURCE_WIDTH = 30  # columns for where a preset comes from, beside the rest of its line
 # What holds a run back, and what helps, by the part that takes longest.
 REMEDIES = {
     "environment": "Most time goes to the environments. EnvPool's or a JAX version of them, or more cores, would help.",
     "acting": "Most time goes to acting. More environments (--num-envs) or a smaller network would help.",
     "learning": "Most time goes to learning. Larger minibatches, fewer epochs or a smaller network would help.",
 }
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 seed``, ``2 seeds``."""
-    return f"{number} {noun}" + ("s" if number > 1 else "")
 
 
 def bench_table(measured: ThroughputReport) -> Table:
@@ -96,11 +94,11 @@ def score_line(summary: Summary, seeds: int, episodes: int) -> str:
     """Mean, interquartile mean and interval in one line."""
     if summary.mean != summary.mean:
         return f"return    n/a: not all of the {episodes} evaluation episodes ended"
-    text = f"return    mean {summary.mean:.1f} over {episodes} evaluation episodes"
+    text = f"return    mean {format_number(summary.mean)} over {episodes} evaluation episodes"
     if summary.ci95 is None:
         return text + " (one seed: no interval)"
-    low, high = summary.ci95
-    return text + f" of each of {seeds} seeds (95 % {low:.1f} to {high:.1f}), interquartile mean {summary.iqm:.1f}"
+    low, high, iqm = map(format_number, (*summary.ci95, summary.iqm))
+    return text + f" of each of {seeds} seeds (95 % {low} to {high}), interquartile mean {iqm}"
 
 
 def doctor_report(diagnosis: Diagnosis) -> str:
@@ -123,12 +121,31 @@ def doctor_report(diagnosis: Diagnosis) -> str:
     return "\n".join(lines)
 
 
+def preset_lines(width: int | None) -> list[str]:
+    """The table of presets; a name is never cut or wrapped. ``width``: of the terminal, None for a file or pipe.
+
+    Where the sources do not fit beside the rest, each is below its preset.
+    """
+    rows = [("preset", "environment", "steps", "return", "settings from")]
+    rows += [
+        (name, EnvId.parse(preset.env).display, f"{preset.steps:,}", preset.expected, preset.source)
+        for name, preset in PRESETS.items()
+    ]
+    sizes = [max(len(row[i]) for row in rows) for i in range(4)]
+    beside = width is None or width >= sum(sizes) + 8 + MIN_SOURCE_WIDTH
+    indent = " " * (sum(sizes) + 8 if beside else 2)
+    lines: list[str] = []
+    for name, env, steps, expected, source in rows:
+        columns = name.ljust(sizes[0]), env.ljust(sizes[1]), steps.rjust(sizes[2]), expected.rjust(sizes[3])
+        room = max((width or 10**6) - len(indent), MIN_SOURCE_WIDTH)
+        first, *rest = textwrap.wrap(source, room)
+        lines += ["  ".join([*columns, first])] if beside else ["  ".join(columns), indent + first]
+        lines += [indent + line for line in rest]
+    return lines
+
+
 def show_presets() -> None:
     """``proximax presets``."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("preset", "environment", "steps", "return", "settings from"):
-        table.add_column(column, justify="right" if column in ("steps", "return") else "left")
-    for name, preset in PRESETS.items():
-        table.add_row(name, EnvId.parse(preset.env).display, f"{preset.steps:,}", preset.expected, preset.source)
-    Console().print(table)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print("\n".join(preset_lines(width)))
     print("\ntrain one:  proximax train CartPole-v1   (an environment's preset is found by its id)")

@@ -15,7 +15,7 @@ from proximax.evaluation.evaluator import (
 )
 from proximax.evaluation.recording import Video, VideoRecorder, video
 from proximax.evaluation.statistics import Summary, interquartile_mean, mean_interval, summarise_returns
-from proximax.evaluation.video_encoding import number, require_encoder
+from proximax.evaluation.video_encoding import require_encoder
 
 __all__ = [
     "Evaluation",
@@ -30,7 +30,6 @@ __all__ = [
     "interquartile_mean",
     "make_evaluator",
     "mean_interval",
-    "number",
     "require_encoder",
     "summarise_returns",
     "video",

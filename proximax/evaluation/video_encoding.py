@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from proximax.errors import DependencyError, StorageError, UsageError
-from proximax.runtime import temporary_path
+from proximax.runtime import format_number, temporary_path
 
 SUFFIXES = (".mp4", ".gif")
 MAX_SIZE = (480, 750)  # columns and rows that a frame is magnified to at most
@@ -71,7 +71,7 @@ class FrameComposer:
 
     def draw(self, screen: np.ndarray, total: float, step: int) -> np.ndarray:
         """A frame ``[height, width, 3]`` of the video: ``screen [rows, columns, 3]`` below its caption."""
-        frame, caption = self._frame, f"return {number(total)}\nstep {step}"
+        frame, caption = self._frame, f"return {format_number(total)}\nstep {step}"
         if caption != self._caption:
             frame[: self.caption_height] = self._write(caption)
             self._caption = caption
@@ -101,15 +101,6 @@ def text_size(font: Any, text: str) -> tuple[int, int]:
     """(columns, rows) of a text."""
     left, top, right, bottom = font.getbbox(text)
     return math.ceil(right - left), math.ceil(bottom - top)
-
-
-def number(x: float) -> str:
-    """A return as text: integers in full, others with about three digits."""
-    if not math.isfinite(x):
-        return str(x)
-    if x == round(x) or abs(x) >= 1000:
-        return f"{round(x):,}"
-    return f"{x:.2f}" if abs(x) < 10 else f"{x:.1f}"
 
 
 def write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:

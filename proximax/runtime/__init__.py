@@ -1,9 +1,9 @@
 """The machine: files, messages, compilation, random keys, the version.
 
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
-``console`` (messages on a terminal), ``forking`` (what a forked child must not keep), ``compilation`` (compiler options
-and the cache of compiled programs), ``jax_settings`` (those of the user), ``named_arrays`` (trees in files),
-``prng`` (keys without compiling), ``version``.
+``console`` (messages on a terminal), ``formatting`` (numbers and durations as text), ``forking`` (what a forked child
+must not keep), ``compilation`` (compiler options and the cache of compiled programs), ``jax_settings`` (those of the
+user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``version``.
 """
 
 from proximax.runtime import compilation
@@ -31,6 +31,7 @@ from proximax.runtime.files import (
     write_through,
 )
 from proximax.runtime.forking import close_private, forget_private, keep_from_children, refuse_fork
+from proximax.runtime.formatting import format_duration, format_number, plural
 from proximax.runtime.jax_settings import own_numbers, own_settings
 from proximax.runtime.named_arrays import check_no_extra_arrays, is_key, named_leaves, restore_tree
 from proximax.runtime.plain_files import (
@@ -62,6 +63,8 @@ __all__ = [
     "disable_async_dispatch",
     "finite_or_none",
     "forget_private",
+    "format_duration",
+    "format_number",
     "is_key",
     "is_temporary",
     "json_bytes",
@@ -75,6 +78,7 @@ __all__ = [
     "own_numbers",
     "own_settings",
     "path_named",
+    "plural",
     "printable",
     "proximax_version",
     "read_json",

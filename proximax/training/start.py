@@ -289,7 +289,7 @@ def start_services(
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
     path = setup.directory.path if setup.directory else None
     video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
-    for note in setup.notes:
+    for note in [*setup.notes, *rounding_notes(config)]:
         logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
     settled = setup.progress.settled_evaluation
@@ -300,6 +300,15 @@ def start_services(
     return RunServices(
         run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
     )
+
+
+def rounding_notes(config: RunConfig) -> list[str]:
+    """What is trained where ``steps`` are not whole rollouts; nothing where they are."""
+    trained = config.updates * config.batch_size
+    if trained == config.steps:
+        return []
+    rollout = f"rollouts of num_steps x num_envs = {config.batch_size:,}"
+    return [f"steps = {config.steps:,} is not a multiple of {rollout}: {trained:,} steps are trained"]
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -4,11 +4,14 @@ import io
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proximax.cli.dispatch import main
-from proximax.cli.output import mean_curve, run_argument
-from proximax.config import RunConfig
+from proximax.cli.output import mean_curve, preset_lines, run_argument, score_line
+from proximax.config import PRESETS, RunConfig
+from proximax.envs import EnvId
+from proximax.evaluation import summarise_returns
 
 
 def test_the_training_curve_is_the_mean_over_seeds():
@@ -41,3 +44,23 @@ def test_the_next_command_is_one_that_works():
     assert run_argument(RunConfig("gymnasium:CartPole-v1"), Path("runs/a")) == "runs/a"
     assert run_argument(RunConfig("gymnasium:mine:Env-v0"), Path("my runs/a")) == "'my runs/a' --allow-import"
     assert run_argument(RunConfig("gymnax:CartPole-v1"), Path("runs/a")) == "runs/a"
+
+
+def test_names_of_presets_are_never_cut_and_nothing_is_lost_at_any_width():
+    table = preset_lines(None)
+    assert len(table) == 1 + len(PRESETS)  # a line each in a pipe or file
+    for width in (20, 50, 80, 100, 120, 300):
+        lines = preset_lines(width)
+        words = " ".join(lines).split()
+        assert sorted(words) == sorted(" ".join(table).split())
+        for name, preset in PRESETS.items():
+            (line,) = [line for line in lines if line.startswith(f"{name} ")]
+            assert line.split()[:3] == [name, EnvId.parse(preset.env).display, f"{preset.steps:,}"]
+        if width >= 73:
+            assert max(map(len, lines)) <= width
+
+
+def test_scores_have_as_many_digits_as_they_need():
+    tiny = summarise_returns(np.array([3e-5, 5e-5, 4e-5]))
+    assert score_line(tiny, 3, 1).startswith("return    mean 4e-5 over 1 evaluation episodes of each of 3 seeds (95 % ")
+    assert score_line(summarise_returns(np.array([500.0])), 1, 2).startswith("return    mean 500 over 2 ")

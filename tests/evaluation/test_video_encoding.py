@@ -10,7 +10,7 @@ import pytest
 import proximax
 from proximax.errors import DependencyError, EnvError, StorageError
 from proximax.evaluation import video_encoding
-from proximax.evaluation.video_encoding import FrameComposer, number, require_encoder, write_video
+from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from tests.support.videos import decode_gif
 
 
@@ -66,19 +66,6 @@ def test_a_gif_faster_than_browsers_show_is_thinned(tmp_path):
     frames = (np.full((8, 8, 3), i, np.uint8) for i in range(120))
     assert write_video(tmp_path / "x.gif", frames, 60) == 60
     assert decode_gif(tmp_path / "x.gif")[1].sum() == 2000
-
-
-def test_numbers_are_short_and_whole_ones_plain():
-    shown = {
-        -21.0: "-21",
-        0.0: "0",
-        0.123: "0.12",
-        -1.5: "-1.50",
-        12.34: "12.3",
-        5784.4: "5,784",
-        1e6: "1,000,000",
-    }
-    assert {x: number(x) for x in shown} == shown
 
 
 @pytest.mark.parametrize("shape", [(210, 160, 3), (64, 64, 3), (33, 500, 3), (1080, 1920, 3), (101, 77, 3)])
