@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 import proximax  # noqa: E402
 from proximax.cli import main as proximax_command  # noqa: E402
-from proximax.config import AtariConfig, PPOConfig, RunConfig  # noqa: E402
+from proximax.config import NUMBERS, AtariConfig, PPOConfig, RunConfig  # noqa: E402
 from proximax.doctor import CHECKS, SEVERITIES  # noqa: E402
 from proximax.runs import METRICS  # noqa: E402
 from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa: E402
@@ -54,6 +54,7 @@ The thresholds are in [checks.py](../../proximax/doctor/checks.py), each with it
 runs reach. A finding is a suspicion with a number, not a proof; a run without one may still learn too little. The
 meaning of each metric: [metrics.md](../reference/metrics.md).
 """
+DATA = ("steps", "learning_rate", "beta", *NUMBERS)
 CONFIG_HEAD = f"""{MADE.format("the records of proximax.config")}
 
 # Settings
@@ -61,6 +62,10 @@ CONFIG_HEAD = f"""{MADE.format("the records of proximax.config")}
 A run is one `RunConfig`, saved as `config.json`. Each setting has a flag of the same name with hyphens (`num_envs`:
 `--num-envs`; `ppo.num_steps`: `--ppo.num-steps`) and is a keyword of `proximax.train(env, ...)`, those of `PPOConfig`
 and `AtariConfig` too. The defaults here are the plain ones; a preset (`proximax presets`) replaces some of them.
+
+Numbers that are no sizes are data of the compiled program: with other values it is not compiled again. They are
+{", ".join(f"`{name}`" for name in DATA)}.
+Whether one is None is part of the program, as are all other settings.
 """
 CLI_HEAD = f"""{MADE.format("the commands' --help")}
 

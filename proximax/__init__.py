@@ -21,7 +21,7 @@ from proximax.ppo import (
 from proximax.reports import compare, plot
 from proximax.runs import load
 from proximax.runtime import seed_key
-from proximax.training import Result, Training, TrainingCallback, run, train
+from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
 
 __all__ = [
     "ALGORITHMS",
@@ -38,6 +38,7 @@ __all__ = [
     "ProximaxError",
     "Result",
     "RunConfig",
+    "Schedule",
     "ScheduledValues",
     "Training",
     "TrainingCallback",

@@ -107,6 +107,7 @@ class TrainState(NamedTuple):
     rollout: RolloutState
     beta: jax.Array  # the penalty's weight
     learning_rate: jax.Array  # before annealing
+    hyperparameters: dict[str, jax.Array]  # the other numbers of the settings: ``RunConfig.numbers``
     key: Key
     update: jax.Array  # updates done so far: the schedules' position
 

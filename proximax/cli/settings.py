@@ -5,11 +5,11 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from itertools import pairwise
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import tyro
 
-from proximax.config import AlgorithmName, AtariConfig, PPOConfig, RunConfig
+from proximax.config import AlgorithmName, Annealed, AtariConfig, PPOConfig, RunConfig
 from proximax.errors import UsageError
 
 GROUPS = ("ppo", "atari")  # settings that are records themselves: --ppo.gamma
@@ -38,7 +38,12 @@ def flags(record: type, without: tuple[str, ...] = (), types: Mapping[str, Any] 
     return make_typed_dict(record.__name__, kept, total=False)
 
 
-_TYPES = {"algo": AlgorithmName, "ppo": flags(PPOConfig), "atari": flags(AtariConfig)}
+_ANNEAL = tuple[Literal["none", "both", *get_args(Annealed)], ...]  # type: ignore[valid-type, misc]
+_TYPES = {
+    "algo": AlgorithmName,
+    "ppo": flags(PPOConfig, types={"anneal": _ANNEAL}),
+    "atari": flags(AtariConfig),
+}
 RunSettings: Any = flags(RunConfig, without=("env", "env_kwargs"), types=_TYPES)
 SharedSettings: Any = flags(
     RunConfig, without=("env", "env_kwargs", "algo"), types=_TYPES

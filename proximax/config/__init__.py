@@ -6,7 +6,7 @@ Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a 
 
 from proximax.config import presets
 from proximax.config.atari_config import AtariConfig
-from proximax.config.ppo_config import Activation, PPOConfig
+from proximax.config.ppo_config import NUMBERS, Activation, Annealed, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
 from proximax.config.renames import (
     ALIASES,
@@ -46,6 +46,7 @@ __all__ = [
     "COUNT",
     "ELSEWHERE",
     "MAX_EPISODE_STEPS",
+    "NUMBERS",
     "PRESETS",
     "RENAMED_SETTINGS",
     "RENAMED_VALUES",
@@ -53,6 +54,7 @@ __all__ = [
     "VALUE_ALIASES",
     "Activation",
     "AlgorithmName",
+    "Annealed",
     "AtariConfig",
     "Autoreset",
     "NetworkName",

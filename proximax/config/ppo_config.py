@@ -1,15 +1,23 @@
 """Settings of the algorithms: one frozen record, one documented field per setting."""
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 
-from proximax.config.validation import COUNT, Rule, bool_problem, choice_problem, make_plain, range_problem
+from proximax.config.validation import COUNT, Rule, bool_problem, choice_problem, make_plain, range_problem, shown
 
-Anneal = Literal["none", "learning_rate", "epsilon", "both"]
+Annealed = Literal["learning_rate", "epsilon", "entropy_coef"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
 AdvantageEstimator = Literal["total", "to-go", "gae"]
 KLControl = Literal["stop", "learning_rate", "beta"]
 BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
+
+
+# Settings that a compiled program takes as data, not as constants. So are learning_rate and beta, which adapt.
+NUMBERS = (
+    *("anneal_start", "anneal_end", "gamma", "lam", "epsilon", "max_kl", "damping", "value_epsilon", "value_coef"),
+    *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,13 @@ class PPOConfig:
     """K, passes over each rollout (of the critic alone for reinforce, npg, trpo). Source: arXiv 1707.06347, table 3."""
     learning_rate: float = 3e-4
     """Adam's step size; for npg and trpo the critic's. Source: arXiv 1707.06347, table 3."""
-    anneal: Anneal = "learning_rate"
-    """Which schedule is annealed linearly to 0: factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+    anneal: tuple[Annealed, ...] = ("learning_rate",)
+    """What falls linearly from its value to anneal_end times that: learning_rate, epsilon, entropy_coef, or none.
+    Factor anneal_end + (1 - anneal_end) min(1, (1 - update / updates) / (1 - anneal_start))."""
     anneal_start: float = 0.0
     """Fraction of the updates during which it is constant; 0: it is annealed from the start."""
+    anneal_end: float = 0.0
+    """The factor's end, which is reached one update after the last."""
     gamma: float = 0.99
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
@@ -97,6 +108,15 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         make_plain(self)
+        object.__setattr__(self, "anneal", annealed(self.anneal))
+
+    def numbers(self) -> dict[str, float]:
+        """The settings of ``NUMBERS`` that are not None."""
+        return {name: getattr(self, name) for name in NUMBERS if getattr(self, name) is not None}
+
+    def with_numbers(self, numbers: Mapping[str, Any]) -> "PPOConfig":
+        """These settings with other ``NUMBERS``, which may be arrays inside a compiled program."""
+        return replace(self, **{name: x for name, x in numbers.items() if name in NUMBERS})
 
     def problems(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
@@ -105,9 +125,21 @@ class PPOConfig:
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
             problems.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")
         problems += [choice_problem(name, getattr(self, name), choices) for name, choices in _CHOICES.items()]
+        if not isinstance(self.anneal, tuple) or any(choice_problem("", name, Annealed) for name in self.anneal):
+            names = ", ".join(get_args(Annealed))
+            problems.append(f"anneal = {shown(self.anneal)}: must be none, or one or more of {names}")
         if self.advantage == "gae" and not self.baseline:
             problems.append("baseline = False: advantage = gae always subtracts V(s); choose total or to-go")
         return [problem for problem in problems if problem]
+
+
+def annealed(value: Any) -> Any:
+    """``anneal`` as a tuple: also from one name, "none", "both" (learning_rate and epsilon), and a list, as in JSON."""
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, (list, tuple)):
+        return value
+    return {("none",): (), ("both",): ("learning_rate", "epsilon")}.get(tuple(value), tuple(value))
 
 
 _RANGES: dict[str, Rule] = {
@@ -116,6 +148,7 @@ _RANGES: dict[str, Rule] = {
     "epochs": Rule(1, integer=True),
     "learning_rate": Rule(0, open_low=True),
     "anneal_start": Rule(0, 0.99),
+    "anneal_end": Rule(0),
     "gamma": Rule(0, 1),
     "lam": Rule(0, 1),
     "epsilon": Rule(0, open_low=True),
@@ -133,7 +166,6 @@ _RANGES: dict[str, Rule] = {
     "adam_epsilon": Rule(0, open_low=True),
 }
 _CHOICES = {
-    "anneal": Anneal,
     "activation": Activation,
     "advantage": AdvantageEstimator,
     "kl_control": KLControl,

@@ -62,7 +62,7 @@ PRESETS: dict[str, Preset] = {
             minibatch_size=256,
             epochs=20,
             learning_rate=1e-3,
-            anneal="both",
+            anneal=("learning_rate", "epsilon"),
             normalise_obs=False,
             scale_reward=False,
         ),

@@ -147,6 +147,10 @@ class RunConfig:
         """Number of rollouts, and so of updates, of the whole run."""
         return self.steps // self.batch_size
 
+    def numbers(self) -> dict[str, float]:
+        """What a compiled program takes as data: another value compiles nothing again."""
+        return {**self.ppo.numbers(), "updates": self.updates}
+
     def check(self) -> None:
         """Raise one ``UsageError`` that names every wrong field."""
         problems = [range_problem(name, getattr(self, name), rule) for name, rule in _RUN_RANGES.items()]

@@ -184,9 +184,10 @@ def gradients_clipped(rows: Rows, config: RunConfig) -> str | None:
 def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
     """A learning rate too low to learn anything."""
     factor = np.ones(len(rows["update"]))
-    if config.ppo.anneal in ("learning_rate", "both"):  # as ``update.scheduled_values``
+    if "learning_rate" in config.ppo.anneal:  # as ``update.scheduled_values``
         left = 1.0 - (rows["update"] - 1.0) / config.updates
-        factor = np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
+        end = config.ppo.anneal_end
+        factor = end + (1.0 - end) * np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
     rate = column(rows, "learning_rate") / np.maximum(factor, 1e-12)
     held = for_long(rows, config, rate <= 1.01 * RATE_FLOOR)
     return f"learning rate {rate[-1]:.2g} before annealing, {held}" if held else None

@@ -9,7 +9,7 @@ def returns_to_go(
     reward: Float[Array, "T *N"],
     terminated: Bool[Array, "T *N"],
     truncated: Bool[Array, "T *N"],
-    gamma: float,
+    gamma: float | Float[Array, ""],
     next_value: Float[Array, "T *N"] | None = None,
 ) -> Float[Array, "T *N"]:
     """Discounted reward from each step to the end of its episode.
@@ -60,8 +60,8 @@ def gae(
     next_value: Float[Array, "T *N"],
     terminated: Bool[Array, "T *N"],
     truncated: Bool[Array, "T *N"],
-    gamma: float,
-    lam: float,
+    gamma: float | Float[Array, ""],
+    lam: float | Float[Array, ""],
 ) -> Float[Array, "T *N"]:
     """Generalised advantage estimation.
 

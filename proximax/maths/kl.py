@@ -29,7 +29,11 @@ def kl_k3(log_ratio: Float[Array, "*B"]) -> Float[Array, "*B"]:
 
 
 def adapt_beta(
-    beta: Float[Array, ""], kl: Float[Array, ""], target: float, least: float = 1e-8, most: float = 1e8
+    beta: Float[Array, ""],
+    kl: Float[Array, ""],
+    target: float | Float[Array, ""],
+    least: float = 1e-8,
+    most: float = 1e8,
 ) -> Float[Array, ""]:
     """The penalty's next coefficient: 2 β where KL >= 1.5 target, β / 2 where KL <= target / 1.5, else β.
 
@@ -41,7 +45,11 @@ def adapt_beta(
 
 
 def adapt_learning_rate(
-    learning_rate: Float[Array, ""], kl: Float[Array, ""], target: float, least: float = 1e-6, most: float = 1e-2
+    learning_rate: Float[Array, ""],
+    kl: Float[Array, ""],
+    target: float | Float[Array, ""],
+    least: float = 1e-6,
+    most: float = 1e-2,
 ) -> Float[Array, ""]:
     """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α.
 

@@ -72,7 +72,10 @@ def value_loss(value: Float[Array, "*B"], target: Float[Array, "*B"]) -> Float[A
 
 
 def clipped_value_loss(
-    value: Float[Array, "*B"], old_value: Float[Array, "*B"], target: Float[Array, "*B"], epsilon: float
+    value: Float[Array, "*B"],
+    old_value: Float[Array, "*B"],
+    target: Float[Array, "*B"],
+    epsilon: float | Float[Array, ""],
 ) -> Float[Array, "*B"]:
     """½ max((V - target)², (V_clip - target)²), V_clip = V_old + clip(V - V_old, -ε, ε).
 

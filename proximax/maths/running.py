@@ -77,7 +77,7 @@ def scale_reward(
     reward: Float[Array, "T N"],
     last: Bool[Array, "T N"],
     valid: Float[Array, "T N"],
-    gamma: float,
+    gamma: float | Float[Array, ""],
 ) -> tuple[Float[Array, "T N"], Float[Array, " N"], Moments]:
     """Divide rewards by the standard deviation of the discounted return; the mean is left alone.
 

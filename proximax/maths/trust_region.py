@@ -15,7 +15,7 @@ SMALL = 1e-20  # gᵀ F⁻¹ g below this is that of a gradient that vanishes
 
 
 def fisher_vector_product(
-    kl: Callable[[Vector], Float[Array, ""]], params: Vector, damping: float = 0.0
+    kl: Callable[[Vector], Float[Array, ""]], params: Vector, damping: float | Float[Array, ""] = 0.0
 ) -> Callable[[Vector], Vector]:
     """v -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.
 
@@ -58,7 +58,10 @@ def conjugate_gradient(matvec: Callable[[Vector], Vector], b: Vector, iterations
 
 
 def natural_gradient_step(
-    gradient: Vector, fisher_vector_product: Callable[[Vector], Vector], delta: float, iterations: int = 10
+    gradient: Vector,
+    fisher_vector_product: Callable[[Vector], Vector],
+    delta: float | Float[Array, ""],
+    iterations: int = 10,
 ) -> Vector:
     """sqrt(2 δ / gᵀ F⁻¹ g) F⁻¹ g: the step up the objective whose KL is δ where the KL is its quadratic model.
 
@@ -78,7 +81,7 @@ def line_search(
     evaluate: Callable[[Vector], tuple[Float[Array, ""], Float[Array, ""]]],
     params: Vector,
     step: Vector,
-    delta: float,
+    delta: float | Float[Array, ""],
     backtracks: int = 10,
 ) -> tuple[Vector, Float[Array, ""], Float[Array, ""]]:
     """The first of params + ½ʲ step, j = 0, 1, ..., ``backtracks``, that raises the objective and keeps KL <= δ.

@@ -74,14 +74,14 @@ def learn_from_rollout(
     algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition, key: Key
 ) -> tuple[TrainState, Metrics]:
     """Everything after the rollout: scale rewards, value states, update the parameters, then the normaliser."""
-    ppo = config.ppo
+    ppo = config.ppo.with_numbers(state.hyperparameters)
     transitions = add_values(policy, state.params, state.obs_moments, transitions)
     reward_scale = state.reward_scale
     if ppo.scale_reward:
         last = transitions.terminated | transitions.truncated
         reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, transitions.valid, ppo.gamma)
         transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
-    scheduled = scheduled_values(ppo, state, config.updates)
+    scheduled = scheduled_values(ppo, state, state.hyperparameters["updates"])
     params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, scheduled, key)
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
@@ -132,6 +132,7 @@ def initial_train_state(
         rollout=rollout,
         beta=jnp.asarray(config.ppo.beta, jnp.float32),
         learning_rate=jnp.asarray(config.ppo.learning_rate, jnp.float32),
+        hyperparameters={name: jnp.asarray(x, jnp.float32) for name, x in config.numbers().items()},
         key=key,
         update=jnp.zeros((), jnp.int32),
     )

@@ -45,7 +45,7 @@ def forward(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[Di
 
 def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """-(E[objective] + c_H E[entropy]) of a policy, and statistics of the minibatch."""
-    weight, epsilon = minibatch.valid, context.scheduled.epsilon
+    weight, scheduled = minibatch.valid, context.scheduled
     log_prob = dist.log_prob(minibatch.action)
     # A sample that does not count must not overflow either: 0 times infinity is not 0.
     log_ratio = jnp.where(weight > 0, log_prob - minibatch.log_prob, 0.0)
@@ -53,17 +53,17 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     if context.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
     inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
-    objectives = context.objective(inputs, context.scheduled)
+    objectives = context.objective(inputs, scheduled)
     if (shape := jnp.shape(objectives)) != weight.shape:  # [B, 1] would silently become [B, B]
         raise UsageError(f"the objective returns shape {shape}; it must be {weight.shape}, a number per sample")
     objective, entropy = weighted_mean(objectives, weight), weighted_mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
-    return -(objective + context.config.entropy_coef * entropy), {
+    return -(objective + scheduled.entropy_coef * entropy), {
         "policy_objective": objective,
         "entropy": entropy,
         "kl_k1": weighted_mean(maths.kl_k1(log_ratio), weight),
         "kl_k3": weighted_mean(maths.kl_k3(log_ratio), weight),
-        "clip_fraction": weighted_mean((jnp.abs(ratio - 1.0) > epsilon).astype(ratio.dtype), weight),
+        "clip_fraction": weighted_mean((jnp.abs(ratio - 1.0) > scheduled.epsilon).astype(ratio.dtype), weight),
         "ratio_error": jnp.max(jnp.abs(ratio - 1.0) * weight),
     }
 

@@ -25,6 +25,7 @@ class ScheduledValues(NamedTuple):
 
     learning_rate: jax.Array
     epsilon: jax.Array
+    entropy_coef: jax.Array
     beta: jax.Array
 
 
@@ -57,7 +58,7 @@ class UpdateContext(NamedTuple):
 
     objective: Objective
     policy: Policy
-    config: PPOConfig
+    config: PPOConfig  # whose numbers may be arrays (``PPOConfig.with_numbers``)
     moments: PyTree  # of the observation normaliser
     rollout: Transition
     scheduled: ScheduledValues

@@ -36,15 +36,20 @@ def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> P
     return adam if algorithm.policy_step is None else (adam, adam)
 
 
-def scheduled_values(config: PPOConfig, state: TrainState, updates: int) -> ScheduledValues:
-    """The values at update ``state.update`` (from 0): factor min(1, (1 - update / updates) / (1 - anneal_start))."""
+def scheduled_values(config: PPOConfig, state: TrainState, updates: int | jax.Array) -> ScheduledValues:
+    """The values at update ``state.update`` (from 0); those of ``config.anneal`` are multiplied by the factor.
+
+    e + (1 - e) min(1, (1 - update / updates) / (1 - s)),   s = anneal_start, e = anneal_end
+    """
     left = 1.0 - state.update / updates
-    factor = jnp.minimum(1.0, left / (1.0 - config.anneal_start))
-    rate_factor, epsilon_factor = (
-        factor if config.anneal in (name, "both") else 1.0 for name in ("learning_rate", "epsilon")
+    factor = config.anneal_end + (1.0 - config.anneal_end) * jnp.minimum(1.0, left / (1.0 - config.anneal_start))
+    factors = dict.fromkeys(config.anneal, factor)
+    return ScheduledValues(
+        learning_rate=state.learning_rate * factors.get("learning_rate", 1.0),
+        epsilon=jnp.asarray(config.epsilon * factors.get("epsilon", 1.0)),
+        entropy_coef=jnp.asarray(config.entropy_coef * factors.get("entropy_coef", 1.0)),
+        beta=state.beta,
     )
-    epsilon = jnp.asarray(config.epsilon * epsilon_factor)
-    return ScheduledValues(state.learning_rate * rate_factor, epsilon, state.beta)
 
 
 def update(

@@ -42,6 +42,7 @@ METRICS: dict[str, str] = {
     "finite": "1; 0 if a loss, gradient or normaliser was not finite, which ends training.",
     "learning_rate": "Adam's step size in this update.",
     "epsilon": "The clip's half-width in this update.",
+    "entropy_coef": "Weight of the entropy bonus in this update.",
     "beta": "The penalty's weight in this update.",
 }
 # Names in the runs of version 0.1.

@@ -5,7 +5,7 @@ Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers
 ``result``.
 """
 
-from proximax.training.callbacks import Training, TrainingCallback
+from proximax.training.callbacks import Schedule, Training, TrainingCallback
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.start import run, train
@@ -13,6 +13,7 @@ from proximax.training.trainer import Trainer
 
 __all__ = [
     "Result",
+    "Schedule",
     "Trainer",
     "Training",
     "TrainingCallback",

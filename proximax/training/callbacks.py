@@ -1,12 +1,12 @@
 """What a user's code may see and do while a run trains."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from proximax.config import Rule, RunConfig, range_problem, refuse
+from proximax.config import Rule, RunConfig, range_problem, refuse, shown
 from proximax.envs import HostEnv, JaxEnv
 from proximax.evaluation import Evaluation
 from proximax.loggers import Callback, Rows
@@ -14,7 +14,7 @@ from proximax.policy import Agent, Policy, split_agents
 from proximax.training.result import Result
 from proximax.types import TrainState
 
-RATE = Rule(0.0)
+SETTABLE = {"learning_rate": Rule(0.0), "epsilon": Rule(0.0, open_low=True), "entropy_coef": Rule(0.0)}
 
 
 class Run(Protocol):
@@ -61,18 +61,49 @@ class Training:
     def learning_rate(self) -> float:
         """The learning rate before annealing; of the first seed, where they differ (``kl_control="learning_rate"``).
 
-        May be set, for all seeds: it holds from the next update on.
+        This and the next two may be set, for all seeds: the value holds from the next update on, and is saved.
         """
-        return float(np.ravel(np.asarray(self._run.state.learning_rate))[0])
+        return first_of(self._run.state.learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        refuse([range_problem("learning_rate", value, RATE)])
-        old = self._run.state.learning_rate
-        new: Any = np.full(np.shape(old), value, np.float32)
-        self._run.state = self._run.state._replace(
-            learning_rate=jax.device_put(new, old.sharding) if isinstance(old, jax.Array) else new
-        )
+        rate = checked_like("learning_rate", value, self._run.state.learning_rate)
+        self._run.state = self._run.state._replace(learning_rate=rate)
+
+    @property
+    def epsilon(self) -> float:
+        """ε, half-width of the clip range, before annealing."""
+        return first_of(self._run.state.hyperparameters["epsilon"])
+
+    @epsilon.setter
+    def epsilon(self, value: float) -> None:
+        self._set_hyperparameter("epsilon", value)
+
+    @property
+    def entropy_coef(self) -> float:
+        """Weight of the entropy bonus, before annealing."""
+        return first_of(self._run.state.hyperparameters["entropy_coef"])
+
+    @entropy_coef.setter
+    def entropy_coef(self, value: float) -> None:
+        self._set_hyperparameter("entropy_coef", value)
+
+    def _set_hyperparameter(self, name: str, value: float) -> None:
+        old = self._run.state.hyperparameters
+        new = {**old, name: checked_like(name, value, old[name])}
+        self._run.state = self._run.state._replace(hyperparameters=new)
+
+
+def first_of(setting: Any) -> float:
+    """The first seed's value of a setting ``[S]``."""
+    return float(np.ravel(np.asarray(setting))[0])
+
+
+def checked_like(name: str, value: float, old: Any) -> Any:
+    """``value`` for all seeds, as the array ``old`` is, and on its device."""
+    refuse([range_problem(name, value, SETTABLE[name])])
+    new = np.full(np.shape(old), value, np.float32)
+    return jax.device_put(new, old.sharding) if isinstance(old, jax.Array) else new
 
 
 class TrainingCallback:
@@ -95,6 +126,48 @@ class TrainingCallback:
 
     def on_end(self, training: Training, result: Result) -> None:
         """After the final evaluation, when everything is on disk."""
+
+
+class Schedule(TrainingCallback):
+    """Settings as functions of the training's progress: ``Schedule(entropy_coef=lambda done: 0.01 * (1 - done) ** 2)``.
+
+    A function takes the fraction of the updates done, from 0 for the first update to almost 1 for the last, and gives
+    the setting's value in the next update: ``learning_rate``, ``epsilon`` or ``entropy_coef``. Straight lines need no
+    callback: ``anneal``. Raises ``UsageError`` at the run's start where the setting is annealed or adapted as well.
+    """
+
+    def __init__(self, **functions: Callable[[float], float]) -> None:
+        unknown = [f"Schedule has no {name}, but {', '.join(SETTABLE)}" for name in functions if name not in SETTABLE]
+        no_function = [
+            f"{name} = {shown(function)}: must be a function of the progress"
+            for name, function in functions.items()
+            if not callable(function)
+        ]
+        refuse([*unknown, *no_function])
+        self.functions = functions
+
+    def on_start(self, training: Training) -> None:
+        """Set the values of the first update."""
+        ppo = training.config.ppo
+        adapted = ["learning_rate"] if ppo.target_kl is not None and ppo.kl_control == "learning_rate" else []
+        refuse(
+            [
+                f"{name} has a Schedule and is annealed too: leave it out of anneal = {' '.join(ppo.anneal)}"
+                for name in self.functions
+                if name in ppo.anneal
+            ]
+            + [f"{name} has a Schedule and kl_control = {name}" for name in self.functions if name in adapted]
+        )
+        self.set_values(training)
+
+    def on_update(self, training: Training, rows: Rows) -> None:
+        """Set the values of the next update."""
+        self.set_values(training)
+
+    def set_values(self, training: Training) -> None:
+        """The functions' values at the present progress."""
+        for name, function in self.functions.items():
+            setattr(training, name, function(training.progress))
 
 
 class Callbacks:

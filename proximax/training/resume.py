@@ -22,7 +22,7 @@ from proximax.runs import (
     find_checkpoint,
     progress_of,
 )
-from proximax.runtime import check_no_extra_arrays, proximax_version, restore_tree
+from proximax.runtime import check_no_extra_arrays, named_leaves, proximax_version, restore_tree
 from proximax.types import PyTree, RewardScale, TrainState
 
 # What may differ when a run is resumed: how long, how it is logged, saved and evaluated, not how it learns.
@@ -121,7 +121,11 @@ def restore(
     resume_point: ResumePoint, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
 ) -> tuple[TrainState, str]:
     """(the state to resume from, a note on how exact it is); ``start``: the run's first one, for its structure."""
+    saved = {f".hyperparameters{name}": x for name, x in named_leaves(start.hyperparameters).items()}
+    if not saved.keys() & resume_point.tensors.keys():  # saved by an earlier version
+        resume_point.tensors.update(saved)
     state: TrainState = restore_tree(start, resume_point.tensors, resume_point.path)
+    state.hyperparameters["updates"] = start.hyperparameters["updates"]  # the number of steps may change
     check_no_extra_arrays(resume_point.tensors, resume_point.path)
     place = f"resumed at {resume_point.manifest['steps']:,} steps"
     if isinstance(env, JaxEnv):

@@ -69,7 +69,7 @@ WRONG = [
     ("hidden", (), "one or more layer sizes of at least 1"),
     ("hidden", (64, 0), "one or more layer sizes of at least 1"),
     ("hidden", (64, 2.5), "one or more layer sizes of at least 1"),
-    ("anneal", "'linear'", "must be one of none, learning_rate, epsilon, both"),
+    ("anneal_end", -0.1, "must be a number >= 0"),
     ("anneal_start", 1.0, "must be a number >= 0 and <= 0.99"),
     ("anneal_start", -0.1, "must be a number >= 0 and <= 0.99"),
     ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
@@ -90,6 +90,26 @@ def test_a_value_out_of_range_is_named_with_its_range(name, value, remedy):
     text = fault(**{name: value.strip("'") if isinstance(value, str) else value})
     assert text.startswith(f"{name} = {value}: ")
     assert remedy in text
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("anneal", ["linear", ("none", "epsilon"), ("learning_rate", 3), 0.5, None])
+def test_what_cannot_be_annealed_is_named_with_what_can(anneal):
+    assert fault(anneal=anneal).endswith("must be none, or one or more of learning_rate, epsilon, entropy_coef")
+
+
+def test_what_is_annealed_may_be_given_as_one_name_or_several():
+    forms = [
+        ("none", ()),
+        ([], ()),
+        ("epsilon", ("epsilon",)),
+        ("both", ("learning_rate", "epsilon")),
+        (["entropy_coef", "epsilon"], ("entropy_coef", "epsilon")),
+    ]
+    for form, expected in forms:
+        assert PPOConfig(anneal=form).anneal == expected
+        again = from_json(json.loads(json.dumps(config(anneal=form).to_json())))
+        assert again.ppo.anneal == expected
 
 
 @pytest.mark.fault(31)
@@ -151,7 +171,7 @@ def test_what_goes_with_an_algorithm_is_allowed(settings):
 @pytest.mark.fault(31)
 def test_every_wrong_field_is_reported_at_once():
     text = fault(gamma=1.5, epsilon=-0.2, epochs=0, hidden=(), anneal="x", num_envs=0, seeds=0, steps=-5, algo="y")
-    for part in ("gamma = 1.5", "epsilon = -0.2", "epochs = 0", "hidden = ()", "anneal = 'x'", "num_envs = 0"):
+    for part in ("gamma = 1.5", "epsilon = -0.2", "epochs = 0", "hidden = ()", "anneal = ('x',)", "num_envs = 0"):
         assert part in text
     for part in ("seeds = 0", "steps = -5", "algo = 'y'"):
         assert part in text

@@ -1,12 +1,14 @@
 """The learner as a whole: determinism, seeds side by side, the normaliser, both forms of environment."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from proximax.config.ppo_config import PPOConfig
+from proximax.config.ppo_config import NUMBERS, PPOConfig
 from proximax.config.run_config import RunConfig
 from proximax.envs import env_seeds, make_env, probe
 from proximax.envs.env_groups import EnvGroups
@@ -143,6 +145,55 @@ def test_seed_keys_and_their_splits_are_all_different():
     assert len(words) == 102
     assert len(parts) == 306
     assert not words & parts
+
+
+# Every number that is no size, with another value than the default; all switches as there.
+OTHER_NUMBERS = {
+    "learning_rate": 0.01,
+    "beta": 0.3,
+    "anneal_start": 0.5,
+    "anneal_end": 0.1,
+    "gamma": 0.9,
+    "lam": 0.8,
+    "epsilon": 0.1,
+    "max_kl": 0.02,
+    "damping": 0.2,
+    "value_epsilon": 0.3,
+    "value_coef": 0.7,
+    "entropy_coef": 0.02,
+    "max_grad_norm": 0.4,
+    "target_kl": 0.05,
+    "adam_epsilon": 1e-6,
+}
+NUMBERS_SET = {"value_epsilon": 0.5, "target_kl": 0.03}  # of those that are None by default
+
+
+@pytest.mark.parametrize("algo", ["clip", "penalty", "trpo"])
+def test_other_numbers_are_the_same_program(algo):
+    env, texts = probe.PROBES["matching-continuous"](), []
+    assert set(OTHER_NUMBERS) == {*NUMBERS, "learning_rate", "beta"}
+    for numbers, steps in ((NUMBERS_SET, 640), (OTHER_NUMBERS, 1280)):
+        ppo = dataclasses.replace(PPO, hidden=(4,), anneal=("epsilon", "entropy_coef"), **numbers)
+        config = RunConfig("probe", algo=algo, steps=steps, num_envs=4, ppo=ppo)
+        learner = make_learner(env, make_policy(env.observation_space, env.action_space, ppo), config)
+        state = learner.init(jax.random.key(0))
+        texts.append(jax.jit(learner.step).lower(state).as_text())
+        _, metrics = jax.jit(learner.step)(state)
+        assert float(metrics["entropy_coef"]) == np.float32(ppo.entropy_coef)
+    assert texts[0] == texts[1]
+
+
+def test_seeds_side_by_side_may_each_have_their_own_numbers():
+    configs = [dataclasses.replace(PPO, hidden=(4,), entropy_coef=coef, value_coef=1 - coef) for coef in (0.1, 0.9)]
+    learners = [jax_learner(ppo=ppo) for ppo in configs]
+    states = [learner.init(jax.random.key(7)) for learner in learners]
+    together, _ = jax.jit(jax.vmap(learners[0].step))(stack_seeds(states))
+    for i, (learner, state) in enumerate(zip(learners, states)):
+        alone, _ = jax.jit(jax.vmap(learner.step))(stack_seeds([state]))
+        mine, other = flat(alone.params), flat(jax.tree.map(lambda x, i=i: x[i], together.params))
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+    one, two = (flat(jax.tree.map(lambda x, i=i: x[i], together.params)) for i in range(2))
+    assert np.abs(one - two).max() > 1e-4
 
 
 @pytest.mark.slow

@@ -215,6 +215,15 @@ def test_what_anneals_late_is_whole_until_then_and_falls_as_far():
     np.testing.assert_allclose([float(r.epsilon / 0.2) for r in rates], factors, rtol=1e-6)
 
 
+def test_the_entropy_bonus_anneals_to_an_end_that_is_not_zero():
+    # Factors 1, 0.8, 0.6, 0.4; one update later it would be 0.2.
+    ppo = PPOConfig(entropy_coef=0.1, anneal="entropy_coef", anneal_end=0.2)
+    rates = [scheduled_values(ppo, state_of(ppo, np.zeros(1), number=i), 4) for i in range(4)]
+    np.testing.assert_allclose([float(r.entropy_coef) for r in rates], [0.1, 0.08, 0.06, 0.04], rtol=1e-6)
+    assert {float(r.learning_rate) for r in rates} == {np.float32(3e-4)}
+    assert {float(r.epsilon) for r in rates} == {np.float32(0.2)}
+
+
 @pytest.mark.trap(26)
 def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
     orders = [np.asarray(minibatches(64, 16, jax.random.key(i))) for i in range(4)]

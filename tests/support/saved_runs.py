@@ -59,6 +59,7 @@ def snapshot(params, moments, update=4, evaluation=None, environment=None, **pro
         ),
         beta=np.ones(3, np.float32),
         learning_rate=np.ones(3, np.float32),
+        hyperparameters={},
         key=key_from_data(np.full((3, 2), update, np.uint32)),
         update=np.full(3, update, np.int32),
     )

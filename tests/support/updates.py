@@ -52,6 +52,7 @@ def state_of(ppo, params, moments=None, algo="clip", number=0):
         obs_moments=moments,
         beta=jnp.asarray(ppo.beta, jnp.float32),
         learning_rate=jnp.asarray(ppo.learning_rate, jnp.float32),
+        hyperparameters={},
         update=jnp.asarray(number),
         **nothing,
     )

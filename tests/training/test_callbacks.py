@@ -69,6 +69,83 @@ def test_the_learning_rate_can_be_set_from_the_next_update_on(env):
             np.testing.assert_array_equal(one, other)
 
 
+class Sets(proximax.TrainingCallback):
+    """Sets one setting after the first update."""
+
+    def __init__(self, name, value):
+        self.name, self.value, self.seen = name, value, []
+
+    def on_update(self, training, rows):
+        self.seen.append(getattr(training, self.name))
+        if training.update == 1:
+            setattr(training, self.name, self.value)
+
+
+@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+@pytest.mark.parametrize(("name", "first", "then"), [("epsilon", 0.2, 0.05), ("entropy_coef", 0.0, 0.5)])
+def test_clip_range_and_entropy_bonus_can_be_set_and_are_learned_with(env, name, first, then):
+    settings = {"seeds": 2, "anneal": "none", **TINY}
+    setter = Sets(name, then)
+    result = proximax.train(env, callbacks=[setter], **settings)
+    assert setter.seen == pytest.approx([first, then, then, then])
+    for seed in range(2):
+        assert [row[name] for row in result.history if row["seed"] == seed] == pytest.approx([first, then, then, then])
+    # What a schedule that makes the same step sets, and no schedule does not.
+    stepped = proximax.Schedule(**{name: lambda progress: first if progress == 0 else then})
+    same, plain = (proximax.train(env, callbacks=c, **settings) for c in ([stepped], []))
+    for one, other in zip(params(result, 1), params(same, 1), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if name == "entropy_coef":
+        assert any((one != other).any() for one, other in zip(params(result, 1), params(plain, 1), strict=True))
+
+
+def test_a_value_that_was_set_holds_after_a_resume(tmp_path):
+    run = tmp_path / "run"
+    both = [Sets("epsilon", 0.05), Record(stop_at=2)]
+    proximax.train("probe:matching", callbacks=both, out=run, anneal="none", **TINY)
+    result = proximax.train("probe:matching", out=run, resume=True, anneal="none", **TINY)
+    assert [row["epsilon"] for row in result.history] == pytest.approx([0.2, 0.05, 0.05, 0.05])
+
+
+def test_a_schedule_is_a_function_of_progress_and_goes_on_after_a_resume(tmp_path):
+    schedule = proximax.Schedule(learning_rate=lambda p: 1e-3 * (1 - p) ** 2, entropy_coef=lambda p: 0.1 * p)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    settings = {"anneal": "epsilon", **TINY}
+    result = proximax.train("CartPole-v1", callbacks=[schedule], out=whole, **settings)
+    squares = [1e-3 * left**2 for left in (1, 0.75, 0.5, 0.25)]
+    assert [row["learning_rate"] for row in result.history] == pytest.approx(squares)
+    assert [row["entropy_coef"] for row in result.history] == pytest.approx([0, 0.025, 0.05, 0.075])
+    proximax.train("CartPole-v1", callbacks=[schedule, Record(stop_at=2)], out=parts, **settings)
+    again = proximax.train("CartPole-v1", callbacks=[schedule], out=parts, resume=True, **settings)
+    for one, other in zip(params(result), params(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("functions", "settings", "message"),
+    [
+        ({"epsilon": lambda p: 0.1}, {"anneal": ("learning_rate", "epsilon")}, "leave it out of anneal"),
+        ({"learning_rate": lambda p: 1e-3}, {}, "leave it out of anneal = learning_rate"),
+        (
+            {"learning_rate": lambda p: 1e-3},
+            {"anneal": "none", "target_kl": 0.01, "kl_control": "learning_rate"},
+            "has a Schedule and kl_control = learning_rate",
+        ),
+        ({"epsilon": lambda p: -1.0}, {"anneal": "none"}, "epsilon = -1.0: must be a number > 0"),
+    ],
+)
+def test_a_schedule_that_contradicts_the_settings_is_refused(functions, settings, message):
+    with pytest.raises(UsageError, match=message):
+        proximax.train("probe:matching", callbacks=[proximax.Schedule(**functions)], **TINY | settings)
+
+
+def test_a_schedule_of_something_else_is_refused_at_once():
+    with pytest.raises(UsageError, match="Schedule has no gamma, but learning_rate, epsilon, entropy_coef"):
+        proximax.Schedule(gamma=lambda p: 0.9)
+    with pytest.raises(UsageError, match=r"entropy_coef = 0\.1: must be a function"):
+        proximax.Schedule(entropy_coef=0.1)
+
+
 def test_one_of_several_ends_the_run_and_every_one_is_called(tmp_path):
     first, second = Record(stop_at=2), Record()
     result = proximax.train("probe:matching", callbacks=[first, second], out=tmp_path / "run", **TINY)

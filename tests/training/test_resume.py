@@ -353,6 +353,15 @@ def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
 
 
+@pytest.mark.trap(25)
+def test_a_run_resumed_with_more_steps_is_annealed_over_all_of_them(tmp_path):
+    tiny = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "hidden": (4,), "eval_episodes": 2}
+    tiny |= {"learning_rate": 1e-3, "preset": "none", "quiet": True, "out": tmp_path}
+    proximax.train("probe:matching", steps=2 * 16, **tiny)
+    result = proximax.train("probe:matching", steps=4 * 16, resume=True, **tiny)
+    assert [row["learning_rate"] for row in result.history] == pytest.approx([1e-3, 0.5e-3, 0.5e-3, 0.25e-3])
+
+
 @pytest.mark.slow
 @pytest.mark.fault(23)
 def test_there_must_be_something_to_resume_unless_auto_is_said(tmp_path):
