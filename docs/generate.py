@@ -20,6 +20,7 @@ import proximax  # noqa: E402
 from proximax.cli import main as proximax_command  # noqa: E402
 from proximax.config import NUMBERS, AtariConfig, PPOConfig, RunConfig  # noqa: E402
 from proximax.doctor import CHECKS, SEVERITIES  # noqa: E402
+from proximax.loggers import group_of  # noqa: E402
 from proximax.runs import METRICS  # noqa: E402
 from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa: E402
 
@@ -34,8 +35,13 @@ Each update writes one metrics row per seed: to `metrics.jsonl`, to TensorBoard 
 r is the ratio π(a|s) / π_old(a|s) and A the advantage, as in [ppo-clip.md](../algorithms/ppo-clip.md). Means are over
 valid transitions: steps that only reset an environment are left out.
 
-| name | meaning |
-|---|---|
+In TensorBoard the tag is `GROUP/NAME`, against environment steps; `update`, `seed` and `steps` are no curves, and
+`ratio_histogram` is a histogram. Beside them are `time/steps_per_s` (of all seeds together, over the latest seconds),
+`eval/return_mean` (evaluations while training), `eval/final_return_mean`, and the settings: as text under `config`, and
+on the HPARAMS page.
+
+| name | group | meaning |
+|---|---|---|
 """
 DOCTOR_HEAD = f"""{MADE.format("proximax.doctor.CHECKS")}
 
@@ -93,13 +99,18 @@ def generated_pages() -> dict[Path, str]:
         begin, end = f"<!-- {part}: made by docs/check.py --write -->\n", "<!-- end -->"
         text = re.sub(f"{re.escape(begin)}.*?{end}", lambda m, new=begin + content + end: new, text, flags=re.DOTALL)
     return {
-        DOCS / "reference" / "metrics.md": METRICS_HEAD + "".join(table_row(f"`{n}`", x) for n, x in METRICS.items()),
+        DOCS / "reference" / "metrics.md": METRICS_HEAD + "".join(metric_rows()),
         DOCS / "reference" / "config.md": config_page(),
         DOCS / "reference" / "cli.md": cli_page(),
         DOCS / "reference" / "api.md": api_page(),
         DOCS / "guides" / "doctor.md": doctor_page(),
         architecture: text,
     }
+
+
+def metric_rows() -> list[str]:
+    """A row for each metric."""
+    return [table_row(f"`{name}`", f"`{group_of(name)}/`", text) for name, text in METRICS.items()]
 
 
 def table_row(*cells: str) -> str:

@@ -20,7 +20,6 @@ ELSEWHERE = {
     "envs.workers.main": "envs/workers/test_vector_env.py",
     "envs.workers.process": "envs/workers/test_vector_env.py",
     "envs.workers.watchdog": "envs/workers/test_vector_env.py",
-    "loggers.base": "loggers/test_jsonl.py",
     "runtime.console": "system/test_fault_table.py",
     "training.periodic_video": "evaluation/test_recording.py",
     "training.result": "training/test_start.py",

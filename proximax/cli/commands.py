@@ -17,6 +17,7 @@ Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
 Device = Annotated[Literal["auto", "cpu", "gpu"], tyro.conf.arg(help="Where to compute.")]
 Quiet = Annotated[bool, tyro.conf.arg(help="Show no progress.")]
+Verbose = Annotated[bool, tyro.conf.arg(help="Show also a table of the metrics every few seconds.")]
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 AllowImport = Annotated[
     bool, tyro.conf.arg(help="Let the run's config.json name a package to import (package:Env-v0).")
@@ -48,6 +49,7 @@ class Train:
     profile: bool = False
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     quiet: Quiet = False
+    verbose: Verbose = False
     allow_import: AllowImport = False
     debug: Debug = False
 

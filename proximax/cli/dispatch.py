@@ -136,7 +136,14 @@ def run_train(command: Train) -> None:
     out = command.out or Path(command.resumed_run or default_directory(config.env, config.algo))
     resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
     try:
-        result = run(config, out=out, quiet=command.quiet, profile=command.profile, resume=resume)
+        result = run(
+            config,
+            out=out,
+            quiet=command.quiet,
+            verbose=command.verbose,
+            profile=command.profile,
+            resume=resume,
+        )
     except Interrupted:
         write_stderr(f"saved in {out}\nnext: proximax train --resume {run_argument(config, out)}")
         raise

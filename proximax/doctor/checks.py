@@ -109,7 +109,7 @@ def hardly_moves(rows: Rows, config: RunConfig) -> str | None:
     # Only the first updates: annealed steps get small anyway, and a policy that has learned may stop changing.
     flagged = (np.abs(kl) < MIN_KL) & (share < MIN_CLIPPED)
     begin = rows["update"] <= max(LONG * config.updates, LONG_UPDATES)
-    if begin.all() or not flagged[begin].mean() >= MOSTLY or np.nansum(kl[begin]) > KL_MOVED:
+    if begin.all() or not begin.any() or not flagged[begin].mean() >= MOSTLY or np.nansum(kl[begin]) > KL_MOVED:
         return None
     rate = config.ppo.learning_rate
     return f"KL below {MIN_KL:g} and nothing clipped {describe_updates(rows, flagged)}; learning rate {rate:g}"

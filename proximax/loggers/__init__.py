@@ -1,9 +1,10 @@
 """Where metrics go while training.
 
-Read ``base`` (the protocol), ``jsonl``, ``tensorboard``, ``terminal``, and ``run_logger``, which feeds them all.
+Read ``base`` (the protocol), ``jsonl``, ``tensorboard``, ``terminal`` with ``progress`` (lines) and ``table``, and
+``run_logger``, which feeds them all.
 """
 
-from proximax.loggers.base import Callback, Rows
+from proximax.loggers.base import Callback, Rows, Verbosity, group_of
 from proximax.loggers.run_logger import RunLogger
 from proximax.loggers.terminal import sparkline
 
@@ -11,5 +12,7 @@ __all__ = [
     "Callback",
     "Rows",
     "RunLogger",
+    "Verbosity",
+    "group_of",
     "sparkline",
 ]

@@ -63,6 +63,9 @@ class JsonlLogger:
                 logger.warning(f"{self.path}: {error.strerror}; buffering metrics until the disk has space")
             self._warned = True
 
+    def write_evaluation(self, rows: Rows, final: bool) -> None:
+        """Evaluations have a file of their own."""
+
     def close(self) -> None:
         """Close the file."""
         self.write([])

@@ -6,7 +6,7 @@ from typing import Any
 from proximax.config import RunConfig
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation
-from proximax.loggers.base import Logger, Rows
+from proximax.loggers.base import Logger, Rows, Verbosity
 from proximax.loggers.jsonl import JsonlLogger
 from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
 from proximax.loggers.terminal import TerminalLogger
@@ -22,7 +22,11 @@ class RunLogger:
     """
 
     def __init__(
-        self, config: RunConfig, directory: RunDirectory | None, quiet: bool, saved: LoggerState | None = None
+        self,
+        config: RunConfig,
+        directory: RunDirectory | None,
+        verbosity: Verbosity,
+        saved: LoggerState | None = None,
     ) -> None:
         self.rows: Rows = []
         self.history = History(config.seed, config.seeds)
@@ -35,8 +39,8 @@ class RunLogger:
         if directory:
             with storing(directory.path):
                 self._open(directory.path, saved)
-        if not quiet:
-            self._loggers.append(TerminalLogger(config, self.history.update))
+        if verbosity != "quiet":
+            self._loggers.append(TerminalLogger(config, self.history.update, verbosity == "verbose"))
 
     def _open(self, path: Path, saved: LoggerState | None) -> None:
         """The files of the run directory."""
@@ -69,22 +73,30 @@ class RunLogger:
         return rows
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
-        """A row for each seed in ``evaluations.jsonl``."""
-        if self._evaluations is None:
-            return
+        """A row for each seed: in ``evaluations.jsonl``, if the run has one, and for the loggers."""
+        rows = self._evaluation_rows(evaluation)
+        if self._evaluations is not None:
+            self._evaluations.write(rows)
+        for logger in self._loggers:
+            logger.write_evaluation(rows, final=False)
+
+    def _evaluation_rows(self, evaluation: Evaluation) -> Rows:
         per_seed = zip(evaluation.seeds, self.history.steps.tolist(), evaluation.returns)
-        self._evaluations.write(
-            [
-                {
-                    "update": self.history.update,
-                    "seed": seed,
-                    "steps": steps,
-                    "return_mean": finite_or_none(returns.mean()),
-                    "episodes": len(returns),
-                }
-                for seed, steps, returns in per_seed
-            ]
-        )
+        return [
+            {
+                "update": self.history.update,
+                "seed": seed,
+                "steps": steps,
+                "return_mean": finite_or_none(returns.mean()),
+                "episodes": len(returns),
+            }
+            for seed, steps, returns in per_seed
+        ]
+
+    def write_final_evaluation(self, evaluation: Evaluation) -> None:
+        """For the loggers alone: on disk it is in ``result.json``."""
+        for logger in self._loggers:
+            logger.write_evaluation(self._evaluation_rows(evaluation), final=True)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write ``result.json``."""

@@ -1,77 +1,126 @@
-"""The progress bar, and the doctor's findings."""
+"""Progress while training, the table of ``--verbose``, and the doctor's findings: all on stderr."""
 
 import logging
-import time
+import sys
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from proximax.config import RunConfig
 from proximax.doctor import Finding, LiveDoctor
+from proximax.envs import EnvId
 from proximax.loggers.base import Rows
-from proximax.runs import Every
-from proximax.runtime import DOCTOR, PROGRESS, can_encode
+from proximax.loggers.progress import Progress, SpeedMeter, file_line, terminal_line
+from proximax.loggers.table import metrics_table
+from proximax.runtime import DOCTOR, PROGRESS, can_encode, plural
 
 logger = logging.getLogger(__name__)
 
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
+SAMPLE_S = 0.1  # between updates of the line on a terminal
+TABLE_S, LINE_S = 5.0, 30.0  # between tables on a terminal; between lines, or tables, in a file
+
+
+class ProgressLine:
+    """The line that is drawn again and again at the bottom of a terminal."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None  # None: the first update compiles
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        ascii_only = options.ascii_only
+        frames = ASCII_SPINNER if ascii_only else SPINNER
+        spinner = frames[int(console.get_time() * len(frames)) % len(frames)]
+        if self.progress is None:
+            yield Text(f"{spinner} compiling", no_wrap=True, overflow="ellipsis")
+            return
+        layout = terminal_line(self.progress, options.max_width - 2)
+        full = layout.bar * self.progress.update // self.progress.updates
+        mark, rest = ("#", "-") if ascii_only else ("━", "─")
+        text = Text(f"{spinner} {layout.before}  ", no_wrap=True, overflow="ellipsis")
+        if layout.bar:
+            text.append(mark * full, "green").append(rest * (layout.bar - full) + "  ", "bright_black")
+        yield text.append(layout.after)
 
 
 class TerminalLogger:
-    """Live progress on stderr: a bar where there is a terminal, else a line for each tenth of the run.
+    """Progress on stderr: on a terminal a line that stays in its place, in a file a line every 30 s, first and last.
 
-    And what ``proximax.doctor`` finds: the most severe in a line under the bar; without a terminal each finding is
-    logged once, when it first appears.
+    ``verbose``: also a table of the metrics, on a terminal every 5 s, in a file instead of the line. The most severe
+    finding of ``proximax.doctor`` is shown under the line; in a file each finding once, when it first appears. All
+    times are the rows' own, so hundreds of updates a second cost next to nothing.
     """
 
-    def __init__(self, config: RunConfig, update: int = 0) -> None:
-        self._config = config
-        self._began, self._resumed = time.perf_counter(), update * config.batch_size
-        self._console = Console(stderr=True)
-        self._live = self._console.is_terminal
-        self._shown = 0.0
-        self._lines = Every.share(10, config.updates)
+    def __init__(
+        self, config: RunConfig, update: int = 0, verbose: bool = False, console: Console | None = None
+    ) -> None:
+        """``update``: the update that a run is resumed after; ``console``: for tests, instead of stderr."""
+        self._config, self._verbose = config, verbose
+        # Whether it is a terminal says stderr itself: FORCE_COLOR, which CI sets, is about colours.
+        is_terminal = bool(getattr(sys.stderr, "isatty", bool)())
+        self._console = console or Console(stderr=True, force_terminal=is_terminal)
+        self._live = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._meter, self._rows, self._evaluation, self._ended = SpeedMeter(), Rows(), Rows(), Rows()
+        self._sampled_s, self._printed_update = -SAMPLE_S, update
+        self._printed_s: float | None = None if update else 0.0  # a resumed run's seconds do not begin at 0
         self._doctor = LiveDoctor(config)
         self._reported: set[str] = set()
         if config.atari is not None:
             logger.info(f"frames: {config.atari}")
+        self._line = ProgressLine()
         if self._live:
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.fields[steps]} steps"),
-                BarColumn(bar_width=24),
-                TextColumn("return [bold]{task.fields[score]}[/]"),
-                TextColumn("{task.fields[speed]} steps/s"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
-            self._task = self._bar.add_task("", total=config.updates, steps="0", score="compiling", speed="0")
-            self._view = Live(self._bar, console=self._console, transient=True, refresh_per_second=10)
+            self._view = Live(self._line, console=self._console, transient=True, refresh_per_second=10)
             self._view.start()
+        else:
+            PROGRESS.info(start_line(config, update))
 
     def write(self, rows: Rows) -> None:
-        """Show the state of the run, at most ten times a second."""
-        now_s, update = time.perf_counter(), rows[0]["update"]
-        steps = max(row["steps"] for row in rows)
-        scores = [row["return_last_100"] for row in rows if row["return_last_100"] is not None]
-        score = f"{sum(scores) / len(scores):.1f}" if scores else "no episode finished"
-        new_steps = sum(row["steps"] - self._resumed for row in rows)
-        speed = f"{new_steps / max(now_s - self._began, 1e-9):,.0f}"
-        if self._live and now_s - self._shown > 0.1:
-            self._shown = now_s
-            self._bar.update(self._task, completed=update, steps=f"{steps:,}", score=score, speed=speed)
-        elif not self._live and self._lines.due(update):
-            PROGRESS.info(f"{steps:>12,} steps   return {score}   {speed} steps/s")
+        """Show the state of the run, where it is time to."""
+        time_s, is_last = rows[0]["time_s"], rows[0]["update"] >= self._config.updates
+        self._rows = rows
+        if self._printed_s is None:
+            self._printed_s = time_s
+        if self._verbose and any(row["episodes"] for row in rows):
+            self._ended = rows
+        if time_s - self._sampled_s >= SAMPLE_S or is_last:
+            self._sampled_s = time_s
+            self._meter.add(rows)
+            self._line.progress = self._progress()
+        interval = TABLE_S if self._live else LINE_S
+        if time_s - self._printed_s >= interval or is_last:
+            self._printed_s = time_s
+            self._print()
         if self._doctor.observe(rows):
             self._report(self._doctor.findings)
+
+    def write_evaluation(self, rows: Rows, final: bool) -> None:
+        """Show it with the next line or table."""
+        self._evaluation = rows
+
+    def _progress(self) -> Progress:
+        return Progress.after(self._rows, self._config, self._meter, self._evaluation)
+
+    def _print(self) -> None:
+        """A table, or a line where nothing else shows the progress."""
+        self._printed_update = self._rows[0]["update"]
+        if self._verbose:
+            width = self._console.width if self._live else None
+            ended = self._ended or self._rows
+            table = metrics_table(self._config, self._progress(), self._rows, ended, self._evaluation, width)
+            if self._live:
+                self._console.print(Text(table, no_wrap=True, overflow="crop"))
+            else:
+                PROGRESS.info(table)
+        elif not self._live:
+            PROGRESS.info(file_line(self._progress()))
 
     def _report(self, findings: list[Finding]) -> None:
         if self._live:
             worst = [Text(finding.line, "yellow", no_wrap=True, overflow="ellipsis") for finding in findings[:1]]
-            self._view.update(Group(self._bar, *worst))
+            self._view.update(Group(self._line, *worst))
             return
         for finding in findings:
             if finding.name not in self._reported:
@@ -79,11 +128,24 @@ class TerminalLogger:
                 DOCTOR.warning(finding.line)
 
     def close(self) -> None:
-        """Remove the bar; what was found last stays."""
+        """Remove the line; the last table stays, and what was found last."""
+        if self._rows and self._printed_update < self._rows[0]["update"]:  # the run ended before its last update
+            self._meter.add(self._rows)
+            self._print()
         if self._live:
             self._view.stop()
             for finding in self._doctor.findings:
                 DOCTOR.warning(finding.line)
+
+
+def start_line(config: RunConfig, update: int) -> str:
+    """What a log file says first: what is trained."""
+    steps = f"{config.updates * config.batch_size:,} steps{' each' if config.seeds > 1 else ''}"
+    resumed = f", resumed after update {update:,}" if update else ""
+    return (
+        f"{EnvId.parse(config.env).display}, {config.algo}, {plural(config.seeds, 'seed')}: {steps} in "
+        f"{plural(config.updates, 'update')} of {config.batch_size:,}{resumed}"
+    )
 
 
 def sparkline(values: list[float], width: int = 40, encoding: str | None = None) -> str:

@@ -30,7 +30,7 @@ from proximax.envs import (
     make_env,
 )
 from proximax.errors import UsageError
-from proximax.loggers import Callback, RunLogger
+from proximax.loggers import Callback, RunLogger, Verbosity
 from proximax.networks import Network, network_problem
 from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
@@ -64,6 +64,7 @@ def train(
     network: Network | NetworkName | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
+    verbose: bool = False,
     profile: bool = False,
     resume: Resume = False,
     init_from: str | Path | Agent | None = None,
@@ -79,6 +80,7 @@ def train(
     ``resume``: continue the run in ``out`` from its last checkpoint; "auto": or start it where there is none.
     ``callbacks``: functions, each called with the rows of every update (``runs.metrics``); a true result stops
     training. Or ``TrainingCallback`` objects, which see more.
+    ``quiet``: only warnings and errors on stderr; ``verbose``: also a table of the metrics every few seconds.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
     ``init_from``: a run directory or an ``Agent`` to start from: its parameters and observation normaliser.
@@ -105,6 +107,7 @@ def train(
         network=network if isinstance(network, Network) else None,
         callbacks=callbacks,
         quiet=quiet,
+        verbose=verbose,
         profile=profile,
         resume=resume,
         agent=init_from if isinstance(init_from, Agent) else None,
@@ -121,6 +124,7 @@ def run(
     network: Network | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
+    verbose: bool = False,
     profile: bool = False,
     resume: Resume = False,
     agent: Agent | None = None,
@@ -131,9 +135,11 @@ def run(
     built in, ``agent`` for a ``config.init_from`` that was an ``Agent``. The rest is as in ``train``. Raises
     ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
-    check_arguments(config, custom_algorithm, out, network, callbacks, {"quiet": quiet, "profile": profile}, resume)
+    flags = {"quiet": quiet, "verbose": verbose, "profile": profile}
+    check_arguments(config, custom_algorithm, out, network, callbacks, flags, resume)
     config.check()
     refuse_fork()
+    verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "progress"
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, profile, resume)
     with ExitStack() as stack:
@@ -144,7 +150,7 @@ def run(
         directory = stack.enter_context(closing(RunDirectory(path, resume))) if path else None
         with discard_if_refused(directory):
             setup = prepare(stack, config, env, directory, network, custom_algorithm, profile, agent)
-            services = start_services(stack, config, env, setup, compile_clock, callbacks, quiet, profile)
+            services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
             last = trainer.finish_training()
@@ -176,6 +182,7 @@ def check_arguments(
             if are_functions
             else f"callbacks = {shown(callbacks)}: must be a list of functions or TrainingCallback objects",
             *(bool_problem(name, flag) for name, flag in flags.items()),
+            "quiet and verbose are both True: give one of them" if flags["quiet"] is flags["verbose"] is True else "",
             "" if resume == "auto" else bool_problem("resume", resume),
         ]
     )
@@ -283,7 +290,7 @@ def start_services(
     setup: TrainingSetup,
     compile_clock: CompileClock,
     callbacks: Sequence[Callback | TrainingCallback],
-    quiet: bool,
+    verbosity: Verbosity,
     profile: bool,
 ) -> RunServices:
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
@@ -296,7 +303,7 @@ def start_services(
     evaluator = stack.enter_context(closing(PeriodicEvaluator(config, env, setup.policy, settled)))
     interrupts = stack.enter_context(Interrupts())
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
-    run_logger = RunLogger(config, setup.directory, quiet, setup.progress.logger)
+    run_logger = RunLogger(config, setup.directory, verbosity, setup.progress.logger)
     return RunServices(
         run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
     )

@@ -251,6 +251,7 @@ class Trainer:
             directory=setup.directory.path if setup.directory else None,
         )
         self.services.checkpoints.save(last._replace(evaluation=finite_or_none(evaluation.mean)), wait=True)
+        self.services.logger.write_final_evaluation(evaluation)
         self.services.logger.finish(result.to_json())
         self.services.callbacks.end(self.training, result)
         return result

@@ -141,7 +141,7 @@ def test_a_lock_that_is_a_link_is_refused_and_what_it_names_untouched(tmp_path):
 def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
     config = replace(CONFIG, eval_every=10)
     directory = RunDirectory(tmp_path / "run")
-    first = RunLogger(config, directory, quiet=True)
+    first = RunLogger(config, directory, "quiet")
     for i in range(3):
         first.write(metrics(), float(i))
     evaluation = Evaluation(np.array([[1.0, 3.0], [np.nan, 2.0], [5.0, 5.0]]), np.ones((3, 2)), (5, 6, 7))
@@ -152,7 +152,7 @@ def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
     first.finish({"it": "ended"})
     first.close()
     (tmp_path / "run" / "error.log").write_text("how it ended before that")
-    again = RunLogger(config, directory, quiet=True, saved=saved)
+    again = RunLogger(config, directory, "quiet", saved=saved)
     for ending in ("result.json", "error.log"):
         assert not (tmp_path / "run" / ending).exists()
     assert [row["update"] for row in again.rows] == np.repeat([1, 2, 3], 3).tolist()
@@ -169,13 +169,13 @@ def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
 
 def test_rows_that_the_checkpoint_knows_of_and_the_log_lost_are_told_and_the_run_goes_on(tmp_path, capsys):
     directory = RunDirectory(tmp_path / "run")
-    first = RunLogger(CONFIG, directory, quiet=True)
+    first = RunLogger(CONFIG, directory, "quiet")
     first.write(metrics(), 0.0)
     saved = first.state
     first.close()
     whole = rows(tmp_path / "run" / METRICS_FILE)
     (tmp_path / "run" / METRICS_FILE).write_bytes((tmp_path / "run" / METRICS_FILE).read_bytes()[:-10])
-    again = RunLogger(CONFIG, directory, quiet=True, saved=saved)
+    again = RunLogger(CONFIG, directory, "quiet", saved=saved)
     assert "metrics.jsonl lacks 10 bytes that were written: those rows are lost" in capsys.readouterr().err
     assert again.rows == whole[:-1]  # of the three seeds' rows the last one, cut in two
     again.write(metrics(), 1.0)
@@ -189,9 +189,9 @@ def test_a_disk_that_refuses_the_first_file_or_the_result_is_a_storage_error(tmp
         raise OSError(28, "No space left on device")
 
     directory = RunDirectory(tmp_path / "run")
-    recorder = RunLogger(CONFIG, directory, quiet=True)
+    recorder = RunLogger(CONFIG, directory, "quiet")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"cannot write to .*result\.json: No space left"):
         recorder.finish({})
     with pytest.raises(StorageError, match=r"cannot write to .*config\.json: No space left"):
-        RunLogger(CONFIG, directory, quiet=True)
+        RunLogger(CONFIG, directory, "quiet")

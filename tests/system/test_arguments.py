@@ -44,6 +44,8 @@ TORCH = type("Torch", (Module,), {"__module__": "torch.nn.modules.module"})
         ({"callbacks": print}, "callbacks = .*: must be a list of functions"),
         ({"callbacks": [7]}, r"callbacks = \[7\]: must be a list of functions"),
         ({"quiet": 3, "profile": "no"}, "quiet = 3: must be True or False; profile = 'no': must be True or False"),
+        ({"verbose": 1}, "verbose = 1: must be True or False"),
+        ({"verbose": True}, "quiet and verbose are both True: give one of them"),
         ({"out": 7}, "out = 7: must be a path, or None"),
         ({"resume": "yes"}, "resume = 'yes': must be True or False"),
         ({"seeds": "3"}, "seeds = 3: must be an integer"),

@@ -20,6 +20,7 @@ from proximax.envs import probe
 from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
 from proximax.runs.metrics import METRICS
 from proximax.training.start import rounding_notes
+from tests.support.saved_runs import TINY
 from tests.support.toy_envs import vector
 from tests.support.toy_gym import Script
 
@@ -152,6 +153,21 @@ def test_training_is_the_same_bits_with_and_without_evaluation():
     np.testing.assert_array_equal(params(plain), params(watched))
     jax.tree.map(np.testing.assert_array_equal, plain.agent.obs_moments, watched.agent.obs_moments)
     assert plain.agent.obs_moments.count == plain.steps  # of training alone
+
+
+@pytest.mark.parametrize("env", ["probe:matching", pytest.param("CartPole-v1", marks=pytest.mark.slow)])
+def test_training_is_the_same_bits_whatever_is_logged_and_shown(env, tmp_path, capsys):
+    plain = proximax.train(env, **TINY)  # quiet, nothing on disk
+    capsys.readouterr()
+    shown = proximax.train(env, out=tmp_path / "run", eval_every=32, **TINY | {"quiet": False, "verbose": True})
+    jax.tree.map(np.testing.assert_array_equal, plain.agent.params, shown.agent.params)
+    without_time = [[{k: v for k, v in row.items() if k != "time_s"} for row in x.history] for x in (plain, shown)]
+    assert without_time[0] == without_time[1]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0].endswith("1 seed: 96 steps in 6 updates of 16")
+    assert "| 6 of 6 (100%)" in err
+    assert "| eval/" in err
 
 
 @pytest.mark.slow
