@@ -165,6 +165,7 @@ def run_updates(
     step: Callable[[TrainState], tuple[TrainState, Metrics]], state: TrainState, updates: jax.Array
 ) -> tuple[TrainState, Metrics]:
     """``updates`` steps, or fewer if one is not good: (state, metrics of each ``[MAX_UPDATES_PER_CALL, ...]``)."""
+    step = jax.jit(step, inline=True)  # traced once, though asked twice
     rows = jax.tree.map(lambda x: jnp.zeros((MAX_UPDATES_PER_CALL, *x.shape), x.dtype), jax.eval_shape(step, state)[1])
 
     def more(loop: Loop) -> jax.Array:
