@@ -9,12 +9,12 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packag
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
-# The fast lane; the rest; all in one. OPTIONS go to pytest: make test OPTIONS="--trap 12".
+# The fast lane; the rest; all in one, exhaustive combinations included. OPTIONS go to pytest: make test OPTIONS="--trap 12".
 test: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not process and not learning" --durations=20 --durations-min=2 $(OPTIONS)
 
 test-slow: $(VENV)/.dev
-	$(PYTEST) -m "slow or process or learning" --durations=40 $(OPTIONS)
+	$(PYTEST) -m "(slow or process or learning) and not exhaustive" --durations=40 $(OPTIONS)
 
 test-all: $(VENV)/.dev
 	$(PYTEST) --durations=40 $(OPTIONS)

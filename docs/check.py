@@ -10,12 +10,14 @@ import argparse
 import contextlib
 import inspect
 import io
+import multiprocessing
 import os
 import re
 import sys
 import tempfile
 import traceback
 import types
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from generate import ROOT, command_flags, generated_pages
 from pages import FENCE, anchors, inline_code, python_blocks, relative_links
 
 import proximax
+from proximax.runtime.compilation import usable_cores
+from tests.support.quick_compiler import compile_quickly, keep_programs
 
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
@@ -45,7 +49,6 @@ def main() -> int:
     parser.add_argument("--static", action="store_true", help="run no Python blocks")
     options = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_disable_most_optimizations", True)  # the blocks mostly compile
     pages = [path.resolve() for path in options.pages] or sorted({p for kind in PAGES for p in ROOT.glob(kind)})
     problems = generated_problems(options.write)
     for page in pages:
@@ -55,7 +58,7 @@ def main() -> int:
     problems += docstring_problems()
     documents = [page for page in pages if page.is_relative_to(ROOT / "docs")]
     if not options.static:
-        problems += [problem for page in documents if (problem := block_problem(page))]
+        problems += block_problems(documents)
     blocks, links = sum(len(python_blocks(page)) for page in documents), sum(len(relative_links(p)) for p in pages)
     print("\n".join(problems) or f"docs: {len(pages)} pages, {links} links, {blocks} code blocks: no problem")
     return int(bool(problems))
@@ -154,6 +157,23 @@ def exists(dotted: str) -> bool:
             return False
         thing = getattr(thing, part, None)
     return True
+
+
+def block_problems(pages: list[Path]) -> list[str]:
+    """Run the pages' blocks, several pages at a time, those with most blocks first; says where one fails."""
+    pages = sorted(filter(python_blocks, pages), key=lambda page: -len(python_blocks(page)))
+    if not pages:
+        return []
+    processes = min(len(pages), len(usable_cores()))
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare_blocks) as pool:
+        return sorted(filter(None, pool.map(block_problem, pages)))
+
+
+def prepare_blocks() -> None:
+    """Compile as tests do, for which the blocks are too short to optimise them, and share their programs."""
+    jax.config.update("jax_platforms", "cpu")
+    keep_programs(ROOT)
+    compile_quickly(True)
 
 
 def block_problem(page: Path) -> str | None:

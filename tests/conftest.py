@@ -9,7 +9,6 @@ tests that are marked with the number.
 import gc
 import os
 import signal
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -20,7 +19,7 @@ import jax
 import pytest
 from hypothesis import settings
 
-from tests.support.quick_compiler import compile_quickly
+from tests.support.quick_compiler import compile_quickly, keep_programs
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 EXAMPLES = {"few": 25, "more": 1000}
@@ -52,21 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # after jaxtyping has begun to watch imports
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep compiled programs, unless the environment says where; workers of pytest-xdist and children inherit it."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    from proximax.runtime.compilation import MAX_CACHE_BYTES, cache_folder, prune
-
-    processor = cache_folder().name.removeprefix("xla-")
-    folder = Path(config.rootpath, ".pytest_cache", "jax", f"{jax.lib.__version__}-{processor}")
-    folder.mkdir(parents=True, exist_ok=True)
-    prune(folder, MAX_CACHE_BYTES)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    """Keep compiled programs below ``.pytest_cache``."""
+    keep_programs(config.rootpath)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

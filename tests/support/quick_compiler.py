@@ -51,3 +51,21 @@ def compile_quickly(quickly: bool) -> None:
     os.environ["XLA_FLAGS"] = " ".join([*flags_of_users(), *(QUICK if quickly and KNOWN else [])])
     # This process has read its flags; only options of a program take precedence.
     compiler.get_compile_options = options_of_tests if quickly or not KNOWN else options_of_users
+
+
+def keep_programs(root: Path) -> None:
+    """Keep compiled programs, unless the environment says where; the processes that are started inherit it."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    from proximax.runtime.compilation import MAX_CACHE_BYTES, cache_folder, prune  # jaxtyping watches it by now
+
+    processor = cache_folder().name.removeprefix("xla-")
+    folder = root / ".pytest_cache" / "jax" / f"{jax.lib.__version__}-{processor}"
+    folder.mkdir(parents=True, exist_ok=True)
+    prune(folder, MAX_CACHE_BYTES)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
