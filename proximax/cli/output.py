@@ -15,7 +15,7 @@ from proximax.envs import EnvId
 from proximax.evaluation import Summary
 from proximax.loggers import sparkline
 from proximax.profiling import ThroughputReport
-from proximax.runtime import format_number, plural
+from proximax.runtime import format_number, is_terminal, plural
 from proximax.training import Result
 
 SEEDS_SHOWN = 4  # of a finding's evidence
@@ -36,7 +36,7 @@ def bench_table(measured: ThroughputReport) -> Table:
     parts = {f"{name} alone": seconds for name, seconds in measured.parts.items()}
     for name, seconds in (parts | {"the run": measured.whole}).items():
         speed, share = measured.steps / seconds, seconds / measured.whole
-        table.add_row(name, f"{seconds * 1e3:,.3g}", f"{speed:,.0f}", f"{share:.0%}")
+        table.add_row(name, format_number(seconds * 1e3), format_number(round(speed)), f"{share:.0%}")
     return table
 
 
@@ -45,10 +45,10 @@ def bottleneck_advice(measured: ThroughputReport) -> str:
     gflops = measured.operations / measured.parts["learning"] / 1e9
     slowest = max(measured.parts, key=lambda name: measured.parts[name])
     return (
-        f"learning reaches {gflops:,.0f} GFLOP/s, {measured.share:.0%} of a large matrix product's "
-        f"{measured.product / 1e9:,.0f}\n"
-        f"memory: a rollout {measured.rollout_bytes / 1e6:,.1f} MB, learning {measured.learning_bytes / 1e6:,.1f} MB "
-        f"beside it\n{REMEDIES[slowest]}"
+        f"learning reaches {format_number(gflops)} GFLOP/s, {measured.share:.0%} of a large matrix product's "
+        f"{format_number(measured.product / 1e9)}\n"
+        f"memory: a rollout {format_number(measured.rollout_bytes / 1e6)} MB, learning "
+        f"{format_number(measured.learning_bytes / 1e6)} MB beside it\n{REMEDIES[slowest]}"
     )
 
 
@@ -68,7 +68,9 @@ def report(result: Result, out: Path) -> str:
         lines.insert(1, f"settings  from the preset {config.preset}")
     if config.stop_at_return is not None:
         met = result.evaluation.worst >= config.stop_at_return
-        lines.append(f"goal      {config.stop_at_return:g} {'' if met else 'not '}reached in {result.steps:,} steps")
+        lines.append(
+            f"goal      {format_number(config.stop_at_return)} {'' if met else 'not '}reached in {result.steps:,} steps"
+        )
     lines += [
         f"saved in {out}",
         f"next: proximax eval {run_argument(config, out)}   or, to train another: proximax presets",
@@ -146,6 +148,6 @@ def preset_lines(width: int | None) -> list[str]:
 
 def show_presets() -> None:
     """``proximax presets``."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
     print("\n".join(preset_lines(width)))
     print("\ntrain one:  proximax train CartPole-v1   (an environment's preset is found by its id)")

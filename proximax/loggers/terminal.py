@@ -14,7 +14,7 @@ from proximax.envs import EnvId
 from proximax.loggers.base import Rows
 from proximax.loggers.progress import Progress, SpeedMeter, file_line, terminal_line
 from proximax.loggers.table import metrics_table
-from proximax.runtime import DOCTOR, PROGRESS, can_encode, plural
+from proximax.runtime import DOCTOR, PROGRESS, can_encode, is_terminal, plural
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,7 @@ class TerminalLogger:
     ) -> None:
         """``update``: the update that a run is resumed after; ``console``: for tests, instead of stderr."""
         self._config, self._verbose = config, verbose
-        # Whether it is a terminal says stderr itself: FORCE_COLOR, which CI sets, is about colours.
-        is_terminal = bool(getattr(sys.stderr, "isatty", bool)())
-        self._console = console or Console(stderr=True, force_terminal=is_terminal)
+        self._console = console or Console(stderr=True, force_terminal=is_terminal(sys.stderr))
         self._live = self._console.is_terminal and not self._console.is_dumb_terminal
         self._meter, self._rows, self._evaluation, self._ended = SpeedMeter(), Rows(), Rows(), Rows()
         self._sampled_s, self._printed_update = -SAMPLE_S, update

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 LOGGER = logging.getLogger("proximax")
 # Children whose lines look different: the doctor's findings, a run's progress, the answer to Ctrl-C.
@@ -34,6 +35,14 @@ def can_encode(text: str, encoding: str | None) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream itself says so. FORCE_COLOR, which CI sets for colours, does not make a log file a terminal."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):  # there is none, or it is closed
+        return False
 
 
 @contextmanager

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from proximax.cli.dispatch import main
-from proximax.cli.output import mean_curve, preset_lines, run_argument, score_line
+from proximax.cli.output import bench_table, bottleneck_advice, mean_curve, preset_lines, run_argument, score_line
 from proximax.config import PRESETS, RunConfig
 from proximax.envs import EnvId
 from proximax.evaluation import summarise_returns
+from proximax.profiling import ThroughputReport
 
 
 def test_the_training_curve_is_the_mean_over_seeds():
@@ -64,3 +65,13 @@ def test_scores_have_as_many_digits_as_they_need():
     tiny = summarise_returns(np.array([3e-5, 5e-5, 4e-5]))
     assert score_line(tiny, 3, 1).startswith("return    mean 4e-5 over 1 evaluation episodes of each of 3 seeds (95 % ")
     assert score_line(summarise_returns(np.array([500.0])), 1, 2).startswith("return    mean 500 over 2 ")
+
+
+def test_no_part_of_a_benchmark_is_in_scientific_notation_or_vanishes():
+    parts = {"environment": 12.3456, "acting": 3e-6, "learning": 0.5}
+    slow = ThroughputReport(2048, 20.0, parts, operations=10**6, product=1e12, rollout_bytes=10**5, learning_bytes=2000)
+    cells = [cell for column in bench_table(slow).columns for cell in column.cells]
+    assert {"12,346", "0.003", "500", "20,000"} <= set(cells)
+    advice = bottleneck_advice(slow)
+    assert "learning reaches 0.002 GFLOP/s, 0% of a large matrix product's 1,000" in advice
+    assert "a rollout 0.1 MB, learning 0.002 MB beside it" in advice

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import proximax
 from proximax.errors import StorageError, UsageError
@@ -165,6 +166,23 @@ def test_logs_go_on_where_the_checkpoint_has_them(tmp_path):
         {"update": 3, "seed": seed, "steps": 96, "return_mean": mean, "episodes": 2}
         for seed, mean in ((5, 2.0), (6, None), (7, 5.0))
     ]
+
+
+def test_evaluations_reach_tensorboard_and_the_final_one_is_in_no_file(tmp_path):
+    run_logger = RunLogger(CONFIG, RunDirectory(tmp_path / "run"), "quiet")
+    run_logger.write(metrics(), 0.0)
+    evaluation = Evaluation(np.array([[1.0, 3.0], [np.nan, 2.0], [5.0, 5.0]]), np.ones((3, 2)), (5, 6, 7))
+    run_logger.write_evaluation(evaluation)
+    run_logger.write_final_evaluation(evaluation)
+    run_logger.close()
+    assert not (tmp_path / "run" / EVALUATIONS_FILE).exists()  # neither eval_every nor stop_at_return
+    curves = {}
+    for seed in (5, 6, 7):
+        events = EventAccumulator(str(tmp_path / "run" / "tensorboard" / f"seed-{seed}")).Reload()
+        tags = sorted(tag for tag in events.Tags()["scalars"] if tag.startswith("eval/"))
+        curves[seed] = {tag: [(x.step, x.value) for x in events.Scalars(tag)] for tag in tags}
+    both = ("eval/final_return_mean", "eval/return_mean")
+    assert curves == {5: {tag: [(32, 2.0)] for tag in both}, 6: {}, 7: {tag: [(32, 5.0)] for tag in both}}
 
 
 def test_rows_that_the_checkpoint_knows_of_and_the_log_lost_are_told_and_the_run_goes_on(tmp_path, capsys):

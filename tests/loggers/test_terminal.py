@@ -123,6 +123,17 @@ def test_stderr_itself_says_whether_it_is_a_terminal_that_obeys(kind, is_live, m
     assert ["\x1b[" in text, "50%" in text, "in 100 updates of 8" in text] == [is_live, True, not is_live]
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("stderr", ["closed", "none"])
+def test_a_stderr_that_is_not_there_ends_no_run(stderr, verbose, monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed if stderr == "closed" else None)
+    sink = TerminalLogger(CONFIG, verbose=verbose)
+    sink.write(rows(50))
+    sink.close()
+
+
 @pytest.mark.parametrize("width", [20, 50, 80, 200])
 def test_no_line_on_a_terminal_is_wider_than_it(width):
     console = terminal(width)

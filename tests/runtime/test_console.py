@@ -17,6 +17,7 @@ from proximax.runtime.console import (
     SIGNALS,
     ConsoleHandler,
     can_encode,
+    is_terminal,
     show_messages,
     write_stderr,
 )
@@ -73,6 +74,16 @@ def test_a_stderr_that_takes_nothing_ends_no_run(stderr, monkeypatch, capsys):
     MODULE.warning("lost")
     write_stderr("lost")
     assert capsys.readouterr().out == ""
+
+
+def test_only_a_stream_that_says_so_is_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    closed = io.StringIO()
+    closed.close()
+    assert [is_terminal(stream) for stream in (closed, None, io.StringIO())] == [False] * 3
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    assert is_terminal(terminal)
 
 
 @contextmanager
