@@ -1,7 +1,8 @@
 """The command line: ``python -m proximax`` and ``proximax``.
 
 Read ``dispatch`` (what each command does), ``commands`` (their flags), ``settings`` (flags of settings, from
-``RunConfig``), ``output`` (what they print), ``old_flags`` (flags of version 0.1).
+``RunConfig``), ``targets`` (runs and environments that ``compare`` and ``plot`` name), ``output`` (what they print),
+``old_flags`` (flags of version 0.1).
 """
 
 from proximax.cli.dispatch import main

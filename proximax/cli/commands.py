@@ -10,6 +10,7 @@ from proximax.cli.settings import ENV_HELP, RunSettings, SharedSettings, as_defa
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
 from proximax.errors import UsageError
+from proximax.reports import DEFAULT_SEEDS, has_runs
 from proximax.runs import load_config
 from proximax.training import resolve
 
@@ -32,6 +33,11 @@ Stochastic = Annotated[
     bool,
     tyro.conf.arg(help="Sample actions. Without --stochastic and --deterministic: as the run's own evaluations do."),
 ]
+RUNS_HELP = "Run directories, finished or not, or folders with runs below them; LABEL=RUN gives it a label."
+TARGETS_HELP = (
+    "Environments to train on, as for `proximax train`; and runs that exist: run directories, or folders with runs "
+    "below them. LABEL=RUN gives a run a label."
+)
 Deterministic = Annotated[bool, tyro.conf.arg(help="Take the most likely action (the mode).")]
 
 
@@ -73,20 +79,23 @@ class Bench:
 
 @dataclass(frozen=True)
 class Compare:
-    """Train several algorithms on ENV and plot them side by side. The settings hold for all of them."""
+    """Train algorithms on each ENV and put them side by side, with each RUN as it is. Settings hold for all trained."""
 
-    env: Env
-    algos: str = "reinforce,surrogate,penalty,clip,trpo"
-    """Which algorithms, separated by commas."""
+    targets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ENV|RUN ...", help=TARGETS_HELP)]
+    algos: str | None = None
+    """Which algorithms to train, separated by commas. Default: reinforce,surrogate,penalty,clip,trpo"""
     settings: Annotated[SharedSettings, tyro.conf.arg(name="")] = field(default_factory=dict)
     out: Path | None = None
-    """For runs, plots and table; finished runs in it are reused. Default: runs/ENV-compare-DATE-TIME."""
+    """For runs, figures and tables; finished runs in it are reused, interrupted ones continued. Default:
+    runs/ENV-compare-HASH, always the same for the same command."""
+    format: str = "png"
+    """Of the figures: png (200 dpi), pdf, svg; or several, separated by commas."""
+    references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENV=LOW,HIGH ...")] = ()
+    """For each environment the scores that are normalised to 0 and 1, as CartPole-v1=20,500. Default: the lowest and
+    the highest of all that are compared."""
     device: Device = "auto"
     quiet: Quiet = False
     debug: Debug = False
-
-
-COMPARED_SEEDS = 8  # of a comparison, unless --seeds says otherwise
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,13 @@ class Video:
 
 @dataclass(frozen=True)
 class Plot:
-    """Plot the training returns of runs against steps: a panel for each environment, a curve for each run."""
+    """Plot training returns of runs: a panel for each environment, one curve for the seeds of the same settings."""
 
-    runs: Annotated[
-        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help="Run directories.")
-    ]
-    out: Path = Path("returns.png")
-    """A .png, .pdf or .svg file."""
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help=RUNS_HELP)]
+    out: Path | None = None
+    """A .png (200 dpi), .pdf or .svg file. Default: returns.png, or of --format."""
+    format: Literal["png", "pdf", "svg"] | None = None
+    """Of the figure. Default: by the ending of --out."""
     debug: Debug = False
 
 
@@ -202,12 +211,14 @@ def _with_defaults(command: Any, arguments: list[str]) -> Any:
     try:
         given = _tyro(command, arguments, console_outputs=False)
     except SystemExit:
-        given = command(env="")
+        given = Compare(targets=()) if command is Compare else command(env="")
     if isinstance(given, Compare):
-        given = Bench(given.env, {"seeds": COMPARED_SEEDS} | given.settings)
+        env = next((target for target in given.targets if not has_runs(Path(target))), "")
+        given = Bench(env, {"seeds": DEFAULT_SEEDS} | given.settings)
     settings = as_defaults(config_of(given))
     if command is Compare:
         settings.pop("algo")
+        return Compare(targets=tyro.MISSING, settings=settings)
     return command(env=tyro.MISSING, settings=settings)
 
 

@@ -1,7 +1,6 @@
 """The command line: ``proximax train | bench | compare | eval | video | plot | doctor | presets``."""
 
 import os
-import re
 import sys
 import time
 import traceback
@@ -14,7 +13,6 @@ import numpy as np
 from rich.console import Console
 
 from proximax.cli.commands import (
-    COMPARED_SEEDS,
     Bench,
     Compare,
     Doctor,
@@ -37,14 +35,24 @@ from proximax.cli.output import (
     show_presets,
 )
 from proximax.cli.settings import overrides
+from proximax.cli.targets import references_named, runs_named, split_targets
+from proximax.config import VALUE_ALIASES
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
 from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxError, UsageError, describe
 from proximax.evaluation import check_import, evaluate, video
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
-from proximax.reports import compare, plot, table
-from proximax.runs import Resume
+from proximax.reports import (
+    check_formats,
+    execute_comparison,
+    files_of,
+    plan_comparison,
+    plot,
+    require_matplotlib,
+    table,
+)
+from proximax.runs import Resume, run_name_of
 from proximax.runtime import (
     format_number,
     lenient_output,
@@ -114,7 +122,7 @@ def execute(command: Any) -> None:
         case Video():
             run_video(command)
         case Plot():
-            print(printable(f"saved in {plot(command.runs, command.out)}"))
+            run_plot(command)
         case Doctor():
             print(printable(doctor_report(diagnose_run(command.run))))
         case Presets():
@@ -162,22 +170,37 @@ def run_bench(command: Bench) -> None:
 def run_compare(command: Compare) -> None:
     """``proximax compare``."""
     use_device(command.device)
-    algos = [name.strip() for name in command.algos.split(",") if name.strip()]
+    algos = None if command.algos is None else algorithms_named(command.algos)
+    envs, runs = split_targets(command.targets)
+    formats = check_formats([name.strip() for name in command.format.split(",")])
+    references = references_named(command.references)
+    settings = overrides(command.settings)
+    require_matplotlib()
+    plan = plan_comparison(envs or None, algos, runs, settings, command.out, references)
+    out = command.out or Path("runs", plan.directory.name)
+    try:
+        comparison = execute_comparison(plan, command.quiet, formats)
+    except Interrupted:
+        write_stderr(f"saved in {out}\nnext: the same command continues, without training finished runs again")
+        raise
+    print(table(comparison))
+    print(f"figures, table and runs in {out}: {', '.join(files_of(comparison, formats))}")
+
+
+def algorithms_named(text: str) -> list[str]:
+    """The algorithms of ``--algos``."""
+    algos = [name.strip() for name in text.split(",") if name.strip()]
+    algos = [VALUE_ALIASES["algo"].get(name, name) for name in algos]
     unknown = [name for name in algos if name not in ALGORITHMS]
     if unknown or len(set(algos)) < len(algos):
         problem = f"no algorithm {unknown[0]!r}" if unknown else "an algorithm is named twice"
-        raise UsageError(f"--algos {command.algos}: {problem}. Algorithms: {', '.join(ALGORITHMS)}")
-    out = command.out or default_directory(command.env, "compare")
-    settings = {"seeds": COMPARED_SEEDS} | overrides(command.settings)
-    comparison = compare(command.env, algos, out=out, quiet=command.quiet, **settings)
-    print(table(comparison))
-    print(f"plots, table and runs in {out}: returns.png, updates.png, comparison.md")
+        raise UsageError(f"--algos {text}: {problem}. Algorithms: {', '.join(ALGORITHMS)}")
+    return algos
 
 
 def default_directory(env: str, algo: str) -> Path:
     """``runs/ENV-ALGO-DATE-TIME``, with only the characters every file system takes."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "-", EnvId.parse(env).display).lstrip("._-")[:60] or "run"
-    stem = Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = Path("runs") / f"{run_name_of(EnvId.parse(env).display)}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
     return stem if not stem.exists() else next(path for path in taken if not path.exists())
 
@@ -195,6 +218,17 @@ def use_device(device: str) -> None:
         raise DependencyError(f"--device {device}: JAX could not start it: {error}") from error
     if found == "cpu":
         raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
+
+
+def run_plot(command: Plot) -> None:
+    """``proximax plot``."""
+    ending = f".{command.format or 'png'}"
+    out = command.out or Path(f"returns{ending}")
+    if command.format is not None and out.suffix.lower() != ending:
+        if out.suffix:
+            raise UsageError(f"--format {command.format}: --out {out} ends in {out.suffix}")
+        out = out.with_name(f"{out.name}{ending}")
+    print(printable(f"saved in {plot(runs_named(command.runs), out)}"))
 
 
 def run_eval(command: Eval) -> None:

@@ -14,7 +14,14 @@ from proximax.evaluation.evaluator import (
     make_evaluator,
 )
 from proximax.evaluation.recording import Video, VideoRecorder, video
-from proximax.evaluation.statistics import Summary, interquartile_mean, mean_interval, summarise_returns
+from proximax.evaluation.statistics import (
+    Summary,
+    Z,
+    interquartile_mean,
+    mean_interval,
+    summarise_returns,
+    t_quantile,
+)
 from proximax.evaluation.video_encoding import require_encoder
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "Summary",
     "Video",
     "VideoRecorder",
+    "Z",
     "check_import",
     "evaluate",
     "evaluation_seed",
@@ -32,5 +40,6 @@ __all__ = [
     "mean_interval",
     "require_encoder",
     "summarise_returns",
+    "t_quantile",
     "video",
 ]

@@ -1,212 +1,226 @@
-"""Several algorithms on one environment, side by side: trained, put in a table, plotted.
+"""Algorithms side by side, on one environment or several: trained or taken from runs that exist; tables and figures.
 
 Each run has its own directory, and everything shown is read from there. So a run that is finished is not trained again,
 and a comparison that was interrupted continues with the first run that is missing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from proximax.config import RunConfig, bool_problem, path_problem, refuse, shown
-from proximax.envs import EnvId, EnvLike, env_name
-from proximax.errors import CheckpointError, NumericalError, StorageError, UsageError
-from proximax.evaluation import evaluate, summarise_returns
-from proximax.ppo import Algorithm
-from proximax.reports.curves import rows_of_seeds, thin_out
-from proximax.reports.plots import draw_returns, draw_updates, require_matplotlib
-from proximax.runs import METRICS_FILE, Resume, is_run_name, load_config, read_metrics
+from proximax.config import COUNT, bool_problem, path_problem, range_problem, refuse, shown
+from proximax.envs import EnvLike
+from proximax.errors import CheckpointError, UsageError
+from proximax.reports.aggregation import References, check_references, put_together
+from proximax.reports.figures import FORMATS, check_formats, require_matplotlib
+from proximax.reports.plots import draw_returns, draw_updates
+from proximax.reports.run_groups import Group, Member, Runs, env_label, find_runs, group_runs, has_runs
+from proximax.reports.run_summary import relative, summarise
+from proximax.reports.score_plots import draw_aggregates, draw_improvement, draw_profiles, draw_scores, has_profiles
+from proximax.reports.tables import table
+from proximax.reports.training_plan import (
+    DEFAULT_ALGOS,
+    Algos,
+    State,
+    Variant,
+    announcement,
+    check_environments,
+    check_folders,
+    directory_name,
+    has_result,
+    state_of,
+    train_variant,
+    variants_of,
+)
+from proximax.runs import run_name_of
 from proximax.runtime import (
-    finite_or_none,
+    PROGRESS,
     path_named,
     proximax_version,
-    read_json,
-    refuse_special,
+    shorten,
+    show_messages,
     storing,
     write_atomically,
     write_json,
 )
-from proximax.training import resolve, run
 
-POINTS = 100  # of each curve, at most
-FILE = "comparison.json"
-PLOTS = {"returns.png": draw_returns, "updates.png": draw_updates}
+FILE, PAGE = "comparison.json", "comparison.md"
+FIGURES = ("returns", "scores", "improvement", "profiles", "aggregates", "updates")
+DEFAULT_SEEDS = 8
+Draw = Callable[..., None]
+
+
+class Plan(NamedTuple):
+    """What a comparison trains and shows."""
+
+    directory: Path
+    trainings: list[tuple[Variant, Member]]
+    states: dict[Path, State]  # of each of them
+    groups: list[Group]
+    references: References | None
 
 
 def compare(
-    env: EnvLike,
-    algos: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    env: EnvLike | Sequence[EnvLike] | None = None,
+    algos: Algos | None = None,
     *,
+    runs: Runs = (),
     out: str | Path,
-    seeds: int = 8,
+    seeds: int = DEFAULT_SEEDS,
     preset: str | None = None,
     quiet: bool = False,
+    formats: Sequence[str] = ("png",),
+    references: References | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
-    """Train each of ``algos`` on ``env``; write plots and a table to ``out``; returns the numbers that they show.
+    """Train each of ``algos`` on each ``env``, and put them beside ``runs`` that exist; returns all numbers shown.
 
+    ``env``: an environment as in ``train``, a list of them, or None: nothing is trained.
     ``algos``: names of algorithms, or settings under any labels, as in
     ``{"narrow": {"algo": "clip", "epsilon": 0.1}, "wide": {"algo": "clip", "epsilon": 0.3}}``; a setting ``algo`` may
-    be a custom ``Algorithm``. ``overrides``: settings for all of them, as in ``train``. Writes ``comparison.json``
-    (everything that is plotted), ``comparison.md``, ``returns.png``, ``updates.png`` and a run directory for each
-    label. Raises ``UsageError``, ``StorageError`` where ``out`` holds other runs, and whatever training raises.
+    be a custom ``Algorithm``. ``preset``, ``overrides``: settings for all of them, as in ``train``.
+    ``runs``: run directories, or folders with runs below them; or a dict of them under labels. Those with the same
+    settings and other seeds are pooled, others are labelled by what differs.
+    ``out``: directory for ``comparison.json`` (everything that is shown), ``comparison.md``, figures in each of
+    ``formats`` (png, pdf, svg), and the directories of the runs that are trained. With the same ``out`` a comparison
+    that was interrupted is continued.
+    ``references``: for each environment the scores that are normalised to 0 and 1; by default the lowest and the
+    highest of all that are compared.
+
+    Raises ``UsageError``, ``StorageError`` where ``out`` holds other runs, ``CheckpointError`` for what is not a
+    finished run, and whatever training raises.
     """
     require_matplotlib()
-    listed = isinstance(algos, (Mapping, Sequence)) and not isinstance(algos, str)
-    refuse(
-        [
-            "" if listed else f"algos = {shown(algos)}: must be a list of names, or a dict of settings under labels",
-            path_problem("out", out),
-            bool_problem("quiet", quiet),
-        ]
-    )
-    variants = algos if isinstance(algos, Mapping) else {name: {"algo": name} for name in algos}
-    if not variants:
-        raise UsageError("compare needs at least one algorithm")
-    resolved = {
-        label: resolve(env, preset, {"seeds": seeds} | overrides | dict(settings))
-        for label, settings in variants.items()
-    }
-    for config, _ in resolved.values():
-        config.check()
-    directory = path_named(out, "out").absolute()  # an environment may change the working directory
-    for label in resolved:
-        check_label(directory, label)
-    for label, (config, custom) in resolved.items():
-        if not finished(directory / label, config):
-            train_one(directory / label, config, custom, env, quiet)
-    comparison = {
-        "env": env_name(env),
-        "seeds": seeds,
-        "version": proximax_version(),
-        "runs": [read_run(directory / label, label) for label in resolved],
-    }
-    write_json(directory / FILE, comparison)
-    with storing(directory / "comparison.md"):
-        write_atomically(directory / "comparison.md", table(comparison).encode())
-    for name, draw in PLOTS.items():
-        draw(comparison, directory / name)
+    refuse([path_problem("out", out), bool_problem("quiet", quiet)])
+    endings = check_formats(formats)
+    settings = {"seeds": seeds, "preset": preset} | overrides
+    return execute_comparison(plan_comparison(env, algos, runs, settings, out, references), quiet, endings)
+
+
+def plan_comparison(
+    env: Any, algos: Algos | None, runs: Runs, settings: dict[str, Any], out: str | Path | None, references: Any
+) -> Plan:
+    """What ``compare`` does with these arguments, all of them checked.
+
+    ``settings``: its ``seeds``, ``preset`` and overrides. ``out`` None: ``runs/...-compare-...``, always the same for
+    the same arguments, so that the same command continues a comparison that was interrupted.
+    """
+    settings = dict(settings)
+    seeds, preset = settings.pop("seeds", DEFAULT_SEEDS), settings.pop("preset", None)
+    envs = environments(env, algos, settings)
+    refuse([range_problem("seeds", seeds, COUNT)])
+    variants = variants_of(envs, DEFAULT_ALGOS if algos is None else algos, seeds, preset, settings) if envs else []
+    given = finished_only(find_runs(runs)) if runs or not envs else []
+    directory = path_named(out if out is not None else Path("runs", directory_name(variants, given)), "out").absolute()
+    check_folders(directory, variants, reserved_names())
+    trained = [Member(directory / variant.folder, variant.config, variant.label) for variant in variants]
+    paths = {member.path.resolve() for member in trained}
+    groups = group_runs([*trained, *(run for run in given if run.path.resolve() not in paths)])
+    check_references(references, list(dict.fromkeys(group.env for group in groups)))
+    states = {member.path: state_of(member.path, member.config) for member in trained}
+    return Plan(directory, list(zip(variants, trained)), states, groups, references)
+
+
+def execute_comparison(plan: Plan, quiet: bool, formats: Sequence[str]) -> dict[str, Any]:
+    """Train what is missing, and write everything; returns the numbers."""
+    missing = [(v, member) for v, member in plan.trainings if plan.states[member.path] != "finished"]
+    with show_messages(quiet):
+        PROGRESS.info(announcement(plan.groups, plan.states, nearby(plan.directory)))
+        check_environments([variant for variant, _ in missing])
+        for i, (variant, member) in enumerate(missing, 1):
+            verb = "continuing" if plan.states[member.path] == "continue" else "training"
+            PROGRESS.info(f"[{i}/{len(missing)}] {verb} {variant.label} on {env_label(variant.config)}")
+            train_variant(member.path, variant, quiet)
+    comparison = gather(plan)
+    write(comparison, plan.directory, formats)
     return comparison
 
 
-def check_label(directory: Path, label: str) -> None:
-    """Refuse a label that is no name of a folder in ``directory``, or where that leads elsewhere."""
-    if not isinstance(label, str) or not is_run_name(label) or label in (FILE, "comparison.md", *PLOTS):
-        raise UsageError(
-            f"the label {label!r} names a run's directory: A-Z, a-z, 0-9, '.', '_' and '-', at most 100, the first a "
-            "letter or a digit, and not a file of the comparison"
-        )
-    refuse_special(directory / label)
+def nearby(path: Path) -> Path:
+    """``path`` as a user would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def finished(directory: Path, config: RunConfig) -> bool:
-    """Whether ``directory`` holds a finished run of ``config``; one that was interrupted is to be continued."""
-    if not (directory / "config.json").exists():
-        return False
-    try:
-        same = load_config(directory).to_json() == config.to_json()
-    except UsageError:  # unknown settings
-        same = False
-    if not same:
-        raise StorageError(f"{directory} holds a run with other settings: move it away, or choose another --out")
-    return (directory / "result.json").exists()
+def reserved_names() -> list[str]:
+    """Names in the directory of a comparison that are not those of runs."""
+    return [FILE, PAGE, *(f"{name}.{ending}" for name in FIGURES for ending in FORMATS)]
 
 
-def train_one(directory: Path, config: RunConfig, custom: Algorithm | None, env: EnvLike, quiet: bool) -> None:
-    """Train, or continue; a run that diverges is evaluated with its last good policies and stays in the comparison."""
-    resume: Resume = "auto" if directory.exists() else False
-    try:
-        run(config, env, custom_algorithm=custom, out=directory, quiet=quiet, resume=resume)
-    except NumericalError as error:
-        evaluation = evaluate(directory, config.eval_episodes, env=env)
-        returns = [finite_or_none(x) for x in evaluation.returns.mean(axis=1)]
-        rows = read_metrics(directory / METRICS_FILE)
-        write_json(
-            directory / "result.json",
-            {
-                "returns": returns,
-                "steps": rows[-1]["steps"],
-                "wall_s": rows[-1]["time_s"],
-                "stopped_by": "diverged",
-                "notes": [str(error)],
-            },
-        )
+def environments(env: Any, algos: Any, overrides: dict[str, Any]) -> list[EnvLike]:
+    """The environments to train on. Raises ``UsageError`` where there are settings for none."""
+    envs: list[Any] = list(env) if isinstance(env, (list, tuple)) else [] if env is None else [env]
+    if not envs and (algos is not None or overrides):
+        names = ", ".join(["algos"] * (algos is not None) + list(overrides))
+        raise UsageError(f"{names}: only for training, but no environment to train on is named")
+    for named in envs:
+        is_path = isinstance(named, Path)
+        if is_path or (isinstance(named, str) and has_runs(Path(named))):
+            raise UsageError(f"env = {shown(named)}: is a directory; runs that exist are given as runs=[...]")
+    return envs
 
 
-def read_run(directory: Path, label: str) -> dict[str, Any]:
-    """The numbers that table and plots show of one run, curves thinned out to ``POINTS``."""
-    config, result = load_config(directory).to_json(), read_json(directory / "result.json", "the run has not ended")
-    rows = read_metrics(directory / METRICS_FILE)
-    try:
-        return {"label": label, **summarise_run(config, result, rows)}
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise CheckpointError(
-            f"result.json or metrics.jsonl of {directory} was not written by a run ({type(error).__name__}: {error}). "
-            "Move the directory away, and the run is trained again"
-        ) from error
+def finished_only(members: list[Member]) -> list[Member]:
+    """The runs that have ended; of others one that was named is refused, one that was found is left out."""
+    kept: list[Member] = []
+    for member in members:
+        if has_result(member):
+            kept.append(member)
+        elif member.named:
+            raise CheckpointError(
+                f"{shorten(member.path)} has not ended, so it has no score: proximax train --resume {member.path}"
+            )
+        else:
+            PROGRESS.warning(f"left out {shorten(member.path)}: it has not ended")
+    if not kept:
+        raise CheckpointError("there is no finished run to compare")
+    return kept
 
 
-def summarise_run(config: dict[str, Any], result: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers and curves of one run."""
-    seeds = range(config["seed"], config["seed"] + config["seeds"])
-    curves = rows_of_seeds(rows, seeds)
-    length = min(map(len, curves))
-    points = thin_out(length, POINTS)
-    kl = np.array([[curve[i]["kl"] for curve in curves] for i in range(length)], float)
-    returns = np.array([np.nan if x is None else float(x) for x in result["returns"]])
-    summary = summarise_returns(returns)
-    ppo = config["ppo"]
+def gather(plan: Plan) -> dict[str, Any]:
+    """Everything that is shown, as plain values."""
+    runs = []
+    for group in plan.groups:
+        places = [relative(member.path, plan.directory) for member, _ in group.members]
+        runs.append(summarise(group) | {"directories": places})
     return {
-        "algo": config["algo"],
-        "returns": [finite_or_none(x) for x in returns],
-        "mean": finite_or_none(summary.mean),
-        "iqm": finite_or_none(summary.iqm),
-        "ci95": summary.ci95,
-        "steps": int(result["steps"]),
-        "wall_s": float(result["wall_s"]),
-        "stopped_by": str(result["stopped_by"]),
-        "epsilon": ppo["epsilon"] if config["algo"] == "clip" else None,
-        "kl_bound": ppo["max_kl"] if config["algo"] in ("npg", "trpo") else ppo["target_kl"],
-        "at_steps": [int(np.mean([curve[i]["steps"] for curve in curves])) for i in points],
-        "return": [[_rounded(curve[i]["return_last_100"]) for i in points] for curve in curves],
-        "kl": [_rounded(x) for x in np.nanmedian(kl, axis=1)[points]],
-        "kl_percentiles": {str(q): _rounded(float(np.nanpercentile(kl, q))) for q in (50, 95)},
-        "beta": (
-            [[_rounded(curve[i]["beta"]) for i in points] for curve in curves] if config["algo"] == "penalty" else None
-        ),
-        "ratio_histogram": np.sum([row["ratio_histogram"] for row in rows], axis=0).tolist(),
+        "version": proximax_version(),
+        "envs": list(dict.fromkeys(run["env"] for run in runs)),
+        "runs": runs,
+        **put_together(runs, plan.references),
     }
 
 
-def _rounded(x: float | None) -> float | None:
-    """Five significant digits; None for what is not finite."""
-    return None if x is None else finite_or_none(float(f"{x:.5g}"))
+def write(comparison: dict[str, Any], directory: Path, formats: Sequence[str]) -> None:
+    """The record, the page and the figures. Raises ``StorageError``, which names the file."""
+    with storing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / FILE, comparison)
+    with storing(directory / PAGE):
+        write_atomically(directory / PAGE, table(comparison).encode())
+    for name, draw in figures_of(comparison).items():
+        draw(comparison, *(directory / f"{name}.{ending}" for ending in formats))
 
 
-def table(comparison: dict[str, Any]) -> str:
-    """The comparison as Markdown."""
-    lines = [
-        f"# {EnvId.parse(comparison['env']).display}, {comparison['seeds']} seeds",
-        "",
-        "Returns are of the final evaluation: deterministic actions, last policy. *KL*: the mean KL(old, new) that an",
-        "update reached, its median and 95th percentile over updates. *Wall*: all seeds together.",
-        "",
-        "| | return, mean (95 % interval) | IQM | worst seed | KL, median (95 %) | steps per seed | wall |",
-        "|---|--:|--:|--:|--:|--:|--:|",
-    ]
-    for r in comparison["runs"]:
-        kl, kl_95 = ("n/a" if (x := r["kl_percentiles"][q]) is None else f"{x:.2g}" for q in ("50", "95"))
-        low, high = (_format_return(x) for x in r["ci95"] or (None, None))
-        worst = _format_return(None if None in r["returns"] else min(r["returns"]))
-        end = " (diverged)" if r["stopped_by"] == "diverged" else ""
-        lines.append(
-            f"| {r['label']} | {_format_return(r['mean'])} ({low} to {high}) | {_format_return(r['iqm'])} | {worst} | "
-            f"{kl} ({kl_95}) | {r['steps']:,}{end} | {r['wall_s']:.0f} s |"
-        )
-    return "\n".join([*lines, "", f"proximax {comparison['version']}.", ""])
+def files_of(comparison: dict[str, Any], formats: Sequence[str]) -> list[str]:
+    """The names of the files that ``write`` writes."""
+    return [FILE, PAGE, *(f"{name}.{ending}" for name in figures_of(comparison) for ending in formats)]
 
 
-def _format_return(x: float | None) -> str:
-    return "n/a" if x is None else f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}"
+def figures_of(comparison: dict[str, Any]) -> dict[str, Draw]:
+    """The figures of a comparison, by the names of their files."""
+    envs = comparison["envs"]
+    figures: dict[str, Draw] = {"returns": draw_returns, "scores": draw_scores}
+    if comparison["improvement"]:
+        figures["improvement"] = draw_improvement
+    if has_profiles(comparison):
+        figures["profiles"] = draw_profiles
+    if comparison["aggregates"]:
+        figures["aggregates"] = draw_aggregates
+    if len(envs) == 1:
+        return figures | {"updates": draw_updates}
+    names: list[str] = []
+    for env in envs:
+        name = run_name_of(env)
+        names.append(next(x for x in [name, *(f"{name}-{i}" for i in range(2, len(envs) + 2))] if x not in names))
+    return figures | {f"updates-{name}": partial(draw_updates, env=env) for name, env in zip(names, envs)}

@@ -1,61 +1,19 @@
-"""The plots of a comparison: returns against steps, and what each algorithm's updates did to the policy.
+"""Figures of training: returns against steps, and what each algorithm's updates did to the policy."""
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; every algorithm has a fixed one.
-"""
-
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proximax.envs import EnvId
-from proximax.errors import DependencyError
 from proximax.evaluation import mean_interval
 from proximax.ppo import RATIO_EDGES
-from proximax.runtime import storing, write_atomically
+from proximax.reports.figures import drawing, line_styles, save, scale_of
+from proximax.runtime import plural
 
-COLOURS = {
-    "reinforce": "#999999",
-    "a2c": "#E69F00",
-    "npg": "#56B4E9",
-    "trpo": "#009E73",
-    "surrogate": "#D55E00",
-    "penalty": "#CC79A7",
-    "clip": "#0072B2",
-}
-FALLBACK_COLOURS = [*reversed(COLOURS.values()), "#000000"]
 MIN_KL = 1e-7  # drawn for anything below
-
-
-def require_matplotlib() -> Any:
-    """``matplotlib.pyplot`` without a screen. Raises ``DependencyError`` with the line that installs it."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise DependencyError('plots need matplotlib: pip install "proximax[plots]"') from error
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    return plt
-
-
-def colours(runs: list[dict[str, Any]]) -> list[str]:
-    """A colour for each run: its algorithm's, unless several runs share an algorithm."""
-    algos = [run["algo"] for run in runs]
-    if len(set(algos)) == len(algos):
-        return [COLOURS.get(algo, "#000000") for algo in algos]
-    return [FALLBACK_COLOURS[i % len(FALLBACK_COLOURS)] for i in range(len(runs))]
-
-
-def scaled_steps(runs: list[dict[str, Any]]) -> tuple[float, str]:
-    """(divisor, label) of the steps axis."""
-    return scale_of(max(max(run["at_steps"]) for run in runs))
-
-
-def scale_of(last: float) -> tuple[float, str]:
-    """(divisor, label) of an axis of so many steps."""
-    return (1e6, "environment steps (millions)") if last >= 9e5 else (1e3, "environment steps (thousands)")
+COLUMNS, PANEL = 3, (4.3, 3.3)  # panels in a row, a panel's size in inches
+Styles = dict[str, tuple[str, str]]  # (colour, line) of each label
 
 
 def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,52 +22,95 @@ def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (mean, mean, mean) if len(curves) == 1 else (mean, *mean_interval(curves.T))
 
 
-def draw_returns(comparison: dict[str, Any], path: Path) -> None:
-    """Training return against steps: mean over seeds, with its 95 % interval."""
-    plt = require_matplotlib()
-    runs = comparison["runs"]
-    scale, unit = scaled_steps(runs)
-    figure, axis = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    for run, colour in zip(runs, colours(runs)):
+def draw_returns(comparison: dict[str, Any], *paths: Path) -> None:
+    """Training return against steps: mean over seeds, with its 95 % interval; a panel for each environment."""
+    runs, envs = comparison["runs"], comparison["envs"]
+    columns = min(COLUMNS, len(envs))
+    rows = -(-len(envs) // columns)
+    width, height = (6.0, 4.2) if len(envs) == 1 else (PANEL[0] * columns, PANEL[1] * rows)
+    styles = line_styles(runs)
+    with drawing(width + legend_width(styles), height) as figure:
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        drawn: dict[str, Any] = {}
+        for axis, env in zip(axes, envs):
+            drawn |= _draw_curves(axis, env, [run for run in runs if run["env"] == env], styles)
+        for axis in axes[len(envs) :]:
+            axis.set_axis_off()
+        for row in range(rows):
+            axes[row * columns].set_ylabel("return, latest 100 episodes")
+        names = seed_counts(runs)
+        named = {f"{label}{names.get(label, '')}": line for label, line in drawn.items()}
+        add_legend(figure, named, title=f"Mean over {names['']}, 95 % interval")
+        save(figure, paths)
+
+
+def _draw_curves(axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles) -> dict[str, Any]:
+    """The curves of one environment; returns the line of each label, named with its seeds."""
+    scale, unit = scale_of(max(run["at_steps"][-1] for run in runs))
+    lines: dict[str, Any] = {}
+    for run in runs:
         curves = np.array(run["return"], float)  # None becomes NaN
         finite = np.isfinite(curves).all(axis=0)
-        if not finite.any():
-            continue
-        middle, low, high = band(curves[:, finite])
-        steps = np.array(run["at_steps"])[finite] / scale
-        axis.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
-        final = "n/a" if run["mean"] is None else f"{run['mean']:,.0f}"
-        axis.plot(steps, middle, color=colour, linewidth=2, label=f"{run['label']}  ({final})")
+        colour, line = styles[run["label"]]
+        if finite.any():
+            middle, low, high = band(curves[:, finite])
+            steps = np.array(run["at_steps"])[finite] / scale
+            axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
+            lines[run["label"]] = axis.plot(steps, middle, color=colour, linestyle=line, linewidth=1.8)[0]
+    axis.set_title(wrapped(env, 34))
     axis.set_xlabel(unit)
-    axis.set_ylabel("return per episode, while training")
-    style(axis)
-    seeds = comparison["seeds"]
-    name = EnvId.parse(comparison["env"]).display
-    axis.set_title(f"{name}: mean of {seeds} seeds, 95 % intervals", fontsize=11, loc="left")
-    title = "final evaluation in brackets"
-    axis.legend(title=title, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), alignment="left")
-    save(figure, path)
-    plt.close(figure)
+    return lines
 
 
-def draw_updates(comparison: dict[str, Any], path: Path) -> None:
-    """Above: the ratios after each update, a histogram for each run. Below: the KL of each update, and β."""
-    plt = require_matplotlib()
-    runs = comparison["runs"]
+def seed_counts(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """How many seeds: under "" of all, and where they differ, of each label."""
+    counts: dict[str, set[int]] = {}
+    for run in runs:
+        counts.setdefault(run["label"], set()).add(len(run["return"]))
+    everyone = set().union(*counts.values())
+    if len(everyone) == 1:
+        return {"": plural(everyone.pop(), "seed")}
+    texts = {label: f" ({min(n)} to {max(n)})" if len(n) > 1 else f" ({max(n)})" for label, n in counts.items()}
+    return texts | {"": "(n) seeds"}
+
+
+def legend_width(labels: Sequence[str] | Styles) -> float:
+    """Inches that a legend of these labels takes beside the panels."""
+    return 1.0 + 0.075 * max(24, *map(len, labels))
+
+
+def add_legend(figure: Any, lines: dict[str, Any], title: str | None = None) -> None:
+    """One legend for all panels, to the right of them."""
+    if lines:
+        figure.legend(
+            list(lines.values()), list(lines), title=title, loc="outside right upper", alignment="left", fontsize=9
+        ).get_title().set_fontsize(9)
+
+
+def draw_updates(comparison: dict[str, Any], *paths: Path, env: str | None = None) -> None:
+    """Above: the ratios after each update, a histogram for each run. Below: the KL of each update, and β.
+
+    ``env``: which of the environments, where there are several.
+    """
+    styles = line_styles(comparison["runs"])
+    env = env or comparison["envs"][0]
+    runs = [run for run in comparison["runs"] if run["env"] == env]
     penalties = [run for run in runs if run["beta"] is not None]
-    figure = plt.figure(figsize=(max(2.2 * len(runs), 8), 6.4), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
-    panels = top.subplots(1, len(runs), sharey=True, squeeze=False)[0]
-    for panel, run, colour in zip(panels, runs, colours(runs)):
-        _draw_histogram(panel, run, colour)
-    panels[0].set_ylabel("share of transitions")
-    top.suptitle("Ratio π / π_old of each transition after its update (outermost bars: everything beyond)", fontsize=10)
-    below = bottom.subplots(1, 2 if penalties else 1, squeeze=False, width_ratios=(2, 1) if penalties else (1,))[0]
-    _draw_kl(below[0], runs)
-    if penalties:
-        _draw_beta(below[1], penalties, dict(zip((run["label"] for run in runs), colours(runs))), scaled_steps(runs))
-    save(figure, path)
-    plt.close(figure)
+    with drawing(max(2.1 * len(runs), 9), 6.6) as figure:
+        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+        panels = top.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+        for panel, run in zip(panels, runs):
+            _draw_histogram(panel, run, styles[run["label"]][0])
+        panels[0].set_ylabel("share of transitions")
+        title = "Ratio π / π_old of each transition after its update (outermost bars: everything beyond)"
+        top.suptitle(f"{env}\n{title}", fontsize=10)
+        ratios = (2, 1) if penalties else (1,)
+        below = bottom.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+        scale = scale_of(max(run["at_steps"][-1] for run in runs))
+        _draw_kl(below[0], runs, styles, scale)
+        if penalties:
+            _draw_beta(below[1], penalties, styles, scale)
+        save(figure, paths)
 
 
 def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
@@ -122,49 +123,44 @@ def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
     axis.bar(centres, np.maximum(counts / counts.sum(), 1e-9), width=width * 0.9, color=colour)
     axis.set_yscale("log")
     axis.set_ylim(1e-5, 2)
-    axis.set_title(run["label"], fontsize=10)
+    axis.set_title(wrapped(run["label"], 26), fontsize=9)
     axis.set_xlabel("ratio", fontsize=9)
     axis.tick_params(labelsize=8)
-    style(axis)
 
 
-def _draw_kl(axis: Any, runs: list[dict[str, Any]]) -> None:
-    scale, unit = scaled_steps(runs)
-    for run, colour in zip(runs, colours(runs)):
+def wrapped(label: str, width: int) -> str:
+    """A label over several lines."""
+    lines = [""]
+    for word in label.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        lines[-1:] = [longer] if len(longer) <= width or not lines[-1] else [lines[-1], word]
+    return "\n".join(lines)
+
+
+def _draw_kl(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
+    for run in runs:
         kl = np.maximum(np.array(run["kl"], float), MIN_KL)
-        axis.plot(np.array(run["at_steps"]) / scale, kl, color=colour, linewidth=1.6, label=run["label"])
+        colour, line = styles[run["label"]]
+        at_steps = np.array(run["at_steps"]) / steps[0]
+        axis.plot(at_steps, kl, color=colour, linestyle=line, linewidth=1.6, label=run["label"])
     for bound in sorted({run["kl_bound"] for run in runs if run["kl_bound"] is not None}):
         labels = ", ".join(run["label"] for run in runs if run["kl_bound"] == bound)
-        text = f"{bound:g}: bound or target of {labels}"
+        text = wrapped(f"{bound:g}: bound or target of {labels}", 40)
         axis.axhline(bound, color="#000000", linewidth=1, linestyle="--", label=text)
     axis.set_yscale("log")
-    axis.set_xlabel(unit)
+    axis.set_xlabel(steps[1])
     axis.set_ylabel("mean KL(old, new) of an update (nats)")
-    axis.set_title("KL of each update (median over seeds)", fontsize=10, loc="left")
-    axis.legend(fontsize=8, frameon=False, ncols=2, loc="lower left")
-    style(axis)
+    axis.set_title("KL of each update (median over seeds)", fontsize=10)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _draw_beta(axis: Any, runs: list[dict[str, Any]], colour: dict[str, str], steps: tuple[float, str]) -> None:
+def _draw_beta(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
     for run in runs:
         for curve in np.array(run["beta"], float):
-            axis.plot(np.array(run["at_steps"]) / steps[0], curve, color=colour[run["label"]], linewidth=1, alpha=0.7)
+            colour, line = styles[run["label"]]
+            at_steps = np.array(run["at_steps"]) / steps[0]
+            axis.plot(at_steps, curve, color=colour, linestyle=line, linewidth=1, alpha=0.7)
     axis.set_yscale("log")
     axis.set_xlabel(steps[1])
     axis.set_ylabel("β")
-    axis.set_title("The penalty's weight β, each seed", fontsize=10, loc="left")
-    style(axis)
-
-
-def save(figure: Any, path: Path, dpi: int = 130) -> None:
-    """Write a figure, the whole file or none. Raises ``StorageError``."""
-    data = BytesIO()
-    figure.savefig(data, format=path.suffix[1:].lower(), dpi=dpi)
-    with storing(path):
-        write_atomically(path, data.getvalue())
-
-
-def style(axis: Any) -> None:
-    """A light grid and two spines."""
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title("The penalty's weight β, each seed", fontsize=10)

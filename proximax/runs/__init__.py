@@ -16,7 +16,7 @@ from proximax.runs.checkpoint import (
     progress_of,
 )
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
-from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory, is_run_name
+from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory, is_run_name, run_name_of
 from proximax.runs.loading import load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import read_metrics
@@ -49,5 +49,6 @@ __all__ = [
     "load_config",
     "progress_of",
     "read_metrics",
+    "run_name_of",
     "to_host_copy",
 ]

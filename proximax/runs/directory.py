@@ -147,6 +147,11 @@ def is_run_name(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
+def run_name_of(text: str) -> str:
+    """A name that a run may have, as near to ``text`` as can be."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip("._-")[:60] or "run"
+
+
 def check_name(path: Path) -> None:
     """Refuse a name that some file system, page or table would misread."""
     name = path.absolute().name

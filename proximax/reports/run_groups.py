@@ -1,0 +1,229 @@
+"""Which runs belong together: the same environment and settings, other seeds; and what each such group is called."""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from proximax.config import RunConfig, path_problem, refuse, shown
+from proximax.envs import EnvId
+from proximax.errors import CheckpointError, UsageError
+from proximax.runs import load_config
+from proximax.runtime import path_named, reading, shorten
+
+logger = logging.getLogger(__name__)
+
+MAX_DEPTH = 4  # of folders below one that is named, in which runs are looked for
+MAX_LABEL = 60
+MAX_SEEDS = 2**16  # of a run that is compared
+TOO_MANY = f"at most {MAX_SEEDS:,} are read"
+LABEL_CHARACTERS = frozenset(" _.,:;=+-/#()[]'")  # beside letters and digits: no markup, no formula, no escape sequence
+# Settings that change nothing in what is learned, or say which seeds.
+BOOKKEEPING = (
+    *("seed", "seeds", "preset", "checkpoint_every", "keep_checkpoints", "eval_every", "video_every"),
+    *("env_restarts", "env_timeout", "env_groups"),
+)
+Runs = Sequence[str | Path] | Mapping[str | None, str | Path | Sequence[str | Path]] | Mapping[str, Any]
+
+
+class Member(NamedTuple):
+    """A run, which may not have been trained yet."""
+
+    path: Path
+    config: RunConfig
+    label: str | None = None  # the user's
+    named: bool = True  # by the user, not found below a folder
+
+    @property
+    def seeds(self) -> range:
+        """Its seeds."""
+        return range(self.config.seed, self.config.seed + self.config.seeds)
+
+
+class Group(NamedTuple):
+    """Runs of the same settings on one environment; ``members``: each with the seeds that are taken from it."""
+
+    env: str
+    label: str
+    members: tuple[tuple[Member, tuple[int, ...]], ...]
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of its first run."""
+        return self.members[0][0].config
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of all its runs."""
+        return [seed for _, seeds in self.members for seed in seeds]
+
+
+def find_runs(runs: Runs) -> list[Member]:
+    """The runs that ``runs`` names: run directories and folders with runs below, a label before them or not.
+
+    Raises ``UsageError``, ``CheckpointError`` for what is not a run and has none below it.
+    """
+    listed = isinstance(runs, (Mapping, Sequence)) and not isinstance(runs, str)
+    if not listed:
+        raise UsageError(f"runs = {shown(runs)}: must be a list of runs, or a dict of runs under labels")
+    labelled: list[tuple[str | None, Any]] = []
+    for label, paths in runs.items() if isinstance(runs, Mapping) else [(None, runs)]:
+        if label is not None and (not isinstance(label, str) or not label or harmless(label) != label):
+            raise UsageError(
+                f"the label {shown(label)}: must be of letters, digits and {''.join(sorted(LABEL_CHARACTERS))!r}, "
+                f"{MAX_LABEL} at most"
+            )
+        several = paths if isinstance(paths, Sequence) and not isinstance(paths, str) else [paths]
+        labelled += [(label, path) for path in several]
+    refuse([path_problem("runs", path) for _, path in labelled])
+    members: dict[Path, Member] = {}
+    for label, path in labelled:
+        for directory in runs_below(path_named(path, "a run")):
+            config = load_config(directory)
+            if config.seeds > MAX_SEEDS:
+                raise CheckpointError(f"{shorten(directory)}: config.json names {config.seeds:,} seeds; {TOO_MANY}")
+            member = Member(directory, config, label, directory == Path(path))
+            members.setdefault(directory.resolve(), member)
+    return list(members.values())
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """``folder`` if it is a run directory, else those below it, by name. Links to folders are not followed."""
+    directories: list[Path] = []
+    with reading(folder):
+        for name, subfolders, files in os.walk(folder):
+            path = Path(name)
+            if "config.json" in files or "checkpoints" in subfolders:
+                directories.append(path)
+                subfolders.clear()
+            if len(path.parts) - len(folder.parts) >= MAX_DEPTH:
+                subfolders.clear()
+            subfolders[:] = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
+    if not directories:
+        exists = "is not a run directory, and no run is below it" if folder.exists() else "is not a run directory"
+        raise CheckpointError(f"{shorten(folder)} {exists}")
+    return directories
+
+
+def has_runs(path: Path) -> bool:
+    """Whether ``path`` is a run directory, or a folder with runs below it."""
+    try:
+        return path.is_dir() and bool(runs_below(path))
+    except CheckpointError:
+        return False
+
+
+def group_runs(members: Iterable[Member]) -> list[Group]:
+    """The groups of runs, in their order, under labels that say what differs.
+
+    Runs on one environment whose settings are the same but for the seeds are one group. A label is the algorithm, and
+    where several groups of one environment have the same algorithm, also their settings that differ. A run under the
+    user's own label keeps it, and a label cannot have two settings on one environment: ``UsageError``.
+    """
+    sorted_out: dict[tuple[str, str | None, str], list[Member]] = {}
+    for member in members:
+        key = env_label(member.config), member.label, json.dumps(settings_of(member.config), sort_keys=True)
+        sorted_out.setdefault(key, []).append(member)
+    for key in [key for key in sorted_out if key[1] is None]:  # the same settings as under a label of the user's
+        same = [other for other in sorted_out if other[1] is not None and (other[0], other[2]) == (key[0], key[2])]
+        if same:
+            sorted_out[same[0]] += sorted_out.pop(key)
+    check_labels(list(sorted_out.values()))
+    labels = automatic_labels([runs[0] for (_, label, _), runs in sorted_out.items() if label is None], sorted_out)
+    groups: list[Group] = []
+    for (env, label, _), runs in sorted_out.items():
+        taken = {group.label for group in groups if group.env == env}
+        text = label or unique(next(labels), {*taken, *(x or "" for e, x, _ in sorted_out if e == env)})
+        groups.append(Group(env, text, tuple(without_repeated_seeds(runs))))
+    return groups
+
+
+def check_labels(groups: list[list[Member]]) -> None:
+    """Refuse a label of the user's under which an environment has runs of different settings."""
+    known: dict[tuple[str, str], Member] = {}
+    for runs in groups:
+        first = runs[0]
+        if first.label is None:
+            continue
+        other = known.setdefault((env_label(first.config), first.label), first)
+        if names := differing([first.config, other.config]):
+            raise UsageError(
+                f"the label {first.label!r} has runs of different settings on {env_label(first.config)}: "
+                f"{describe(other.config, names)} in {shorten(other.path)}, but "
+                f"{describe(first.config, names)} in {shorten(first.path)}. Give each a label of its own"
+            )
+
+
+def automatic_labels(firsts: list[Member], groups: Mapping[Any, list[Member]]) -> Iterator[str]:
+    """A label for each group without one: its algorithm, and what differs among those of the same algorithm."""
+    everyone = [runs[0].config for runs in groups.values()]
+    names: dict[str, list[str]] = {}
+    for algo in {config.algo for config in everyone}:
+        of_algo = [config for config in everyone if config.algo == algo]
+        by_env = [[c for c in of_algo if env_label(c) == env] for env in {env_label(c) for c in of_algo}]
+        varying = {name for configs in by_env for name in differing(configs)}
+        names[algo] = [name for name in settings_of(of_algo[0]) if name in varying]
+    for first in firsts:
+        details = describe(first.config, names[first.config.algo])
+        algo = first.config.algo.removeprefix("custom:")
+        yield harmless(f"{algo} ({details})" if details else algo)
+
+
+def without_repeated_seeds(runs: list[Member]) -> Iterator[tuple[Member, tuple[int, ...]]]:
+    """The runs of a group, each with the seeds that no run before it has: the same training twice is no evidence."""
+    taken: dict[int, Path] = {}
+    for run in runs:
+        repeated = [seed for seed in run.seeds if seed in taken]
+        if repeated:
+            logger.warning(
+                f"{shorten(run.path)}: left out seed{'s' if len(repeated) > 1 else ''} "
+                f"{', '.join(map(str, repeated))}, which {shorten(taken[repeated[0]])} has with the same settings"
+            )
+        own = tuple(seed for seed in run.seeds if seed not in taken)
+        taken |= dict.fromkeys(own, run.path)
+        if own:
+            yield run, own
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings that make a difference to what is learned, by their own names; without the environment's."""
+    values = config.to_json()
+    groups = [values.pop("ppo"), values.pop("atari") or {}]
+    flat = values | {name: value for group in groups for name, value in group.items()}
+    kept = {name: value for name, value in flat.items() if name not in (*BOOKKEEPING, "env", "env_kwargs")}
+    return dict(json.loads(json.dumps(kept)))  # tuples as lists, as in config.json
+
+
+def differing(configs: Sequence[RunConfig]) -> list[str]:
+    """The names of the settings that are not the same in all of these."""
+    settings = [settings_of(config) for config in configs]
+    names = dict.fromkeys(name for values in settings for name in values)
+    return [name for name in names if any(x.get(name) != settings[0].get(name) for x in settings)]
+
+
+def describe(config: RunConfig, names: Sequence[str]) -> str:
+    """``epsilon=0.1, hidden=[64, 64]``: these settings of a run."""
+    settings = settings_of(config)
+    values = [(name, settings.get(name)) for name in names]
+    return ", ".join(f"{name}={f'{x:g}' if isinstance(x, float) else x}" for name, x in values)
+
+
+def env_label(config: RunConfig) -> str:
+    """An environment as people write it, with the arguments of its constructor: with others it is another one."""
+    name = EnvId.parse(config.env).display
+    arguments = ", ".join(f"{key}={value}" for key, value in sorted(config.env_kwargs.items()))
+    return harmless(f"{name} ({arguments})" if arguments else name)
+
+
+def harmless(text: str) -> str:
+    """``text`` with only the characters that no terminal, page or figure would read as more than text."""
+    plain = "".join(x if (x.isascii() and x.isalnum()) or x in LABEL_CHARACTERS else "_" for x in text)
+    return plain if len(plain) <= MAX_LABEL else f"{plain[: MAX_LABEL - 3]}..."
+
+
+def unique(label: str, taken: set[str]) -> str:
+    """``label``, with a number where another has it already."""
+    candidates = [label, *(f"{label} #{i}" for i in range(2, len(taken) + 3))]
+    return next(x for x in candidates if x not in taken)
