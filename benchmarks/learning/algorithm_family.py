@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import proximax
-from proximax.reports import draw_returns, draw_updates, table
+from proximax.reports import draw_returns, draw_updates, score_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning" / "algorithm_family"
@@ -58,7 +58,7 @@ def draw(name: str) -> None:
     draw_returns(comparison, IMAGES / f"algorithm-family-{name}-returns.png")
     if name != "reinforce":
         draw_updates(comparison, IMAGES / f"algorithm-family-{name}-updates.png")
-    rows = "\n".join(line for line in table(comparison).splitlines() if line.startswith("|"))
+    rows = "\n".join(score_table(comparison["runs"]))
     begin, end = f"<!-- table {name}: made by benchmarks/learning/algorithm_family.py -->\n", "<!-- end -->"
     page, found = re.subn(
         f"{re.escape(begin)}.*?{end}", lambda _: begin + rows + "\n" + end, PAGE.read_text(), flags=re.S

@@ -34,7 +34,7 @@ class Rule:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
-        number: Any = value
+        number: Any = plain(value)  # NumPy warns where its small floats are compared with large ones
         integers = int, np.integer
         if isinstance(value, bool) or not isinstance(
             value, integers if self.integer else (*integers, float, np.floating)

@@ -16,7 +16,6 @@ from proximax.evaluation.evaluator import (
 from proximax.evaluation.recording import Video, VideoRecorder, video
 from proximax.evaluation.statistics import (
     Summary,
-    Z,
     interquartile_mean,
     mean_interval,
     summarise_returns,
@@ -31,7 +30,6 @@ __all__ = [
     "Summary",
     "Video",
     "VideoRecorder",
-    "Z",
     "check_import",
     "evaluate",
     "evaluation_seed",

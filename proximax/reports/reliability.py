@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from proximax.evaluation import Z, interquartile_mean, t_quantile
+from proximax.evaluation import interquartile_mean, t_quantile
 
 Scores = Sequence[np.ndarray]
 RESAMPLES = 2000
+Z = 1.959964  # 97.5 % quantile of the normal distribution
 GRID = np.linspace(0.0, 1.0, 2001)  # of probabilities, where the interval of one is looked for
 
 

@@ -15,7 +15,10 @@ import proximax
 from proximax.cli.dispatch import main
 from proximax.config.run_config import RunConfig
 from proximax.errors import CheckpointError, StorageError, UsageError
-from proximax.reports.comparison import read_run, table
+from proximax.reports.aggregation import put_together
+from proximax.reports.run_groups import find_runs, group_runs
+from proximax.reports.run_summary import summarise
+from proximax.reports.tables import table
 from tests.support.strategies import broken, damaged
 
 SMALL = {"steps": 512, "num_steps": 32, "eval_episodes": 4, "quiet": True, "hidden": (8,)}
@@ -32,7 +35,8 @@ def compared(tmp_path_factory):
 def test_everything_is_written_and_the_json_is_what_was_returned(compared):
     out, comparison = compared
     assert {path.name for path in out.iterdir()} == {
-        "comparison.json", "comparison.md", "returns.png", "updates.png", "clip", "penalty",
+        "comparison.json", "comparison.md", "clip", "penalty",
+        "returns.png", "scores.png", "improvement.png", "profiles.png", "updates.png",
     }  # fmt: skip
     assert json.loads((out / "comparison.json").read_text()) == json.loads(json.dumps(comparison))
     assert (out / "comparison.md").read_text() == table(comparison)
@@ -110,7 +114,7 @@ def test_a_full_disk_is_answered_with_the_file(compared, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("proximax.reports.plots.write_atomically", full)
+    monkeypatch.setattr("proximax.reports.figures.write_atomically", full)
     settings = SMALL | {"minibatch_size": None, "epochs": 1}
     with pytest.raises(StorageError, match=r"cannot write to .*returns\.png: No space left"):
         proximax.compare("probe:matching", ["clip", "penalty"], seeds=3, out=out, **settings)
@@ -144,7 +148,7 @@ def test_a_run_that_diverges_stays_in_the_comparison(tmp_path):
 def test_curves_are_thinned_out_but_keep_both_ends(tmp_path):
     settings = SMALL | {"steps": 8 * 300, "num_steps": 1, "minibatch_size": None, "epochs": 1}
     proximax.train("probe:choice", out=tmp_path / "run", preset="none", **settings)
-    run = read_run(tmp_path / "run", "run")
+    run = read_run(tmp_path / "run")
     assert len(run["at_steps"]) == 100
     assert (run["at_steps"][0], run["at_steps"][-1]) == (8, 2400)
 
@@ -174,6 +178,16 @@ def lines(rows):
     return "\n".join(map(json.dumps, rows))
 
 
+def read_run(directory):
+    """The numbers of a single run."""
+    return summarise(group_runs(find_runs([directory]))[0])
+
+
+def page(run):
+    """A comparison of one run."""
+    return {"version": "0", "envs": [run["env"]], "runs": [run], **put_together([run])}
+
+
 def read(**changed):
     """``read_run`` of the files of ``RUN``, of which some are other text or bytes; None where it refuses them."""
     with tempfile.TemporaryDirectory() as name:
@@ -182,23 +196,22 @@ def read(**changed):
             text = changed.get(file.partition(".")[0], text)
             (Path(name) / file).write_bytes(text if isinstance(text, bytes) else text.encode())
         with contextlib.suppress(CheckpointError):
-            return read_run(Path(name), "run")
+            return read_run(Path(name))
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning")
 def test_a_run_without_one_finite_kl_has_none_in_the_table_and_in_the_json():
     run = read(metrics=lines(row | {"kl": None} for row in RUN["metrics.jsonl"]))
     assert (run["kl"], run["kl_percentiles"]) == ([None], {"50": None, "95": None})
-    page = {"env": "probe:choice", "seeds": 2, "version": "0", "runs": [run]}
-    assert "| n/a (n/a) |" in table(page)
-    json.dumps(page, allow_nan=False)
+    assert "| n/a (n/a) |" in table(page(run))
+    json.dumps(page(run), allow_nan=False)
 
 
 def test_a_run_whose_files_are_damaged_is_refused_by_name(tmp_path):
     whole = read()
     assert (whole["returns"], whole["mean"], whole["at_steps"]) == ([1.0, None], None, [8])
-    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
-        read_run(tmp_path, "run")
+    with pytest.raises(CheckpointError, match="not a run directory"):
+        read_run(tmp_path)
     for bad in ("", "{", "[]", b"\xff", json.dumps({"returns": ["x"]})):
         assert read(result=bad) is None
     for bad in ("", "{", "5", b"\xff", lines([{"seed": 0}]), lines([ROW | {"seed": 0}])):
@@ -219,6 +232,5 @@ def test_a_run_with_any_one_part_wrong_is_shown_or_refused(file, bytewise, data)
         text = json.dumps(data.draw(broken(values)))
     found = read(**{file.partition(".")[0]: text})
     if found is not None:
-        page = {"env": "probe:choice", "seeds": 2, "version": "0", "runs": [found]}
-        json.dumps(page, allow_nan=False)
-        assert "| run |" in table(page)
+        json.dumps(page(found), allow_nan=False)
+        assert "| clip |" in table(page(found))

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import proximax
+from proximax.cli.dispatch import main
 from proximax.errors import CheckpointError, UsageError
-from proximax.reports.curves import labels, read_curve
+from proximax.reports.curves import read_curve
+from proximax.reports.run_groups import find_runs, group_runs
 
 TINY = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
 TINY |= {"preset": "none", "hidden": (4,), "steps": 64}
@@ -32,17 +34,38 @@ def test_every_format_is_a_whole_file(runs, tmp_path, name, begins):
 
 def test_a_curve_has_the_numbers_of_the_metrics(runs):
     rows = proximax.runs.read_metrics(runs[0] / "metrics.jsonl")
-    curve = read_curve(runs[0], "a")
-    assert (curve.env, curve.seeds, curve.steps.tolist()) == ("probe:matching", 2, [16, 32, 48, 64])
-    second = [row["return_last_100"] for row in rows if row["seed"] == 1]
-    np.testing.assert_allclose(curve.returns[1], np.array(second, float))
-    assert read_curve(runs[1], "b").returns.shape == (1, 3)
+    first, second = (read_curve(group) for group in group_runs(find_runs(runs)))
+    assert (first["env"], first["label"], first["seeds"]) == ("probe:matching", "clip", [0, 1])
+    assert first["at_steps"] == [16, 32, 48, 64]
+    of_seed_1 = [row["return_last_100"] for row in rows if row["seed"] == 1]
+    np.testing.assert_allclose(np.array(first["return"][1], float), np.array(of_seed_1, float), rtol=1e-4)
+    assert np.shape(second["return"]) == (1, 3)
 
 
-def test_runs_of_one_name_are_told_apart(tmp_path):
-    one, other = tmp_path / "x" / "run", tmp_path / "y" / "run"
-    assert labels([one, other]) == [str(one), str(other)]
-    assert labels([one, tmp_path / "b"]) == ["run", "b"]
+def test_a_folder_and_labels_are_taken_as_runs(runs, tmp_path):
+    assert [group.label for group in group_runs(find_runs([runs[0].parent]))] == ["clip", "clip"]
+    assert proximax.plot([runs[0].parent], tmp_path / "x.svg").exists()
+    text = proximax.plot({"mine": runs[0], "others": [runs[1]]}, tmp_path / "y.svg").read_text()
+    assert "<!-- mine (2) -->" in text
+    assert "<!-- others (1) -->" in text
+
+
+def test_the_same_runs_give_the_same_file(runs, tmp_path):
+    for ending in ("png", "pdf", "svg"):
+        first, second = (proximax.plot(runs, tmp_path / f"{name}.{ending}").read_bytes() for name in "ab")
+        assert first == second
+
+
+def test_the_command_line_plots_in_the_format_it_is_told(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plot", str(runs[0]), f"other={runs[1]}", "--format", "pdf"]) == 0
+    assert capsys.readouterr().out == "saved in returns.pdf\n"
+    assert main(["plot", str(runs[0]), "--out", "mine", "--format", "svg"]) == 0
+    assert (tmp_path / "mine.svg").exists()
+    assert main(["plot", str(runs[0]), "--out", "mine.png", "--format", "svg"]) == 2
+    assert "--format svg: --out mine.png ends in .png" in capsys.readouterr().err
+    assert main(["plot", str(runs[0]), "--out", "mine"]) == 2
+    assert "must end in .png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

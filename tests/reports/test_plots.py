@@ -1,19 +1,18 @@
-"""The pictures' numbers: bands, colours; and that what is drawn can be drawn."""
+"""The figures of training: bands; and that what is drawn can be drawn."""
 
-import sys
-
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from proximax.errors import DependencyError
 from proximax.evaluation.statistics import summarise_returns
 from proximax.ppo.update import RATIO_EDGES
-from proximax.reports.plots import COLOURS, band, colours, draw_returns, draw_updates, require_matplotlib
+from proximax.reports.plots import band, draw_returns, draw_updates
 
 
 def run(algo, **other):
     return {
-        "label": algo, "algo": algo, "mean": 5.0, "epsilon": None, "kl_bound": None, "at_steps": [100, 200, 300],
+        "env": "X-v0", "label": algo, "algo": algo, "mean": 5.0, "epsilon": None, "kl_bound": None,
+        "at_steps": [100, 200, 300],
         "return": [[None, 1.0, 2.0], [0.5, 1.5, 2.5]], "kl": [0.01, 0.0, 0.02], "beta": None,
         "ratio_histogram": [1] * (len(RATIO_EDGES) + 1),
     } | other  # fmt: skip
@@ -31,27 +30,14 @@ def test_the_band_is_the_mean_and_its_interval_at_every_point():
     assert (middle <= high).all()
 
 
-def test_an_algorithm_keeps_its_colour_and_runs_of_one_algorithm_are_told_apart():
-    assert colours([run("clip"), run("trpo")]) == [COLOURS["clip"], COLOURS["trpo"]]
-    assert len(set(colours([run("clip"), run("clip"), run("clip")]))) == 3
-    assert len(set(COLOURS.values())) == len(COLOURS)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("algos", [["clip"], ["clip", "penalty", "trpo", "custom:x"]])
 def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_path):
     special = {"penalty": {"beta": [[1.0, 2.0, 1.0]] * 2, "kl_bound": 0.01}, "clip": {"epsilon": 0.2}}
-    comparison = {"env": "gymnasium:X-v0", "seeds": 2, "runs": [run(algo, **special.get(algo, {})) for algo in algos]}
+    comparison = {"envs": ["X-v0"], "runs": [run(algo, **special.get(algo, {})) for algo in algos]}
     draw_returns(comparison, tmp_path / "a.png")
     draw_updates(comparison, tmp_path / "b.png")
-    plt = require_matplotlib()
     for name in ("a.png", "b.png"):
         pixels = plt.imread(tmp_path / name)
         assert pixels.shape[0] > 300
         assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 20  # not blank
-
-
-def test_without_matplotlib_the_line_that_installs_it_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(DependencyError, match=r'pip install "proximax\[plots\]"'):
-        require_matplotlib()
