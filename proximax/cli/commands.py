@@ -35,8 +35,8 @@ Stochastic = Annotated[
 ]
 RUNS_HELP = "Run directories, finished or not, or folders with runs below them; LABEL=RUN gives it a label."
 TARGETS_HELP = (
-    "Environments to train on, as for `proximax train`; and runs that exist: run directories, or folders with runs "
-    "below them. LABEL=RUN gives a run a label. Arguments of the environments' constructors: --env-kwargs.NAME VALUE"
+    "Environments to train on, their arguments: --env-kwargs.NAME VALUE; and runs that exist: run directories, or "
+    "folders with runs below them. LABEL=RUN gives a run a label."
 )
 Deterministic = Annotated[bool, tyro.conf.arg(help="Take the most likely action (the mode).")]
 

@@ -171,6 +171,8 @@ def run_compare(command: Compare) -> None:
     """``proximax compare``."""
     use_device(command.device)
     algos = None if command.algos is None else algorithms_named(command.algos)
+    if not command.targets:
+        raise UsageError("compare: name environments to train on, or runs, as in proximax compare CartPole-v1")
     envs, runs = split_targets(command.targets)
     formats = check_formats([name.strip() for name in command.format.split(",")])
     references = references_named(command.references)
@@ -222,6 +224,8 @@ def use_device(device: str) -> None:
 
 def run_plot(command: Plot) -> None:
     """``proximax plot``."""
+    if not command.runs:
+        raise UsageError("plot: name runs, as in proximax plot runs/NAME")
     ending = f".{command.format or 'png'}"
     out = command.out or Path(f"returns{ending}")
     if command.format is not None and out.suffix.lower() != ending:
