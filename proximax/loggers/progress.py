@@ -92,10 +92,13 @@ class Progress(NamedTuple):
     kl: Spread
     entropy: Spread
     evaluation: Spread  # the mean return of the latest; of none, where there was none
+    ended: bool  # no update follows: the run is complete, or has reached its goal
 
     @classmethod
-    def after(cls, rows: Rows, config: RunConfig, meter: SpeedMeter, evaluation: Rows) -> "Progress":
-        """``meter``: has taken ``rows``; ``evaluation``: the rows of the latest, or none."""
+    def after(
+        cls, rows: Rows, config: RunConfig, meter: SpeedMeter, evaluation: Rows, ended: bool = False
+    ) -> "Progress":
+        """``meter``: has taken ``rows``. ``evaluation``: the rows of the latest, or none. ``ended``: ahead of time."""
         return cls(
             update=rows[0]["update"],
             updates=config.updates,
@@ -107,6 +110,7 @@ class Progress(NamedTuple):
             kl=over_seeds(rows, "kl"),
             entropy=over_seeds(rows, "entropy"),
             evaluation=over_seeds(evaluation, "return_mean"),
+            ended=ended or rows[0]["update"] >= config.updates,
         )
 
     @property
@@ -122,7 +126,7 @@ class Progress(NamedTuple):
     @property
     def left(self) -> str:
         """Time left; "" where it is not known yet. After the last update the final evaluation follows."""
-        if self.update >= self.updates:
+        if self.ended:
             return "evaluating"
         return "" if self.seconds_left is None else f"{format_duration(self.seconds_left)} left"
 
@@ -144,7 +148,7 @@ def file_line(progress: Progress) -> str:
         f"kl {format_number(progress.kl.mean):<8}",
         f"entropy {format_number(progress.entropy.mean):<6}",
         progress.speed,
-        "" if progress.update >= progress.updates else progress.left,
+        "" if progress.ended else progress.left,
     ]
     return "   ".join(filter(None, columns)).rstrip()
 

@@ -34,13 +34,16 @@ class RunLogger:
         self._loggers: list[Logger] = []
         self._metrics: JsonlLogger | None = None
         self._evaluations: JsonlLogger | None = None
+        self._terminal: TerminalLogger | None = None
         if saved is not None:
             self.history.restore(saved.history)
         if directory:
             with storing(directory.path):
                 self._open(directory.path, saved)
         if verbosity != "quiet":
-            self._loggers.append(TerminalLogger(config, self.history.update, verbosity == "verbose"))
+            update, verbose = self.history.update, verbosity == "verbose"
+            self._terminal = TerminalLogger(config, update, verbose, earlier=self.rows)
+            self._loggers.append(self._terminal)
 
     def _open(self, path: Path, saved: LoggerState | None) -> None:
         """The files of the run directory."""
@@ -97,6 +100,11 @@ class RunLogger:
         """For the loggers alone: on disk it is in ``result.json``."""
         for logger in self._loggers:
             logger.write_evaluation(self._evaluation_rows(evaluation), final=True)
+
+    def finish_training(self) -> None:
+        """No update follows; the final evaluation does."""
+        if self._terminal is not None:
+            self._terminal.finish_training()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write ``result.json``."""

@@ -73,6 +73,6 @@ def time_cells(progress: Progress) -> Cells:
         "update": f"{progress.update:,} of {progress.updates:,} ({progress.percent})",
         "steps_per_s": format_number(progress.steps_per_s),
         "elapsed": format_duration(progress.time_s),
-        "left": "0:00" if progress.update >= progress.updates else format_duration(progress.seconds_left),
+        "left": "0:00" if progress.ended else format_duration(progress.seconds_left),
     }
     return [(name, value, "") for name, value in values.items()]

@@ -28,14 +28,15 @@ class ProgressLine:
     """The line that is drawn again and again at the bottom of a terminal."""
 
     def __init__(self) -> None:
-        self.progress: Progress | None = None  # None: the first update compiles
+        self.progress: Progress | None = None
+        self.waiting_for = "compiling"  # as long as there is no progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         ascii_only = options.ascii_only
         frames = ASCII_SPINNER if ascii_only else SPINNER
         spinner = frames[int(console.get_time() * len(frames)) % len(frames)]
         if self.progress is None:
-            yield Text(f"{spinner} compiling", no_wrap=True, overflow="ellipsis")
+            yield Text(f"{spinner} {self.waiting_for}", no_wrap=True, overflow="ellipsis")
             return
         layout = terminal_line(self.progress, options.max_width - 2)
         full = layout.bar * self.progress.update // self.progress.updates
@@ -55,16 +56,25 @@ class TerminalLogger:
     """
 
     def __init__(
-        self, config: RunConfig, update: int = 0, verbose: bool = False, console: Console | None = None
+        self,
+        config: RunConfig,
+        update: int = 0,
+        verbose: bool = False,
+        console: Console | None = None,
+        earlier: Rows | None = None,
     ) -> None:
-        """``update``: the update that a run is resumed after; ``console``: for tests, instead of stderr."""
+        """``update``: the update that a run is resumed after, ``earlier``: its rows until then.
+
+        ``console``: for tests, instead of stderr.
+        """
         self._config, self._verbose = config, verbose
         self._console = console or Console(stderr=True, force_terminal=is_terminal(sys.stderr))
         self._live = self._console.is_terminal and not self._console.is_dumb_terminal
-        self._meter, self._rows, self._evaluation, self._ended = SpeedMeter(), Rows(), Rows(), Rows()
+        self._meter, self._rows, self._evaluation, self._episode_rows = SpeedMeter(), Rows(), Rows(), Rows()
         self._sampled_s, self._printed_update = -SAMPLE_S, update
         self._printed_s: float | None = None if update else 0.0  # a resumed run's seconds do not begin at 0
-        self._doctor = LiveDoctor(config)
+        self._has_ended = False
+        self._doctor = LiveDoctor(config, earlier or ())
         self._reported: set[str] = set()
         if config.atari is not None:
             logger.info(f"frames: {config.atari}")
@@ -82,7 +92,7 @@ class TerminalLogger:
         if self._printed_s is None:
             self._printed_s = time_s
         if self._verbose and any(row["episodes"] for row in rows):
-            self._ended = rows
+            self._episode_rows = rows
         if time_s - self._sampled_s >= SAMPLE_S or is_last:
             self._sampled_s = time_s
             self._meter.add(rows)
@@ -98,16 +108,26 @@ class TerminalLogger:
         """Show it with the next line or table."""
         self._evaluation = rows
 
+    def finish_training(self) -> None:
+        """No update follows: print the last, if it was not, and show that the final evaluation is under way."""
+        self._has_ended, self._line.waiting_for = True, "evaluating"
+        if not self._rows:  # a run is resumed that was complete
+            return
+        if self._printed_update < self._rows[0]["update"]:  # it ended before its last update
+            self._meter.add(self._rows)
+            self._print()
+        self._line.progress = self._progress()
+
     def _progress(self) -> Progress:
-        return Progress.after(self._rows, self._config, self._meter, self._evaluation)
+        return Progress.after(self._rows, self._config, self._meter, self._evaluation, self._has_ended)
 
     def _print(self) -> None:
         """A table, or a line where nothing else shows the progress."""
         self._printed_update = self._rows[0]["update"]
         if self._verbose:
             width = self._console.width if self._live else None
-            ended = self._ended or self._rows
-            table = metrics_table(self._config, self._progress(), self._rows, ended, self._evaluation, width)
+            episode_rows = self._episode_rows or self._rows
+            table = metrics_table(self._config, self._progress(), self._rows, episode_rows, self._evaluation, width)
             if self._live:
                 self._console.print(Text(table, no_wrap=True, overflow="crop"))
             else:
@@ -127,9 +147,7 @@ class TerminalLogger:
 
     def close(self) -> None:
         """Remove the line; the last table stays, and what was found last."""
-        if self._rows and self._printed_update < self._rows[0]["update"]:  # the run ended before its last update
-            self._meter.add(self._rows)
-            self._print()
+        self.finish_training()
         if self._live:
             self._view.stop()
             for finding in self._doctor.findings:

@@ -224,6 +224,7 @@ class Trainer:
         The final evaluation may use the training's own environments: so the snapshot is from before it.
         """
         self.services.interrupts.check()
+        self.services.logger.finish_training()
         self.check_directory()
         last = self.snapshot()
         self.services.checkpoints.save(last, wait=True)

@@ -55,3 +55,20 @@ def test_a_run_of_few_updates_is_looked_at_after_each_and_a_finding_may_go_away(
         found.append(names(watch.findings))
     assert found[0] == {"observations"}
     assert found[-1] == set()
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_a_resumed_run_the_rows_before_count_too():
+    """One that has learned: from there on every return is the same, which is no lack of a signal."""
+    returns = np.minimum(np.linspace(20, 800, 40), 500)
+    rows = as_rows(healthy(40, episode_return=returns, return_last_100=returns))
+    config = replace(CONFIG, steps=40 * 2048)
+
+    def findings(earlier):
+        watch = LiveDoctor(config, earlier)
+        for row in rows[30:]:
+            watch.observe([row])
+        return names(watch.findings)
+
+    assert findings(rows[:30]) == set()
+    assert findings([]) == {"no-signal"}

@@ -108,7 +108,7 @@ def test_a_line_of_a_file():
         " 2:03:04  12%      122,880 steps   return 30.2 (20.1 to 40.3)   kl 3e-5       entropy 0.25     4,096 steps/s"
         "   3:40 left"
     )
-    evaluated = progress._replace(evaluation=spread([480.0, 500.0]), update=100, steps_per_s=None)
+    evaluated = progress._replace(evaluation=spread([480.0, 500.0]), update=100, steps_per_s=None, ended=True)
     assert file_line(evaluated) == (
         " 2:03:04 100%      122,880 steps   return 30.2 (20.1 to 40.3)   evaluation 490   kl 3e-5       entropy 0.25"
     )

@@ -73,6 +73,30 @@ def test_a_run_that_ends_early_has_a_last_line_too(capsys):
     assert len(written_in_a_file(capsys, [])) == 1
 
 
+def test_a_run_that_ends_at_its_goal_has_its_last_line_before_it_is_evaluated(capsys):
+    sink = TerminalLogger(CONFIG)
+    for update in range(1, 38):
+        sink.write(rows(update))
+    sink.finish_training()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert " 37% " in last
+    assert "left" not in last
+    sink.close()
+    assert capsys.readouterr().err == ""  # no line twice
+
+
+@pytest.mark.parametrize("updates", [0, 37, 100])
+def test_after_its_last_update_a_run_is_evaluated_also_one_that_was_complete_before(updates):
+    console = terminal()
+    sink = TerminalLogger(CONFIG, console=console)
+    for update in range(1, updates + 1):
+        sink.write(rows(update))
+    sink.finish_training()
+    sink._view.refresh()
+    assert screen(console).rstrip().endswith("evaluating")
+    sink.close()
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_resumed_run_says_so_and_counts_from_its_own_start(capsys):
     lines = written_in_a_file(capsys, range(51, 101), update=50)
