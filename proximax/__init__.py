@@ -22,6 +22,7 @@ from proximax.reports import compare, plot
 from proximax.runs import load
 from proximax.runtime import seed_key
 from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
+from proximax.types import RewardHook, Transition
 
 __all__ = [
     "ALGORITHMS",
@@ -37,11 +38,13 @@ __all__ = [
     "Policy",
     "ProximaxError",
     "Result",
+    "RewardHook",
     "RunConfig",
     "Schedule",
     "ScheduledValues",
     "Training",
     "TrainingCallback",
+    "Transition",
     "Video",
     "compare",
     "evaluate",

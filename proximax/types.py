@@ -110,6 +110,21 @@ class TrainState(NamedTuple):
     hyperparameters: dict[str, jax.Array]  # the other numbers of the settings: ``RunConfig.numbers``
     key: Key
     update: jax.Array  # updates done so far: the schedules' position
+    reward_hook: PyTree = ()  # the state of the algorithm's ``RewardHook``
+
+
+class RewardHook(NamedTuple):
+    """What is learned from instead of the environment's reward: shaping, curiosity. Reported returns do not change.
+
+    ``init(key, observation_space, action_space)`` gives the hook's state before the first update, any tree of arrays,
+    one per seed. ``apply(state, rollout)`` is called once per update, inside the compiled program, before rewards are
+    scaled and advantages made: it gives (rewards ``[T, N]``, its next state, metrics, numbers that are logged as
+    ``NAME_METRIC``). Steps with ``rollout.valid`` 0 are no transitions. The state is saved with the run.
+    """
+
+    name: str
+    init: Callable[[Key, Any, Any], PyTree]
+    apply: Callable[[PyTree, Transition], tuple[Float[jax.Array, "T *N"], PyTree, Metrics]]
 
 
 class Acted(NamedTuple):

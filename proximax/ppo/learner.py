@@ -25,16 +25,7 @@ from proximax.ppo.rollout import reset_envs, unroll
 from proximax.ppo.update import init_optimiser, scheduled_values, update
 from proximax.ppo.values import add_values
 from proximax.runtime import compilation, split_on_host
-from proximax.types import (
-    Array,
-    Key,
-    Learner,
-    Metrics,
-    RewardScale,
-    RolloutState,
-    TrainState,
-    Transition,
-)
+from proximax.types import Key, Learner, Metrics, PyTree, RewardHook, RewardScale, RolloutState, TrainState, Transition
 
 
 def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None) -> Learner:
@@ -75,6 +66,7 @@ def learn_from_rollout(
 ) -> tuple[TrainState, Metrics]:
     """Everything after the rollout: scale rewards, value states, update the parameters, then the normaliser."""
     ppo = config.ppo.with_numbers(state.hyperparameters)
+    transitions, hook_state, hook_metrics = change_rewards(algorithm.reward_hook, state.reward_hook, transitions)
     transitions = add_values(policy, state.params, state.obs_moments, transitions)
     reward_scale = state.reward_scale
     if ppo.scale_reward:
@@ -86,7 +78,7 @@ def learn_from_rollout(
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
-    metrics |= diagnose(policy, transitions)
+    metrics |= diagnose(policy, transitions) | hook_metrics
     beta, learning_rate = adapt_after_update(ppo, state.beta, state.learning_rate, metrics)
     learned = state._replace(
         params=params,
@@ -96,12 +88,23 @@ def learn_from_rollout(
         beta=beta,
         learning_rate=learning_rate,
         update=state.update + 1,
+        reward_hook=hook_state,
     )
     # An update that went wrong ends the run: what was learned before it is what is saved.
     return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | scheduled._asdict()
 
 
-def update_succeeded(metrics: Metrics) -> Array:
+def change_rewards(hook: RewardHook | None, state: PyTree, rollout: Transition) -> tuple[Transition, PyTree, Metrics]:
+    """The rollout with the rewards to learn from: (rollout, the hook's next state, its metrics)."""
+    if hook is None:
+        return rollout, state, {}
+    reward, state, metrics = hook.apply(state, rollout)
+    if (shape := jnp.shape(reward)) != rollout.reward.shape:
+        raise UsageError(f"reward_hook {hook.name} gives rewards of shape {shape}; must be {rollout.reward.shape}")
+    return rollout._replace(reward=reward), state, {f"{hook.name}_{name}": x for name, x in metrics.items()}
+
+
+def update_succeeded(metrics: Metrics) -> jax.Array:
     """Whether an update was finite and every row's mask allowed something."""
     return (metrics["finite"] == 1) & (metrics.get("fully_masked_index", -1) < 0)
 
@@ -118,6 +121,9 @@ def initial_train_state(
     """The state before the first update."""
     params = policy.init(key_params)
     moments = init_obs_moments(env.observation_space, config.ppo)
+    hook_state: PyTree = ()
+    if (hook := algorithm.reward_hook) is not None:
+        hook_state = hook.init(jax.random.fold_in(key_params, 1), env.observation_space, env.action_space)
     apart = algorithm.policy_step is not None
     if apart and all(policy_parameters(policy, params, moments, rollout.obs, rollout.first)):
         raise UsageError(
@@ -135,4 +141,5 @@ def initial_train_state(
         hyperparameters={name: jnp.asarray(x, jnp.float32) for name, x in config.numbers().items()},
         key=key,
         update=jnp.zeros((), jnp.int32),
+        reward_hook=hook_state,
     )

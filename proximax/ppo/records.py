@@ -8,7 +8,7 @@ import jax
 from proximax.config import PPOConfig
 from proximax.maths import Distribution
 from proximax.policy import Policy
-from proximax.types import Metrics, Params, PyTree, Transition
+from proximax.types import Metrics, Params, PyTree, RewardHook, Transition
 
 
 class ObjectiveInputs(NamedTuple):
@@ -81,6 +81,7 @@ class Algorithm(NamedTuple):
     name: str
     objective: Objective
     policy_step: PolicyStep | None = None
+    reward_hook: RewardHook | None = None  # what is learned from instead of the environment's reward
 
 
 Episodes = dict[str, Any]  # of the episodes that ended in a rollout: how many, their summed return and length

@@ -20,7 +20,8 @@ from proximax.config import (
 )
 from proximax.envs import EnvId, EnvLike, Game, env_id_of
 from proximax.errors import UsageError
-from proximax.ppo import Algorithm
+from proximax.ppo import Algorithm, find_algorithm
+from proximax.types import RewardHook
 
 
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
@@ -53,6 +54,14 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     ):
         run_fields["num_envs"] = envs_per_seed(int(total), seeds)
     return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
+
+
+def with_reward_hook(config: RunConfig, algorithm: Algorithm | None, hook: RewardHook) -> tuple[RunConfig, Algorithm]:
+    """The config and algorithm of a run that learns from the hook's rewards: a custom algorithm ``ALGO+HOOK``."""
+    config.check()  # while the algorithm is still known by its name
+    algorithm = find_algorithm(config.algo, algorithm)
+    algorithm = algorithm._replace(name=f"{algorithm.name}+{hook.name}", reward_hook=hook)
+    return replace(config, algo=custom_name(algorithm.name)), algorithm
 
 
 def envs_per_seed(total: int, seeds: int) -> int:

@@ -43,11 +43,12 @@ from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
-from proximax.training.resolve_config import resolve
+from proximax.training.resolve_config import resolve, with_reward_hook
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
 from proximax.training.warm_start import AGENT, initial_agents, start_from
+from proximax.types import RewardHook
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def train(
     profile: bool = False,
     resume: Resume = False,
     init_from: str | Path | Agent | None = None,
+    reward_hook: RewardHook | None = None,
     **overrides: Any,
 ) -> Result:
     """Train a policy on ``env`` and evaluate it.
@@ -84,13 +86,20 @@ def train(
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
     ``init_from``: a run directory or an ``Agent`` to start from: its parameters and observation normaliser.
+    ``reward_hook``: what is learned from instead of the environment's reward; reported returns do not change.
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``,
     ``stop_at_return=475``), for Atari games also of ``AtariConfig``.
 
     Raises ``UsageError`` and the other errors of ``proximax.errors``, before anything is left on disk where possible.
     """
     kinds = str, Path, Agent, type(None)
-    refuse([network_problem(network), type_problem("init_from", init_from, kinds, "a run directory or an Agent")])
+    refuse(
+        [
+            network_problem(network),
+            type_problem("init_from", init_from, kinds, "a run directory or an Agent"),
+            type_problem("reward_hook", reward_hook, (RewardHook, type(None)), "a RewardHook or None"),
+        ]
+    )
     settings: dict[str, Any] = {"algo": algo, "seeds": seeds, "seed": seed}
     if init_from is not None:
         settings["init_from"] = AGENT if isinstance(init_from, Agent) else str(init_from)
@@ -99,6 +108,8 @@ def train(
     if isinstance(network, str):
         settings["network"] = network
     config, custom_algorithm = resolve(env, preset, settings | overrides)
+    if reward_hook is not None:
+        config, custom_algorithm = with_reward_hook(config, custom_algorithm, reward_hook)
     return run(
         config,
         env,

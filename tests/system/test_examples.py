@@ -10,6 +10,7 @@ FOLDER = ROOT / "examples"
 TOY = {
     "cartpole": {"steps": 512, "stop_at_return": None},
     "many_seeds": {"steps": 512, "seeds": 2},
+    "random_network_distillation": {"steps": 100_000, "seeds": 2},
     "custom_algorithm": {"steps": 512, "seeds": 2},
     "custom_environment": {"steps": 800},
     "custom_network": {"steps": 512, "stop_at_return": None},
@@ -33,3 +34,6 @@ def test_example_runs(name, capsys):
     assert "mean" in out
     if name == "update_loop":  # it learns for real
         assert all(float(x) > 0.9 for x in out.split("[")[1].rstrip("]\n").split())
+    if name == "random_network_distillation":  # so does this: the treasure of 1, less 0.01 for ten steps to the right
+        without, curious = (line.rpartition(": ")[2] for line in out.splitlines())
+        assert (without, curious) == ("0.00, 0.00", "0.99, 0.99")

@@ -7,7 +7,7 @@ from proximax.config.atari_config import AtariConfig
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import Game
 from proximax.errors import UsageError
-from proximax.training.resolve_config import resolve
+from proximax.training.resolve_config import resolve, with_reward_hook
 
 
 def test_settings_come_from_preset_then_overrides():
@@ -52,3 +52,30 @@ def test_no_record_of_settings_is_passed_over():
         resolve("ALE/Pong-v5", None, {"atari": {"stack": 1}})
     for env in ("ALE/Pong-v5", Game("ALE/Pong-v5")):
         assert resolve(env, None, {"atari": small, "height": 50})[0].atari == AtariConfig(stack=1, height=50)
+
+
+def nothing(key, observation_space, action_space):
+    return ()
+
+
+def doubled(state, rollout):
+    return 2 * rollout.reward, state, {"mean": rollout.reward.mean()}
+
+
+DOUBLE = proximax.RewardHook("double", nothing, doubled)
+
+
+def test_a_reward_hook_makes_a_custom_algorithm_with_the_settings_of_the_one_it_changes():
+    config, custom = resolve("CartPole-v1", None, {"algo": "penalty"})
+    changed, algorithm = with_reward_hook(config, custom, DOUBLE)
+    assert (changed.algo, algorithm.name) == ("custom:penalty+double", "penalty+double")
+    assert changed.ppo == config.ppo
+    assert algorithm._replace(name="penalty", reward_hook=None) == proximax.ALGORITHMS["penalty"]
+    mine = proximax.Algorithm("mine", lambda inputs, scheduled: inputs.advantage)
+    assert with_reward_hook(*resolve("CartPole-v1", None, {"algo": mine}), DOUBLE)[0].algo == "custom:mine+double"
+
+
+def test_settings_that_the_algorithm_forbids_are_refused_with_a_reward_hook_too():
+    config, _ = resolve("CartPole-v1", None, {"algo": "trpo", "target_kl": 0.1})
+    with pytest.raises(UsageError, match=r"target_kl = 0\.1: the KL of a trpo step is bounded by max_kl"):
+        with_reward_hook(config, None, DOUBLE)

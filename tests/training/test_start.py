@@ -385,3 +385,84 @@ def test_arguments_of_the_environment_are_part_of_the_run(tmp_path):
 def test_arguments_that_config_json_cannot_hold_are_refused(env_kwargs):
     with pytest.raises(UsageError, match="env_kwargs"):
         proximax.train("CartPole-v1", env_kwargs=env_kwargs)
+
+
+class Plain(gymnasium.Env):
+    """Ten steps, each with its action as the reward, times ``factor``."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def __init__(self, factor=1.0):
+        self.factor = factor
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        obs = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return obs, self.factor * float(action), False, self.t == 10, {}
+
+
+HOOKED = QUICK | {"steps": 512, "hidden": (4,), "preset": "none"}
+
+
+def summed(state, rollout):
+    """Twice the reward; counts the transitions it has seen."""
+    seen = state["seen"] + rollout.valid.sum()
+    return 2 * rollout.reward, {"seen": seen, "draw": state["draw"]}, {"seen": seen}
+
+
+def seen_none(key, observation_space, action_space):
+    assert observation_space.shape in ((1,), (2,), (4,))
+    return {"seen": jnp.zeros(()), "draw": jax.random.uniform(key)}
+
+
+SUM = proximax.RewardHook("sum", seen_none, summed)
+
+
+@pytest.mark.parametrize("algo", ["clip", "trpo"])
+def test_a_reward_hook_is_learned_from_as_from_the_environments_own_reward_and_is_not_reported(algo):
+    settings = HOOKED | {"seeds": 2, "algo": algo, "scale_reward": False}
+    hooked = proximax.train(Plain, reward_hook=SUM, **settings)
+    doubled = proximax.train(lambda: Plain(2.0), **settings)
+    plain = proximax.train(Plain, **settings)
+    for seed in range(2):
+        np.testing.assert_array_equal(params(hooked, seed), params(doubled, seed))
+        assert np.abs(params(hooked, seed) - params(plain, seed)).max() > 1e-6
+    first, reported = hooked.history[0], plain.history[0]
+    assert first["episode_return"] == reported["episode_return"] == doubled.history[0]["episode_return"] / 2
+    assert hooked.config.algo == f"custom:{algo}+sum"
+    np.testing.assert_array_equal([row["sum_seen"] for row in hooked.history[::2]], 128.0 * np.arange(1, 5))
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "probe:matching"])
+def test_a_reward_hooks_state_is_its_seeds_own_and_goes_on_after_a_resume(env, tmp_path):
+    settings = HOOKED | {"reward_hook": SUM, "seeds": 2}
+    whole = proximax.train(env, **settings)
+    stop = [lambda rows: rows[0]["update"] == 2]
+    proximax.train(env, callbacks=stop, out=tmp_path / "run", **settings)
+    parts = proximax.train(env, out=tmp_path / "run", resume=True, **settings)
+    assert [row["sum_seen"] for row in parts.history] == [row["sum_seen"] for row in whole.history]
+    np.testing.assert_array_equal(params(parts), params(whole))
+    with pytest.raises(UsageError, match=r"algo = custom:clip\+sum, but none was passed"):
+        proximax.run(parts.config, env, out=tmp_path / "run", resume=True, quiet=True)
+    agent = proximax.load(tmp_path / "run", seed=0)  # to act it needs no hook
+    np.testing.assert_array_equal(params(parts), np.concatenate([np.ravel(x) for x in jax.tree.leaves(agent.params)]))
+
+
+def test_what_is_no_reward_hook_or_gives_other_shapes_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="reward_hook = 3: must be a RewardHook or None"):
+        proximax.train("probe:matching", reward_hook=3, **HOOKED)
+    one = SUM._replace(apply=lambda state, rollout: (rollout.reward.sum(), state, {}))
+    with pytest.raises(UsageError, match=r"reward_hook sum gives rewards of shape \(\); must be \(32, 4\)"):
+        proximax.train("probe:matching", reward_hook=one, out=tmp_path / "run", **HOOKED)
+
+
+def test_a_reward_hook_that_gives_no_number_ends_the_run_as_a_failed_update():
+    broken = SUM._replace(apply=lambda state, rollout: (rollout.reward * jnp.nan, state, {}))
+    with pytest.raises(NumericalError):
+        proximax.train("probe:matching", reward_hook=broken, **HOOKED)
