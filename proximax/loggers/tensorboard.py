@@ -48,7 +48,7 @@ class TensorBoardLogger:
         with self._disabled_on_error():
             for seed, step in zip(range(config.seed, config.seed + config.seeds), steps or [0] * config.seeds):
                 self._files[seed] = file = start_events(directory / f"seed-{seed}", step)
-                for summary in config_summaries(config):
+                for summary in config_summaries(config, seed):
                     file.write_event(event(step, summary))
 
     def write(self, rows: Rows) -> None:
@@ -146,12 +146,12 @@ def ratio_histogram(counts: list[int]) -> "Summary":
     )
 
 
-def config_summaries(config: RunConfig) -> list["Summary"]:
-    """The settings: as text, and for the page that compares runs by their settings (HPARAMS)."""
+def config_summaries(config: RunConfig, seed: int) -> list["Summary"]:
+    """The settings: as text, and with this seed for the page that compares runs by their settings (HPARAMS)."""
     from tensorboardX.summary import hparams, text
 
     values = config.to_json()
-    experiment, session, _ = hparams(flat_settings(values), {FINAL_RETURN: None})
+    experiment, session, _ = hparams(flat_settings(values) | {"seed": seed}, {FINAL_RETURN: None})
     lines = json.dumps(values, indent=2).splitlines()
     return [
         text("config", "\n".join(f"    {line}" for line in lines)),

@@ -64,12 +64,13 @@ def test_evaluations_are_there_and_the_final_one_apart(tmp_path):
 def test_the_settings_are_there_as_text_and_for_the_page_that_compares_runs(tmp_path):
     config = replace(CONFIG, env_kwargs={"size": [3, 4]})
     TensorBoardLogger(tmp_path, config).close()
-    events = read(tmp_path / "seed-3")
+    events = read(tmp_path / "seed-4")
     (text,) = events.Tensors("config/text_summary")
     assert json.loads(text.tensor_proto.string_val[0]) == json.loads(json.dumps(config.to_json()))
     contents = events.PluginTagToContent("hparams")
     settings = parse_session_start_info_plugin_data(contents["_hparams_/session_start_info"]).hparams
     assert settings["ppo.gamma"].number_value == config.ppo.gamma
+    assert settings["seed"].number_value == 4  # the folder's own
     assert settings["algo"].string_value == "clip"
     assert settings["ppo.normalise_obs"].bool_value is config.ppo.normalise_obs
     assert settings["ppo.hidden"].string_value == "[64, 64]"
