@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import proximax
 from proximax.cli.dispatch import main
 from proximax.config.run_config import RunConfig
-from proximax.errors import CheckpointError, StorageError, UsageError
+from proximax.errors import CheckpointError, Interrupted, StorageError, UsageError
 from proximax.reports.aggregation import put_together
 from proximax.reports.run_groups import find_runs, group_runs
 from proximax.reports.run_summary import summarise
@@ -74,6 +74,49 @@ def test_a_finished_run_is_taken_as_it_is_an_interrupted_one_continued_and_anoth
     kept.rename(out / "penalty" / "result.json")
     for run, before in zip(continued["runs"], comparison["runs"], strict=True):
         assert run | {"wall_s": 0} == before | {"wall_s": 0}
+
+
+@pytest.mark.slow
+def test_runs_that_exist_are_compared_as_they_are(compared, tmp_path):
+    out, comparison = compared
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    taken = proximax.compare(runs=[out], out=tmp_path / "x" / "taken", formats=["svg", "pdf"], quiet=True)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    for run, same in zip(taken["runs"], comparison["runs"], strict=True):
+        assert run | {"directories": []} == same | {"directories": []}
+        assert run["directories"] == [str(out / run["label"])]
+    names = {path.stem for path in (tmp_path / "x" / "taken").iterdir()}
+    assert names == {"comparison", "returns", "scores", "improvement", "profiles", "updates"}
+    again = tmp_path / "again"
+    assert main(["compare", str(out), "--out", str(again), "--format", "svg,pdf", "--quiet"]) == 0
+    for path in again.iterdir():
+        if path.suffix in (".svg", ".pdf"):
+            assert path.read_bytes() == (tmp_path / "x" / "taken" / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_what_is_trained_on_several_environments_stands_beside_a_run_that_exists(compared, tmp_path):
+    settings = SMALL | {"minibatch_size": None, "epochs": 1}
+    envs, old = ["probe:matching", "probe:choice"], {"old": compared[0] / "penalty"}
+    comparison = proximax.compare(envs, ["clip"], runs=old, seeds=2, out=tmp_path, **settings)
+    assert [(run["env"], run["label"], len(run["seeds"])) for run in comparison["runs"]] == [
+        ("probe:matching", "clip", 2),
+        ("probe:choice", "clip", 2),
+        ("probe:matching", "old", 3),
+    ]
+    assert [run["directories"][0] for run in comparison["runs"][:2]] == ["probe-matching/clip", "probe-choice/clip"]
+    assert comparison["improvement"][0]["envs"] == ["probe:matching"]
+    assert (tmp_path / "updates-probe-choice.png").exists()
+
+
+def test_a_comparison_that_is_interrupted_says_how_it_continues(monkeypatch, capsys, tmp_path):
+    def interrupted(*_):
+        raise Interrupted(2)
+
+    monkeypatch.setattr("proximax.cli.dispatch.execute_comparison", interrupted)
+    assert main(["compare", "probe:choice", "--out", str(tmp_path / "out")]) == 130
+    err = capsys.readouterr().err
+    assert f"saved in {tmp_path / 'out'}\nnext: the same command continues" in err
 
 
 @pytest.mark.fault(39)
