@@ -62,7 +62,9 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.05)  # labels at the ends of two axes do not touch
+        yield figure
 
 
 def check_formats(formats: Sequence[str]) -> list[str]:

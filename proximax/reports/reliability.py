@@ -18,7 +18,7 @@ import numpy as np
 from proximax.evaluation import interquartile_mean, t_quantile
 
 Scores = Sequence[np.ndarray]
-RESAMPLES = 2000
+RESAMPLES, MAX_DRAWN = 2000, 2**23  # bootstraps, and numbers in all of them together, of one environment
 Z = 1.959964  # 97.5 % quantile of the normal distribution
 GRID = np.linspace(0.0, 1.0, 2001)  # of probabilities, where the interval of one is looked for
 
@@ -50,8 +50,9 @@ def probability_of_improvement(x: Scores, y: Scores) -> Estimate:
 
 
 def _share_of_wins(x: np.ndarray, y: np.ndarray) -> float:
-    difference = x[:, None] - y[None, :]
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    in_order = np.sort(y)
+    below, not_above = (np.searchsorted(in_order, x, side) for side in ("left", "right"))
+    return float(np.mean(below + not_above) / (2 * len(y)))
 
 
 def _variance_of_share(theta: np.ndarray, n: int, m: int) -> np.ndarray:
@@ -114,10 +115,11 @@ def aggregate(scores: Scores, name: str) -> Estimate:
     if min(map(len, scores)) < 2:
         return Estimate(value, None)
     generator = np.random.default_rng(0)  # the same numbers every time
+    count = max(100, min(RESAMPLES, MAX_DRAWN // max(map(len, scores))))
     resamples = []
     for x in scores:
         n = len(x)
-        drawn = x[generator.integers(0, n, (RESAMPLES, n))]
+        drawn = x[generator.integers(0, n, (count, n))]
         resamples.append(x.mean() + math.sqrt(n / (n - 1)) * (drawn - x.mean()))
     half = t_quantile(degrees_of_freedom(scores)) * float(np.std(statistic(resamples), ddof=1))
     return Estimate(value, (value - half, value + half))
