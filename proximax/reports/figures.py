@@ -58,13 +58,13 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     """A figure of so many inches, to draw on and to save within the block."""
     matplotlib = require_matplotlib()
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        figure.get_layout_engine().set(wspace=0.05)  # labels at the ends of two axes do not touch
-        yield figure
+        layout = ConstrainedLayoutEngine(wspace=0.05)  # labels at the ends of two axes do not touch
+        yield Figure(figsize=(width, height), layout=layout)
 
 
 def check_formats(formats: Sequence[str]) -> list[str]:

@@ -46,7 +46,8 @@ def probability_of_improvement(x: Scores, y: Scores) -> Estimate:
         return Estimate(value, None)
     variance = sum(_variance_of_share(GRID, len(a), len(b)) for a, b in zip(x, y)) / len(x) ** 2
     inside = GRID[(GRID - value) ** 2 <= Z**2 * variance]
-    return Estimate(value, (min(float(inside[0]), value), max(float(inside[-1]), value)))
+    low, high = (round(float(x), 4) for x in (inside[0], inside[-1]))  # the digits that the grid has
+    return Estimate(value, (min(low, value), max(high, value)))
 
 
 def _share_of_wins(x: np.ndarray, y: np.ndarray) -> float:
