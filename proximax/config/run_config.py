@@ -89,6 +89,8 @@ class RunConfig:
     are taken in turn."""
     init_checkpoint: str = "last"
     """Which checkpoint of init_from: last, best, or a name in its checkpoints."""
+    init_optimiser: bool = False
+    """Whether to take Adam's moments from the run init_from too, instead of starting it afresh."""
     algo: str = "clip"
     """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None
@@ -169,6 +171,9 @@ class RunConfig:
         problems.append(choice_problem("autoreset", self.autoreset, Autoreset))
         problems.append(choice_problem("network", self.network, NetworkName))
         problems.append(bool_problem("eval_stochastic", self.eval_stochastic))
+        problems.append(bool_problem("init_optimiser", self.init_optimiser))
+        if self.init_optimiser is True and self.init_from is None:
+            problems.append("init_optimiser = True: there is no run to take it from; set init_from")
         if isinstance(self.atari, AtariConfig):
             problems += self.atari.problems()
         elif self.atari is not None:

@@ -1,4 +1,4 @@
-"""Starting a new run from policies that are trained already: parameters and observation normalisers, nothing else."""
+"""Starting a new run from policies that are trained already: parameters, observation normalisers, on request Adam."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from proximax.config import RunConfig
 from proximax.errors import UsageError
 from proximax.networks import Network
 from proximax.policy import Agent
-from proximax.runs import load_agents
+from proximax.runs import POLICY, STATE, find_checkpoint, load_agents, load_config
+from proximax.runtime import check_no_extra_arrays, restore_tree
 from proximax.types import PyTree, TrainState
 
 AGENT = "agent"  # what config.json says instead of a run directory
@@ -33,8 +34,9 @@ def initial_agents(config: RunConfig, agent: Agent | None, network: Network | No
 def start_from(agents: list[Agent], state: TrainState, config: RunConfig) -> TrainState:
     """The first ``state`` of a run with the agents' parameters and normalisers: seed i has those of agent i mod len.
 
-    Optimiser, step sizes, reward scale and environments start afresh, so environment, number of environments, learning
-    rate and horizon may differ. Raises ``UsageError`` where the networks or normalisers do not fit.
+    Step sizes, reward scale and environments start afresh, and the optimiser too unless ``config.init_optimiser``: so
+    environment, number of environments, learning rate and horizon may differ. Raises ``UsageError`` where the networks
+    or normalisers do not fit.
     """
     chosen = [agents[i % len(agents)] for i in range(config.seeds)]
     if bool(jax.tree.leaves(state.obs_moments)) != bool(jax.tree.leaves(chosen[0].obs_moments)):
@@ -45,7 +47,29 @@ def start_from(agents: list[Agent], state: TrainState, config: RunConfig) -> Tra
         )
     params = stacked("parameters", [agent.params for agent in chosen], state.params)
     moments = stacked("observation normaliser", [agent.obs_moments for agent in chosen], state.obs_moments)
-    return state._replace(params=params, obs_moments=moments)
+    opt_state = initial_optimiser(config, state) if config.init_optimiser else state.opt_state
+    return state._replace(params=params, obs_moments=moments, opt_state=opt_state)
+
+
+def initial_optimiser(config: RunConfig, state: TrainState) -> PyTree:
+    """The optimiser's state of the run ``config.init_from``, its seeds in turn."""
+    source = Path(str(config.init_from))
+    if config.init_from == AGENT or source.is_file():
+        raise UsageError("init_optimiser: init_from is a policy without its optimiser; name the run directory")
+    checkpoint, tensors = find_checkpoint(source, config.init_checkpoint, read=(POLICY, STATE))
+    seeds = load_config(source).seeds
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape[1:]), x.dtype), state.opt_state)
+    prefix = ".opt_state"
+    theirs = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+    saved = restore_tree(like, theirs, checkpoint.path)
+    check_no_extra_arrays(theirs, checkpoint.path)
+    chosen = np.arange(config.seeds) % seeds
+    return jax.tree.map(lambda old, x: placed_like(old, x[chosen]), state.opt_state, saved)
+
+
+def placed_like(old: Any, array: np.ndarray) -> Any:
+    """``array``, on the device of ``old``."""
+    return jax.device_put(array, old.sharding) if isinstance(old, jax.Array) else array
 
 
 def stacked(what: str, trees: list[PyTree], example: PyTree) -> PyTree:
@@ -63,7 +87,6 @@ def stacked(what: str, trees: list[PyTree], example: PyTree) -> PyTree:
             )
 
     def stack(old: Any, *parts: Any) -> Any:
-        array = np.stack([np.asarray(x, old.dtype) for x in parts])
-        return jax.device_put(array, old.sharding) if isinstance(old, jax.Array) else array
+        return placed_like(old, np.stack([np.asarray(x, old.dtype) for x in parts]))
 
     return jax.tree.map(stack, example, *trees)

@@ -9,6 +9,7 @@ from tests.support import ROOT
 FOLDER = ROOT / "examples"
 TOY = {
     "cartpole": {"steps": 512, "stop_at_return": None},
+    "behaviour_cloning": {"steps": 1024, "recorded": 500},
     "many_seeds": {"steps": 512, "seeds": 2},
     "random_network_distillation": {"steps": 100_000, "seeds": 2},
     "custom_algorithm": {"steps": 512, "seeds": 2},

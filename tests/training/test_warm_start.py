@@ -9,6 +9,7 @@ import pytest
 import proximax
 from proximax.config import RunConfig
 from proximax.errors import CheckpointError, UsageError
+from proximax.runs.checkpoint import POLICY, STATE, find_checkpoint
 from proximax.training.warm_start import initial_agents
 
 TINY = {"num_envs": 2, "num_steps": 16, "minibatch_size": 16, "epochs": 1, "eval_episodes": 2, "quiet": True}
@@ -82,3 +83,39 @@ def test_a_source_that_is_none_is_refused(source, tmp_path):
         proximax.train("CartPole-v1", init_from=source.directory, init_checkpoint="nonsense", **TINY)
     with pytest.raises(UsageError, match="pass init_from=agent"):
         initial_agents(RunConfig("CartPole-v1", init_from="agent"), None, None)
+
+
+def moments(state):
+    return [np.asarray(x) for x in jax.tree.leaves(state.opt_state)]
+
+
+def first_state(env, **settings):
+    """The state that a run begins with."""
+    states = []
+
+    class Look(proximax.TrainingCallback):
+        def on_start(self, training):
+            states.append(training._run.state)
+
+    proximax.train(env, callbacks=[Look()], **TINY | STILL | settings)
+    return states[0]
+
+
+def test_the_optimiser_comes_along_only_on_request(source):
+    _, tensors = find_checkpoint(source.directory, read=(POLICY, STATE))
+    theirs = [x for name, x in sorted(tensors.items()) if name.startswith(".opt_state")]
+    fresh = first_state("gymnax:CartPole-v1", seeds=3, init_from=source.directory)
+    assert all(not x.any() for x in moments(fresh))
+    warm = first_state("gymnax:CartPole-v1", seeds=3, init_from=source.directory, init_optimiser=True)
+    assert len(theirs) == len(moments(warm)) == 3  # count, first and second moment
+    for ours in moments(warm):
+        assert any(np.array_equal(ours, x[[0, 1, 0]]) and x.any() for x in theirs)
+
+
+def test_an_optimiser_that_there_is_none_or_that_does_not_fit_is_refused(source, tmp_path):
+    with pytest.raises(UsageError, match="init_optimiser: init_from is a policy without its optimiser"):
+        proximax.train("CartPole-v1", init_from=source.agent, init_optimiser=True, **TINY)
+    with pytest.raises(UsageError, match="there is no run to take it from"):
+        proximax.train("CartPole-v1", init_optimiser=True, **TINY)
+    with pytest.raises(CheckpointError, match="does not fit this run"):
+        proximax.train("CartPole-v1", algo="trpo", init_from=source.directory, init_optimiser=True, **TINY)
