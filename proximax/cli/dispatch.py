@@ -186,7 +186,7 @@ def run_compare(command: Compare) -> None:
         write_stderr(f"saved in {out}\nnext: the same command continues, without training finished runs again")
         raise
     print(table(comparison))
-    print(f"figures, table and runs in {out}: {', '.join(files_of(comparison, formats))}")
+    print(f"results in {out}: {', '.join(files_of(comparison, formats))}")
 
 
 def algorithms_named(text: str) -> list[str]:

@@ -4,6 +4,7 @@ Each run has its own directory, and everything shown is read from there. So a ru
 and a comparison that was interrupted continues with the first run that is missing.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,8 @@ from proximax.runtime import (
     write_json,
 )
 
+logger = logging.getLogger(__name__)
+
 FILE, PAGE = "comparison.json", "comparison.md"
 FIGURES = ("returns", "scores", "improvement", "profiles", "aggregates", "updates")
 DEFAULT_SEEDS = 8
@@ -79,7 +82,8 @@ def compare(
     ``env``: an environment as in ``train``, a list of them, or None: nothing is trained.
     ``algos``: names of algorithms, or settings under any labels, as in
     ``{"narrow": {"algo": "clip", "epsilon": 0.1}, "wide": {"algo": "clip", "epsilon": 0.3}}``; a setting ``algo`` may
-    be a custom ``Algorithm``. ``preset``, ``overrides``: settings for all of them, as in ``train``.
+    be a custom ``Algorithm``. By default reinforce, surrogate, penalty, clip and trpo.
+    ``preset``, ``overrides``: settings for all of them, as in ``train``.
     ``runs``: run directories, or folders with runs below them; or a dict of them under labels. Those with the same
     settings and other seeds are pooled, others are labelled by what differs.
     ``out``: directory for ``comparison.json`` (everything that is shown), ``comparison.md``, figures in each of
@@ -171,7 +175,7 @@ def finished_only(members: list[Member]) -> list[Member]:
                 f"{shorten(member.path)} has not ended, so it has no score: proximax train --resume {member.path}"
             )
         else:
-            PROGRESS.warning(f"left out {shorten(member.path)}: it has not ended")
+            logger.warning(f"left out {shorten(member.path)}: it has not ended")
     if not kept:
         raise CheckpointError("there is no finished run to compare")
     return kept

@@ -112,3 +112,16 @@ def test_the_interval_of_an_aggregate_covers(monkeypatch, name, environments, n)
         low, high = aggregate(list(centres + 0.1 * rng.normal(size=(environments, n))), name).ci95
         held += low <= truth <= high
     assert held / 600 >= 0.925  # 95 % less 2.5 standard errors
+
+
+@pytest.mark.trap(43)
+@pytest.mark.parametrize(("truths", "n"), [([0.5], 5), ([0.9], 5), ([0.2, 0.9], 3), ([0.05, 0.5, 1.0], 10)])
+def test_the_band_of_a_profile_covers(truths, n):
+    """2,000 comparisons of n runs on each environment, of which so many score more than τ."""
+    rng = np.random.default_rng(n)
+    held = 0
+    for _ in range(2000):
+        scores = [(rng.random(n) < truth).astype(float) for truth in truths]
+        _, low, high = performance_profile(scores, np.array([0.5]))
+        held += low[0] <= np.mean(truths) <= high[0]
+    assert held / 2000 >= 0.91  # Wilson's coverage swings about 95 %, by as few values as there are
