@@ -110,9 +110,9 @@ def plan_comparison(
     ``settings``: its ``seeds``, ``preset`` and overrides. ``out`` None: ``runs/...-compare-...``, always the same for
     the same arguments, so that the same command continues a comparison that was interrupted.
     """
-    settings = dict(settings)
-    seeds, preset = settings.pop("seeds", DEFAULT_SEEDS), settings.pop("preset", None)
+    settings = {"seeds": DEFAULT_SEEDS, "preset": None} | settings
     envs = environments(env, algos, settings)
+    seeds, preset = settings.pop("seeds"), settings.pop("preset")
     refuse([range_problem("seeds", seeds, COUNT)])
     variants = variants_of(envs, DEFAULT_ALGOS if algos is None else algos, seeds, preset, settings) if envs else []
     given = finished_only(find_runs(runs)) if runs or not envs else []
@@ -151,12 +151,14 @@ def reserved_names() -> list[str]:
     return [FILE, PAGE, *(f"{name}.{ending}" for name in FIGURES for ending in FORMATS)]
 
 
-def environments(env: Any, algos: Any, overrides: dict[str, Any]) -> list[EnvLike]:
+def environments(env: Any, algos: Any, settings: dict[str, Any]) -> list[EnvLike]:
     """The environments to train on. Raises ``UsageError`` where there are settings for none."""
     envs: list[Any] = list(env) if isinstance(env, (list, tuple)) else [] if env is None else [env]
-    if not envs and (algos is not None or overrides):
-        names = ", ".join(["algos"] * (algos is not None) + list(overrides))
-        raise UsageError(f"{names}: only for training, but no environment to train on is named")
+    defaults = {"algos": None, "seeds": DEFAULT_SEEDS, "preset": None}
+    given = {"algos": algos} | settings
+    names = [name for name, value in given.items() if name not in defaults or value != defaults[name]]
+    if not envs and names:
+        raise UsageError(f"{', '.join(names)}: only for training, but no environment to train on is named")
     for named in envs:
         is_path = isinstance(named, Path)
         if is_path or (isinstance(named, str) and has_runs(Path(named))):

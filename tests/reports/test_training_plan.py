@@ -96,7 +96,7 @@ def test_a_run_that_has_not_ended_is_refused_if_named_and_else_left_out(tmp_path
     [
         ({}, "there is no finished run to compare"),
         ({"algos": ["clip"]}, "algos: only for training, but no environment"),
-        ({"steps": 7}, "steps: only for training"),
+        ({"steps": 7, "seeds": 3}, "seeds, steps: only for training"),
         ({"env": "probe:choice", "seeds": 0}, "seeds = 0"),
         ({"env": Path("probe")}, r"env = PosixPath\('probe'\): is a directory; runs that exist are given as runs="),
         ({"env": ["probe:choice", 7]}, "env = 7: must be an id"),
