@@ -1,11 +1,14 @@
 """One update on a random rollout of a small policy."""
 
+from dataclasses import replace
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from proximax.config.ppo_config import PPOConfig
+from proximax.config.ppo_config import NUMBERS, PPOConfig
 from proximax.policy.policy import make_policy
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.update import init_optimiser, scheduled_values, update
@@ -60,18 +63,34 @@ def state_of(ppo, params, moments=None, algo="clip", number=0):
 
 def one_update(ppo, transitions, policy, params, moments=None, seed=1, algo="clip", state=None):
     """(parameters, optimiser's state, metrics) after one update, from ``state`` or from a fresh one."""
-    learn = jax.jit(update, static_argnums=(0, 1, 2))
     state = state or state_of(ppo, params, moments, algo)
     rates = scheduled_values(ppo, state, 10)
-    return learn(find(algo), policy, ppo, state, transitions, rates, jax.random.key(seed))
+    form = replace(ppo, **{name: 0.5 for name in ppo.numbers()}, learning_rate=1.0, beta=1.0)
+    return learn(find(algo), policy, form, ppo.numbers(), state, transitions, rates, jax.random.key(seed))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def learn(algorithm, policy, form, numbers, *data):
+    """An update with numbers that are data, as in a learner: of the settings, the program has the ``form`` alone."""
+    return update(algorithm, policy, form.with_numbers(numbers), *data)
+
+
+# What a policy does not read: policies that differ in nothing else are one, whose updates are one program.
+OF_UPDATES = {*NUMBERS, "minibatch_size", "epochs", "learning_rate", "anneal", "advantage", "baseline", "beta"}
+OF_UPDATES |= {"standardise_advantage", "standardise_across_envs", "recompute_advantage", "kl_control"}
+
+
+@cache
+def policy_of(kind, settings):
+    """(policy, parameters) for these settings ((name, value), ...), away from the near-zero head of a fresh policy."""
+    policy = make_policy(OBS, ACTIONS[kind], PPOConfig(**dict(settings)))
+    rng = np.random.default_rng
+    params = policy.init(jax.random.key(3))
+    return policy, jax.tree.map(lambda x: x + 0.3 * rng(0).standard_normal(x.shape).astype(np.float32), params)
 
 
 def setup(kind="discrete", moments=None, **settings):
     ppo = PPOConfig(**{"minibatch_size": 16, "epochs": 2, "anneal": "none", **settings})
-    policy = make_policy(OBS, ACTIONS[kind], ppo)
-    params = policy.init(jax.random.key(3))
-    # Away from the near-zero head of a fresh policy, where many bugs hide.
-    params = jax.tree.map(
-        lambda x: x + 0.3 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32), params
-    )
+    own = {name: value for name, value in vars(ppo).items() if name not in OF_UPDATES}
+    policy, params = policy_of(kind, tuple(own.items()))
     return ppo, policy, params, rollout(policy, params, moments)
