@@ -122,7 +122,7 @@ def test_truncations_of_host_environments_in_every_autoreset_mode(make, mode):
 
 @pytest.mark.slow
 @pytest.mark.optimised  # two programs: their bits are the same in those that users have
-@pytest.mark.parametrize("name", ["matching", "matching-continuous"])
+@pytest.mark.parametrize("name", [pytest.param("matching", marks=pytest.mark.exhaustive), "matching-continuous"])
 def test_learning_is_the_same_bit_for_bit_without_it(name, monkeypatch):
     config = RunConfig("probe", steps=640, num_envs=4, ppo=PPOConfig(num_steps=16, minibatch_size=16, epochs=2))
 

@@ -80,7 +80,7 @@ def test_a_jax_seed_alone_and_among_others_agree():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [2, 4, 16])
+@pytest.mark.parametrize("seeds", [2, pytest.param(4, marks=pytest.mark.exhaustive), 16])
 def test_many_seeds_side_by_side_do_not_deadlock(seeds):
     learner = jax_learner("choice")
     states = stack_seeds([learner.init(seed_key(i)) for i in range(seeds)])

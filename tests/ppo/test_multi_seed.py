@@ -60,34 +60,38 @@ SHARED = """
 import jax, numpy as np, sys, proximax
 from proximax.runtime import compilation
 compilation.use_compilation_cache()
-settings = dict(steps=1280, num_envs=2, num_steps=16, minibatch_size=16, epochs=2, seeds={seeds}, quiet=True)
 if {cores} > 1:
     jax.config.update("jax_num_cpu_devices", {cores})
 else:
     compilation.use_cpu_devices = lambda: None
-result = proximax.train("probe:matching", **settings)
-print(len(jax.devices()), *[float(np.sum(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(a.params)]))))
-      for a in result.agents])
+for seeds in {seeds}:
+    settings = dict(steps=320, num_envs=2, num_steps=16, minibatch_size=16, epochs=2, hidden=(4,), eval_episodes=2)
+    result = proximax.train("probe:matching", preset="none", seeds=seeds, quiet=True, **settings)
+    print(len(jax.devices()), *[float(np.sum(np.abs(np.concatenate([np.ravel(x) for x in jax.tree.leaves(a.params)]))))
+          for a in result.agents])
 """
 
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [2, 8, 64])
-def test_seeds_shared_out_among_devices_learn_what_they_learn_alone(seeds):
+def test_seeds_shared_out_among_devices_learn_what_they_learn_alone():
+    numbers = (2, 8, 64)  # one, some, and more than are learned at once
     ran = [
         subprocess.run(
-            [sys.executable, "-c", SHARED.format(seeds=seeds, cores=cores)],
+            [sys.executable, "-c", SHARED.format(seeds=numbers, cores=cores)],
             env={**os.environ, "JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,
             check=True,
             timeout=300,
-        ).stdout.split()
+        ).stdout.splitlines()
         for cores in (1, 2)
     ]
-    assert [int(out[0]) for out in ran] == [1, 2]
-    np.testing.assert_allclose(*(np.array(out[1:], float) for out in ran), rtol=1e-5)
+    for seeds, one, two in zip(numbers, *ran, strict=True):
+        (devices, *alone), (more, *shared) = one.split(), two.split()
+        assert (devices, more) == ("1", "2")
+        assert len(alone) == len(shared) == seeds
+        np.testing.assert_allclose(np.array(alone, float), np.array(shared, float), rtol=1e-5)
 
 
 def test_the_first_call_makes_one_update_and_the_pace_then_grows():

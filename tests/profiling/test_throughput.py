@@ -19,10 +19,9 @@ def expected_operations(rows, epochs, actor, critic, first):
     return rows * (2 * actor + 4 * critic + epochs * (6 * (actor + critic) - 4 * first) + 2 * actor + 2 * 21)
 
 
-@pytest.mark.optimised
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["CartPole-v1", "gymnax:CartPole-v1"])
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.optimised), 2])
 def test_all_parts_are_measured_and_operations_counted(env, seeds):
     if env.startswith("gymnax"):
         pytest.importorskip("gymnax")
