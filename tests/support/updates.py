@@ -65,7 +65,7 @@ def one_update(ppo, transitions, policy, params, moments=None, seed=1, algo="cli
     """(parameters, optimiser's state, metrics) after one update, from ``state`` or from a fresh one."""
     state = state or state_of(ppo, params, moments, algo)
     rates = scheduled_values(ppo, state, 10)
-    form = replace(ppo, **{name: 0.5 for name in ppo.numbers()}, learning_rate=1.0, beta=1.0)
+    form = replace(ppo, **dict.fromkeys(ppo.numbers(), 0.5), learning_rate=1.0, beta=1.0)
     return learn(find(algo), policy, form, ppo.numbers(), state, transitions, rates, jax.random.key(seed))
 
 

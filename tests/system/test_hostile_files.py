@@ -22,7 +22,7 @@ import pytest
 from safetensors.numpy import load as unpack
 from safetensors.numpy import save as pack
 
-from tests.support.cli_process import contents, environment
+from tests.support.cli_process import contents, environment, run_command
 
 pytestmark = pytest.mark.process
 
@@ -302,8 +302,9 @@ def answers(tmp_path_factory):
     (folder / f"{CANARY}.py").write_text("from pathlib import Path\nPath('boom').touch()\n")
     train = "train probe:constant --preset none --quiet --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 64"
     train += " --ppo.epochs 1 --ppo.hidden 8 --steps 128 --eval-episodes 1 --checkpoint-every end --out good"
-    line = [sys.executable, "-m", "proximax.cli", *train.split()]
-    subprocess.run(line, cwd=folder, env=environment(folder), check=True, capture_output=True, timeout=120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_command(train).fine()
     runs = {}
     for i, (name, (spoil, _)) in enumerate(HOSTILE.items()):
         run = Path(shutil.copytree(folder / "good", folder / f"hostile-{i}"))
