@@ -40,4 +40,4 @@ def test_pictures_are_drawn_with_gaps_zeros_and_without_a_penalty(algos, tmp_pat
     for name in ("a.png", "b.png"):
         pixels = plt.imread(tmp_path / name)
         assert pixels.shape[0] > 300
-        assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 20  # not blank
+        assert len(np.unique(pixels[::9, ::9].reshape(-1, pixels.shape[-1]), axis=0)) > 20  # not blank
