@@ -17,6 +17,7 @@ GAMMA = 0.9
 PPO = PPOConfig(
     num_steps=32,
     minibatch_size=64,
+    hidden=(16,),
     epochs=4,
     learning_rate=3e-3,
     gamma=GAMMA,
