@@ -17,7 +17,6 @@ ELSEWHERE = {
     "cli.__main__": "cli/test_dispatch.py",
     "envs.atari.rendering": "evaluation/test_recording.py",
     "envs.rendering": "evaluation/test_recording.py",
-    "envs.workers.main": "envs/workers/test_vector_env.py",
     "envs.workers.process": "envs/workers/test_vector_env.py",
     "envs.workers.watchdog": "envs/workers/test_vector_env.py",
     "runtime.console": "system/test_fault_table.py",

@@ -12,9 +12,7 @@ from gymnasium.vector import AutoresetMode
 import proximax
 from proximax.cli.dispatch import main
 from proximax.config.atari_config import AtariConfig
-from proximax.envs import EnvId, Game, env_from_config, env_seeds, make_env
-from proximax.envs.atari.games import games_like, rom_of
-from proximax.envs.atari.make import _ale
+from proximax.envs import Game, env_from_config, env_seeds, make_env
 from proximax.envs.env_groups import DoubleBufferedEnvs
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.errors import DependencyError, EnvError, UsageError
@@ -116,35 +114,6 @@ def test_ale_and_envpool_play_the_same_games_bit_for_bit(game, n, length, settin
     if depth > 1:
         assert not firsts[0][:-1].any()
         np.testing.assert_array_equal(firsts[1][:-1], np.broadcast_to(firsts[1][-1], firsts[1][:-1].shape))
-
-
-def test_every_atari_id_of_gymnasium_names_a_game_of_ale():
-    gymnasium.register_envs(ale_py)
-    ids = [name for name in gymnasium.registry if name.startswith("ALE/") and name.endswith("-v5")]
-    assert len(ids) > 100
-    for name in ids:
-        assert EnvId.parse(name).is_atari
-        assert callable(_ale(Game(name)))
-    assert "ALE/TicTacToe3D-v5" in ids
-
-
-@pytest.mark.slow
-def test_every_game_of_envpool_is_a_game_of_ale():
-    """Whose emulator films it."""
-    games = [f"envpool:{name}" for name in envpool.list_all_envs() if EnvId.parse(f"envpool:{name}").is_atari]
-    assert len(games) > 50
-    for name in games:
-        assert rom_of(Game(str(EnvId.parse(name).in_ale))), name
-
-
-def test_which_ids_are_atari_games():
-    for name in ("ALE/Pong-v5", "gymnasium:ALE/MsPacman-v5", "envpool:Pong-v5", "envpool:MsPacman-v5"):
-        assert EnvId.parse(name).is_atari
-    for name in ("CartPole-v1", "ALE/Pong-v4", "envpool:HalfCheetah-v5", "envpool:HalfCheetah-v4", "gymnax:Pong-v5"):
-        assert not EnvId.parse(name).is_atari
-        assert EnvId.parse(name).in_ale == EnvId.parse(name)
-    assert str(EnvId.parse("envpool:MsPacman-v5").in_ale) == "gymnasium:ALE/MsPacman-v5"
-    assert str(EnvId.parse("gymnasium:ALE/Pong-v5").in_ale) == "gymnasium:ALE/Pong-v5"
 
 
 # ---------------------------------------------------------------- ends
@@ -361,24 +330,6 @@ def test_an_unknown_game_is_answered_with_near_names():
         make_env("gymnasium:ALE/Zzzz-v5")
     with pytest.raises(UsageError, match=r"EnvPool has no environment 'Pongg-v5'\. Did you mean .*Pong-v5"):
         make_env("envpool:Pongg-v5")
-
-
-@pytest.mark.parametrize(
-    ("env", "game"),
-    [
-        ("PongNoFrameskip-v4", "ALE/Pong-v5"),
-        ("MsPacmanDeterministic-v0", "ALE/MsPacman-v5"),
-        ("Seaquest-ramNoFrameskip-v4", "ALE/Seaquest-v5"),
-        ("ALE/Pong-ram-v5", "ALE/Pong-v5"),
-        ("ALE/Pong", "ALE/Pong-v5"),
-        ("breakout", "ALE/Breakout-v5"),
-    ],
-)
-def test_other_names_of_a_game_are_known(env, game, monkeypatch):
-    assert games_like(env) == [game]
-    assert games_like("Hopper-v5") == games_like("CartPol-v1") == []
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert games_like(env) == []
 
 
 def test_settings_of_games_are_refused_for_other_environments(tmp_path, monkeypatch, capsys):
