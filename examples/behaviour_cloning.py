@@ -28,7 +28,7 @@ def record(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(observations), np.array(actions)
 
 
-def clone(ppo: proximax.PPOConfig, obs: np.ndarray, actions: np.ndarray, steps: int = 300) -> proximax.Agent:
+def clone(ppo: proximax.PPOConfig, obs: jax.Array, actions: jax.Array, steps: int = 300) -> proximax.Agent:
     """The policy that makes the recorded actions most likely."""
     env = proximax.make_env("CartPole-v1", 1)
     policy = proximax.make_policy(env.observation_space, env.action_space, ppo)
@@ -55,7 +55,7 @@ def clone(ppo: proximax.PPOConfig, obs: np.ndarray, actions: np.ndarray, steps: 
 
 def main(steps: int = 50_000, recorded: int = 2_000) -> None:
     settings = {"num_steps": 32, "minibatch_size": 256, "epochs": 10}
-    agent = clone(proximax.PPOConfig(**settings), *record(recorded))
+    agent = clone(proximax.PPOConfig(**settings), *map(jnp.asarray, record(recorded)))
     for name, start in (("random weights", None), ("cloned weights", agent)):
         for budget in (512, steps):
             result = proximax.train("CartPole-v1", steps=budget, init_from=start, preset="none", quiet=True, **settings)
