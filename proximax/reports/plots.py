@@ -1,6 +1,7 @@
 """Figures of training: returns against steps, and what each algorithm's updates did to the policy."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from proximax.runtime import plural
 
 MIN_KL = 1e-7  # drawn for anything below
 COLUMNS, PANEL = 3, (4.3, 3.3)  # panels in a row, a panel's size in inches
+LEGEND = 46  # characters of a line in a legend
 Styles = dict[str, tuple[str, str]]  # (colour, line) of each label
 
 
@@ -29,7 +31,7 @@ def draw_returns(comparison: dict[str, Any], *paths: Path) -> None:
     rows = -(-len(envs) // columns)
     width, height = (6.0, 4.2) if len(envs) == 1 else (PANEL[0] * columns, PANEL[1] * rows)
     styles = line_styles(runs)
-    with drawing(width + legend_width(styles), height) as figure:
+    with drawing(width + legend_width(styles), max(height, legend_height(styles))) as figure:
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         drawn: dict[str, Any] = {}
         for axis, env in zip(axes, envs):
@@ -40,7 +42,7 @@ def draw_returns(comparison: dict[str, Any], *paths: Path) -> None:
             axes[row * columns].set_ylabel("return, latest 100 episodes")
         names = seed_counts(runs)
         named = {f"{label}{names.get(label, '')}": line for label, line in drawn.items()}
-        add_legend(figure, named, title=f"Mean over {names['']}, 95 % interval")
+        add_legend(figure, named, title=legend_title(names[""]))
         save(figure, paths)
 
 
@@ -56,10 +58,26 @@ def _draw_curves(axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: St
             middle, low, high = band(curves[:, finite])
             steps = np.array(run["at_steps"])[finite] / scale
             axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
-            lines[run["label"]] = axis.plot(steps, middle, color=colour, linestyle=line, linewidth=1.8)[0]
+            if len(steps) == 1:
+                axis.vlines(steps, low, high, color=colour, alpha=0.45, linewidth=4)
+            (lines[run["label"]],) = axis.plot(
+                steps, middle, color=colour, linestyle=line, linewidth=1.8, marker=marker_of(steps)
+            )
+    if not axis.lines:
+        axis.text(0.5, 0.5, "no episode has ended", transform=axis.transAxes, ha="center", color="#444444")
     axis.set_title(wrapped(env, 34))
     axis.set_xlabel(unit)
     return lines
+
+
+def marker_of(points: Iterable[float]) -> str | None:
+    """A dot for the curve of a single point, of which a line would show nothing."""
+    return "o" if len(list(points)) == 1 else None
+
+
+def legend_title(seeds: str) -> str:
+    """What curves over these seeds are; of one seed there is no interval."""
+    return seeds if seeds == "1 seed" else f"Mean over {seeds}, 95 % interval"
 
 
 def seed_counts(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -76,14 +94,20 @@ def seed_counts(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def legend_width(labels: Sequence[str] | Styles) -> float:
     """Inches that a legend of these labels takes beside the panels."""
-    return 1.0 + 0.075 * max(24, *map(len, labels))
+    return 1.0 + 0.075 * max(24, *(len(line) for label in labels for line in wrapped(label, LEGEND).split("\n")))
+
+
+def legend_height(labels: Sequence[str] | Styles) -> float:
+    """Inches that a legend of these labels takes."""
+    return 0.5 + sum(0.07 + 0.15 * len(wrapped(label, LEGEND).split("\n")) for label in labels)
 
 
 def add_legend(figure: Any, lines: dict[str, Any], title: str | None = None) -> None:
     """One legend for all panels, to the right of them."""
     if lines:
+        labels = [wrapped(label, LEGEND) for label in lines]
         figure.legend(
-            list(lines.values()), list(lines), title=title, loc="outside right upper", alignment="left", fontsize=9
+            list(lines.values()), labels, title=title, loc="outside right upper", alignment="left", fontsize=9
         ).get_title().set_fontsize(9)
 
 
@@ -129,12 +153,8 @@ def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
 
 
 def wrapped(label: str, width: int) -> str:
-    """A label over several lines."""
-    lines = [""]
-    for word in label.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        lines[-1:] = [longer] if len(longer) <= width or not lines[-1] else [lines[-1], word]
-    return "\n".join(lines)
+    """A label over several lines, nothing of it left out."""
+    return "\n".join(textwrap.wrap(label, width, break_on_hyphens=False))
 
 
 def _draw_kl(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
@@ -142,7 +162,15 @@ def _draw_kl(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: t
         kl = np.maximum(np.array(run["kl"], float), MIN_KL)
         colour, line = styles[run["label"]]
         at_steps = np.array(run["at_steps"]) / steps[0]
-        axis.plot(at_steps, kl, color=colour, linestyle=line, linewidth=1.6, label=run["label"])
+        axis.plot(
+            at_steps,
+            kl,
+            color=colour,
+            linestyle=line,
+            linewidth=1.6,
+            marker=marker_of(kl),
+            label=wrapped(run["label"], LEGEND),
+        )
     for bound in sorted({run["kl_bound"] for run in runs if run["kl_bound"] is not None}):
         labels = ", ".join(run["label"] for run in runs if run["kl_bound"] == bound)
         text = wrapped(f"{bound:g}: bound or target of {labels}", 40)
@@ -159,7 +187,8 @@ def _draw_beta(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps:
         for curve in np.array(run["beta"], float):
             colour, line = styles[run["label"]]
             at_steps = np.array(run["at_steps"]) / steps[0]
-            axis.plot(at_steps, curve, color=colour, linestyle=line, linewidth=1, alpha=0.7)
+            marker = marker_of(curve)
+            axis.plot(at_steps, curve, color=colour, linestyle=line, linewidth=1, alpha=0.7, marker=marker)
     axis.set_yscale("log")
     axis.set_xlabel(steps[1])
     axis.set_ylabel("β")

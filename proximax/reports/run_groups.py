@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,9 @@ from proximax.runtime import path_named, reading, shorten
 logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 4  # of folders below one that is named, in which runs are looked for
-MAX_LABEL = 60
+MAX_LABEL = 60  # characters of a label of the user's
+MAX_TEXT = 300  # of a label from settings
+DIGITS = 3  # significant ones of numbers in labels
 MAX_SEEDS = 2**16  # of a run that is compared
 TOO_MANY = f"at most {MAX_SEEDS:,} are read"
 LABEL_CHARACTERS = frozenset(" _.,:;=+-/#()[]'")  # beside letters and digits: no markup, no formula, no escape sequence
@@ -119,25 +122,24 @@ def group_runs(members: Iterable[Member]) -> list[Group]:
     """The groups of runs, in their order, under labels that say what differs.
 
     Runs on one environment whose settings are the same but for the seeds are one group. A label is the algorithm, and
-    where several groups of one environment have the same algorithm, also their settings that differ. A run under the
-    user's own label keeps it, and a label cannot have two settings on one environment: ``UsageError``.
+    where several groups of one environment have the same algorithm, also their settings that differ there, or the
+    directories where these look the same. A run under the user's own label keeps it, and a label cannot have two
+    settings on one environment: ``UsageError``.
     """
     sorted_out: dict[tuple[str, str | None, str], list[Member]] = {}
     for member in members:
-        key = env_label(member.config), member.label, json.dumps(settings_of(member.config), sort_keys=True)
+        everything = settings_of(member.config) | {"env_kwargs": member.config.env_kwargs}
+        key = env_label(member.config), member.label, json.dumps(everything, sort_keys=True)
         sorted_out.setdefault(key, []).append(member)
     for key in [key for key in sorted_out if key[1] is None]:  # the same settings as under a label of the user's
         same = [other for other in sorted_out if other[1] is not None and (other[0], other[2]) == (key[0], key[2])]
         if same:
             sorted_out[same[0]] += sorted_out.pop(key)
     check_labels(list(sorted_out.values()))
-    labels = automatic_labels([runs[0] for (_, label, _), runs in sorted_out.items() if label is None], sorted_out)
-    groups: list[Group] = []
-    for (env, label, _), runs in sorted_out.items():
-        taken = {group.label for group in groups if group.env == env}
-        text = label or unique(next(labels), {*taken, *(x or "" for e, x, _ in sorted_out if e == env)})
-        groups.append(Group(env, text, tuple(without_repeated_seeds(runs))))
-    return groups
+    labels: dict[tuple[str, str | None, str], str] = {}
+    for env in dict.fromkeys(key[0] for key in sorted_out):
+        labels |= labels_on(env, {key: runs[0] for key, runs in sorted_out.items() if key[0] == env})
+    return [Group(key[0], labels[key], tuple(without_repeated_seeds(runs))) for key, runs in sorted_out.items()]
 
 
 def check_labels(groups: list[list[Member]]) -> None:
@@ -156,19 +158,47 @@ def check_labels(groups: list[list[Member]]) -> None:
             )
 
 
-def automatic_labels(firsts: list[Member], groups: Mapping[Any, list[Member]]) -> Iterator[str]:
-    """A label for each group without one: its algorithm, and what differs among those of the same algorithm."""
-    everyone = [runs[0].config for runs in groups.values()]
-    names: dict[str, list[str]] = {}
-    for algo in {config.algo for config in everyone}:
-        of_algo = [config for config in everyone if config.algo == algo]
-        by_env = [[c for c in of_algo if env_label(c) == env] for env in {env_label(c) for c in of_algo}]
-        varying = {name for configs in by_env for name in differing(configs)}
-        names[algo] = [name for name in settings_of(of_algo[0]) if name in varying]
-    for first in firsts:
-        details = describe(first.config, names[first.config.algo])
-        algo = first.config.algo.removeprefix("custom:")
-        yield harmless(f"{algo} ({details})" if details else algo)
+def labels_on(env: str, firsts: Mapping[tuple[str, str | None, str], Member]) -> dict[Any, str]:
+    """The label of each group of one environment, given its first run: the user's, or the algorithm and what differs.
+
+    Labels that are the same, as numbers are rounded, name the directories of the runs instead of settings.
+    """
+    own = {key: member for key, member in firsts.items() if member.label is None}
+    texts = {key: automatic_label(member.config, [x.config for x in firsts.values()]) for key, member in own.items()}
+    labels = {key: member.label for key, member in firsts.items() if member.label is not None}
+    counts = Counter([*labels.values(), *texts.values()])
+    for key, member in own.items():
+        label = texts[key]
+        if counts[label] > 1:
+            others = [other.path for other in firsts.values() if other is not member]
+            name = f"{algorithm_of(member.config)} ({distinct_name(member.path, others)})"
+            label = unique(harmless(name, MAX_TEXT), {*labels.values(), *(x for x in counts if counts[x] == 1)})
+        labels[key] = label
+    return labels
+
+
+def automatic_label(config: RunConfig, on_env: Sequence[RunConfig]) -> str:
+    """``clip (learning_rate=0.001, gamma=0.9)``: what differs among the runs of its algorithm, most values first."""
+    alike = [other for other in on_env if other.algo == config.algo]
+    values = [settings_of(other) for other in alike]
+    counts = {name: len({json.dumps(of.get(name), sort_keys=True) for of in values}) for name in differing(alike)}
+    names = sorted(counts, key=lambda name: -counts[name])  # stable
+    details = describe(config, names, DIGITS)
+    return harmless(f"{algorithm_of(config)} ({details})" if details else algorithm_of(config), MAX_TEXT)
+
+
+def algorithm_of(config: RunConfig) -> str:
+    """The name of the algorithm, as people say it."""
+    return config.algo.removeprefix("custom:")
+
+
+def distinct_name(path: str | Path, others: Sequence[str | Path]) -> str:
+    """The last parts of ``path``, as many as none of the ``others`` ends in."""
+    parts, endings = Path(path).parts, [Path(other).parts for other in others]
+    for n in range(1, len(parts)):
+        if all(ending[-n:] != parts[-n:] for ending in endings):
+            return "/".join(parts[-n:])
+    return str(path)
 
 
 def without_repeated_seeds(runs: list[Member]) -> Iterator[tuple[Member, tuple[int, ...]]]:
@@ -203,24 +233,30 @@ def differing(configs: Sequence[RunConfig]) -> list[str]:
     return [name for name in names if any(x.get(name) != settings[0].get(name) for x in settings)]
 
 
-def describe(config: RunConfig, names: Sequence[str]) -> str:
-    """``epsilon=0.1, hidden=[64, 64]``: these settings of a run."""
+def describe(config: RunConfig, names: Sequence[str], digits: int = 6) -> str:
+    """``epsilon=0.1, hidden=[64, 64]``: these settings of a run, floats with so many significant digits."""
     settings = settings_of(config)
-    values = [(name, settings.get(name)) for name in names]
-    return ", ".join(f"{name}={f'{x:g}' if isinstance(x, float) else x}" for name, x in values)
+    return ", ".join(f"{name}={value_text(settings.get(name), digits)}" for name in names)
+
+
+def value_text(value: Any, digits: int) -> str:
+    """A value of a setting, its floats with so many significant digits."""
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return f"[{', '.join(value_text(x, digits) for x in value)}]" if isinstance(value, list) else str(value)
 
 
 def env_label(config: RunConfig) -> str:
     """An environment as people write it, with the arguments of its constructor: with others it is another one."""
     name = EnvId.parse(config.env).display
     arguments = ", ".join(f"{key}={value}" for key, value in sorted(config.env_kwargs.items()))
-    return harmless(f"{name} ({arguments})" if arguments else name)
+    return harmless(f"{name} ({arguments})" if arguments else name, MAX_TEXT)
 
 
-def harmless(text: str) -> str:
+def harmless(text: str, longest: int = MAX_LABEL) -> str:
     """``text`` with only the characters that no terminal, page or figure would read as more than text."""
     plain = "".join(x if (x.isascii() and x.isalnum()) or x in LABEL_CHARACTERS else "_" for x in text)
-    return plain if len(plain) <= MAX_LABEL else f"{plain[: MAX_LABEL - 3]}..."
+    return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."
 
 
 def unique(label: str, taken: set[str]) -> str:

@@ -6,36 +6,68 @@ from typing import Any
 import numpy as np
 
 from proximax.reports.figures import drawing, line_styles, save
-from proximax.reports.plots import COLUMNS, add_legend, legend_width, wrapped
+from proximax.reports.plots import COLUMNS, Styles, add_legend, legend_width, wrapped
 from proximax.reports.tables import AGGREGATE_NAMES
 
-ROW = 0.34  # inches that a label takes
+ROW, LINE = 0.34, 0.17  # inches that a label takes, and each further line of it
+NAME = 34  # characters of a line of a label
 
 
 def draw_scores(comparison: dict[str, Any], *paths: Path) -> None:
     """The final evaluation of each label: mean and 95 % interval over seeds, and every seed."""
     runs, envs = comparison["runs"], comparison["envs"]
+    rows_of = {env: list(dict.fromkeys(run["label"] for run in runs if run["env"] == env)) for env in envs}
     labels = list(dict.fromkeys(run["label"] for run in runs))
+    shared = all(len(of) == len(labels) for of in rows_of.values())  # else each panel names its own
     styles = line_styles(runs)
     columns = min(COLUMNS, len(envs))
     rows = -(-len(envs) // columns)
-    with drawing(label_width(labels) + 3.4 * columns, rows * (1.2 + ROW * len(labels))) as figure:
+    width = 3.4 * columns + label_width(labels) * (1 if shared else columns)
+    height = 1.2 + max(map(rows_height, rows_of.values()))
+    with drawing(width, rows * height) as figure:
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, env in zip(axes.flat, envs):
-            for run in (run for run in runs if run["env"] == env):
-                y, colour = labels.index(run["label"]), styles[run["label"]][0]
-                seeds = [x for x in run["returns"] if x is not None]
-                axis.plot(seeds, [y] * len(seeds), "o", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
-                draw_estimate(axis, y, run["mean"], run["ci95"], colour)
-            axis.set_title(wrapped(env, 30))
-            axis.set_xlabel("return of the final evaluation")
-            name_rows(axis, labels)
+            names = labels if shared else rows_of[env]
+            _draw_scores_on(axis, env, sorted_by([run for run in runs if run["env"] == env], names), styles)
+            name_rows(axis, names)
         for axis in axes.flat[len(envs) :]:
             axis.set_axis_off()
-        for axis in axes[:, 1:].flat:
+        for axis in axes[:, 1:].flat if shared else []:
             axis.set_yticklabels([])
-        add_caption(figure, "Mean and 95 % interval over seeds; pale dots: single seeds")
+        single = all(len(run["returns"]) == 1 for run in runs)
+        add_caption(figure, "Single seeds" if single else "Mean and 95 % interval over seeds; dots: single seeds")
         save(figure, paths)
+
+
+def sorted_by(runs: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """``runs`` in the order that ``names`` has their labels in."""
+    return sorted(runs, key=lambda run: names.index(run["label"]))
+
+
+def _draw_scores_on(axis: Any, env: str, runs: list[dict[str, Any]], styles: Styles) -> None:
+    """The rows of one environment, one for each of its runs."""
+    known = [x for run in runs for x in run["returns"] if x is not None]
+    radius = 0.02 * (max(known) - min(known)) if known else 0.0
+    for y, run in enumerate(runs):
+        colour = styles[run["label"]][0]
+        draw_estimate(axis, y, run["mean"], run["ci95"], colour)
+        seeds = sorted(x for x in run["returns"] if x is not None)
+        heights = y + stacked(seeds, radius)
+        axis.plot(seeds, heights, "o", color=colour, markersize=4.5, markeredgecolor="#000000", markeredgewidth=0.6)
+    axis.set_title(wrapped(env, 30))
+    axis.set_xlabel("return of the final evaluation")
+
+
+def stacked(values: list[float], radius: float) -> np.ndarray:
+    """Offsets from a row, within ±0.25, at which no dot of the sorted ``values`` hides another within ``radius``."""
+    groups: list[list[float]] = []
+    for x in values:
+        if groups and x - groups[-1][0] <= radius:
+            groups[-1].append(x)
+        else:
+            groups.append([x])
+    gaps = [min(0.13, 0.5 / max(len(group) - 1, 1)) for group in groups]
+    return np.concatenate([[], *(gap * (np.arange(len(g)) - (len(g) - 1) / 2) for g, gap in zip(groups, gaps))])
 
 
 def draw_estimate(axis: Any, y: float, value: float | None, interval: Any, colour: str) -> None:
@@ -49,15 +81,22 @@ def draw_estimate(axis: Any, y: float, value: float | None, interval: Any, colou
 
 def name_rows(axis: Any, labels: list[str]) -> None:
     """Labels from top to bottom along the y axis."""
-    axis.set_yticks(range(len(labels)), [wrapped(label, 34) for label in labels])
+    axis.set_yticks(range(len(labels)), [wrapped(label, NAME) for label in labels])
     axis.set_ylim(len(labels) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
 
 
+def rows_height(*columns: list[str]) -> float:
+    """Inches that rows with these labels take, each as high as the highest; ``columns``: at the left, at the right."""
+    labels = [label for column in columns for label in column]
+    lines = max(wrapped(label, NAME).count("\n") for label in labels)
+    return (ROW + LINE * lines) * max(map(len, columns))
+
+
 def label_width(labels: list[str]) -> float:
     """Inches that the longest label takes."""
-    return 0.4 + 0.085 * max(len(line) for label in labels for line in wrapped(label, 34).split("\n"))
+    return 0.4 + 0.085 * max(len(line) for label in labels for line in wrapped(label, NAME).split("\n"))
 
 
 def draw_profiles(comparison: dict[str, Any], *paths: Path) -> None:
@@ -94,7 +133,7 @@ def draw_improvement(comparison: dict[str, Any], *paths: Path) -> None:
     styles = line_styles(comparison["runs"])
     x_names, y_names = ([pair[side] for pair in pairs] for side in ("x", "y"))
     width = label_width(x_names) + label_width(y_names) + 4.2
-    with drawing(width, 1.1 + ROW * len(pairs)) as figure:
+    with drawing(width, 1.1 + rows_height(x_names, y_names)) as figure:
         axis = figure.subplots()
         for i, pair in enumerate(pairs):
             draw_estimate(axis, i, pair["probability"], pair["ci95"], styles[pair["x"]][0])
@@ -104,7 +143,7 @@ def draw_improvement(comparison: dict[str, Any], *paths: Path) -> None:
         right = axis.twinx()
         name_rows(right, y_names)
         right.spines[:].set_visible(False)
-        height = 1 + 0.06 / (ROW * len(pairs))
+        height = 1 + 0.06 / rows_height(x_names, y_names)
         axis.text(-0.02, height, "X", transform=axis.transAxes, ha="right", va="bottom", weight="bold")
         axis.text(1.02, height, "Y", transform=axis.transAxes, ha="left", va="bottom", weight="bold")
         most = max(len(pair["envs"]) for pair in pairs)
@@ -118,7 +157,7 @@ def draw_aggregates(comparison: dict[str, Any], *paths: Path) -> None:
     aggregates, styles = comparison["aggregates"], line_styles(comparison["runs"])
     labels = list(aggregates)
     names = list(next(iter(aggregates.values())))
-    with drawing(label_width(labels) + 2.3 * len(names), 1.4 + ROW * len(labels)) as figure:
+    with drawing(label_width(labels) + 2.3 * len(names), 1.4 + rows_height(labels)) as figure:
         axes = figure.subplots(1, len(names), squeeze=False)[0]
         for axis, name in zip(axes, names):
             for i, label in enumerate(labels):

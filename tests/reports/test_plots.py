@@ -6,7 +6,8 @@ import pytest
 
 from proximax.evaluation.statistics import summarise_returns
 from proximax.ppo.update import RATIO_EDGES
-from proximax.reports.plots import band, draw_returns, draw_updates
+from proximax.reports import plots
+from proximax.reports.plots import add_legend, band, draw_returns, draw_updates, legend_title, wrapped
 
 
 def run(algo, **other):
@@ -28,6 +29,45 @@ def test_the_band_is_the_mean_and_its_interval_at_every_point():
         np.testing.assert_array_equal(one, curves[0])
     assert (low <= middle).all()
     assert (middle <= high).all()
+
+
+def figure_of_returns(runs, monkeypatch):
+    """The figure of these runs, not written."""
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
+    draw_returns({"envs": ["X-v0"], "runs": runs}, None)
+    return figures[0]
+
+
+def test_a_run_of_one_update_is_a_dot_with_its_interval(monkeypatch):
+    points = [run("clip", at_steps=[100], **{"return": [[1.0], [2.0]]}), run("trpo", **{"return": [[1.0, 2.0, 3.0]]})]
+    figure = figure_of_returns(points, monkeypatch)
+    (axis,) = figure.axes
+    assert [line.get_marker() for line in axis.lines] == ["o", "None"]
+    ((low, high),) = (bar.get_segments()[0][:, 1] for bar in axis.collections if hasattr(bar, "get_segments"))
+    assert low < 1 < 2 < high
+
+
+def test_a_panel_without_a_finished_episode_says_so(monkeypatch):
+    figure = figure_of_returns([run("clip", at_steps=[100], **{"return": [[None]]})], monkeypatch)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no episode has ended"]
+
+
+def test_only_several_seeds_have_an_interval_in_the_legend(monkeypatch):
+    assert legend_title("3 seeds") == "Mean over 3 seeds, 95 % interval"
+    one = [run("clip", **{"return": [[1.0, 2.0, 3.0]]})]
+    assert figure_of_returns(one, monkeypatch).legends[0].get_title().get_text() == "1 seed"
+
+
+def test_long_labels_are_wrapped_not_cut():
+    label = "clip (learning_rate=0.000123, num_steps=128, gamma=0.99, hidden=[64, 64], epsilon=0.1) " + "x" * 70
+    figure = plt.figure()
+    add_legend(figure, {label: plt.Line2D([0], [0])})
+    (text,) = (text.get_text() for text in figure.legends[0].get_texts())
+    plt.close(figure)
+    assert max(map(len, text.split("\n"))) <= plots.LEGEND
+    assert text.replace("\n", "").replace(" ", "") == label.replace(" ", "")
+    assert wrapped("a b", 10) == "a b"
 
 
 @pytest.mark.slow

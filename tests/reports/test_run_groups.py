@@ -37,14 +37,35 @@ def test_a_label_is_the_algorithm_and_what_differs_among_its_runs():
     ]
 
 
-def test_a_label_is_the_same_on_all_environments():
-    """What differs on one of them is named on the others too; their own presets are not."""
+def test_a_label_says_what_differs_on_its_own_environment():
+    """What differs on another one is not named: the only run of an algorithm has its plain name."""
     runs = [member(ppo={"epsilon": 0.1}), member(), member(env="Y-v0", ppo={"gamma": 0.9})]
+    runs += [member(env="Z-v0", ppo={"gamma": gamma}) for gamma in (0.9, 0.95)]
     assert shape(runs) == [
         ("X-v0", "clip (epsilon=0.1)", [0]),
         ("X-v0", "clip (epsilon=0.2)", [0]),
-        ("Y-v0", "clip (epsilon=0.2)", [0]),
+        ("Y-v0", "clip", [0]),
+        ("Z-v0", "clip (gamma=0.9)", [0]),
+        ("Z-v0", "clip (gamma=0.95)", [0]),
     ]
+
+
+def test_a_label_is_whole_with_short_numbers_and_begins_with_what_varies_most():
+    def swept(learning_rate, gamma):
+        sizes = {"hidden": (64, 64) if gamma < 0.95 else (256, 256), "num_steps": 64 if gamma < 0.95 else 128}
+        return member(ppo={"learning_rate": learning_rate, "gamma": gamma} | sizes)
+
+    runs = [swept(0.000123456, 0.9), swept(1 / 3, 0.987654321), swept(2e-9, 0.9)]
+    assert [label for _, label, _ in shape(runs)] == [
+        "clip (learning_rate=0.000123, num_steps=64, gamma=0.9, hidden=[64, 64])",
+        "clip (learning_rate=0.333, num_steps=128, gamma=0.988, hidden=[256, 256])",
+        "clip (learning_rate=2e-09, num_steps=64, gamma=0.9, hidden=[64, 64])",
+    ]
+
+
+def test_environments_whose_arguments_only_look_the_same_are_not_pooled():
+    runs = [member(f"runs/{i}", env_kwargs={"text": "x" * 400 + str(i)}) for i in range(2)]
+    assert [(label, seeds) for _, label, seeds in shape(runs)] == [("clip (0)", [0]), ("clip (1)", [0])]
 
 
 def test_an_environment_with_other_arguments_is_another():
@@ -59,7 +80,15 @@ def test_a_label_of_the_users_stays_and_takes_in_the_same_settings():
         group_runs([member(label="mine"), member(label="mine", ppo={"epsilon": 0.1})])
 
 
-def test_labels_that_would_be_the_same_are_numbered():
+def test_labels_that_would_be_the_same_name_directories():
+    paths = ("sweep/a/run", "sweep/b/run", "sweep/c")
+    close = [member(path, ppo={"gamma": 0.9 + i * 1e-6}) for i, path in enumerate(paths)]
+    assert [label for _, label, _ in shape(close)] == ["clip (a/run)", "clip (b/run)", "clip (c)"]
+    same_place = [member("run", ppo={"gamma": 0.9 + i * 1e-6}) for i in range(2)]
+    assert [label for _, label, _ in shape(same_place)] == ["clip (run)", "clip (run) #2"]
+
+
+def test_labels_of_different_groups_are_never_the_same():
     long = [
         member(ppo={name: value}) for name in ("learning_rate", "gamma", "lam", "adam_epsilon") for value in (1e-9,)
     ]
