@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import proximax  # noqa: E402
+from proximax._renamed import ELSEWHERE as NAMES_ELSEWHERE  # noqa: E402
 from proximax.cli import main as proximax_command  # noqa: E402
-from proximax.config import NUMBERS, AtariConfig, PPOConfig, RunConfig  # noqa: E402
+from proximax.config import (  # noqa: E402
+    ALIASES,
+    ANSWERS,
+    ELSEWHERE,
+    NUMBERS,
+    AtariConfig,
+    PPOConfig,
+    RunConfig,
+    difference,
+)
 from proximax.doctor import CHECKS, SEVERITIES  # noqa: E402
 from proximax.loggers import group_of  # noqa: E402
 from proximax.runs import METRICS  # noqa: E402
@@ -72,6 +83,19 @@ and `AtariConfig` too. The defaults here are the plain ones; a preset (`proximax
 Numbers that are no sizes are data of the compiled program: with other values it is not compiled again. They are
 {", ".join(f"`{name}`" for name in DATA)}.
 Whether one is None is part of the program, as are all other settings.
+"""
+NAMES_HEAD = """
+## Names of other libraries
+
+What Stable-Baselines3, CleanRL, RLlib and Brax call a setting or an object, and what it is here. A setting or flag of
+theirs is refused with this answer, but for those above that are also accepted.
+
+| elsewhere | here | difference |
+|---|---|---|
+"""
+METHODS = """| `model.learn(n)` | `train(env, steps=n)` | returns a `Result` |
+| `model.predict(obs)` | `agent.act(obs)` | `agent = result.agents[0]`, or `proximax.load(run)`; the action alone |
+| `model.save(path)`, `PPO.load(path)` | `agent.save(path)`, `proximax.load(path)` | |
 """
 CLI_HEAD = f"""{MADE.format("the commands' --help")}
 
@@ -141,8 +165,21 @@ def config_page() -> str:
         for field in dataclasses.fields(record):
             if field.default_factory is dataclasses.MISSING:
                 default = "required" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-                text += table_row(f"`{field.name}`", default, field_docs(record)[field.name])
-    return text
+                also = [f"`{alias}`" for alias, setting in ALIASES.items() if setting == field.name]
+                meaning = field_docs(record)[field.name] + (f" Also accepted: {', '.join(also)}." if also else "")
+                text += table_row(f"`{field.name}`", default, meaning)
+    return text + names_elsewhere()
+
+
+def names_elsewhere() -> str:
+    """The part of docs/reference/config.md on other libraries' names."""
+    text = NAMES_HEAD
+    rows = [(setting, difference(name), name) for name, setting in ELSEWHERE.items()]
+    for (setting, note), same in itertools.groupby(rows, key=lambda row: row[:2]):
+        text += table_row(", ".join(f"`{name}`" for *_, name in same), f"`{setting}`", note)
+    for answer, names in itertools.groupby((ANSWERS | NAMES_ELSEWHERE).items(), key=itemgetter(1)):
+        text += table_row(", ".join(f"`{name}`" for name, _ in names), "", answer)
+    return text + METHODS
 
 
 def field_docs(record: type) -> dict[str, str]:

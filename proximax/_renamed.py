@@ -1,4 +1,4 @@
-"""Names that version 0.1 had in other modules: importable for one release, with a warning that names the new place."""
+"""Names that are not ours: version 0.1's, for one release, with a warning; other libraries', answered with ours."""
 
 import importlib
 import sys
@@ -32,6 +32,27 @@ RENAMED: dict[str, str] = {
     "proximax.update.Rates": "proximax.ScheduledValues",
     "proximax.update.Signals": "proximax.ObjectiveInputs",
 }
+_ALGORITHM = "proximax.train(ENV, algo={!r}, steps=...) trains, its settings are keywords; it returns a Result"
+_VEC_ENV = "proximax.train(ID, num_envs=N) creates the environments; proximax.make_env(ID, N) alone"
+_CALLBACK = "callbacks=[...] of proximax.train: functions, or proximax.TrainingCallback objects"
+_MONITOR = "returns and lengths of episodes are recorded anyway: metrics.jsonl, result.history"
+_NORMALISE = "normalise_obs and scale_reward, settings of proximax.train, are True by default"
+# What does the work of other libraries' names.
+ELSEWHERE = {
+    "PPO": _ALGORITHM.format("clip"),
+    "A2C": _ALGORITHM.format("a2c"),
+    "TRPO": _ALGORITHM.format("trpo"),
+    **dict.fromkeys(("make_vec_env", "make_atari_env", "make", "DummyVecEnv", "SubprocVecEnv", "VecEnv"), _VEC_ENV),
+    "evaluate_policy": "proximax.evaluate(RUN or agent, episodes)",
+    "EvalCallback": "eval_every=STEPS of proximax.train evaluates and keeps the best checkpoint",
+    "CheckpointCallback": "checkpoint_every of proximax.train: seconds, as '60s', or steps, as '100000'",
+    "StopTrainingOnRewardThreshold": "stop_at_return=RETURN of proximax.train",
+    **dict.fromkeys(("BaseCallback", "Callback", "CallbackList"), _CALLBACK),
+    "VecNormalize": _NORMALISE,
+    "Monitor": _MONITOR,
+    "VecVideoRecorder": "video_every=STEPS of proximax.train, and proximax.video(RUN)",
+    "learn": "proximax.train(ENV, steps=...)",
+}
 MODULES = {old.rpartition(".")[0] for old in RENAMED} - {"proximax"}
 
 
@@ -39,7 +60,8 @@ def renamed_name(module: str, name: str) -> Any:
     """What ``module.name`` is called today. For the ``__getattr__`` of ``module``: raises ``AttributeError``."""
     new = RENAMED.get(f"{module}.{name}")
     if new is None:
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        answer = f": {ELSEWHERE[name]}" if module == "proximax" and name in ELSEWHERE else ""
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{answer}")
     text = f"{module}.{name} is now {new}; the old name will be removed in the next release"
     warnings.warn(text, DeprecationWarning, stacklevel=3)
     package, _, new_name = new.rpartition(".")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import proximax
-from proximax._renamed import MODULES, RENAMED, RenamedModules, install
+from proximax._renamed import ELSEWHERE, MODULES, RENAMED, RenamedModules, install
 from tests.support.imports import MODULES as TODAY
 
 
@@ -37,6 +37,15 @@ def test_from_imports_of_old_modules_work_and_warn():
 def test_a_name_that_never_was_is_an_attribute_error(module):
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nonsense'"):
         _ = importlib.import_module(module).nonsense
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_name_of_another_library_is_an_attribute_error_that_says_what_to_use(name):
+    assert not hasattr(proximax, name)
+    with pytest.raises(AttributeError, match=re.escape(f"module 'proximax' has no attribute '{name}': ")) as error:
+        getattr(proximax, name)
+    named = re.findall(r"\bproximax\.(\w+)", str(error.value))
+    assert set(named) <= set(proximax.__all__)
 
 
 def test_a_module_that_never_was_is_not_found():

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from proximax.config import (
     ALIASES,
+    ANSWERS,
     ELSEWHERE,
     RENAMED_SETTINGS,
     RENAMED_VALUES,
@@ -13,6 +14,7 @@ from proximax.config import (
     AtariConfig,
     PPOConfig,
     RunConfig,
+    difference,
 )
 from proximax.errors import UsageError
 
@@ -71,17 +73,23 @@ def current_arguments(arguments: list[str]) -> list[str]:
         alias = ALIAS_VALUES.get(flag_of_value, {}).get(value if equals else argument)
         if alias is not None:
             argument = f"{flag_of_value}={alias}" if equals else alias
-        if arguments[0] in ("train", "bench", "compare"):
+        if arguments[0] in ("train", "bench", "compare") and name not in renamed:
             refuse_foreign(name)
         current.append(argument)
     return current
 
 
 def refuse_foreign(flag: str) -> None:
-    """Answer a flag of another library, or one of ours without its group, with the right one."""
+    """Answer a flag of another library, or one of ours in another group, with the right one."""
     name = flag.removeprefix("--").replace("-", "_")
-    if not flag.startswith("--") or name in RUN_SETTINGS:
+    group = next((prefix for prefix in GROUPS if name.startswith(prefix)), "")
+    name = name.removeprefix(group)
+    name = "env_id" if name == "env" else name  # which is a setting, but no flag
+    if not flag.startswith("--") or name in (GROUPS[group] if group else RUN_SETTINGS | {"device"}):
         return
-    if name in ELSEWHERE or any(name in names for names in GROUPS.values()):
-        setting = ELSEWHERE.get(name, name)
-        raise UsageError(f"{flag}: the flag is {flag_of(setting)}{'.NAME VALUE' if setting == 'env_kwargs' else ''}")
+    setting = (ELSEWHERE | ALIASES).get(name, name)
+    if name in ANSWERS:
+        raise UsageError(f"{flag}: {ANSWERS[name]}")
+    if setting in RUN_SETTINGS.union(*GROUPS.values()):
+        text = f"{flag}: the flag is {flag_of(setting)}{'.NAME VALUE' if setting == 'env_kwargs' else ''}"
+        raise UsageError(": ".join(filter(None, (text, difference(name)))))

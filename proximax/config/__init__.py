@@ -10,11 +10,13 @@ from proximax.config.ppo_config import NUMBERS, Activation, Annealed, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
 from proximax.config.renames import (
     ALIASES,
+    ANSWERS,
     ELSEWHERE,
     RENAMED_SETTINGS,
     RENAMED_VALUES,
     VALUE_ALIASES,
     current_names,
+    difference,
 )
 from proximax.config.run_config import (
     MAX_EPISODE_STEPS,
@@ -43,6 +45,7 @@ from proximax.config.validation import (
 
 __all__ = [
     "ALIASES",
+    "ANSWERS",
     "COUNT",
     "ELSEWHERE",
     "MAX_EPISODE_STEPS",
@@ -66,6 +69,7 @@ __all__ = [
     "choice_problem",
     "current_names",
     "custom_name",
+    "difference",
     "find_preset",
     "from_json",
     "is_custom",

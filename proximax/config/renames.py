@@ -52,7 +52,63 @@ ELSEWHERE = {
     **dict.fromkeys(("num_seeds", "n_seeds"), "seeds"),
     **dict.fromkeys(("random_seed",), "seed"),
     **dict.fromkeys(("env_args", "env_config", "make_env_kwargs", "env_params"), "env_kwargs"),
+    **dict.fromkeys(("capture_video", "video_freq"), "video_every"),
 }
+# What is different, for names of ELSEWHERE whose values do not mean the same here.
+DIFFERENCES = {
+    **dict.fromkeys(
+        ("num_minibatches", "n_minibatch", "nminibatches"),
+        "the size of one, not how many: num_steps x num_envs / {name}",
+    ),
+    **dict.fromkeys(("clip_range_vf", "vf_clip_param"), "in units of scaled returns"),
+    **dict.fromkeys(
+        ("eval_freq", "eval_frequency", "evaluation_interval"), "in environment steps of a seed, not calls"
+    ),
+    **dict.fromkeys(("save_freq", "checkpoint_freq"), 'seconds ("60s"), or environment steps of a seed ("100000")'),
+    **dict.fromkeys(("capture_video", "video_freq"), "in environment steps of a seed"),
+    **dict.fromkeys(("kl_target", "desired_kl"), "kl_control says how it is enforced"),
+    **dict.fromkeys(
+        ("anneal_lr", "lr_schedule"), "the settings that fall: learning_rate, epsilon, entropy_coef, or none"
+    ),
+    **dict.fromkeys(("net_arch", "policy_kwargs", "hidden_sizes", "hidden_layer_sizes"), "units of each layer: 64 64"),
+    "vf_coef": "of a loss with the factor 1/2, as in CleanRL: twice the vf_coef of Stable-Baselines3",
+    "reward_scaling": "True or False: rewards are divided by a running standard deviation, not by a constant",
+}
+_ENV = "the environment is the first argument: train(ENV, ...), proximax train ENV"
+_DIRECTORY = "the run directory is out=... (--out)"
+_BEST = "eval_every=STEPS keeps the best checkpoint, in the run directory out=... (--out)"
+_DEVICE = "--device cpu or gpu; from Python the variable JAX_PLATFORMS (cpu, cuda), set before Python starts"
+_SDE = "state-dependent exploration does not exist here; state_dependent_std is a standard deviation from the network"
+_VEC_ENV = "num_envs (--num-envs) environments are created, and step in this process or in workers as suits them"
+_WEIGHTS_AND_BIASES = "callbacks=[function], which gets the metrics of every update, can send them anywhere"
+# Names of other libraries without a setting of the same kind: what does the work here.
+ANSWERS = {
+    **dict.fromkeys(("env_id", "env_name", "environment", "gym_id", "task"), _ENV),
+    **dict.fromkeys(("log_dir", "logdir", "log_path", "save_path", "exp_name", "run_name", "monitor_dir"), _DIRECTORY),
+    "tensorboard_log": "curves are written into tensorboard in the run directory, out=... (--out), where TensorBoard's "
+    "writer is installed: pip install proximax[tensorboard]",
+    **dict.fromkeys(("best_model_save_path", "save_best_model", "save_model"), _BEST),
+    "callback": "callbacks=[...] of train(): functions or proximax.TrainingCallback objects",
+    "policy": "network=... (--network): by default chosen by the observations, an MLP or a convolutional network",
+    **dict.fromkeys(("device", "cuda", "use_gpu"), _DEVICE),
+    **dict.fromkeys(
+        ("torch_deterministic", "cudnn_deterministic"), "runs with the same seed on one machine are the same"
+    ),
+    **dict.fromkeys(("deterministic", "deterministic_eval"), "evaluations are, unless eval_stochastic is True"),
+    **dict.fromkeys(("use_sde", "sde_sample_freq"), _SDE),
+    **dict.fromkeys(("clip_obs", "clip_observations"), "normalise_obs clips what it normalises to ±10"),
+    **dict.fromkeys(("vec_env_cls", "vec_env_kwargs", "async_envs"), _VEC_ENV),
+    "ortho_init": "the weights of built-in networks are orthogonal anyway; for others pass network=...",
+    **dict.fromkeys(("track", "wandb_project_name", "wandb_entity", "wandb_project"), _WEIGHTS_AND_BIASES),
+    **dict.fromkeys(("progress_bar", "log_interval"), "progress is shown unless quiet is True (--quiet)"),
+    "reset_num_timesteps": "resume=True (--resume RUN) continues a run; init_from starts a new one from its policies",
+    "gae": "advantage: gae, to-go or total",
+}
+
+
+def difference(name: str) -> str:
+    """How the setting that ``ELSEWHERE`` has for ``name`` differs, "" where it means the same."""
+    return DIFFERENCES.get(name, "").format(name=name)
 
 
 def current_names(values: dict[str, Any], warn: bool = True) -> dict[str, Any]:

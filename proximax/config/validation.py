@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from proximax.config.renames import ELSEWHERE
+from proximax.config.renames import ANSWERS, ELSEWHERE, difference
 from proximax.errors import UsageError
 
 
@@ -110,7 +110,10 @@ def check_names(values: dict[str, Any], *records: type) -> None:
     known = [f.name for record in records for f in fields(record)]
     for name in values:
         if name not in known:
+            if name in ANSWERS:
+                raise UsageError(f"unknown setting {name!r}: {ANSWERS[name]}")
             elsewhere = [x for x in [ELSEWHERE.get(name)] if x in known]  # what it is called in other libraries
             near = elsewhere or difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            note = f" ({difference(name)})" if elsewhere and difference(name) else ""
+            hint = f"; did you mean {near[0]!r}{note}?" if near else f"; known: {', '.join(known)}"
             raise UsageError(f"unknown setting {name!r}{hint}")

@@ -98,12 +98,35 @@ def test_names_of_other_libraries_are_accepted_silently_and_permanently(capsys):
         ("--learning-rate", "--ppo.learning-rate"),
         ("--stack", "--atari.stack"),
         ("--env-args", "--env-kwargs.NAME VALUE"),
+        ("--clip-range", "--ppo.epsilon"),
+        ("--gae-lambda=0.9", "--ppo.lam"),
+        ("--ppo.clip-coef", "--ppo.epsilon"),
+        ("--ppo.num-envs", "--num-envs"),
     ],
 )
 def test_a_flag_of_another_library_or_without_its_group_is_answered_with_the_right_one(flag, right):
     with pytest.raises(UsageError, match=f"{flag.partition('=')[0].replace('_', '-')}: the flag is {right}$"):
         current_arguments(["train", "CartPole-v1", flag, "3"])
     assert current_arguments(["eval", "run", flag]) == ["eval", "run", flag]  # which has no settings
+
+
+@pytest.mark.parametrize(
+    ("flag", "answer"),
+    [
+        ("--tensorboard-log", "curves are written into tensorboard"),
+        ("--env-id", "the environment is the first argument"),
+        ("--env", "the environment is the first argument"),
+        ("--num-minibatches", "the flag is --ppo.minibatch-size: the size of one"),
+    ],
+)
+def test_a_flag_without_a_twin_or_of_another_meaning_is_answered_in_words(flag, answer):
+    with pytest.raises(UsageError, match=f"{flag}: {answer}"):
+        current_arguments(["train", "CartPole-v1", flag, "3"])
+
+
+@pytest.mark.parametrize("flag", ["--device", "--ppo.lam", "--atari.stack", "--env-kwargs.lr", "--num-envs"])
+def test_a_flag_of_ours_is_left_alone(flag):
+    assert current_arguments(["train", "X-v0", flag, "3"]) == ["train", "X-v0", flag, "3"]
 
 
 def test_ppo_is_clip_without_a_word(capsys):

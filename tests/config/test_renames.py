@@ -1,5 +1,6 @@
 """Settings under the names of version 0.1 and of other libraries."""
 
+import re
 import warnings
 from dataclasses import fields
 
@@ -7,7 +8,7 @@ import pytest
 
 import proximax
 from proximax.config import PRESETS, RENAMED_SETTINGS, RENAMED_VALUES, NetworkName, PPOConfig, RunConfig, from_json
-from proximax.config.renames import ALIASES, ELSEWHERE, current_names
+from proximax.config.renames import ALIASES, ANSWERS, DIFFERENCES, ELSEWHERE, current_names
 from proximax.errors import UsageError
 from proximax.training import resolve
 
@@ -81,3 +82,31 @@ def test_names_of_other_libraries_are_answered_with_ours():
     with pytest.raises(UsageError, match="unknown setting 'total_timesteps'; did you mean 'steps'"):
         resolve("CartPole-v1", "none", {"total_timesteps": 3})
     assert resolve("CartPole-v1", "none", {"algo": "ppo"})[0].algo == "clip"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "num_minibatches",
+            "did you mean 'minibatch_size' (the size of one, not how many: num_steps x num_envs / num_mi",
+        ),
+        ("eval_freq", "did you mean 'eval_every' (in environment steps of a seed"),
+        ("clip_range_vf", "did you mean 'value_epsilon' (in units of scaled returns"),
+        ("ortho_init", "unknown setting 'ortho_init': the weights of built-in networks are orthogonal"),
+        ("log_dir", "unknown setting 'log_dir': the run directory is out="),
+        ("tensorboard_log", "tensorboard in the run directory"),
+        ("callback", "callbacks=[...]"),
+        ("policy", "network=..."),
+        ("device", "JAX_PLATFORMS"),
+        ("use_sde", "does not exist here"),
+    ],
+)
+def test_names_that_mean_something_else_or_nothing_here_are_answered_with_the_difference(name, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        resolve("CartPole-v1", "none", {name: 3})
+
+
+def test_every_answer_is_of_a_name_that_is_not_ours():
+    assert DIFFERENCES.keys() <= ELSEWHERE.keys()
+    assert not ANSWERS.keys() & (SETTINGS | ALIASES.keys() | ELSEWHERE.keys())
