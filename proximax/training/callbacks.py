@@ -109,6 +109,8 @@ def checked_like(name: str, value: float, old: Any) -> Any:
 class TrainingCallback:
     """Base class of callbacks: override what you need. An exception ends the run, which is saved first.
 
+    Other public methods named ``on_...`` are refused at the start of ``train``: nothing would call them.
+
     The order: ``on_start``; then for each update ``on_update``, and ``on_evaluation`` where one is due after it;
     ``on_end`` with the result, also where a callback, ``stop_at_return`` or ``steps`` ended the run, not after an error
     or a signal. A resumed run begins with ``on_start`` again. With any callback a call of the compiled program makes
@@ -121,8 +123,8 @@ class TrainingCallback:
     def on_update(self, training: Training, rows: Rows) -> bool | None:
         """After an update, with its rows of metrics.jsonl, one per seed; a true result ends training."""
 
-    def on_evaluation(self, training: Training, evaluation: Evaluation) -> None:
-        """After an evaluation of ``eval_every`` or ``stop_at_return``."""
+    def on_evaluation(self, training: Training, evaluation: Evaluation) -> bool | None:
+        """After an evaluation of ``eval_every`` or ``stop_at_return``; a true result ends training."""
 
     def on_end(self, training: Training, result: Result) -> None:
         """After the final evaluation, when everything is on disk."""
@@ -193,15 +195,32 @@ class Callbacks:
         ]
         return any(answers)
 
-    def evaluation(self, training: Training, evaluation: Evaluation) -> None:
-        """The policies were evaluated while training."""
-        for callback in self._objects:
-            callback.on_evaluation(training, evaluation)
+    def evaluation(self, training: Training, evaluation: Evaluation) -> bool:
+        """The policies were evaluated while training: whether any callback ends the run. Every one is called."""
+        answers = [callback.on_evaluation(training, evaluation) for callback in self._objects]
+        return any(answers)
 
     def end(self, training: Training, result: Result) -> None:
         """The run has ended by itself."""
         for callback in self._objects:
             callback.on_end(training, result)
+
+
+HOOKS = [name for name in vars(TrainingCallback) if name.startswith("on_")]
+
+
+def hook_problem(callback: object) -> str:
+    """What is wrong with the methods of a ``TrainingCallback``: one that nothing calls; empty where all are called."""
+    if not isinstance(callback, TrainingCallback):
+        return ""
+    kind = type(callback)
+    unknown = [
+        name for name in dir(kind) if name.startswith("on_") and name not in HOOKS and callable(getattr(kind, name))
+    ]
+    if not unknown:
+        return ""
+    are = "is no hook and would never be called" if len(unknown) == 1 else "are no hooks and would never be called"
+    return f"{kind.__name__}.{', '.join(unknown)} {are}; the hooks of a TrainingCallback: {', '.join(HOOKS)}"
 
 
 def is_callback(value: object) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from proximax.config import RunConfig
+from proximax.envs import EnvId
 from proximax.evaluation import Evaluation, Summary
 from proximax.loggers import Rows
 from proximax.policy import Agent
-from proximax.runtime import finite_or_none, proximax_version
+from proximax.runtime import finite_or_none, format_number, plural, proximax_version
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Result:
     restarts: int = 0
     """How often a training environment that crashed was restarted."""
     directory: Path | None = None
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        interval = "" if summary.ci95 is None else f" (95 % {' to '.join(map(format_number, summary.ci95))})"
+        reached = "n/a" if np.isnan(summary.mean) else f"{format_number(summary.mean)}{interval}"
+        settings = f"{EnvId.parse(self.config.env).display}, {self.config.algo}, {plural(self.config.seeds, 'seed')}"
+        place = "not saved" if self.directory is None else f"in {self.directory}"
+        return f"Result({settings}, {self.steps:,} steps, mean return {reached}, {place})"
 
     @property
     def summary(self) -> Summary:

@@ -38,7 +38,7 @@ from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
 from proximax.runtime import compilation, own_settings, path_named, refuse_fork, show_messages
 from proximax.spaces import describe_space
-from proximax.training.callbacks import Callbacks, TrainingCallback, is_callback
+from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
@@ -192,6 +192,7 @@ def check_arguments(
             ""
             if are_functions
             else f"callbacks = {shown(callbacks)}: must be a list of functions or TrainingCallback objects",
+            *(map(hook_problem, callbacks) if are_functions else ()),
             *(bool_problem(name, flag) for name, flag in flags.items()),
             "quiet and verbose are both True: give one of them" if flags["quiet"] is flags["verbose"] is True else "",
             "" if resume == "auto" else bool_problem("resume", resume),

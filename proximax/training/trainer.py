@@ -66,6 +66,7 @@ class Trainer:
         self.update = setup.progress.update  # updates made that succeeded
         self.env_is_ahead = False  # host environments have been stepped beyond ``state``
         self.failed_rollout: Transition | None = None  # of an update that failed
+        self.ended_by_callback = False  # by its answer to the last evaluation
         self.last_logged_eval = setup.progress.evaluated  # the update of the last evaluation logged
         self.trained_s = 0.0  # when the last update and what follows it ended, in ``seconds``
         self._began = began - setup.progress.time_s
@@ -97,7 +98,7 @@ class Trainer:
         if evaluator.latest is not None and evaluator.update > self.last_logged_eval:
             self.last_logged_eval = evaluator.update
             self.services.logger.write_evaluation(evaluator.latest)
-            self.services.callbacks.evaluation(self.training, evaluator.latest)
+            self.ended_by_callback = self.services.callbacks.evaluation(self.training, evaluator.latest)
 
     def save_if_due(self) -> None:
         """Begin to save if it is due."""
@@ -115,6 +116,8 @@ class Trainer:
         if self.services.evaluator.reached:
             return "stop_at"
         self.services.interrupts.check()
+        if self.ended_by_callback:
+            return "callback"
         return "steps" if self.update >= self.config.updates else None
 
     def step(self) -> str | None:

@@ -172,6 +172,35 @@ def test_what_is_no_callback_is_refused(callbacks):
         proximax.train("probe:matching", callbacks=callbacks, **TINY)
 
 
+def test_an_answer_to_an_evaluation_ends_the_run():
+    class Prune(Record):
+        def on_evaluation(self, training, evaluation):
+            super().on_evaluation(training, evaluation)
+            return np.bool_(True)
+
+    prune, watch = Prune(), Record()
+    result = proximax.train("probe:matching", eval_every=32, callbacks=[prune, watch], **TINY)
+    assert result.stopped_by == "callback"
+    assert result.steps == 32
+    assert prune.calls[-1] == watch.calls[-1] == ("end", "callback")
+    assert ("evaluation", (1, 2)) in watch.calls
+
+
+def test_a_method_that_looks_like_a_hook_is_refused():
+    class Ported(proximax.TrainingCallback):
+        on_colour = "blue"  # no method
+
+        def on_step(self):
+            return True
+
+        def on_rollout_end(self):
+            pass
+
+    hooks = "on_start, on_update, on_evaluation, on_end"
+    with pytest.raises(UsageError, match=f"Ported.on_rollout_end, on_step are no hooks and .*: {hooks}"):
+        proximax.train("probe:matching", callbacks=[Ported()], **TINY)
+
+
 @pytest.mark.parametrize("rate", [-1.0, float("nan"), "fast"])
 def test_a_learning_rate_that_is_none_is_refused(rate):
     with pytest.raises(UsageError, match="learning_rate"):
