@@ -5,7 +5,13 @@ Read ``policy`` (the record of pure functions), ``observations`` (encoding and n
 """
 
 from proximax.policy.agent import Agent, split_agents
-from proximax.policy.observations import example_input, init_obs_moments, update_obs_moments
+from proximax.policy.observations import (
+    example_input,
+    init_obs_moments,
+    network_input_space,
+    update_obs_moments,
+    without_mask,
+)
 from proximax.policy.policy import Policy, PolicyDiagnostics, check_size, choose, is_mlp, make_policy, policy_parameters
 
 __all__ = [
@@ -18,7 +24,9 @@ __all__ = [
     "init_obs_moments",
     "is_mlp",
     "make_policy",
+    "network_input_space",
     "policy_parameters",
     "split_agents",
     "update_obs_moments",
+    "without_mask",
 ]

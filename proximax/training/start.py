@@ -47,7 +47,7 @@ from proximax.training.resolve_config import resolve, with_reward_hook
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
-from proximax.training.warm_start import AGENT, initial_agents, start_from
+from proximax.training.warm_start import AGENT, init_from_problem, initial_agents, start_from, start_note
 from proximax.types import RewardHook
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,10 @@ def train(
 
     Raises ``UsageError`` and the other errors of ``proximax.errors``, before anything is left on disk where possible.
     """
-    kinds = str, Path, Agent, type(None)
     refuse(
         [
             network_problem(network),
-            type_problem("init_from", init_from, kinds, "a run directory or an Agent"),
+            init_from_problem(init_from),
             type_problem("reward_hook", reward_hook, (RewardHook, type(None)), "a RewardHook or None"),
         ]
     )
@@ -248,7 +247,8 @@ def prepare(
         learner = make_multi_seed_learner(training_env, policy, config, custom_algorithm)
     state = learner.init()
     if agents:
-        state = start_from(agents, state, config)
+        state = start_from(agents, state, config, spaces)
+        notes = [*notes, start_note(config)]
     if resume_point:
         state, note = restore(resume_point, training_env, policy, config, state)
         notes = [*notes, note]

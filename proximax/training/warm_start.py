@@ -5,17 +5,27 @@ from typing import Any
 
 import jax
 import numpy as np
+from gymnasium.spaces import Dict
 from jax.tree_util import keystr
 
-from proximax.config import RunConfig
+from proximax.config import RunConfig, type_problem
 from proximax.errors import UsageError
 from proximax.networks import Network
-from proximax.policy import Agent
+from proximax.policy import Agent, network_input_space, without_mask
 from proximax.runs import POLICY, STATE, find_checkpoint, load_agents, load_config
 from proximax.runtime import check_no_extra_arrays, restore_tree
+from proximax.spaces import MASK, Space, compatible, has_mask
+from proximax.training.result import Result
 from proximax.types import PyTree, TrainState
 
 AGENT = "agent"  # what config.json says instead of a run directory
+
+
+def init_from_problem(value: object) -> str:
+    """What is wrong with ``train``'s argument ``init_from``; "" if nothing is."""
+    if isinstance(value, Result):
+        return "init_from = a Result: pass its policy, result.agent, or its run directory"
+    return type_problem("init_from", value, (str, Path, Agent, type(None)), "a run directory or an Agent")
 
 
 def initial_agents(config: RunConfig, agent: Agent | None, network: Network | None) -> list[Agent]:
@@ -31,24 +41,74 @@ def initial_agents(config: RunConfig, agent: Agent | None, network: Network | No
     return load_agents(config.init_from, network, config.init_checkpoint)[0]
 
 
-def start_from(agents: list[Agent], state: TrainState, config: RunConfig) -> TrainState:
+def start_from(agents: list[Agent], state: TrainState, config: RunConfig, spaces: tuple[Space, Space]) -> TrainState:
     """The first ``state`` of a run with the agents' parameters and normalisers: seed i has those of agent i mod len.
 
     Step sizes, reward scale and environments start afresh, and the optimiser too unless ``config.init_optimiser``: so
-    environment, number of environments, learning rate and horizon may differ. Raises ``UsageError`` where the networks
-    or normalisers do not fit.
+    environment, number of environments, learning rate and horizon may differ. ``spaces``: the run's, of observations
+    and actions. Raises ``UsageError`` where spaces, networks or normalisers do not fit.
     """
     chosen = [agents[i % len(agents)] for i in range(config.seeds)]
+    check_spaces(chosen[0], *spaces)
     if bool(jax.tree.leaves(state.obs_moments)) != bool(jax.tree.leaves(chosen[0].obs_moments)):
         theirs = bool(jax.tree.leaves(chosen[0].obs_moments))
         raise UsageError(
             f"init_from: that policy {'normalises' if theirs else 'does not normalise'} observations, this run "
-            f"{'does not' if theirs else 'does'}: set normalise_obs = {theirs}"
+            f"{'does not' if theirs else 'does'}: set normalise_obs = {theirs} (--ppo.normalise-obs {theirs})"
         )
     params = stacked("parameters", [agent.params for agent in chosen], state.params)
-    moments = stacked("observation normaliser", [agent.obs_moments for agent in chosen], state.obs_moments)
+    normalisers = [moments_for(spaces[0], agent) for agent in chosen]
+    moments = stacked("observation normaliser", normalisers, state.obs_moments)
     opt_state = initial_optimiser(config, state) if config.init_optimiser else state.opt_state
     return state._replace(params=params, obs_moments=moments, opt_state=opt_state)
+
+
+def check_spaces(agent: Agent, observation_space: Space, action_space: Space) -> None:
+    """Refuse a policy of other spaces, and name what differs. Its observations may lack the mask, or have one more."""
+    pairs = {
+        "observations": (network_input_space(agent.observation_space), network_input_space(observation_space)),
+        "actions": (agent.action_space, action_space),
+    }
+    differ = [
+        f"that policy's {what} are {one_line(theirs)}, this run's {one_line(ours)}"
+        for what, (theirs, ours) in pairs.items()
+        if not compatible(theirs, ours)
+    ]
+    if differ:
+        raise UsageError(f"init_from does not fit: {'; '.join(differ)}")
+
+
+def one_line(space: Space) -> str:
+    """A space as a message has it."""
+    return " ".join(str(space).split())
+
+
+def moments_for(observation_space: Space, agent: Agent) -> PyTree:
+    """The agent's normaliser in the form of ``observation_space``, which may have a mask where the agent's has none.
+
+    A mask is not normalised, and is no input of the network: the policy is the same with it and without it.
+    """
+    theirs, moments = agent.observation_space, agent.obs_moments
+    if moments is None or has_mask(theirs) == has_mask(observation_space):
+        return moments
+    inputs = without_mask(theirs, moments)
+    if not has_mask(observation_space):
+        return inputs
+    assert isinstance(observation_space, Dict)
+    names = [name for name in observation_space.spaces if name != MASK]
+    entries = {names[0]: inputs} if len(names) == 1 else inputs
+    return {name: None if name == MASK else entries[name] for name in observation_space.spaces}
+
+
+def start_note(config: RunConfig) -> str:
+    """Which policy the run starts from; of a run directory also the checkpoint and its steps."""
+    source = str(config.init_from)
+    if source == AGENT:
+        return "starts from the policy of an Agent"
+    if Path(source).is_file():
+        return f"starts from the policy in {source}"
+    (path, manifest), _ = find_checkpoint(Path(source), config.init_checkpoint)
+    return f"starts from {source}, {path.name}: trained for {manifest['steps']:,} steps"
 
 
 def initial_optimiser(config: RunConfig, state: TrainState) -> PyTree:
@@ -57,10 +117,17 @@ def initial_optimiser(config: RunConfig, state: TrainState) -> PyTree:
     if config.init_from == AGENT or source.is_file():
         raise UsageError("init_optimiser: init_from is a policy without its optimiser; name the run directory")
     checkpoint, tensors = find_checkpoint(source, config.init_checkpoint, read=(POLICY, STATE))
-    seeds = load_config(source).seeds
+    theirs_config = load_config(source)
+    seeds, kinds = theirs_config.seeds, (theirs_config.algo, config.algo)
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape[1:]), x.dtype), state.opt_state)
     prefix = ".opt_state"
     theirs = {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}
+    ours = {keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
+    if kinds[0] != kinds[1] and ours != set(theirs):
+        raise UsageError(
+            f"init_optimiser: that run's algorithm is {kinds[0]}, this one's {kinds[1]}, and their optimisers differ: "
+            "leave init_optimiser out, and the new run's starts afresh"
+        )
     saved = restore_tree(like, theirs, checkpoint.path)
     check_no_extra_arrays(theirs, checkpoint.path)
     chosen = np.arange(config.seeds) % seeds

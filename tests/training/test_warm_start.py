@@ -5,12 +5,15 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import proximax
-from proximax.config import RunConfig
+from proximax.config import PPOConfig, RunConfig
 from proximax.errors import CheckpointError, UsageError
+from proximax.policy import Agent, init_obs_moments, make_policy
 from proximax.runs.checkpoint import POLICY, STATE, find_checkpoint
-from proximax.training.warm_start import initial_agents
+from proximax.training.warm_start import initial_agents, start_from
+from proximax.types import TrainState
 
 TINY = {"num_envs": 2, "num_steps": 16, "minibatch_size": 16, "epochs": 1, "eval_episodes": 2, "quiet": True}
 TINY |= {"preset": "none", "hidden": (8,), "normalise_obs": True}
@@ -35,6 +38,7 @@ def test_seeds_take_the_policies_in_turn_on_another_environment_of_the_same_spac
         for ours, theirs in zip(arrays(agent), arrays(source.agents[i % 2]), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert run.config.init_from == str(source.directory)
+    assert run.notes[-1] == f"starts from {source.directory}, step-000000000128: trained for 128 steps"
 
 
 def test_the_observation_normaliser_comes_along_and_goes_on(source):
@@ -63,9 +67,9 @@ def test_a_warm_started_run_resumes_without_its_source(source, tmp_path):
     [
         ("CartPole-v1", {"hidden": (9,)}, r"\(8,\), this run needs \(9,\)"),
         ("CartPole-v1", {"hidden": (8, 8)}, "this run needs|no such array"),
-        ("CartPole-v1", {"normalise_obs": False}, "set normalise_obs = True"),
-        ("Acrobot-v1", {}, r"has shape .*, this run needs"),
-        ("Pendulum-v1", {}, "init_from does not fit"),
+        ("CartPole-v1", {"normalise_obs": False}, "set normalise_obs = True .--ppo.normalise-obs True"),
+        ("Acrobot-v1", {}, r"that policy's observations are Box.*\(4,\).*, this run's Box.*\(6,\).*; .*actions are"),
+        ("Pendulum-v1", {"normalise_obs": False}, r"actions are Discrete\(2\), this run's Box"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_left(source, tmp_path, env, settings, message):
@@ -77,12 +81,37 @@ def test_what_does_not_fit_is_named_and_nothing_is_left(source, tmp_path, env, s
 def test_a_source_that_is_none_is_refused(source, tmp_path):
     with pytest.raises(CheckpointError, match="is not a run directory"):
         proximax.train("CartPole-v1", init_from=tmp_path, **TINY)
+    with pytest.raises(UsageError, match=r"init_from = a Result: pass its policy, result.agent"):
+        proximax.train("CartPole-v1", init_from=source, **TINY)
     with pytest.raises(UsageError, match="init_from = 3: must be a run directory or an Agent"):
         proximax.train("CartPole-v1", init_from=3, **TINY)
     with pytest.raises(CheckpointError, match="nonsense"):
         proximax.train("CartPole-v1", init_from=source.directory, init_checkpoint="nonsense", **TINY)
     with pytest.raises(UsageError, match="pass init_from=agent"):
         initial_agents(RunConfig("CartPole-v1", init_from="agent"), None, None)
+
+
+@pytest.mark.parametrize("entries", [1, 2])
+@pytest.mark.parametrize("masked", [False, True])
+def test_masks_come_and_go_with_the_same_policy_and_normaliser(entries, masked):
+    pole = spaces.Box(-1, 1, (4,))
+    plain = pole if entries == 1 else spaces.Dict(a=pole, b=pole)
+    parts = {"obs": pole} if entries == 1 else dict(plain.spaces)
+    both = {False: plain, True: spaces.Dict(parts | {"action_mask": spaces.MultiBinary(2)})}
+    config = RunConfig("probe:matching", ppo=PPOConfig(normalise_obs=True, hidden=(8,)))
+    policies = {m: make_policy(space, spaces.Discrete(2), config.ppo, "mlp") for m, space in both.items()}
+    normalisers = {m: init_obs_moments(space, config.ppo) for m, space in both.items()}
+    learned = jax.tree.map(lambda x: np.asarray(x) + 3, normalisers[masked])
+    agent = Agent(policies[masked], policies[masked].init(jax.random.key(1)), learned, both[masked], spaces.Discrete(2))
+    fresh = jax.tree.map(lambda x: np.asarray(x)[None], normalisers[not masked])
+    params = jax.tree.map(lambda x: np.zeros((1, *np.shape(x)), np.float32), agent.params)
+    state = TrainState(**dict.fromkeys(TrainState._fields) | {"params": params, "obs_moments": fresh})
+    started = start_from([agent], state, config, (both[not masked], spaces.Discrete(2)))
+    assert jax.tree.structure(started.obs_moments) == jax.tree.structure(fresh)
+    pairs = ((started.obs_moments, learned), (started.params, agent.params))
+    for ours, theirs in pairs:
+        for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_array_equal(x[0], y)
 
 
 def moments(state):
@@ -117,5 +146,5 @@ def test_an_optimiser_that_there_is_none_or_that_does_not_fit_is_refused(source,
         proximax.train("CartPole-v1", init_from=source.agent, init_optimiser=True, **TINY)
     with pytest.raises(UsageError, match="there is no run to take it from"):
         proximax.train("CartPole-v1", init_optimiser=True, **TINY)
-    with pytest.raises(CheckpointError, match="does not fit this run"):
+    with pytest.raises(UsageError, match=r"algorithm is clip, this one's trpo.*leave init_optimiser out"):
         proximax.train("CartPole-v1", algo="trpo", init_from=source.directory, init_optimiser=True, **TINY)
