@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from proximax.cli.settings import ENV_HELP, RunSettings, SharedSettings, as_defaults, overrides, take_env_kwargs
+from proximax.cli.settings import (
+    ENV_HELP,
+    KWARGS_HELP,
+    RunSettings,
+    SharedSettings,
+    as_defaults,
+    overrides,
+    take_env_kwargs,
+)
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
 from proximax.errors import UsageError
@@ -35,8 +43,8 @@ Stochastic = Annotated[
 ]
 RUNS_HELP = "Run directories, finished or not, or folders with runs below them; LABEL=RUN gives it a label."
 TARGETS_HELP = (
-    "Environments to train on, their arguments: --env-kwargs.NAME VALUE; and runs that exist: run directories, or "
-    "folders with runs below them. LABEL=RUN gives a run a label."
+    "Environments to train on; and runs that exist: run directories, or folders with runs below them. LABEL=RUN gives "
+    f"a run a label. Arguments of the environments: {KWARGS_HELP}"
 )
 Deterministic = Annotated[bool, tyro.conf.arg(help="Take the most likely action (the mode).")]
 
@@ -83,7 +91,7 @@ class Compare:
 
     targets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ENV|RUN ...", help=TARGETS_HELP)]
     algos: str | None = None
-    """Which algorithms to train, separated by commas. Default: reinforce,surrogate,penalty,clip,trpo"""
+    """Which algorithms to train, separated by commas; ppo is clip. Default: reinforce,surrogate,penalty,clip,trpo"""
     settings: Annotated[SharedSettings, tyro.conf.arg(name="")] = field(default_factory=dict)
     out: Path | None = None
     """For runs, figures and tables; finished runs in it are reused, interrupted ones continued. Default:
@@ -192,7 +200,7 @@ def parse(arguments: list[str]) -> Any:
         return _tyro(Command, arguments)
     prog, rest = f"proximax {arguments[0]}", arguments[1:]
     if command in (Train, Bench, Compare):
-        rest, env_kwargs = take_env_kwargs(rest)
+        rest, env_kwargs = take_env_kwargs(rest, command is not Compare)
         if env_kwargs:
             given = parse([arguments[0], *rest])
             return replace(given, settings=given.settings | {"env_kwargs": env_kwargs})

@@ -2,7 +2,9 @@
 
 import ast
 import inspect
-from collections.abc import Mapping
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypedDict, get_args
@@ -48,7 +50,8 @@ RunSettings: Any = flags(RunConfig, without=("env", "env_kwargs"), types=_TYPES)
 SharedSettings: Any = flags(
     RunConfig, without=("env", "env_kwargs", "algo"), types=_TYPES
 )  # of all runs of a comparison
-ENV_HELP = f"{descriptions(RunConfig)['env']} Its constructor's arguments: --env-kwargs.NAME VALUE"
+KWARGS_HELP = "--env-kwargs.NAME VALUE, with VALUE as in Python: 0.5, True, None, '[0.5, 0.5]'; other text is a string."
+ENV_HELP = f"{descriptions(RunConfig)['env']} Its constructor's arguments: {KWARGS_HELP}"
 ENV_KWARGS = "--env-kwargs."  # before the name of an argument of the environment's constructor
 
 
@@ -64,24 +67,42 @@ def as_defaults(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in ("env", "env_kwargs")}
 
 
-def take_env_kwargs(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """(the other arguments, those of ``--env-kwargs.NAME VALUE``): values as in Python, any other text as a string."""
+def take_env_kwargs(arguments: list[str], single_env: bool = True) -> tuple[list[str], dict[str, Any]]:
+    """(the other arguments, those of ``--env-kwargs.NAME VALUE``): values as in Python, any other text as a string.
+
+    ``single_env``: the first of the other arguments, if it is no flag, is the only one that belongs to none.
+    """
     rest: list[str] = []
     env_kwargs: dict[str, Any] = {}
-    remaining = iter(arguments)
-    for argument in remaining:
+    remaining = deque(arguments)
+    while remaining:
+        argument = remaining.popleft()
         if not argument.startswith(ENV_KWARGS):
             rest.append(argument)
             continue
         name, equals, value = argument.removeprefix(ENV_KWARGS).partition("=")
-        text = value if equals else next(remaining, None)
+        text = value if equals else remaining.popleft() if remaining else None
         name = name.replace("-", "_")
         if text is None or text.startswith("--") or not name.isidentifier():
             raise UsageError(f"{argument}: write {ENV_KWARGS}NAME VALUE, as in {ENV_KWARGS}is_slippery False")
         if name in env_kwargs:
             raise UsageError(f"{ENV_KWARGS}{name}: given twice")
         env_kwargs[name] = python_value(text)
+        refuse_more_values(name, text, remaining, single_env and bool(rest) and not rest[0].startswith("-"))
     return rest, env_kwargs
+
+
+def refuse_more_values(name: str, text: str, following: Iterable[str], words_too: bool) -> None:
+    """Say how a list is written where more values follow the one of an argument; ``words_too``: or words, not flags."""
+    values = [text]
+    for argument in following:
+        is_word = isinstance(python_value(argument), str)
+        if is_word and (argument.startswith("-") or not words_too):
+            break
+        values.append(argument)
+    if len(values) > 1:
+        items = ", ".join(json.dumps(x) if isinstance(x, str) else repr(x) for x in map(python_value, values))
+        raise UsageError(f"{ENV_KWARGS}{name} {' '.join(values)}: write lists as {ENV_KWARGS}{name} '[{items}]'")
 
 
 def python_value(text: str) -> Any:

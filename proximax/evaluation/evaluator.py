@@ -59,7 +59,10 @@ def evaluation_seed(seed: int, salt: int = 0, purpose: Purpose = Purpose.REPORT)
 
 
 class Evaluation(NamedTuple):
-    """Returns and lengths of each seed's finished episodes, ``[S, episodes]``; NaN where an episode never ended."""
+    """Returns and lengths of each seed's episodes, ``[S, episodes]``; returns are NaN where an episode never ended.
+
+    Returns are float64, lengths int64, in steps.
+    """
 
     returns: np.ndarray
     lengths: np.ndarray
@@ -176,7 +179,7 @@ class Evaluator:
         returns, lengths = self._run(params, moments, start, episodes or self.episodes)
         if unknown := int(np.isnan(returns).sum()):
             self._warn(unknown, len(returns))
-        return np.asarray(returns, np.float64), np.asarray(lengths)
+        return np.asarray(returns, np.float64), np.asarray(lengths, np.int64)
 
     def _warn(self, unknown: int, episodes: int) -> None:
         """Say, once, why a mean will be NaN."""

@@ -1,5 +1,6 @@
 """A trained policy, without training code."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,19 @@ class Agent:
         """The probability of each choice, ``[n]`` or ``[B, n]``.
 
         Of a Discrete an array, of a MultiDiscrete a list of one array for each component, of a MultiBinary those of
-        the bits to be 1; of nested spaces a tree of these. A Box has no probabilities: ``UsageError``.
+        the bits to be 1; of nested spaces a tree of these, with None for a Box, which has no probabilities. Of actions
+        that are nothing but a Box: ``UsageError``.
         """
         (dist, _), single = self._assessed(obs, action_mask)
         parts = dist.parts if isinstance(dist, Joint) else (dist,)
-        tables = [choice_probabilities(leaf, part) for leaf, part in zip(leaves(self.action_space), parts)]
+        kinds = leaves(self.action_space)
+        hybrid = not all(isinstance(leaf, spaces.Box) for leaf in kinds)
+        tables = [
+            None if hybrid and isinstance(leaf, spaces.Box) else choice_probabilities(leaf, part)
+            for leaf, part in zip(kinds, parts)
+        ]
         if single:
-            tables = [[x[0] for x in table] if isinstance(table, list) else table[0] for table in tables]
+            tables = [row_of(table) for table in tables]
         return unflatten(self.action_space, iter(tables))
 
     def _assessed(self, obs: Any, action_mask: Any) -> tuple[tuple[Any, jax.Array], bool]:
@@ -151,14 +158,22 @@ class Agent:
     def _batch(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
         """``stored_batch`` with the mask in it, whichever way that comes; refuses one that allows nothing."""
         if action_mask is None:
+            if has_mask(self.observation_space) and not (isinstance(obs, Mapping) and MASK in obs):
+                raise UsageError(f"this policy was trained with action masks: pass {self._place_of_mask()}")
             batch, single = stored_batch(self.observation_space, obs)
         else:
             batch, single = self._with_mask(obs, action_mask)
         if has_mask(self.observation_space):
             all_masked = no_action_allowed(self.action_space, np.asarray(mask_of(self.observation_space, batch)))
             if all_masked.any():
-                raise UsageError(f"the action mask of row {int(np.argmax(all_masked))} allows no action")
+                row = "" if single else f" of row {int(np.argmax(all_masked))}"
+                raise UsageError(f"the action mask{row} allows no action")
         return batch, single
+
+    def _place_of_mask(self) -> str:
+        """Where a mask belongs that is missing."""
+        entries = set(self.observation_space.spaces) if isinstance(self.observation_space, spaces.Dict) else set()
+        return f"{MASK}=..." if entries == {"obs", MASK} else f"it as the observation's entry {MASK!r}"
 
     def _with_mask(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
         """``stored_batch`` for a mask that is a separate argument."""
@@ -222,6 +237,11 @@ def choice_probabilities(leaf: spaces.Space[Any], dist: Any) -> Any:
     return ones.reshape(len(ones), *(leaf.shape or ()))
 
 
+def row_of(table: Any) -> Any:
+    """The only row of what ``choice_probabilities`` gives of one observation; None stays None."""
+    return None if table is None else [x[0] for x in table] if isinstance(table, list) else table[0]
+
+
 def rows_of(space: spaces.Space[Any], action: Any) -> tuple[PyTree, bool]:
     """Actions ``[B, ...]`` of the environment as arrays, and whether ``action`` was a single one."""
     try:
@@ -261,15 +281,17 @@ def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
         raise UsageError(f"the parts of the observation have batches of {sizes}; B must be the same in [B, ...] of all")
     try:
         check_structure(space, obs)
-        batch = to_stored(space, unflatten(space, iter([x[None] if single else x for x in arrays])), "row")
-        check_ranges(space, batch, lambda at: f"row {at[0]}")
+        stored = to_stored(space, unflatten(space, iter(arrays)), "" if single else "row")
+        check_ranges(space, stored, None if single else lambda at: f"row {at[0]}")
     except DoesNotFit as error:
         raise UsageError(str(error)) from error
-    for path, x in zip(paths(space), flatten(space, batch)):
+    for path, x in zip(paths(space), flatten(space, stored)):
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-            raise UsageError(f"the observation{path} of row {at[0]} is not finite: {x[at]} at {list(at[1:])}")
-    return batch, single
+            row, inner = ("", at) if single else (f" of row {at[0]}", at[1:])
+            raise UsageError(f"the observation{path}{row} is not finite: {x[at]} at {list(inner)}")
+    rows = [np.asarray(x)[None] if single else x for x in flatten(space, stored)]
+    return unflatten(space, iter(rows)), single
 
 
 def split_agents(

@@ -56,7 +56,8 @@ def aggregate_table(comparison: dict[str, Any]) -> list[str]:
         "## All environments",
         "",
         f"Scores are normalised by {normalisation['by']}: 0 and 1 are {bounds}.",
-        "95 % intervals by stratified bootstrap over seeds.",
+        "95 % intervals: t s\\* with the standard deviation s\\* of a stratified bootstrap and Welch's degrees of",
+        "freedom; none below two seeds.",
         "",
         f"| | {' | '.join(AGGREGATE_NAMES[name] for name in names)} |",
         f"|---|{'--:|' * len(names)}",
@@ -70,7 +71,8 @@ def aggregate_table(comparison: dict[str, Any]) -> list[str]:
 def improvement_table(pairs: Sequence[dict[str, Any]]) -> list[str]:
     """The lines of P(X > Y)."""
     lines = [
-        "P(X > Y): the probability that a run of X scores more than one of Y (95 % interval), mean over environments.",
+        "P(X > Y): the share of pairs of seeds in which X scores more than Y, ties counted half; mean over",
+        "environments. 95 % intervals: Newcombe 2006, method 5 (variance of Hanley and McNeil); none below two seeds.",
         "",
         "| X | Y | P(X > Y) |",
         "|---|---|--:|",

@@ -76,6 +76,7 @@ def train(
 
     ``env``: an id (``"CartPole-v1"``, ``"package:Env-v0"``, ``"envpool:..."``, ``"gymnax:..."``), a Gymnasium
     ``VectorEnv`` (of ``seeds`` x ``num_envs`` environments), a callable that makes one environment, or a ``JaxEnv``.
+    ``env_kwargs`` (a dict, among the overrides): arguments of the constructor of an environment given by its id.
     ``algo``: a name of ``proximax.ALGORITHMS``, or a custom ``Algorithm``.
     ``preset``: a name of ``proximax presets``; by default the one tuned for the id, "none" for the plain defaults.
     ``out``: directory for config.json, metrics.jsonl, result.json and checkpoints; None writes nothing.
@@ -85,7 +86,8 @@ def train(
     ``quiet``: only warnings and errors on stderr; ``verbose``: also a table of the metrics every few seconds.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
-    ``init_from``: a run directory or an ``Agent`` to start from: its parameters and observation normaliser.
+    ``init_from``: a run directory, a file of ``Agent.save`` or an ``Agent`` to start from: its parameters and
+    observation normaliser.
     ``reward_hook``: what is learned from instead of the environment's reward; reported returns do not change.
     ``overrides``: fields of ``PPOConfig`` and ``RunConfig`` (``learning_rate=1e-3``, ``num_envs=16``,
     ``stop_at_return=475``), for Atari games also of ``AtariConfig``.

@@ -1,5 +1,6 @@
 """The flags of settings: made from ``RunConfig``, and only what was given comes out."""
 
+import re
 from dataclasses import fields
 
 import pytest
@@ -97,6 +98,25 @@ def test_arguments_of_the_environment_are_taken_out_with_their_python_values():
     command = parse(["train", *arguments])
     assert command.settings["env_kwargs"] == env_kwargs
     assert config_of(Train("FrozenLake-v1", {"env_kwargs": {"map_name": "8x8"}})).env_kwargs == {"map_name": "8x8"}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("ENV --env-kwargs.goal 0.5 -0.5 --quiet", "goal 0.5 -0.5: write lists as --env-kwargs.goal '[0.5, -0.5]'"),
+        ("--env-kwargs.goal=0.5 1 ENV", "goal 0.5 1: write lists as --env-kwargs.goal '[0.5, 1]'"),
+        ("ENV --env-kwargs.rows SF FH", """rows SF FH: write lists as --env-kwargs.rows '["SF", "FH"]'"""),
+    ],
+)
+def test_several_values_are_answered_with_how_a_list_is_written(text, written):
+    with pytest.raises(UsageError, match=re.escape(f"--env-kwargs.{written}")):
+        parse(["train", *text.split()])
+
+
+def test_an_environment_may_stand_after_its_arguments():
+    for command, text in (("train", "--env-kwargs.x 1 ENV"), ("compare", "A --env-kwargs.x 1 --steps 5")):
+        assert parse([command, *text.split()]).settings["env_kwargs"] == {"x": 1}
+    assert take_env_kwargs(["A", "--env-kwargs.x", "1", "B"], single_env=False) == (["A", "B"], {"x": 1})
 
 
 @pytest.mark.parametrize("text", ["kwargs.x", "kwargs.x --steps 5", "kwargs. 3", "kwargs.a.b 3"])

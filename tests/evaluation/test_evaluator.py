@@ -48,6 +48,7 @@ def test_every_environment_plays_its_quota_and_returns_are_exact(mode):
     result = evaluate(agent(Script()), 10, env=vector(Script, 4, mode), seed=7)
     expected = [pair for seed, n in zip(env_seeds(evaluation_seed(0, 7), 4), (3, 3, 2, 2)) for pair in by_hand(seed, n)]
     np.testing.assert_array_equal(result.lengths[0], [length for _, length in expected])
+    assert result.lengths.dtype == np.int64
     np.testing.assert_allclose(result.returns[0], [total for total, _ in expected], rtol=1e-12)
 
 
@@ -56,6 +57,7 @@ def test_a_jax_environment_plays_one_episode_in_each_copy():
     result = evaluate(agent(env), 6, env=env)
     np.testing.assert_array_equal(result.returns, np.full((1, 6), 4.0))
     np.testing.assert_array_equal(result.lengths, np.full((1, 6), 4))
+    assert result.lengths.dtype == np.int64
 
 
 def test_same_seed_same_score_other_seed_other_starts():

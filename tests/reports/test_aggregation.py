@@ -1,6 +1,7 @@
 """Final scores of several algorithms put together over environments, and how tables say it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from proximax.errors import UsageError
 from proximax.reports.aggregation import EXTREMES, check_references, put_together
 from proximax.reports.run_summary import summarise_scores
-from proximax.reports.tables import table
+from proximax.reports.tables import aggregate_table, improvement_table, table
 
 
 def run(env, label, returns):
@@ -121,3 +122,16 @@ def test_wrong_references_are_refused(references, text):
         check_references(references, ["X", "Y"])
     check_references(None, ["X"])
     check_references({"X": (0, np.float32(1))}, ["X"])
+
+
+def test_the_page_names_its_intervals_as_the_guide_does():
+    guide = " ".join((Path(__file__).parents[2] / "docs" / "guides" / "compare.md").read_text().split())
+    pair = {"x": "a", "y": "b", "probability": 0.5, "ci95": None}
+    aggregates = {
+        "aggregates": {"a": {"mean": {"value": 1.0, "ci95": None}}},
+        "normalisation": {"by": "x", "bounds": {}},
+    }
+    for lines in (improvement_table([pair]), aggregate_table(aggregates)):
+        method = " ".join(lines).partition("95 % intervals: ")[2].partition(".")[0]
+        assert len(method) > 50
+        assert method in guide
