@@ -24,6 +24,18 @@ from proximax.training import resolve
 
 Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
+RunOrPolicy = Annotated[
+    Path,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="RUN", help="Run directory; or, with --env, a file that agent.save wrote."),
+]
+OtherEnv = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="ENV",
+        help="Instead of the run's environment. Its constructor's arguments, over the run's: --env-kwargs.NAME VALUE",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "gpu"], tyro.conf.arg(help="Where to compute.")]
 Quiet = Annotated[bool, tyro.conf.arg(help="Show no progress.")]
 Verbose = Annotated[bool, tyro.conf.arg(help="Show also a table of the metrics every few seconds.")]
@@ -110,7 +122,7 @@ class Compare:
 class Eval:
     """Evaluate the policies of a run, all its seeds."""
 
-    run: RunDirectory
+    run: RunOrPolicy
     episodes: int = 100
     """Episodes of each seed."""
     seed: int = 0
@@ -118,6 +130,8 @@ class Eval:
     checkpoint: Checkpoint = "last"
     stochastic: Stochastic = False
     deterministic: Deterministic = False
+    env: OtherEnv = None
+    env_kwargs: tyro.conf.Suppress[dict[str, Any]] = field(default_factory=dict)
     allow_import: AllowImport = False
     debug: Debug = False
 
@@ -126,7 +140,7 @@ class Eval:
 class Video:
     """Record a policy of a run: an evaluation episode, with the return so far."""
 
-    run: RunDirectory
+    run: RunOrPolicy
     out: Path | None = None
     """An .mp4 or .gif file. Default: RUN/videos/policy-SEED-episode-SEED.mp4"""
     seed: int = 0
@@ -140,6 +154,8 @@ class Video:
     """Which of the run's seeds; by default the one with the best final evaluation."""
     seconds: float = 300.0
     """End the video after this many seconds of play."""
+    env: OtherEnv = None
+    env_kwargs: tyro.conf.Suppress[dict[str, Any]] = field(default_factory=dict)
     allow_import: AllowImport = False
     debug: Debug = False
 
@@ -199,10 +215,12 @@ def parse(arguments: list[str]) -> Any:
     if command is None:
         return _tyro(Command, arguments)
     prog, rest = f"proximax {arguments[0]}", arguments[1:]
-    if command in (Train, Bench, Compare):
+    if command in (Train, Bench, Compare, Eval, Video):
         rest, env_kwargs = take_env_kwargs(rest, command is not Compare)
         if env_kwargs:
             given = parse([arguments[0], *rest])
+            if isinstance(given, (Eval, Video)):
+                return replace(given, env_kwargs=env_kwargs)
             return replace(given, settings=given.settings | {"env_kwargs": env_kwargs})
     without_help = [argument for argument in rest if argument not in ("--help", "-h")]
     if len(without_help) < len(rest) and command in (Train, Bench, Compare):

@@ -259,6 +259,8 @@ def _make_envpool(name: str, kwargs: dict[str, Any], num_envs: int, groups: int,
 def make_rendered_env(env: EnvLike, env_kwargs: Mapping[str, Any] | None = None) -> RenderedEnv:
     """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
     kwargs = dict(env_kwargs or {})
+    if kwargs:
+        check_takes_arguments(env)
     disable_async_dispatch()
     env_id = env_id_of(env)
     if isinstance(env, Game) or (isinstance(env, str) and env_id.is_atari):

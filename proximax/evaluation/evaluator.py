@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from proximax.envs import (
     JaxEnv,
     can_recreate,
     env_from_config,
+    env_name,
     env_options,
     make_env,
 )
@@ -95,12 +96,14 @@ def evaluate(
     sample: bool | None = None,
     network: Network | None = None,
     checkpoint: str = "last",
+    env_kwargs: Mapping[str, Any] | None = None,
     allow_import: bool = False,
 ) -> Evaluation:
-    """Evaluate a run directory's policies (all its seeds) or one ``Agent``.
+    """Evaluate a run directory's policies (all its seeds) or one: an ``Agent``, or a file that ``Agent.save`` wrote.
 
     Deterministic actions (the distribution's mode) unless ``sample``; None: as the run's ``eval_stochastic`` says.
-    ``env`` replaces the run's own environment. ``checkpoint`` is as in ``load``. ``network`` is needed for a policy
+    ``env`` replaces the run's own environment; one policy needs it. ``env_kwargs``: arguments of its constructor, over
+    the run's own where the id is the same. ``checkpoint`` is as in ``load``. ``network`` is needed for a policy
     trained with a custom network. ``allow_import=True`` lets the run's ``config.json`` name a package to import
     (``package:Env-v0``), which runs what the package holds. Raises ``UsageError``, ``CheckpointError``, ``EnvError``.
     """
@@ -117,16 +120,16 @@ def evaluate(
     episodes = int(episodes)
     refuse_fork()
     compilation.use_compilation_cache()
-    if isinstance(run, Agent):
-        agents, sample = [run], bool(sample)
-        options: dict[str, Any] = {}
+    if (agent := single_policy(run, env, network)) is not None:
+        agents, sample = [agent], bool(sample)
+        options: dict[str, Any] = {"env_kwargs": env_kwargs}
         seeds: tuple[int, ...] = (0,)
     else:
+        assert not isinstance(run, Agent)
         agents, config = load_agents(run, network, checkpoint)
         sample = config.eval_stochastic if sample is None else sample
         options, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
-        if env is not None:
-            options["env_kwargs"] = None  # those of the run's own environment
+        options["env_kwargs"] = merge_env_kwargs(config, env, env_kwargs)
         env = named_env(config, allow_import) if env is None else env
     if env is None or (isinstance(env, str) and EnvId.parse(env).is_object):
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
@@ -138,6 +141,25 @@ def evaluate(
     finally:
         if can_recreate(env):
             score.close()
+
+
+def single_policy(run: str | Path | Agent, env: EnvLike | None, network: Network | None = None) -> Agent | None:
+    """The policy that is an ``Agent`` or in a file, either of which needs ``env``; None for a run directory."""
+    if not isinstance(run, Agent) and not Path(run).is_file():
+        return None
+    if env is None:
+        source = "an Agent" if isinstance(run, Agent) else f"the policy in {run}"
+        raise UsageError(f"{source} does not know its environment: pass env=... (--env ID)")
+    return run if isinstance(run, Agent) else Agent.from_file(run, network)
+
+
+def merge_env_kwargs(config: RunConfig, env: EnvLike | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Arguments of the constructor: ``given``, over the run's own unless ``env`` is another environment."""
+    same = env is None or (isinstance(env, str) and env_name(env) == str(EnvId.parse(config.env)))
+    merged = {**(config.env_kwargs if same else {}), **(given or {})}
+    if same and merged != config.env_kwargs:
+        logger.info(f"env_kwargs: {merged}; the run was trained with {config.env_kwargs or 'none'}")
+    return merged
 
 
 def named_env(config: RunConfig, allow_import: bool) -> EnvLike:

@@ -13,7 +13,7 @@ from proximax.config import COUNT, SEED, Rule, bool_problem, path_problem, range
 from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
-from proximax.evaluation.evaluator import evaluation_seed, named_env
+from proximax.evaluation.evaluator import evaluation_seed, merge_env_kwargs, named_env, single_policy
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent, load_config
@@ -48,15 +48,18 @@ def video(
     agent_seed: int | None = None,
     checkpoint: str = "last",
     seconds: float = MAX_SECONDS,
+    env_kwargs: Mapping[str, Any] | None = None,
     allow_import: bool = False,
 ) -> Video:
-    """Record a video of a run's policy, or of an ``Agent`` on ``env``: the episodes of ``evaluate`` with this ``seed``.
+    """Record a video of a run's policy, or of one policy on ``env``: the episodes of ``evaluate`` with this ``seed``.
+
+    ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` wrote.
 
     ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``. ``agent_seed``: which of the run's
     policies; by default the one with the best final evaluation. ``checkpoint`` is as in ``load``. At most ``seconds``
-    of play are recorded. ``env``, ``sample`` and ``allow_import`` are as in ``evaluate``. Load a policy with a custom
-    network first. Atari games are shown at 60 frames a second, with those that the policy skips; a GIF has one frame
-    for each step.
+    of play are recorded. ``env``, ``env_kwargs``, ``sample`` and ``allow_import`` are as in ``evaluate``. Load a policy
+    with a custom network first. Atari games are shown at 60 frames a second, with those that the policy skips; a GIF
+    has one frame for each step.
     Needs the ``video`` extra. Raises ``UsageError``, ``CheckpointError``, ``DependencyError`` and ``StorageError``.
     """
     refuse(
@@ -72,25 +75,28 @@ def video(
         ]
     )
     refuse_fork()
-    if isinstance(run, Agent):
-        if env is None or out is None:
-            raise UsageError("the video of an Agent needs env and out")
-        agent, sample, env_kwargs = run, bool(sample), dict[str, Any]()
+    single = single_policy(run, env)
+    if single is not None:
+        if out is None:
+            raise UsageError("the video of one policy needs a file: pass out=... (--out FILE)")
+        agent, sample = single, bool(sample)
     else:
+        assert not isinstance(run, Agent)
         config = load_config(run)
-        env_kwargs = config.env_kwargs if env is None else {}
+        env_kwargs = merge_env_kwargs(config, env, env_kwargs)
         env = named_env(config, allow_import) if env is None else env
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
         sample = config.eval_stochastic if sample is None else sample
         if out is None:
             refuse_special(folder := Path(run) / "videos")
             out = folder / f"policy-{agent_seed}-episode-{seed}.mp4"
+    assert env is not None
     if isinstance(env, str) and EnvId.parse(env).is_object:
         raise UsageError(f"the environment ({env}) was an object and cannot be re-created: pass env=...")
     path = path_named(out, "out").absolute()  # an environment may change the working directory
     require_encoder(path.suffix)
     compilation.use_compilation_cache()
-    recorder = VideoRecorder(env, agent.policy, sample, env_kwargs)
+    recorder = VideoRecorder(env, agent.policy, sample, env_kwargs or {})
     try:
         agent.check_spaces(recorder.env.observation_space, recorder.env.action_space)
         policy = agent.params, agent.obs_moments

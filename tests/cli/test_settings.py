@@ -97,6 +97,9 @@ def test_arguments_of_the_environment_are_taken_out_with_their_python_values():
     assert take_env_kwargs(numbers)[1] == {"size": [3, -4], "seed": -1}
     command = parse(["train", *arguments])
     assert command.settings["env_kwargs"] == env_kwargs
+    for name in ("eval", "video"):
+        shown = parse([name, "runs/pole", "--env", "CartPole-v1", "--env-kwargs.sutton-barto-reward", "True"])
+        assert (shown.env, shown.env_kwargs) == ("CartPole-v1", {"sutton_barto_reward": True})
     assert config_of(Train("FrozenLake-v1", {"env_kwargs": {"map_name": "8x8"}})).env_kwargs == {"map_name": "8x8"}
 
 

@@ -14,9 +14,10 @@ import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
 from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
-from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed
+from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed, merge_env_kwargs
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
+from proximax.runs import load_config
 from proximax.types import Step
 from tests.support.toy_envs import Games, games_jax, lawful_jax, vector
 from tests.support.toy_gym import ACTIONS, NESTED_OBS, Lawful, Script, as_array, as_tree
@@ -358,3 +359,50 @@ def test_a_compiled_evaluation_counts_one_episode_of_each_environment():
     result = evaluate(agent(env), 16, env=env)
     assert result.lengths.max() >= 3 * result.lengths.min()
     np.testing.assert_array_equal(result.returns, result.lengths)
+
+
+@pytest.fixture(scope="module")
+def short_pole(tmp_path_factory):
+    """A run on gymnax's CartPole with a pole of its own, and a file of its policy."""
+    out = tmp_path_factory.mktemp("runs") / "short"
+    settings = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "hidden": (4,)}
+    kwargs = {"env_kwargs": {"length": 0.3}, "preset": "none", "quiet": True, "out": out}
+    result = proximax.train("gymnax:CartPole-v1", steps=16, **settings, **kwargs)
+    return out, result.save(out.parent / "policy.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("env", "given", "made", "note"),
+    [
+        (None, None, {"length": 0.3}, False),
+        ("gymnax:CartPole-v1", None, {"length": 0.3}, False),
+        ("gymnax:CartPole-v1", {"force_mag": 5.0}, {"length": 0.3, "force_mag": 5.0}, True),
+        (None, {"length": 1.0}, {"length": 1.0}, True),
+        ("CartPole-v1", None, {}, False),
+        ("CartPole-v1", {"sutton_barto_reward": True}, {"sutton_barto_reward": True}, False),
+    ],
+)
+def test_arguments_of_the_constructor_are_merged_over_the_runs_own(short_pole, caplog, env, given, made, note):
+    with caplog.at_level("INFO", logger="proximax"):
+        assert merge_env_kwargs(load_config(short_pole[0]), env, given) == made
+    assert ("the run was trained with {'length': 0.3}" in caplog.text) is note
+
+
+def test_an_environment_that_was_given_is_made_with_its_arguments(short_pole):
+    run, policy = short_pole
+    for source in (run, policy, str(policy)):
+        scores = proximax.evaluate(source, 2, env="CartPole-v1", env_kwargs={"sutton_barto_reward": True})
+        assert set(scores.returns.ravel()) == {-1.0}
+    with pytest.raises(UsageError, match="no_such"):
+        proximax.evaluate(run, 2, env_kwargs={"no_such": 1})
+
+
+def test_one_policy_needs_an_environment(short_pole):
+    policy = short_pole[1]
+    for function in (proximax.evaluate, proximax.video):
+        with pytest.raises(UsageError, match=r"an Agent does not know its environment: pass env=\.\.\."):
+            function(proximax.load(policy))
+        with pytest.raises(UsageError, match=r"the policy in .*policy.safetensors does not know its environment"):
+            function(policy)
+    with pytest.raises(UsageError, match="needs a file: pass out="):
+        proximax.video(policy, env="CartPole-v1")

@@ -312,7 +312,7 @@ def test_wrong_arguments_are_refused(cartpole, tmp_path):
         ((cartpole, "film"), {}, "not 'without ending'"),
         ((cartpole,), {"episodes": 0}, "episodes = 0: must be an integer >= 1"),
         ((cartpole,), {"seconds": 0}, "seconds = 0: must be a number > 0"),
-        ((agent,), {}, "needs env and out"),
+        ((agent,), {}, "an Agent does not know its environment"),
         ((cartpole, tmp_path / "x.mp4"), {"env": "object:thing"}, "was an object"),
         ((cartpole, tmp_path / "x.mp4"), {"env": Drawn}, "observation space"),
     ):
