@@ -24,7 +24,7 @@ from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.rollout import reset_envs, unroll
 from proximax.ppo.update import init_optimiser, scheduled_values, update
 from proximax.ppo.values import add_values
-from proximax.runtime import compilation, split_on_host
+from proximax.runtime import apply_reward_hook, compilation, split_on_host
 from proximax.types import Key, Learner, Metrics, PyTree, RewardHook, RewardScale, RolloutState, TrainState, Transition
 
 
@@ -98,9 +98,7 @@ def change_rewards(hook: RewardHook | None, state: PyTree, rollout: Transition) 
     """The rollout with the rewards to learn from: (rollout, the hook's next state, its metrics)."""
     if hook is None:
         return rollout, state, {}
-    reward, state, metrics = hook.apply(state, rollout)
-    if (shape := jnp.shape(reward)) != rollout.reward.shape:
-        raise UsageError(f"reward_hook {hook.name} gives rewards of shape {shape}; must be {rollout.reward.shape}")
+    reward, state, metrics = apply_reward_hook(hook, state, rollout)
     return rollout._replace(reward=reward), state, {f"{hook.name}_{name}": x for name, x in metrics.items()}
 
 

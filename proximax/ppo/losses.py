@@ -11,6 +11,7 @@ from proximax.maths import Distribution
 from proximax.policy import policy_parameters
 from proximax.ppo.records import Batch, ObjectiveInputs, StepStats, UpdateContext
 from proximax.ppo.values import evaluate_policy
+from proximax.runtime import call_user_function, kind_of
 from proximax.spaces import take_observations
 
 
@@ -53,9 +54,9 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     if context.config.standardise_advantage:
         advantage = maths.standardise(advantage, weight)
     inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
-    objectives = context.objective(inputs, scheduled)
-    if (shape := jnp.shape(objectives)) != weight.shape:  # [B, 1] would silently become [B, B]
-        raise UsageError(f"the objective returns shape {shape}; it must be {weight.shape}, a number per sample")
+    objectives = call_user_function("the objective", context.objective, inputs, scheduled)
+    if (kind := kind_of(objectives)) != f"shape {weight.shape}":  # [B, 1] would silently become [B, B]
+        raise UsageError(f"the objective returns {kind}; it must be {weight.shape}, a number per sample")
     objective, entropy = weighted_mean(objectives, weight), weighted_mean(dist.entropy(), weight)
     ratio = jnp.exp(log_ratio)
     return -(objective + scheduled.entropy_coef * entropy), {

@@ -47,6 +47,8 @@ class RunDirectory:
     def __init__(self, path: Path, resume: Resume = False) -> None:
         check_name(path)
         self.named, self._created, self._lock = path, list[Path](), -1
+        self._before: set[str] | None = None  # what was in it; None: not looked at yet
+        self.keep = True  # False: nothing of the run is worth keeping, as it may yet be refused
         self.path = path.absolute()  # an environment may change the working directory
         with storing(path):
             if resume is True and not any((path / name).exists() for name in RECORDS):
@@ -56,12 +58,14 @@ class RunDirectory:
             with storing(path):
                 for folder in reversed([p for p in (path, *path.parents) if not p.exists()]):
                     self._create(folder)
+            had_lock = (path / LOCK).exists()
             self._lock = lock(path / LOCK)
             with storing(path):
+                self._before = set(os.listdir(path)) - (set() if had_lock else {LOCK})
                 (path / PROBE).touch()
                 (path / PROBE).unlink()
                 remove_temporary(path)
-                self.continues = self._has_checkpoint(resume)
+                self.continues = self.keep = self._has_checkpoint(resume)
                 self._status = path.stat()
         except BaseException:
             self.discard()
@@ -106,8 +110,11 @@ class RunDirectory:
             )
 
     def discard(self) -> None:
-        """Remove the folders that the constructor created; those above the run's only where no other run uses them."""
-        if self.path in self._created and self._lock >= 0:  # else another process may have come to use it
+        """Remove what the run created: its files, its folder, and those above it where no other run uses them."""
+        if self._before is not None:  # else another process may have come to use it
+            for name in {*RECORDS, *FOLDERS, "error.log", LOCK} - self._before:
+                remove(self.path / name)
+        if self.path in self._created and self._lock >= 0:
             shutil.rmtree(self.path, ignore_errors=True)
         self.close()
         for folder in reversed(self._created):
@@ -119,6 +126,15 @@ class RunDirectory:
         if self._lock >= 0:
             close_private(self._lock)
             self._lock = -1
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def remove_temporary(path: Path) -> None:

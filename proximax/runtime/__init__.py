@@ -3,7 +3,8 @@
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
 ``console`` (messages on a terminal), ``formatting`` (numbers and durations as text), ``forking`` (what a forked child
 must not keep), ``compilation`` (compiler options and the cache of compiled programs), ``jax_settings`` (those of the
-user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``version``.
+user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``user_functions`` (called by name),
+``version``.
 """
 
 from proximax.runtime import compilation
@@ -49,6 +50,7 @@ from proximax.runtime.plain_files import (
     temporary_path,
 )
 from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
+from proximax.runtime.user_functions import apply_reward_hook, call_user_function, kind_of
 from proximax.runtime.version import proximax_version
 
 __all__ = [
@@ -56,7 +58,9 @@ __all__ = [
     "MAX_BYTES",
     "PROGRESS",
     "SIGNALS",
+    "apply_reward_hook",
     "as_threefry2x32",
+    "call_user_function",
     "can_encode",
     "check_no_extra_arrays",
     "close_private",
@@ -72,6 +76,7 @@ __all__ = [
     "json_bytes",
     "keep_from_children",
     "key_from_data",
+    "kind_of",
     "lenient_output",
     "named_leaves",
     "open_plain",

@@ -160,9 +160,9 @@ def run(
         compile_clock = stack.enter_context(CompileClock())
         path = None if out is None else path_named(out, "out")
         directory = stack.enter_context(closing(RunDirectory(path, resume))) if path else None
-        with discard_if_refused(directory):
-            setup = prepare(stack, config, env, directory, network, custom_algorithm, profile, agent)
-            services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
+        stack.enter_context(discard_if_refused(directory))
+        setup = prepare(stack, config, env, directory, network, custom_algorithm, profile, agent)
+        services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
             last = trainer.finish_training()
@@ -214,11 +214,11 @@ def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, 
 
 @contextmanager
 def discard_if_refused(directory: RunDirectory | None) -> Iterator[None]:
-    """Leave nothing of a new run on disk if it is refused within the block."""
+    """Leave nothing of a new run on disk if it is refused: before training starts, or by ``Trainer.is_refused``."""
     try:
         yield
     except BaseException:
-        if directory and not directory.continues:
+        if directory and not directory.keep:
             directory.discard()
         raise
 

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from jax.errors import JaxRuntimeError
 
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv, restart_notes
-from proximax.errors import EnvError, NumericalError, text_of
+from proximax.errors import EnvError, NumericalError, ProximaxError, UsageError, text_of
 from proximax.evaluation import Evaluation
 from proximax.loggers import Rows, RunLogger
 from proximax.policy import Policy, split_agents
@@ -64,6 +65,7 @@ class Trainer:
         self.config, self.setup, self.services = config, setup, services
         self.state = setup.state
         self.update = setup.progress.update  # updates made that succeeded
+        self.started = False  # the callbacks have been told, and none refused
         self.env_is_ahead = False  # host environments have been stepped beyond ``state``
         self.failed_rollout: Transition | None = None  # of an update that failed
         self.ended_by_callback = False  # by its answer to the last evaluation
@@ -77,6 +79,7 @@ class Trainer:
         """All updates, or as many as it takes. Returns what stopped it: ``steps``, ``stop_at`` or ``callback``."""
         stopped_by = None
         self.services.callbacks.start(self.training)
+        self.started = True
         while stopped_by is None:
             self.check_directory()
             self.evaluate()
@@ -264,7 +267,10 @@ class Trainer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Save after an error or a signal; then make sure that everything is on disk."""
+        """Save after an error or a signal, unless the run is refused; then make sure that everything is on disk."""
+        refused = error is not None and self.is_refused(error)
+        if self.setup.directory and not refused:
+            self.setup.directory.keep = True
         with ExitStack() as stack:  # each of these, also if another fails
             if error is None or isinstance(error, KeyboardInterrupt):
                 # Called last: a checkpoint that is missing matters more than a row.
@@ -272,8 +278,26 @@ class Trainer:
             stack.callback(self.services.logger.close)
             if type(error) is KeyboardInterrupt:
                 stack.callback(self.services.interrupts.check)
-            if error is not None:
+            if error is not None and not refused:
                 self.save_after_error(error)
+
+    def is_refused(self, error: BaseException) -> bool:
+        """Whether a new run ends before its first update by what the user passed: nothing of it is worth keeping.
+
+        That is by a ``UsageError``; any error of a callback's ``on_start``; and what is raised while the first update
+        is traced, by a network or a JAX environment. An error of the environment, of a number, of the memory or of the
+        disk is none of these.
+        """
+        directory, others = self.setup.directory, (ProximaxError, OSError, MemoryError, JaxRuntimeError)
+        if not directory or directory.continues or not directory.in_place or self.update:
+            return False
+        if isinstance(error, UsageError):
+            return True
+        if not isinstance(error, Exception) or isinstance(error, others):
+            return False
+        if not self.started or isinstance(self.setup.env, JaxEnv):  # which raises nothing but while it is traced
+            return True
+        return self.setup.learner.failed_rollout(self.state) is None  # the policy was traced, but has not acted
 
     def save_after_error(self, error: BaseException) -> None:
         """Save what can be saved; what cannot is logged as a warning, and ``error`` is raised all the same."""
