@@ -1,5 +1,6 @@
 """The commands of ``proximax`` and their flags."""
 
+import difflib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ import tyro
 from proximax.cli.settings import (
     ENV_HELP,
     KWARGS_HELP,
+    REGISTRY,
     RunSettings,
     SharedSettings,
     as_defaults,
@@ -20,7 +22,7 @@ from proximax.envs import EnvId
 from proximax.errors import UsageError
 from proximax.reports import DEFAULT_SEEDS, has_runs
 from proximax.runs import load_config
-from proximax.training import resolve
+from proximax.training import check_may_change, resolve
 
 Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
@@ -210,9 +212,16 @@ Command: Any = (
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command that the arguments say. Exits with code 2 where they do not say one, with 0 after ``--help``."""
+    """The command that the arguments say. Exits with code 2 where they do not say one, with 0 after ``--help``.
+
+    Raises ``UsageError`` for a command that does not exist.
+    """
     command = COMMANDS.get(arguments[0]) if arguments else None
     if command is None:
+        if arguments and not arguments[0].startswith("-"):
+            near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f". Commands: {', '.join(COMMANDS)}"
+            raise UsageError(f"no command {arguments[0]!r}{hint}")
         return _tyro(Command, arguments)
     prog, rest = f"proximax {arguments[0]}", arguments[1:]
     if command in (Train, Bench, Compare, Eval, Video):
@@ -229,7 +238,8 @@ def parse(arguments: list[str]) -> Any:
 
 
 def _tyro(command: Any, arguments: list[str], prog: str = "proximax", **options: Any) -> Any:
-    return tyro.cli(command, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,), **options)
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(command, prog=prog, args=arguments, config=config, registry=REGISTRY, **options)
 
 
 def _with_defaults(command: Any, arguments: list[str]) -> Any:
@@ -251,7 +261,8 @@ def _with_defaults(command: Any, arguments: list[str]) -> Any:
 def config_of(command: Train | Bench) -> RunConfig:
     """The settings of a run: those of the preset, or of the run to resume, and over them what was given."""
     settings = dict(command.settings)
-    config = resumable_config(command.resumed_run) if isinstance(command, Train) and command.resumed_run else None
+    run = command.resumed_run if isinstance(command, Train) else None
+    config = resumable_config(run) if run else None
     env_id = EnvId.parse(config.env if config is not None and not command.env else command.env)
     if "atari" in settings and not settings["atari"]:
         del settings["atari"]
@@ -263,7 +274,9 @@ def config_of(command: Train | Bench) -> RunConfig:
     settings |= {"env": str(env_id), "ppo": replace(config.ppo, **settings.get("ppo", {}))}
     if "atari" in settings:
         settings["atari"] = replace(config.atari or AtariConfig(), **settings["atari"])
-    return replace(config, **settings)
+    asked = replace(config, **settings)
+    check_may_change(config, asked, run)  # before their sizes, which may not fit each other
+    return asked
 
 
 def resumable_config(run: str) -> RunConfig:

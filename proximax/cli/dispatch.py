@@ -64,6 +64,8 @@ from proximax.runtime import (
 )
 from proximax.training import run
 
+GPU_REMEDY = 'pip install "jax[cuda13]" (older drivers: "jax[cuda12]"), or leave out --device'
+
 
 @lenient_output()
 @show_messages(always=True)
@@ -217,9 +219,9 @@ def use_device(device: str) -> None:
     try:
         found = jax.default_backend()
     except RuntimeError as error:
-        raise DependencyError(f"--device {device}: JAX could not start it: {error}") from error
+        raise DependencyError(f"--device {device}: JAX could not start it: {error}. {GPU_REMEDY}") from error
     if found == "cpu":
-        raise DependencyError('--device gpu: JAX sees no GPU. pip install "jax[cuda13]", or leave out --device')
+        raise DependencyError(f"--device gpu: JAX sees no GPU. {GPU_REMEDY}")
 
 
 def run_plot(command: Plot) -> None:

@@ -3,9 +3,11 @@
 import ast
 import inspect
 import json
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
@@ -53,6 +55,32 @@ SharedSettings: Any = flags(
 KWARGS_HELP = "--env-kwargs.NAME VALUE, with VALUE as in Python: 0.5, True, None, '[0.5, 0.5]'; other text is a string."
 ENV_HELP = f"{descriptions(RunConfig)['env']} Its constructor's arguments: {KWARGS_HELP}"
 ENV_KWARGS = "--env-kwargs."  # before the name of an argument of the environment's constructor
+
+REGISTRY = tyro.constructors.ConstructorRegistry()  # how tyro reads a value from text
+
+
+@REGISTRY.primitive_rule
+def integer_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[int] | None:
+    """Integers, also as 1e6."""
+    if info.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda texts: integer(texts[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def integer(text: str) -> int:
+    """An integer as Python writes it, or with an exponent: 1000000, 1_000_000, 1e6, 2.5e6. Raises ``ValueError``."""
+    if re.fullmatch(r"[+-]?\d+(\.\d+)?[eE]\+?\d{1,2}", text) and (number := Decimal(text)) == int(number):
+        return int(number)
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{text} is not an integer") from error
 
 
 def overrides(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -232,7 +232,9 @@ def find_checkpoint(
             if quarantine_damaged:
                 quarantine(path)
         return checkpoint, tensors
-    raise CheckpointError(f"no checkpoint of {run_dir} can be used: " + "; ".join(map(str, faults.values())))
+    others = [name for name in checkpoint_names(folder) if checkpoint_path(folder, name) not in faults]
+    remedy = f"Others: {', '.join(others)}, last, best" if others else "Put a copy in place, or train again"
+    raise CheckpointError(f"no checkpoint of {run_dir} can be used: {'; '.join(map(str, faults.values()))}. {remedy}")
 
 
 def quarantine(path: Path) -> None:

@@ -97,7 +97,18 @@ def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
         for saved in candidates(folder, "last", {}):
             logger.warning(f"{path} is missing: its settings are taken from {saved.path}")
             return saved.path / MANIFEST, saved.manifest["config"]
-    return path, read_json(path, f"{run_dir} is not a run directory")
+    if run_dir.is_file():
+        raise CheckpointError(
+            f"{run_dir} is a file, no run directory. In Python proximax.load takes one that agent.save wrote"
+        )
+    try:
+        return path, read_json(path, f"{run_dir} is not a run directory")
+    except CheckpointError as error:
+        if not path.exists():
+            raise
+        remedy = "Delete or rename it: the settings are in the checkpoints too"
+        without = "No checkpoint has the settings either: train again, with another --out"
+        raise CheckpointError(f"{error}. {remedy if checkpoint_names(folder) else without}") from error
 
 
 def _best(result: Path) -> int:

@@ -24,8 +24,11 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        text = f"cannot write to {shorten(path)}: {error.strerror or error}. Choose another --out, or make room"
-        raise StorageError(text) from error
+        reason, remedy = error.strerror or error, "Choose another --out, or make room"
+        if isinstance(error, (NotADirectoryError, FileExistsError)):
+            file = next((part for part in (path, *path.parents) if part.is_file()), None)
+            reason, remedy = (f"{shorten(file)} is a file", "Choose another --out") if file else (reason, remedy)
+        raise StorageError(f"cannot write to {shorten(path)}: {reason}. {remedy}") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers
 from proximax.training.callbacks import Schedule, Training, TrainingCallback
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
+from proximax.training.resume import check_may_change
 from proximax.training.start import run, train
 from proximax.training.trainer import Trainer
 
@@ -17,6 +18,7 @@ __all__ = [
     "Trainer",
     "Training",
     "TrainingCallback",
+    "check_may_change",
     "resolve",
     "run",
     "train",

@@ -1,5 +1,6 @@
 """From what a user says (environment, preset, overrides) to the complete configuration."""
 
+import logging
 from dataclasses import fields, replace
 from typing import Any
 
@@ -21,7 +22,10 @@ from proximax.config import (
 from proximax.envs import EnvId, EnvLike, Game, env_id_of
 from proximax.errors import UsageError
 from proximax.ppo import Algorithm, find_algorithm
+from proximax.runtime import show_messages
 from proximax.types import RewardHook
+
+logger = logging.getLogger(__name__)
 
 
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
@@ -53,6 +57,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
         seeds := run_fields.get("seeds", 1)
     ):
         run_fields["num_envs"] = envs_per_seed(int(total), seeds)
+        note_other_size(overrides.get("num_envs"), run_fields["num_envs"])
     return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
 
 
@@ -69,6 +74,13 @@ def envs_per_seed(total: int, seeds: int) -> int:
     if total % seeds:
         raise UsageError(f"the vector environment has {total} environments, which {seeds} seeds cannot share equally")
     return total // seeds
+
+
+def note_other_size(asked: object, num_envs: int) -> None:
+    """Tell who asked for another number than a vector environment has."""
+    if asked not in (None, num_envs):
+        with show_messages():
+            logger.warning(f"num_envs = {asked} is not used: the vector environment has {num_envs} for each seed")
 
 
 def atari_settings(

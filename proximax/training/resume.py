@@ -45,12 +45,7 @@ class ResumePoint(NamedTuple):
 def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
     """The newest intact checkpoint of a run, if ``config`` can resume it. Damaged ones are quarantined."""
     checkpoint, tensors = find_checkpoint(run_dir, read=(POLICY, STATE), quarantine_damaged=True)
-    different = differences(saved_config(checkpoint), config)
-    if different:
-        raise CheckpointError(
-            f"{checkpoint.path} is of a run with other settings: {'; '.join(different)}. "
-            f"Only these may change: {', '.join(MAY_CHANGE)}"
-        )
+    check_may_change(saved_config(checkpoint), config, checkpoint.path)
     if checkpoint.manifest["update"] > config.updates:
         steps = checkpoint.manifest["steps"]
         raise CheckpointError(f"steps = {config.steps:,}, but {checkpoint.path} has {steps:,} already: give more")
@@ -65,6 +60,15 @@ def load_resume_point(run_dir: Path, config: RunConfig) -> ResumePoint:
             f"its logs have {progress.update:,} updates"
         )
     return ResumePoint(checkpoint.path, checkpoint.manifest, tensors, progress, environment)
+
+
+def check_may_change(saved: RunConfig, asked: RunConfig, place: object) -> None:
+    """Refuse to resume with settings that would learn otherwise: ``CheckpointError``. ``place``: what was saved."""
+    if different := differences(saved, asked):
+        raise CheckpointError(
+            f"{place} is of a run with other settings: {'; '.join(different)}. "
+            f"Only these may change: {', '.join(MAY_CHANGE)}"
+        )
 
 
 def saved_config(checkpoint: Checkpoint) -> RunConfig:
@@ -128,6 +132,8 @@ def restore(
     state.hyperparameters["updates"] = start.hyperparameters["updates"]  # the number of steps may change
     check_no_extra_arrays(resume_point.tensors, resume_point.path)
     place = f"resumed at {resume_point.manifest['steps']:,} steps"
+    if resume_point.manifest["update"] == config.updates:
+        place = f"nothing left to do, it has all {config.steps:,} steps: {place}"
     if isinstance(env, JaxEnv):
         placed = jax.tree.map(lambda x, old: jax.device_put(x, old.sharding), state, start)
         return placed, f"{place}, exactly"

@@ -103,7 +103,6 @@ def test_all_wrong_settings_are_named_at_once(here, capsys):
     [
         ("train CartPole-v1 --ppo.epsilom 0.1", "--ppo.epsilon"),
         ("train CartPole-v1 --sedes 3", "--seeds"),
-        ("trian", "train"),
     ],
 )
 def test_a_typo_is_answered_with_the_nearest_name(arguments, near, capsys):
@@ -253,3 +252,8 @@ def test_the_installed_command_starts_and_answers_quickly(tmp_path):
 def test_python_m_proximax_is_the_command_line():
     ran = subprocess.run([sys.executable, "-m", "proximax", "--version"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, proximax_version())
+
+
+def test_a_mistyped_command_ends_with_exit_code_2(capsys):
+    assert main(["trian", "CartPole-v1"]) == 2
+    assert capsys.readouterr().err == "proximax: error[E2]: no command 'trian'; did you mean train?\n"

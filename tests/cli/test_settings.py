@@ -6,10 +6,12 @@ from dataclasses import fields
 import pytest
 
 from proximax.cli.commands import COMMANDS, Compare, Train, config_of, parse
-from proximax.cli.settings import as_defaults, descriptions, overrides, take_env_kwargs
+from proximax.cli.settings import as_defaults, descriptions, integer, overrides, take_env_kwargs
 from proximax.config import AtariConfig, PPOConfig, RunConfig
-from proximax.errors import UsageError
+from proximax.errors import CheckpointError, UsageError
+from proximax.runtime.files import write_json
 from proximax.training import resolve
+from tests.support.saved_runs import CONFIG
 
 
 @pytest.mark.parametrize("record", [RunConfig, PPOConfig, AtariConfig])
@@ -128,3 +130,42 @@ def test_an_argument_of_the_environment_without_a_value_or_a_name_is_refused(tex
         take_env_kwargs(f"--env-{text}".split())
     with pytest.raises(UsageError, match="given twice"):
         take_env_kwargs(["--env-kwargs.x=1", "--env-kwargs.x=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e6", 10**6), ("1_000_000", 10**6), ("2.5E+3", 2500), ("-3e0", -3), ("7", 7), ("1e18", 10**18)],
+)
+def test_an_integer_may_have_an_exponent(text, value):
+    assert integer(text) == value
+    assert parse(["train", "X-v0", f"--steps={text}"]).settings["steps"] == value
+
+
+@pytest.mark.parametrize("text", ["1.5e0", "1e-3", "1e999999999", "2.0", "1e6x", "", "nan", "None"])
+def test_a_number_that_is_no_integer_is_refused(text, capsys):
+    with pytest.raises(ValueError, match="is not an integer"):
+        integer(text)
+    with pytest.raises(SystemExit):
+        parse(["train", "X-v0", "--steps", text])
+    assert "is not an integer" in capsys.readouterr().err
+
+
+def test_integers_in_tuples_and_optional_ones_may_have_an_exponent_too():
+    given = parse(["train", "X-v0", "--ppo.hidden", "1e1", "4", "--eval-every", "1e3", "--ppo.minibatch-size", "None"])
+    assert overrides(given.settings) == {"hidden": (10, 4), "eval_every": 1000, "minibatch_size": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("trian", "no command 'trian'; did you mean train\\?"), ("xyz", "no command 'xyz'. Commands: train, bench")],
+)
+def test_a_command_that_does_not_exist_is_answered_with_the_nearest(name, said):
+    with pytest.raises(UsageError, match=said):
+        parse([name, "CartPole-v1"])
+
+
+def test_what_may_not_change_is_said_before_sizes_that_do_not_fit(tmp_path):
+    write_json(tmp_path / "config.json", CONFIG.to_json() | {"env": "gymnasium:X-v0"})
+    with pytest.raises(CheckpointError, match=r"num_envs = 8 there, 3 asked for\. Only these may change: steps"):
+        config_of(parse(["train", "--resume", str(tmp_path), "--num-envs", "3"]))
+    assert config_of(parse(["train", "--resume", str(tmp_path), "--steps", "2e6"])).steps == 2_000_000

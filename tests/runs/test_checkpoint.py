@@ -186,6 +186,11 @@ def test_the_newest_the_best_or_one_by_name_is_found(tmp_path):
     assert update_of(tmp_path) == 5
     assert update_of(tmp_path, "best") == 3  # the later of equals
     assert update_of(tmp_path, "step-000000000100") == 1
+    (tmp_path / "checkpoints" / "step-000000000100" / POLICY).write_bytes(b"cut")
+    with pytest.raises(
+        CheckpointError, match=r"3 bytes, .* were written\. Others: step-000000000500, .*00200, last, best"
+    ):
+        find_checkpoint(tmp_path, "step-000000000100")
     with pytest.raises(CheckpointError, match=r"has no checkpoint 'step-7'; it has step-000000000500, .*, last, best"):
         find_checkpoint(tmp_path, "step-7")
     with pytest.raises(CheckpointError, match=r"has no checkpoint '\.\./x'"):

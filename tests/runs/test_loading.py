@@ -25,7 +25,7 @@ from proximax.networks.dense import mlp
 from proximax.policy.agent import split_agents
 from proximax.runs.checkpoint import MANIFEST, POLICY, STATE, save_checkpoint
 from proximax.runs.directory import METRICS_FILE
-from proximax.runs.loading import load, load_agents
+from proximax.runs.loading import load, load_agents, load_config
 from proximax.runs.metrics import History
 from proximax.runtime.files import json_bytes, sha256, write_json
 from proximax.spaces.serialization import describe_space
@@ -350,3 +350,18 @@ def test_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
     size = struct.unpack("<Q", files[path][:8])[0]
     changed = json.dumps(data.draw(broken(json.loads(files[path][8 : 8 + size])))).encode()
     used(forged({**files, path: struct.pack("<Q", len(changed)) + changed + files[path][8 + size :]}, path))
+
+
+def test_a_file_in_place_of_a_run_and_a_cut_config_come_with_a_remedy(tmp_path):
+    (file := tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointError, match=r"file is a file, no run directory\. In Python proximax\.load"):
+        load_config(file)
+    config = tmp_path / "config.json"
+    config.write_text('{"env": ')
+    with pytest.raises(CheckpointError, match=r"config.json cannot be read: .*\. No checkpoint has the settings"):
+        load_config(tmp_path)
+    (tmp_path / "checkpoints" / "step-000000000100").mkdir(parents=True)
+    with pytest.raises(
+        CheckpointError, match=r"config.json cannot be read: .*\. Delete or rename it: the settings are"
+    ):
+        load_config(tmp_path)

@@ -115,3 +115,10 @@ def test_integers_of_any_size_survive(tmp_path):
 
 def test_a_checksum_is_that_of_the_field():
     assert sha256(b"abc").startswith("ba7816bf8f01cfea")  # FIPS 180-2, appendix B.1
+
+
+@pytest.mark.parametrize("path", ["file/.lock", "file/a/b"])
+def test_a_file_where_a_folder_is_needed_is_named(path, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match=r"file is a file\. Choose another --out$"), storing(tmp_path / path):
+        (tmp_path / path).touch()

@@ -1,5 +1,6 @@
 """From what a user says to the complete configuration: presets, algorithms, overrides."""
 
+import gymnasium
 import pytest
 
 import proximax
@@ -79,3 +80,13 @@ def test_settings_that_the_algorithm_forbids_are_refused_with_a_reward_hook_too(
     config, _ = resolve("CartPole-v1", None, {"algo": "trpo", "target_kl": 0.1})
     with pytest.raises(UsageError, match=r"target_kl = 0\.1: the KL of a trpo step is bounded by max_kl"):
         with_reward_hook(config, None, DOUBLE)
+
+
+def test_another_number_of_environments_than_the_vector_environment_has_is_told(capsys):
+    env = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 8)
+    assert resolve(env, "none", {"num_envs": 4})[0].num_envs == 8
+    told = "proximax: warning: num_envs = 4 is not used: the vector environment has 8 for each seed\n"
+    assert capsys.readouterr().err == told
+    resolve(env, "none", {"num_envs": 8})
+    resolve(env, "none", {})
+    assert capsys.readouterr().err == ""

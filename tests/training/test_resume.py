@@ -350,6 +350,8 @@ def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     again = proximax.train("probe:matching", out=run, resume=True, **settings | {"steps": 32})  # nothing left to do
     np.testing.assert_array_equal(again.evaluation.returns, longer.evaluation.returns)
     assert [row["update"] for row in again.history] == [1, 2]
+    assert "nothing left to do, it has all 32 steps: resumed at 32 steps, exactly" in again.notes
+    assert not any("nothing left" in note for note in longer.notes)
     jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
 
 
