@@ -77,6 +77,7 @@ class Transition(NamedTuple):
     value: Float[jax.Array, "T *N"] | None = None  # V(obs); this and what follows is filled by ``values.add_values``
     next_value: Float[jax.Array, "T *N"] | None = None  # V(final_obs)
     dist: PyTree = None  # π(. | obs) of the policy that acted, a ``maths.Distribution``
+    carry: PyTree = ()  # of a policy with memory, before each step; until ``add_values`` before step 0, ``[1, N, ...]``
 
 
 class RolloutState(NamedTuple):

@@ -103,6 +103,15 @@ class PPOConfig:
     """Activation function of the built-in network."""
     shared_torso: bool = False
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
+    recurrent_units: int = 64
+    """Units of each recurrent cell (networks gru, lstm, mingru)."""
+    recurrent_layers: int = 1
+    """How many recurrent cells are on top of each other."""
+    sequence_length: int | None = None
+    """Steps of a sequence to learn from, with networks that have memory: gradients go back as far; divides num_steps
+    and minibatch_size. None: the largest number that does."""
+    refresh_carry: bool = False
+    """Compute the memory at the start of each sequence anew before each epoch, instead of taking that which acted."""
     branch_torsos: bool = False
     """One torso per entry of a nested observation, instead of one for the concatenated entries."""
 
@@ -163,6 +172,9 @@ _RANGES: dict[str, Rule] = {
     "max_grad_norm": Rule(0, open_low=True, optional=True),
     "target_kl": Rule(0, open_low=True, optional=True),
     "log_std_init": Rule(-10, 2),
+    "recurrent_units": COUNT,
+    "recurrent_layers": COUNT,
+    "sequence_length": Rule(1, integer=True, optional=True),
     "adam_epsilon": Rule(0, open_low=True),
 }
 _CHOICES = {

@@ -30,7 +30,7 @@ MAX_TRANSITIONS = 2**31 - 1  # of a rollout
 MAX_EPISODE_STEPS = 30_000  # of an evaluation: an episode still running after so many steps is given up
 CUSTOM = "custom:"  # before the name of an algorithm that is not built in
 Autoreset = Literal["auto", "next_step", "same_step", "disabled"]
-NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small"]
+NetworkName = Literal["auto", "mlp", "patch-cnn", "nature", "impala", "pong-small", "gru", "lstm", "mingru"]
 _RUN_RANGES: dict[str, Rule] = {
     "steps": COUNT,
     "seeds": COUNT,
@@ -130,7 +130,8 @@ class RunConfig:
     env_timeout: float = 300.0
     """Seconds after which a call of an environment counts as crashed."""
     network: NetworkName = "auto"
-    """mlp: an MLP with ppo.hidden units; the others are convolutional. auto: patch-cnn for images, otherwise mlp."""
+    """mlp: an MLP with ppo.hidden units. patch-cnn, nature, impala, pong-small: convolutional. auto: patch-cnn for
+    images, otherwise mlp. gru, lstm, mingru: with memory, a recurrent cell on top of what auto is."""
     atari: AtariConfig | None = None
     """Preprocessing of an Atari game; None for other environments."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -221,6 +222,12 @@ class RunConfig:
             problems.append(
                 f"minibatch_size = {minibatch} does not divide the rollout of {sizes} transitions; nearest that do: "
                 f"{nearest}"
+            )
+        length = self.ppo.sequence_length
+        if length is not None and (self.ppo.num_steps % length or minibatch % length):
+            problems.append(
+                f"sequence_length = {length}: must divide num_steps = {self.ppo.num_steps} and minibatch_size = "
+                f"{minibatch}; the largest that does: {math.gcd(self.ppo.num_steps, minibatch)}"
             )
         if COUNT.allows(self.steps) and self.steps < batch:
             problems.append(

@@ -99,6 +99,29 @@ def endless(length: int = 5) -> JaxEnv:
     return _probe(_one, lambda t, obs, action: jnp.ones(()), length=length, time_limit=True)
 
 
+def recall(length: int = 5) -> JaxEnv:
+    """±1 is shown at the first of ``length`` steps, 0 after it; the last action pays 1 if it agrees with it, else -1.
+
+    A corridor with a sign at its entrance (the T-maze of Bakker 2002). With memory V = γ^(steps to come), the mean
+    return 1; without it every return is 1 or -1 by chance.
+    """
+
+    def reset(key: Key) -> tuple[PyTree, jax.Array]:
+        sign = _coin(key)
+        return (jnp.zeros((), jnp.int32), sign), sign
+
+    def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
+        t, sign = state
+        last = t + 1 >= length
+        agrees = (action.reshape(()) > 0) == (sign[0] > 0)
+        reward = jnp.where(last, jnp.where(agrees, 1.0, -1.0), 0.0)
+        nothing = jnp.zeros(1)
+        state, next_obs = auto_reset(last, reset(key), ((t + 1, sign), nothing))
+        return state, Step(next_obs, nothing, reward, last, jnp.zeros((), bool), last, jnp.ones(()))
+
+    return JaxEnv(reset, step, OBS, DISCRETE)
+
+
 PROBES: dict[str, Callable[[], JaxEnv]] = {
     "constant": constant,
     "observed": observed,
@@ -108,4 +131,5 @@ PROBES: dict[str, Callable[[], JaxEnv]] = {
     "matching": matching,
     "matching-continuous": lambda: matching(continuous=True),
     "endless": endless,
+    "recall": recall,
 }

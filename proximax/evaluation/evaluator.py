@@ -27,7 +27,7 @@ from proximax.envs import (
 from proximax.errors import NumericalError, UsageError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks
 from proximax.evaluation.statistics import Summary, summarise_returns
-from proximax.networks import Network, network_problem
+from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, Policy, choose
 from proximax.runs import load_agents
 from proximax.runtime import compilation, own_settings, refuse_fork, seed_key, show_messages
@@ -94,7 +94,7 @@ def evaluate(
     env: EnvLike | None = None,
     seed: int = 0,
     sample: bool | None = None,
-    network: Network | None = None,
+    network: AnyNetwork | None = None,
     checkpoint: str = "last",
     env_kwargs: Mapping[str, Any] | None = None,
     allow_import: bool = False,
@@ -143,7 +143,7 @@ def evaluate(
             score.close()
 
 
-def single_policy(run: str | Path | Agent, env: EnvLike | None, network: Network | None = None) -> Agent | None:
+def single_policy(run: str | Path | Agent, env: EnvLike | None, network: AnyNetwork | None = None) -> Agent | None:
     """The policy that is an ``Agent`` or in a file, either of which needs ``env``; None for a run directory."""
     if not isinstance(run, Agent) and not Path(run).is_file():
         return None

@@ -30,7 +30,7 @@ from proximax.maths.running import (
     update_moments,
     variance,
 )
-from proximax.maths.shuffling import permutation
+from proximax.maths.shuffling import minibatches, permutation, sequence_minibatches
 from proximax.maths.trust_region import (
     conjugate_gradient,
     fisher_vector_product,
@@ -63,6 +63,7 @@ __all__ = [
     "kl_k3",
     "line_search",
     "merge_moments",
+    "minibatches",
     "natural_gradient_step",
     "normalise",
     "penalty_objective",
@@ -70,6 +71,7 @@ __all__ = [
     "reinforce_objective",
     "returns_to_go",
     "scale_reward",
+    "sequence_minibatches",
     "simple_clip_objective",
     "standardise",
     "surrogate_objective",

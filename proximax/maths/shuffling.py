@@ -1,5 +1,7 @@
 """Random permutations without sorting: a sort of 8,192 rows takes XLA 2.5 ms on a CPU core, this 0.03 ms."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt32
@@ -53,3 +55,27 @@ def _hash(x: UInt32[Array, " n"], key: UInt32[Array, ""]) -> UInt32[Array, " n"]
     x = (x ^ key[None]) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
+
+
+def minibatches(key: jax.Array, num_samples: int, minibatch_size: int | None) -> Int[Array, "M B"]:
+    """The number of every sample once, in random order, ``[num_samples / minibatch_size, minibatch_size]``.
+
+    Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1: K epochs of minibatches of M samples.
+    """
+    return permutation(key, num_samples).reshape(-1, minibatch_size or num_samples)
+
+
+def sequence_minibatches(
+    key: jax.Array, steps: int, envs: int, minibatch_size: int | None, length: int | None
+) -> Int[Array, "M L B"]:
+    """The number t N + n of every step of a rollout once, in random sequences: ``[minibatches, L, sequences]``.
+
+    A sequence is ``length`` = L successive steps of one environment, from a multiple of L on. None: the largest L that
+    divides ``steps`` and ``minibatch_size``.
+    Source: Huang et al. 2022, "The 37 implementation details of PPO", LSTM detail 4: not steps but environments.
+    """
+    size = minibatch_size or steps * envs
+    length = length or math.gcd(steps, size)
+    order = permutation(key, steps // length * envs).reshape(-1, 1, size // length)
+    part, env = jnp.divmod(order, envs)
+    return (part * length + jnp.arange(length)[None, :, None]) * envs + env

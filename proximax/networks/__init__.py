@@ -1,20 +1,28 @@
 """Networks as pairs of pure functions ``(init, apply)``.
 
-Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``convolution`` (for images), ``adapters``
-(Flax and Equinox modules).
+Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``convolution`` (for images), ``recurrent``
+(with memory), ``adapters`` (Flax and Equinox modules).
 """
 
 from proximax.networks import convnets
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
-from proximax.networks.base import Network, network_problem
-from proximax.networks.convnets import images, impala, nature, patch_cnn, pong_small
+from proximax.networks.base import AnyNetwork, Network, RecurrentNetwork, Torso, as_recurrent, network_problem
+from proximax.networks.convnets import conv_torso, images, impala, nature, patch_cnn, patch_layers, pong_small
 from proximax.networks.convolution import Padding, Pair, convolve, pair
-from proximax.networks.dense import mlp
+from proximax.networks.dense import mlp, mlp_torso
+from proximax.networks.recurrent import CELLS, Cell, recurrent
 
 __all__ = [
+    "CELLS",
+    "AnyNetwork",
+    "Cell",
     "Network",
     "Padding",
     "Pair",
+    "RecurrentNetwork",
+    "Torso",
+    "as_recurrent",
+    "conv_torso",
     "convnets",
     "convolve",
     "from_equinox",
@@ -23,9 +31,12 @@ __all__ = [
     "images",
     "impala",
     "mlp",
+    "mlp_torso",
     "nature",
     "network_problem",
     "pair",
     "patch_cnn",
+    "patch_layers",
     "pong_small",
+    "recurrent",
 ]

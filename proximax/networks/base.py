@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from proximax.config import Activation, NetworkName, choice_problem, shown
-from proximax.types import Key, Params, PyTree
+from proximax.types import Array, Key, Params, PyTree
 
 ACTIVATIONS: dict[Activation, Callable[[jax.Array], jax.Array]] = {
     "tanh": jax.numpy.tanh,
@@ -33,6 +33,42 @@ class Network(NamedTuple):
     apply: Callable[[Params, PyTree], tuple[jax.Array, jax.Array]]
 
 
+class RecurrentNetwork(NamedTuple):
+    """Actor and critic with memory.
+
+    ``init(key, obs)`` as of a ``Network``. ``apply(params, carry, obs, first)`` is one step of a batch ``[B, ...]`` of
+    encoded observations: (policy outputs ``[B, outputs]``, values ``[B]``, the next carry). ``unroll`` is the same for
+    ``[T, B, ...]``: (outputs ``[T, B, outputs]``, values ``[T, B]``, carries after each step ``[T, B, ...]``).
+    """
+
+    init: Callable[[Key, PyTree], Params]
+    initial_carry: Callable[[int], PyTree]
+    apply: Callable[[Params, PyTree, PyTree, Array], tuple[jax.Array, jax.Array, PyTree]]
+    unroll: Callable[[Params, PyTree, PyTree, Array], tuple[jax.Array, jax.Array, PyTree]] | None
+
+
+AnyNetwork = Network | RecurrentNetwork
+
+
+def as_recurrent(network: AnyNetwork) -> RecurrentNetwork:
+    """A network without memory in the form of one with memory: its carry is (), and it has no ``unroll``."""
+    if isinstance(network, RecurrentNetwork):
+        return network
+
+    def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[jax.Array, jax.Array, PyTree]:
+        return *network.apply(params, obs), carry
+
+    return RecurrentNetwork(network.init, lambda batch: (), apply, None)
+
+
+class Torso(NamedTuple):
+    """From observations to features ``[B, width]``; ``init(rng, obs)`` gives (parameters, width)."""
+
+    init: Callable[[np.random.Generator, PyTree], tuple[Params, int]]
+    apply: Callable[[Params, PyTree], jax.Array]
+    of_images: bool = False
+
+
 # Modules of other libraries, by the module of a base class, and how they become a ``Network``.
 ADAPTERS = {
     "flax.linen": "proximax.from_linen(module)",
@@ -44,7 +80,7 @@ ADAPTERS = {
 
 def network_problem(network: Any, names: bool = True) -> str:
     """What is wrong with the argument ``network``; "" if nothing is. ``names``: it may name a built-in one."""
-    if isinstance(network, Network):
+    if isinstance(network, AnyNetwork):
         wrong = [field for field, part in network._asdict().items() if not callable(part)]
         return f"network: its {wrong[0]} is {shown(getattr(network, wrong[0]))}, not a function" if wrong else ""
     if network is None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from proximax.config import Activation
 from proximax.errors import UsageError
-from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, affine, orthogonal
+from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, Torso, affine, orthogonal
 from proximax.networks.convolution import Pair, convolve, output_size, pair
 from proximax.types import Key, Params, PyTree
 
@@ -47,9 +47,13 @@ def patch_cnn(
 
     Both strides are half the kernel, so each convolution is a product with four neighbours.
     """
+    return plain_cnn(outputs, patch_layers(k, channels), hidden, activation)
+
+
+def patch_layers(k: int | Pair, channels: Pair = (16, 32)) -> list[Layer]:
+    """The convolutions of ``patch_cnn``."""
     rows, columns = pair(k)
-    first = Layer(channels[0], (2 * rows, 2 * columns), (rows, columns))
-    return plain_cnn(outputs, [first, Layer(channels[1], 4, 2)], hidden, activation)
+    return [Layer(channels[0], (2 * rows, 2 * columns), (rows, columns)), Layer(channels[1], 4, 2)]
 
 
 def pong_small(outputs: int) -> Network:
@@ -59,9 +63,26 @@ def pong_small(outputs: int) -> Network:
 
 def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
     """Convolutions in sequence, a dense layer and two heads."""
+    torso = conv_torso(layers, hidden, activation)
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
+        params, width = torso.init(rng, obs)
+        return params | _layers(
+            rng, {"policy_head": (width, outputs, POLICY_GAIN), "value_head": (width, 1, VALUE_GAIN)}
+        )
+
+    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+        x = torso.apply(params, obs)
+        return affine(x, **params["policy_head"]), affine(x, **params["value_head"])[:, 0]
+
+    return Network(init, apply)
+
+
+def conv_torso(layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Torso:
+    """Convolutions in sequence and a dense layer."""
+
+    def init(rng: np.random.Generator, obs: PyTree) -> tuple[Params, int]:
         _, height, width, channels = images(obs).shape
         minimum = [_smallest_image([(pair(x.kernel)[i], pair(x.stride)[i]) for x in layers]) for i in (0, 1)]
         if height < minimum[0] or width < minimum[1]:
@@ -75,15 +96,16 @@ def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Ac
             convolutions.append(_kernel(rng, pair(layer.kernel), channels, layer.channels))
             height, width = output_size((height, width), pair(layer.kernel), pair(layer.stride), "VALID")
             channels = layer.channels
-        return {"convolutions": convolutions, **_dense_and_heads(rng, height * width * channels, hidden, outputs)}
+        dense = _layers(rng, {"dense": (height * width * channels, hidden, HIDDEN_GAIN)})
+        return {"convolutions": convolutions, **dense}, hidden
 
-    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+    def apply(params: Params, obs: PyTree) -> jax.Array:
         x = images(obs)
         for layer, weights in zip(layers, params["convolutions"], strict=True):
             x = ACTIVATIONS[activation](convolve(x, weights["w"], weights["b"], layer.stride))
-        return _heads(params, x, activation)
+        return ACTIVATIONS[activation](affine(x.reshape(len(x), -1), **params["dense"]))
 
-    return Network(init, apply)
+    return Torso(init, apply, of_images=True)
 
 
 def impala(outputs: int, channels: Sequence[int] = (16, 32, 32), hidden: int = 256) -> Network:
@@ -149,6 +171,11 @@ def _dense_and_heads(rng: np.random.Generator, features: int, hidden: int, outpu
         "policy_head": (hidden, outputs, POLICY_GAIN),
         "value_head": (hidden, 1, VALUE_GAIN),
     }
+    return _layers(rng, sizes)
+
+
+def _layers(rng: np.random.Generator, sizes: dict[str, tuple[int, int, float]]) -> Params:
+    """Affine maps by name, of these (rows, columns, gain)."""
     return {
         name: {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
         for name, (rows, columns, gain) in sizes.items()

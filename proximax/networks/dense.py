@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from proximax.config import COUNT, Activation, bool_problem, choice_problem, range_problem, refuse, shown
-from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, affine, orthogonal
+from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, Torso, affine, orthogonal
 from proximax.types import Key, Params, PyTree
 
 
@@ -47,6 +47,19 @@ def mlp(
         return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
 
     return Network(init, apply)
+
+
+def mlp_torso(hidden: Sequence[int], activation: Activation) -> Torso:
+    """The hidden layers of an MLP on flattened observations."""
+
+    def init(rng: np.random.Generator, obs: PyTree) -> tuple[Params, int]:
+        (x,) = _branches(obs, separate=False)
+        return _dense_layers(rng, [x.shape[-1], *hidden]), hidden[-1]
+
+    def apply(params: Params, obs: PyTree) -> jax.Array:
+        return _torso(params, _branches(obs, separate=False)[0], activation)
+
+    return Torso(init, apply)
 
 
 def check_mlp(outputs: Any, hidden: Any, activation: Any, flags: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from proximax.config import SEED, path_problem, range_problem, refuse, shown
 from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
-from proximax.networks import Network
+from proximax.networks import AnyNetwork
 from proximax.policy.agent_file import read_agent, write_agent
 from proximax.policy.policy import Policy, assess, choose
 from proximax.runtime import compilation, key_from_data, own_numbers
@@ -42,6 +42,9 @@ class Agent:
 
     Every method takes one observation or a batch ``[B, ...]``, and an ``action_mask`` for an environment with masks
     outside the observation: as a vector or in the form of the action space, ``[B, ...]`` for a batch.
+
+    A policy with memory remembers what it has acted on, for each of the B rows that it was first called with. Call
+    ``reset()`` when episodes open, or pass ``first``. Without memory both have no effect.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Agent:
         )
         self._assess = compilation.jit(partial(assess, policy), fast_compile=True)
         self._rng = np.random.default_rng()  # from the system: other draws in every process
+        self._carry: PyTree = None  # of a policy with memory, ``[B, ...]``; None: every episode is about to open
 
     def __repr__(self) -> str:
         sizes = sum(np.size(x) for x in jax.tree.leaves(self.params))
@@ -75,12 +79,14 @@ class Agent:
         action_mask: Any = None,
         seed: int | None = None,
         rng: np.random.Generator | None = None,
+        first: Any = None,
     ) -> Any:
         """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
 
         The distribution's mode, or a random sample with ``sample``, in the action space's dtype; an ``int`` for one
         Discrete action, a tree for nested spaces. Samples are others in every process, unless drawn with a generator
-        ``rng``, or with ``seed``, which gives the same sample each time.
+        ``rng``, or with ``seed``, which gives the same sample each time. ``first``: whether the observation opens an
+        episode, a boolean or ``[B]``; by default it does after ``reset`` alone.
         """
         check_randomness(sample, seed, rng)
         batch, single = self._batch(obs, action_mask)
@@ -88,14 +94,35 @@ class Agent:
         generator = rng or (self._rng if seed is None else np.random.default_rng(int(seed)))
         key = key_from_data(generator.integers(0, 2**32, 2, np.uint32))
         choose_fn = self._sample if sample else self._mode
-        carry, first = self.policy.initial_carry(size), np.ones(size, bool)
-        actions, _ = choose_fn(self.params, self.obs_moments, carry, batch, first, key)
+        carry, opens = self._memory(size, first)
+        actions, carry = choose_fn(self.params, self.obs_moments, carry, batch, opens, key)
+        self._carry = None if self.policy.unroll is None else carry
         pairs = zip(leaves(self.action_space), flatten(self.action_space, actions))
         arrays = [(leaf, np.array(x).astype(leaf.dtype)) for leaf, x in pairs]
         if not single:
             return unflatten(self.action_space, iter([x for _, x in arrays]))
         parts = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in arrays]
         return unflatten(self.action_space, iter(parts))
+
+    def reset(self) -> None:
+        """Forget: the next observations open episodes."""
+        self._carry = None
+
+    def _memory(self, size: int, first: Any = None) -> tuple[PyTree, np.ndarray]:
+        """(carry, whether each of ``size`` rows opens an episode)."""
+        opens = np.full(size, self._carry is None)
+        if first is not None:
+            if np.shape(first) not in ((), (size,)) or np.asarray(first).dtype != np.bool_:
+                raise UsageError(f"first = {shown(first)}: must be True or False, or {size} of these, one for each row")
+            opens = opens | first
+        remembered = None if self._carry is None else len(jax.tree.leaves(self._carry)[0])
+        if remembered is None or (remembered != size and opens.all()):
+            return self.policy.initial_carry(size), opens
+        if remembered != size:
+            raise UsageError(
+                f"{size} observations, but the policy remembers {remembered} episodes: call reset(), or pass first=True"
+            )
+        return self._carry, opens
 
     @own_numbers()
     def value(self, obs: Any, *, action_mask: Any = None) -> Any:
@@ -152,7 +179,7 @@ class Agent:
         """(π(. | s), V(s)), and whether ``obs`` was a single one."""
         batch, single = self._batch(obs, action_mask)
         size = len(jax.tree.leaves(batch)[0])
-        carry, first = self.policy.initial_carry(size), np.ones(size, bool)
+        carry, first = self._memory(size)  # as ``act`` would next; nothing is remembered of it
         return self._assess(self.params, self.obs_moments, carry, batch, first), single
 
     def _batch(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:
@@ -196,7 +223,7 @@ class Agent:
         return Path(path)
 
     @classmethod
-    def from_file(cls, path: str | Path, network: Network | None = None) -> "Agent":
+    def from_file(cls, path: str | Path, network: AnyNetwork | None = None) -> "Agent":
         """The policy that ``save`` wrote; ``network``: the custom network of one that has it."""
         return cls(*read_agent(Path(path), network))
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save as tensors_to_bytes
 
 from proximax.config import PPOConfig, check_names, refuse
 from proximax.errors import CheckpointError, UsageError
-from proximax.networks import Network
+from proximax.networks import AnyNetwork
 from proximax.policy.observations import init_obs_moments
 from proximax.policy.policy import Policy, check_size, make_policy
 from proximax.runtime import (
@@ -66,7 +66,7 @@ class SavedAgent(NamedTuple):
     action_space: spaces.Space[Any]
 
 
-def read_agent(path: Path, network: Network | None) -> SavedAgent:
+def read_agent(path: Path, network: AnyNetwork | None) -> SavedAgent:
     """What ``write_agent`` wrote; ``network``: the custom network of a policy that has one.
 
     Raises ``CheckpointError`` for anything that it did not write.

@@ -15,7 +15,25 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from proximax.config import NetworkName, PPOConfig, refuse, type_problem
 from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Distribution
-from proximax.networks import Network, images, impala, mlp, nature, network_problem, patch_cnn, pong_small
+from proximax.networks import (
+    CELLS,
+    AnyNetwork,
+    Network,
+    RecurrentNetwork,
+    Torso,
+    as_recurrent,
+    conv_torso,
+    images,
+    impala,
+    mlp,
+    mlp_torso,
+    nature,
+    network_problem,
+    patch_cnn,
+    patch_layers,
+    pong_small,
+    recurrent,
+)
 from proximax.policy.actions import (
     action_distribution,
     check_box_distribution,
@@ -75,17 +93,21 @@ class Policy(NamedTuple):
     # The inverse of ``env_action`` (``actions.sampled_action``); None: not known.
     sampled_action: Callable[[PyTree], tuple[PyTree, jax.Array]] | None = None
     settings: PolicySettings | None = None  # for ``Agent.save``; None: it was made by other means
+    # ``apply`` over time, of policies with memory: (params, carry, obs ``[T * B, ...]``, first ``[T, B]``) -> (dist and
+    # value of T * B, carries after each step ``[T, B, ...]``). None: without memory.
+    unroll: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]] | None = None
 
 
 def make_policy(
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
     config: PPOConfig,
-    network: Network | NetworkName = "auto",
+    network: AnyNetwork | NetworkName = "auto",
 ) -> Policy:
     """The policy for these spaces (``proximax.policy.actions``: which distribution each action space has).
 
-    ``network``: a ``Network``, or the name of a built-in one. An ``action_mask`` in the observations masks actions.
+    ``network``: a ``Network``, a ``RecurrentNetwork``, or the name of a built-in one. An ``action_mask`` in the
+    observations masks actions.
     Raises ``UsageError`` for spaces that are not supported or a network that does not fit them.
     """
     check_types(observation_space, action_space, config, network)
@@ -93,25 +115,26 @@ def make_policy(
     check_action_space(action_space)
     check_box_distribution(action_space, config)
     check_mask(observation_space, action_space)
-    outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
     settings = PolicySettings(config, network if isinstance(network, str) else None)
     if isinstance(network, str):
-        network = built_in(network, observation_space, outputs, config)
-    masked = has_mask(observation_space)
+        network = built_in(network, observation_space, num_outputs(action_space, config), config)
+    network = as_recurrent(network)
+    masked, over_time = has_mask(observation_space), network.unroll
 
-    def init(key: Key) -> Params:
-        example = example_input(observation_space)
-        params = {"network": network.init(key, example)}
-        if log_stds:
-            params["log_std"] = np.full(log_stds, config.log_std_init, np.float32)
-        check_parameters(params)
-        check_outputs(network, params["network"], example, outputs, action_space)
-        return params
+    def distribution(params: Params, out: jax.Array, allowed: Any) -> Distribution:
+        return action_distribution(action_space, config, out, params.get("log_std"), allowed)
 
     def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
         inputs, allowed = obs if masked else (obs, None)
-        out, value = network.apply(params["network"], inputs)
-        return action_distribution(action_space, config, out, params.get("log_std"), allowed), value, carry
+        out, value, carry = network.apply(params["network"], carry, inputs, first)
+        return distribution(params, out, allowed), value, carry
+
+    def unroll(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
+        inputs, allowed = obs if masked else (obs, None)
+        inputs = jax.tree.map(lambda x: x.reshape(*first.shape, *x.shape[1:]), inputs)
+        assert over_time is not None
+        out, value, carries = over_time(params["network"], carry, inputs, first)
+        return distribution(params, out.reshape(-1, out.shape[-1]), allowed), value.reshape(-1), carries
 
     def encode(moments: PyTree, obs: PyTree) -> PyTree:
         inputs = encode_obs(observation_space, moments, obs)
@@ -121,8 +144,8 @@ def make_policy(
         return no_action_allowed(action_space, mask_of(observation_space, obs))
 
     return Policy(
-        init=init,
-        initial_carry=lambda batch: (),
+        init=partial(init_parameters, network, observation_space, action_space, config),
+        initial_carry=network.initial_carry,
         apply=apply,
         encode=encode,
         env_action=partial(env_action, action_space, config),
@@ -132,7 +155,26 @@ def make_policy(
         ),
         sampled_action=partial(sampled_action, action_space, config),
         settings=settings,
+        unroll=unroll if over_time else None,
     )
+
+
+def init_parameters(
+    network: RecurrentNetwork,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    config: PPOConfig,
+    key: Key,
+) -> Params:
+    """The parameters of a policy: its network's, and log σ where that is no output of it."""
+    outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
+    example = example_input(observation_space)
+    params = {"network": network.init(key, example)}
+    if log_stds:
+        params["log_std"] = np.full(log_stds, config.log_std_init, np.float32)
+    check_parameters(params)
+    check_outputs(network, params["network"], example, outputs, action_space)
+    return params
 
 
 def check_types(observation_space: Any, action_space: Any, config: Any, network: Any) -> None:
@@ -156,7 +198,15 @@ def check_size(
     observation_space: spaces.Space[Any], name: NetworkName, config: PPOConfig, max_numbers: int, where: Path
 ) -> None:
     """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
-    if is_mlp(name, observation_space):
+    if name in CELLS:
+        min_weights = config.recurrent_layers * 2 * config.recurrent_units**2
+        if min_weights > max_numbers:
+            raise CheckpointError(
+                f"{where} does not fit: {config.recurrent_layers} x {config.recurrent_units} recurrent units have "
+                f"{min_weights:,} weights or more"
+            )
+    is_image_torso = name in CELLS and _is_image_input(network_input_space(observation_space))
+    if is_mlp(name, observation_space) or (name in CELLS and not is_image_torso):
         widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.hidden
         min_weights = sum(a * b for a, b in pairwise(widths))
         if min_weights > max_numbers:
@@ -167,18 +217,33 @@ def _is_image_input(space: spaces.Space[Any]) -> bool:
     return is_image(space) and len(space.shape or ()) >= 2
 
 
-def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> Network:
+def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> AnyNetwork:
     """The network called ``name`` for these observations."""
     space = network_input_space(observation_space)
+    if name in CELLS:
+        cells = [CELLS[name](config.recurrent_units) for _ in range(config.recurrent_layers)]
+        return recurrent(outputs, torso(space, config), cells, config.shared_torso)
     if is_mlp(name, observation_space):
         return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
     if not _is_image_input(space):
         raise UsageError(f"network = {name} takes images (bytes [height, width] or more axes); this space is {space}")
     if name in ("auto", "patch-cnn"):
-        _, height, width, _ = images(example_input(space)).shape
-        return patch_cnn(outputs, (max(1, height // PATCHES), max(1, width // PATCHES)))
+        return patch_cnn(outputs, patch_stride(space))
     networks: dict[str, Callable[[int], Network]] = {"nature": nature, "impala": impala, "pong-small": pong_small}
     return networks[name](outputs)
+
+
+def torso(space: spaces.Space[Any], config: PPOConfig) -> Torso:
+    """What is below the memory: the convolutions of ``patch_cnn`` for an image, otherwise hidden layers."""
+    if _is_image_input(space):
+        return conv_torso(patch_layers(patch_stride(space)), hidden=256)
+    return mlp_torso(config.hidden, config.activation)
+
+
+def patch_stride(space: spaces.Space[Any]) -> tuple[int, int]:
+    """The stride of ``patch_cnn``'s first kernels."""
+    _, height, width, _ = images(example_input(space)).shape
+    return max(1, height // PATCHES), max(1, width // PATCHES)
 
 
 def choose(
@@ -210,7 +275,8 @@ def policy_parameters(policy: Policy, params: Params, moments: PyTree, obs: PyTr
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), inputs)
 
     def parts(params: Params, moments: PyTree, obs: PyTree, first: Array) -> list[jax.Array]:
-        dist, _, _ = policy.apply(params, (), policy.encode(moments, obs), first)
+        carry = policy.initial_carry(first.shape[0])
+        dist, _, _ = policy.apply(params, carry, policy.encode(moments, obs), first)
         return jax.tree.leaves(dist)
 
     traced = jax.make_jaxpr(parts)(*shapes)
@@ -226,10 +292,14 @@ def check_parameters(params: Params) -> None:
 
 
 def check_outputs(
-    network: Network, params: Params, example: PyTree, outputs: int, action_space: spaces.Space[Any]
+    network: RecurrentNetwork,
+    params: Params,
+    example: PyTree,
+    outputs: int,
+    action_space: spaces.Space[Any],
 ) -> None:
     """Refuse a network whose output shapes do not fit the action space."""
-    out, value = jax.eval_shape(network.apply, params, example)
+    out, value, _ = jax.eval_shape(network.apply, params, network.initial_carry(1), example, np.ones(1, bool))
     if out.shape != (1, outputs):
         raise UsageError(
             f"the network's policy output has shape {out.shape}; the action space {action_space} needs {(1, outputs)}"

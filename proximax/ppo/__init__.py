@@ -11,13 +11,9 @@ from proximax.ppo.host_rollout import check_rollout, reset_host_envs
 from proximax.ppo.learner import learn_from_rollout, make_learner, next_rollout, update_succeeded
 from proximax.ppo.multi_seed import (
     MAX_UPDATES_PER_CALL,
-    SEEDS_SPEC,
-    ChunkSizer,
     HostMultiSeedLearner,
     MultiSeedLearner,
     make_multi_seed_learner,
-    map_over_seeds,
-    shard_over_devices,
 )
 from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
 from proximax.ppo.rollout import act
@@ -28,9 +24,7 @@ __all__ = [
     "ALGORITHMS",
     "MAX_UPDATES_PER_CALL",
     "RATIO_EDGES",
-    "SEEDS_SPEC",
     "Algorithm",
-    "ChunkSizer",
     "HostLearner",
     "HostMultiSeedLearner",
     "MultiSeedLearner",
@@ -43,10 +37,8 @@ __all__ = [
     "make_host_learner",
     "make_learner",
     "make_multi_seed_learner",
-    "map_over_seeds",
     "next_rollout",
     "reset_host_envs",
-    "shard_over_devices",
     "stack_seeds",
     "update_succeeded",
 ]

@@ -32,6 +32,7 @@ def collect(
     for group in groups:
         group.receive(len(buffers.reward) - 1)
     rollout = finish_rollout(buffers, env.observation_space, outcomes.reward)
+    rollout = rollout._replace(carry=jax.tree.map(lambda x: x[None], state.carry))
     total, length = state.episode_return.copy(), state.episode_length.copy()
     ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
     seeds = len(total)

@@ -10,7 +10,7 @@ from proximax.errors import UsageError
 from proximax.maths import Distribution
 from proximax.policy import policy_parameters
 from proximax.ppo.records import Batch, ObjectiveInputs, StepStats, UpdateContext
-from proximax.ppo.values import evaluate_policy
+from proximax.ppo.values import evaluate_policy, unroll_sequences
 from proximax.runtime import call_user_function, kind_of
 from proximax.spaces import take_observations
 
@@ -41,7 +41,8 @@ def critic_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> 
 
 def forward(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[Distribution, jax.Array]:
     """(π(. | s), V(s)) of the batch's samples, by flat parameters."""
-    return evaluate_policy(context.policy, context.unravel(params), context.moments, context.rollout, batch.position)
+    inputs = context.policy, context.unravel(params), context.moments, context.rollout, batch.position
+    return evaluate_policy(*inputs) if context.policy.unroll is None else unroll_sequences(*inputs)[:2]
 
 
 def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
@@ -79,7 +80,7 @@ def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.A
 def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:
     """``params``, with no gradient to those that the policy depends on."""
     tree = context.unravel(params)
-    obs, first = take_observations(context.rollout.obs, batch.position), batch.valid > 0
+    obs, first = take_observations(context.rollout.obs, batch.position.reshape(-1)), batch.valid > 0
     in_policy = policy_parameters(context.policy, tree, context.moments, obs, first)
     leaves = [jax.lax.stop_gradient(x) if stop else x for x, stop in zip(jax.tree.leaves(tree), in_policy)]
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]

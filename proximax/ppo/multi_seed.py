@@ -4,8 +4,6 @@ On JAX environments one compiled program makes as many updates as it is asked fo
 divided among the devices (on CPU: the cores). On host environments a call is one update.
 """
 
-import math
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +11,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv
@@ -22,15 +20,10 @@ from proximax.ppo.host_learner import HostLearner
 from proximax.ppo.learner import make_learner, next_rollout, update_succeeded
 from proximax.ppo.records import Algorithm
 from proximax.ppo.seed_axis import stack_seeds
-from proximax.runtime import compilation, seed_key
+from proximax.runtime import SEEDS_SPEC, compilation, map_over_seeds, seed_key, seed_sharding, shard_over_devices
 from proximax.types import Key, Metrics, TrainState, Transition
 
 MAX_UPDATES_PER_CALL = 1024
-SEEDS_SPEC = PartitionSpec("seeds")  # the first axis is divided among devices
-SECONDS_PER_CALL = 0.25  # a call's length to aim for: progress is shown, and a run can be interrupted, that often
-# Seeds that one core works on at once; more do not fit its cache: 64 seeds of gymnax CartPole-v1 on 2 cores take 52 ms
-# an update with all at once, 39 ms with 8.
-SEEDS_PER_CORE = 8
 Loop = tuple[jax.Array, TrainState, Metrics, jax.Array]  # updates made, their state, their metrics, all good so far
 
 
@@ -138,29 +131,6 @@ def compile_updates(
     return compilation.jit(sharded)
 
 
-def shard_over_devices(function: Callable[..., Any], seeds: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
-    """``function`` of arrays ``[S, ...]``, each device working on its share of the seeds."""
-    mesh = seed_sharding(seeds).mesh
-    if mesh.size == 1:
-        return function
-    return jax.shard_map(function, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
-
-
-def seed_sharding(seeds: int) -> NamedSharding:
-    """Which devices have which seeds: as many devices as can share them equally."""
-    devices = jax.devices()[: math.gcd(seeds, len(jax.devices()))]
-    return NamedSharding(Mesh(np.array(devices), ("seeds",)), SEEDS_SPEC)
-
-
-def map_over_seeds(function: Callable[..., Any], *arguments: Any) -> Any:
-    """``function`` of one seed, for all seeds ``[S, ...]`` of one device: at once, on CPU a few at a time."""
-    seeds = jax.tree.leaves(arguments)[0].shape[0]
-    if seeds > SEEDS_PER_CORE and jax.default_backend() == "cpu":
-        return jax.lax.map(lambda each: function(*each), arguments, batch_size=SEEDS_PER_CORE)
-    # Also for one seed: XLA multiplies faster with a leading axis of 1 (64 environments: 12.1 ms instead of 13.8).
-    return jax.vmap(function)(*arguments)
-
-
 def run_updates(
     step: Callable[[TrainState], tuple[TrainState, Metrics]], state: TrainState, updates: jax.Array
 ) -> tuple[TrainState, Metrics]:
@@ -179,17 +149,3 @@ def run_updates(
 
     _, state, rows, _ = jax.lax.while_loop(more, body, (jnp.zeros((), jnp.int32), state, rows, jnp.ones((), bool)))
     return state, rows
-
-
-class ChunkSizer:
-    """How many updates to ask for, so that a call takes about CALL_SECONDS; the first, which compiles, makes one."""
-
-    def __init__(self) -> None:
-        self._asked, self._when = 0, 0.0
-
-    def next(self, most: int) -> int:
-        """At most ``most``, and at most four times as many as the last time."""
-        now = time.perf_counter()
-        ideal = self._asked * SECONDS_PER_CALL / max(now - self._when, 1e-6)
-        self._asked, self._when = max(int(min(ideal, 4 * self._asked, MAX_UPDATES_PER_CALL, most)), 1), now
-        return self._asked

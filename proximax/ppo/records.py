@@ -33,9 +33,12 @@ Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]
 
 
 class Batch(NamedTuple):
-    """Samples: transitions of a rollout, ``[B, ...]``. Observations stay in the rollout; ``position`` says where."""
+    """Samples: transitions of a rollout, ``[B, ...]``. Observations stay in the rollout; ``position`` says where.
 
-    position: jax.Array  # t N + n
+    With memory they are sequences of L steps, step by step: B = L x how many there are.
+    """
+
+    position: jax.Array  # t N + n; with memory ``[L, B / L]``, a sequence in each column
     action: PyTree
     log_prob: jax.Array  # log π_old(action | s)
     dist: Distribution  # π_old(. | s)

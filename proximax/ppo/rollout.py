@@ -64,5 +64,6 @@ def unroll(
         state = RolloutState(env_state, outcome.obs, outcome.first, acted.carry, total, length)
         return state, (transition, episodes)
 
+    begin = jax.tree.map(lambda x: x[None], state.carry)
     state, (rollout, episodes) = jax.lax.scan(step, state, keys)
-    return state, rollout, jax.tree.map(lambda x: jnp.sum(x, axis=0), episodes)
+    return state, rollout._replace(carry=begin), jax.tree.map(lambda x: jnp.sum(x, axis=0), episodes)

@@ -100,7 +100,8 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
         advantage = jax.vmap(maths.standardise)(advantage, r.valid)
     position = jnp.arange(r.reward.size).reshape(r.reward.shape)
     batch = Batch(position, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
-    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
+    batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
+    return batch._replace(position=position) if jax.tree.leaves(r.carry) else batch
 
 
 def run_epochs(
@@ -117,19 +118,25 @@ def run_epoch(
     loss: Loss, context: UpdateContext, batch: Batch, progress: OptimizerProgress, key: Key
 ) -> tuple[OptimizerProgress, StepStats]:
     """One gradient step on each minibatch, in random order."""
-    if context.config.recompute_advantage and loss is joint_loss:
+    config = context.config
+    refresh = config.refresh_carry and context.policy.unroll is not None
+    if refresh or (config.recompute_advantage and loss is joint_loss):
         valued = add_values(context.policy, context.unravel(progress.params), context.moments, context.rollout)
-        batch = make_batch(context.config, valued._replace(dist=context.rollout.dist))
+        if config.recompute_advantage and loss is joint_loss:
+            batch = make_batch(config, valued._replace(dist=context.rollout.dist))
+        if refresh:
+            context = context._replace(rollout=context.rollout._replace(carry=valued.carry))
 
     def step(progress: OptimizerProgress, samples: jax.Array) -> tuple[OptimizerProgress, StepStats]:
-        return gradient_step(loss, context, progress, jax.tree.map(lambda x: x[samples], batch))
+        minibatch = jax.tree.map(lambda x: x[samples.reshape(-1)], batch._replace(position=samples.reshape(-1)))
+        return gradient_step(loss, context, progress, minibatch._replace(position=samples))
 
-    return jax.lax.scan(step, progress, minibatches(len(batch.valid), context.config.minibatch_size, key))
-
-
-def minibatches(num_samples: int, minibatch_size: int | None, key: Key) -> jax.Array:
-    """The number of every sample once, in random order, ``[num_samples / minibatch_size, minibatch_size]``."""
-    return maths.permutation(key, num_samples).reshape(-1, minibatch_size or num_samples)
+    if context.policy.unroll is None:
+        samples = maths.minibatches(key, len(batch.valid), config.minibatch_size)
+    else:
+        steps, envs = context.rollout.reward.shape
+        samples = maths.sequence_minibatches(key, steps, envs, config.minibatch_size, config.sequence_length)
+    return jax.lax.scan(step, progress, samples)
 
 
 def gradient_step(

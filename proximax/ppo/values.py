@@ -12,26 +12,51 @@ IMAGES_PER_CHUNK = 256  # 1,024 stacks of Pong, patch_cnn: 11 ms with 32 to 256 
 
 
 def add_values(policy: Policy, params: Params, moments: PyTree, rollout: Transition) -> Transition:
-    """Fill π(. | s_t), V(s_t) and V(final_obs_t), ``[T, N]``, by the given parameters."""
+    """Fill π(. | s_t), V(s_t) and V(final_obs_t), ``[T, N]``, by the given parameters; with memory the carries too."""
     shape = rollout.reward.shape
-    indices = jnp.arange(shape[0] * shape[1])
-    dist, value = evaluate_policy(policy, params, moments, rollout, indices)
-    if rollout.final_obs is None:
-        next_value = bootstrap_values_of_frames(policy, params, moments, rollout, value)
+    indices, carry, reached = jnp.arange(shape[0] * shape[1]), rollout.carry, ()
+    if policy.unroll is None:
+        dist, value = evaluate_policy(policy, params, moments, rollout, indices)
     else:
-        _, next_value = evaluate_policy(policy, params, moments, rollout._replace(obs=rollout.final_obs), indices)
+        dist, value, after = unroll_sequences(policy, params, moments, rollout, indices.reshape(shape))
+        carry = jax.tree.map(lambda begin, x: jnp.concatenate([begin[:1], x[:-1]]), carry, after)
+        # V(final_obs_t) has the memory after step t, before any reset, and moves that of no later step.
+        reached = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), after)
+    if rollout.final_obs is None:
+        next_value = bootstrap_values_of_frames(policy, params, moments, rollout, value, reached)
+    else:
+        final = rollout._replace(obs=rollout.final_obs, first=jnp.zeros_like(rollout.first))
+        _, next_value = evaluate_policy(policy, params, moments, final, indices, reached)
     dist, value, next_value = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), (dist, value, next_value))
-    return rollout._replace(dist=dist, value=value, next_value=next_value)
+    return rollout._replace(dist=dist, value=value, next_value=next_value, carry=carry)
+
+
+def unroll_sequences(
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, indices: Array
+) -> tuple[Distribution, jax.Array, PyTree]:
+    """(π(. | s), V(s) of the samples t N + n ``[L, B]``, flat; carries ``[L, B, ...]`` after each).
+
+    A column is a sequence of L steps of one environment. It begins with the rollout's carry of its first step.
+    """
+    assert policy.unroll is not None
+    obs, first = take_observations(rollout.obs, indices.reshape(-1)), rollout.first.reshape(-1)[indices]
+    t, n = jnp.divmod(indices[0], rollout.first.shape[1])
+    carry = jax.tree.map(lambda x: jnp.asarray(x)[t, n], rollout.carry)
+    return policy.unroll(params, carry, policy.encode(moments, obs), first)
 
 
 def evaluate_policy(
-    policy: Policy, params: Params, moments: PyTree, rollout: Transition, indices: Array
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, indices: Array, carry: PyTree = ()
 ) -> tuple[Distribution, jax.Array]:
-    """(π(. | s), V(s)) of the samples t N + n ``[B]``; of images a few hundred at a time, for memory and caches."""
+    """(π(. | s), V(s)) of the samples t N + n ``[B]``; of images a few hundred at a time, for memory and caches.
+
+    ``carry``: of a policy with memory, before each of the rollout's steps, ``[T * N, ...]``.
+    """
 
     def forward(indices: Array) -> tuple[Distribution, jax.Array]:
         obs, first = take_observations(rollout.obs, indices), rollout.first.reshape(-1)[indices]
-        dist, value, _ = policy.apply(params, (), policy.encode(moments, obs), first)
+        memory = jax.tree.map(lambda x: x[indices], carry)
+        dist, value, _ = policy.apply(params, memory, policy.encode(moments, obs), first)
         return dist, value
 
     if rollout.final_obs is not None or len(indices) <= IMAGES_PER_CHUNK:
@@ -42,11 +67,12 @@ def evaluate_policy(
 
 
 def bootstrap_values_of_frames(
-    policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array, carry: PyTree
 ) -> jax.Array:
     """V(final_obs_t) of stacked frames ``[T * N]``, from V(s_t) ``[T * N]``.
 
     It is V(s_{t+1}) except where an episode ended or the rollout did; those states are evaluated N at a time.
+    ``carry``: of a policy with memory, after each step, ``[T * N, ...]``.
     """
     stacked: Stacked = rollout.obs
     size, envs = value.shape[0], rollout.reward.shape[1]
@@ -59,8 +85,9 @@ def bootstrap_values_of_frames(
     def evaluate_slice(loop: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         begin, values = loop
         chunk = jax.lax.dynamic_slice(indices, (begin,), (envs,))
-        obs = take_stacks(stacked, stacked.final, jnp.minimum(chunk, size - 1))
-        _, final_values, _ = policy.apply(params, (), policy.encode(moments, obs), jnp.zeros(envs, bool))
+        inside = jnp.minimum(chunk, size - 1)
+        obs, memory = take_stacks(stacked, stacked.final, inside), jax.tree.map(lambda x: x[inside], carry)
+        _, final_values, _ = policy.apply(params, memory, policy.encode(moments, obs), jnp.zeros(envs, bool))
         return begin + envs, values.at[chunk].set(final_values, mode="drop")
 
     following = jnp.concatenate([value[envs:], value[:envs]])

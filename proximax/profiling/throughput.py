@@ -20,8 +20,6 @@ from proximax.envs import EnvLike, JaxEnv, can_recreate, env_from_config, env_op
 from proximax.policy import Policy, make_policy
 from proximax.ppo import (
     MAX_UPDATES_PER_CALL,
-    SEEDS_SPEC,
-    ChunkSizer,
     HostLearner,
     HostMultiSeedLearner,
     MultiSeedLearner,
@@ -29,11 +27,10 @@ from proximax.ppo import (
     find_algorithm,
     learn_from_rollout,
     make_multi_seed_learner,
-    map_over_seeds,
     next_rollout,
-    shard_over_devices,
 )
-from proximax.runtime import compilation, own_settings, refuse_fork
+from proximax.profiling.chunk_sizer import ChunkSizer
+from proximax.runtime import SEEDS_SPEC, compilation, map_over_seeds, own_settings, refuse_fork, shard_over_devices
 from proximax.spaces import observations_at
 from proximax.types import Acted, Array, Key, Metrics, PyTree, Step, TrainState, Transition
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from proximax.config import SEED, RunConfig, from_json, path_problem, range_problem, refuse, type_problem
 from proximax.errors import CheckpointError, UsageError
-from proximax.networks import Network, network_problem
+from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, check_size, init_obs_moments, make_policy, split_agents
 from proximax.runs.checkpoint import (
     MANIFEST,
@@ -48,7 +48,7 @@ class Policies(NamedTuple):
 @show_messages()
 @own_settings()
 def load(
-    run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: Network | None = None
+    run_dir: str | Path, *, seed: int | None = None, checkpoint: str = "last", network: AnyNetwork | None = None
 ) -> Agent:
     """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
 
@@ -65,7 +65,7 @@ def load(
 
 
 def load_agent(
-    run_dir: str | Path, seed: int | None = None, network: Network | None = None, checkpoint: str = "last"
+    run_dir: str | Path, seed: int | None = None, network: AnyNetwork | None = None, checkpoint: str = "last"
 ) -> tuple[Agent, RunConfig, int]:
     """As ``load``; with the run's config and the seed whose policy it is."""
     refuse([range_problem("seed", seed, OPTIONAL_SEED)])
@@ -121,7 +121,7 @@ def _best(result: Path) -> int:
 
 
 def load_agents(
-    run_dir: str | Path, network: Network | None = None, checkpoint: str = "last"
+    run_dir: str | Path, network: AnyNetwork | None = None, checkpoint: str = "last"
 ) -> tuple[list[Agent], RunConfig]:
     """The policies of all seeds of a run, and its config."""
     refuse(

@@ -3,8 +3,8 @@
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
 ``console`` (messages on a terminal), ``formatting`` (numbers and durations as text), ``forking`` (what a forked child
 must not keep), ``compilation`` (compiler options and the cache of compiled programs), ``jax_settings`` (those of the
-user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``user_functions`` (called by name),
-``version``.
+user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``seed_sharding`` (seeds on devices),
+``user_functions`` (called by name), ``version``.
 """
 
 from proximax.runtime import compilation
@@ -50,6 +50,7 @@ from proximax.runtime.plain_files import (
     temporary_path,
 )
 from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
+from proximax.runtime.seed_sharding import SEEDS_SPEC, map_over_seeds, seed_sharding, shard_over_devices
 from proximax.runtime.user_functions import apply_reward_hook, call_user_function, kind_of
 from proximax.runtime.version import proximax_version
 
@@ -57,6 +58,7 @@ __all__ = [
     "DOCTOR",
     "MAX_BYTES",
     "PROGRESS",
+    "SEEDS_SPEC",
     "SIGNALS",
     "apply_reward_hook",
     "as_threefry2x32",
@@ -78,6 +80,7 @@ __all__ = [
     "key_from_data",
     "kind_of",
     "lenient_output",
+    "map_over_seeds",
     "named_leaves",
     "open_plain",
     "open_to_append",
@@ -96,7 +99,9 @@ __all__ = [
     "regular_size",
     "restore_tree",
     "seed_key",
+    "seed_sharding",
     "sha256",
+    "shard_over_devices",
     "shorten",
     "show_messages",
     "split_on_host",

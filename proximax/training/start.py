@@ -31,7 +31,7 @@ from proximax.envs import (
 )
 from proximax.errors import UsageError
 from proximax.loggers import Callback, RunLogger, Verbosity
-from proximax.networks import Network, network_problem
+from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
@@ -62,7 +62,7 @@ def train(
     seed: int = 0,
     preset: str | None = None,
     out: str | Path | None = None,
-    network: Network | NetworkName | None = None,
+    network: AnyNetwork | NetworkName | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
     verbose: bool = False,
@@ -116,7 +116,7 @@ def train(
         env,
         custom_algorithm=custom_algorithm,
         out=out,
-        network=network if isinstance(network, Network) else None,
+        network=None if isinstance(network, str) else network,
         callbacks=callbacks,
         quiet=quiet,
         verbose=verbose,
@@ -133,7 +133,7 @@ def run(
     *,
     custom_algorithm: Algorithm | None = None,
     out: str | Path | None = None,
-    network: Network | None = None,
+    network: AnyNetwork | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
     quiet: bool = False,
     verbose: bool = False,
@@ -228,7 +228,7 @@ def prepare(
     config: RunConfig,
     env: EnvLike,
     directory: RunDirectory | None,
-    network: Network | None,
+    network: AnyNetwork | None,
     custom_algorithm: Algorithm | None,
     profile: bool,
     agent: Agent | None,
@@ -287,7 +287,7 @@ def open_env(stack: ExitStack, config: RunConfig, env: EnvLike, restarts: int) -
     return training_env
 
 
-def checkpoint_header(config: RunConfig, env: JaxEnv | HostEnv, network: Network | None) -> dict[str, Any]:
+def checkpoint_header(config: RunConfig, env: JaxEnv | HostEnv, network: AnyNetwork | None) -> dict[str, Any]:
     """What every checkpoint's manifest says of the run."""
     return {
         "network": "own" if network else "built-in",

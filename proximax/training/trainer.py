@@ -15,8 +15,8 @@ from proximax.errors import EnvError, NumericalError, ProximaxError, UsageError,
 from proximax.evaluation import Evaluation
 from proximax.loggers import Rows, RunLogger
 from proximax.policy import Policy, split_agents
-from proximax.ppo import ChunkSizer, MultiSeedLearner, update_succeeded
-from proximax.profiling import CompileClock, Tracer
+from proximax.ppo import MultiSeedLearner, update_succeeded
+from proximax.profiling import ChunkSizer, CompileClock, Tracer
 from proximax.runs import CheckpointManager, RunDirectory, RunProgress, Snapshot, to_host_copy
 from proximax.runtime import finite_or_none
 from proximax.training import crash_report

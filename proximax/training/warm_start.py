@@ -10,7 +10,7 @@ from jax.tree_util import keystr
 
 from proximax.config import RunConfig, type_problem
 from proximax.errors import UsageError
-from proximax.networks import Network
+from proximax.networks import AnyNetwork
 from proximax.policy import Agent, network_input_space, without_mask
 from proximax.runs import POLICY, STATE, find_checkpoint, load_agents, load_config
 from proximax.runtime import check_no_extra_arrays, restore_tree
@@ -28,7 +28,7 @@ def init_from_problem(value: object) -> str:
     return type_problem("init_from", value, (str, Path, Agent, type(None)), "a run directory or an Agent")
 
 
-def initial_agents(config: RunConfig, agent: Agent | None, network: Network | None) -> list[Agent]:
+def initial_agents(config: RunConfig, agent: Agent | None, network: AnyNetwork | None) -> list[Agent]:
     """The policies that the seeds start from, in turn; none where the run starts from random weights."""
     if agent is not None:
         return [agent]

@@ -9,6 +9,7 @@ from scipy.stats import beta, norm
 from proximax.config.ppo_config import PPOConfig
 from proximax.errors import CheckpointError, UsageError
 from proximax.policy.agent import Agent, split_agents
+from proximax.policy.policy import make_policy
 from proximax.spaces.masks import with_mask
 from tests.support.saved_runs import BOX, OBS, ROWS, arrays, filled
 from tests.support.toy_gym import ACTIONS, NESTED_OBS, all_options, at, picks, places, view
@@ -362,3 +363,67 @@ def test_an_observation_that_is_no_batch_of_numbers_is_refused():
     for wrong in ({"obs": ROWS[0]}, "text", [[1, 2], [3]]):
         with pytest.raises(ValueError, match="the observation does not have the structure of"):
             split_agents(*arrays(), OBS, BOX)[0].act(wrong)
+
+
+def memory_agent():
+    """An agent with memory, away from the near-zero heads of a fresh policy."""
+    ppo = PPOConfig(hidden=(4,), recurrent_units=3, normalise_obs=False)
+    policy = make_policy(OBS, spaces.Discrete(3), ppo, "gru")
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x + rng.standard_normal(x.shape).astype(np.float32), policy.init(jax.random.key(0)))
+    return Agent(policy, params, None, OBS, spaces.Discrete(3))
+
+
+@pytest.mark.trap(31)
+def test_an_agent_with_memory_goes_on_where_it_was_until_it_is_reset():
+    agent, episode = memory_agent(), np.random.default_rng(1).standard_normal((6, 3)).astype(np.float32)
+    carry = agent.policy.initial_carry(1)
+    for t, obs in enumerate(episode):
+        dist, value, carry = agent.policy.apply(agent.params, carry, obs[None], np.array([t == 0]))
+        assert agent.value(obs) == pytest.approx(float(value[0]), abs=1e-6)
+        assert agent.value(obs) == agent.value(obs)  # asking moves nothing
+        np.testing.assert_allclose(agent.distribution(obs).logits, dist.logits, atol=1e-6)
+        agent.act(obs)
+    remembered = agent.value(episode[0])
+    agent.reset()
+    assert agent.value(episode[0]) != remembered
+    fresh = memory_agent()
+    assert agent.value(episode[0]) == fresh.value(episode[0])
+    agent.act(episode[0])
+    agent.act(episode[1], first=True)  # the same as reset, then act
+    fresh.act(episode[1])
+    assert agent.value(episode[2]) == fresh.value(episode[2])
+
+
+@pytest.mark.trap(31)
+def test_each_row_of_a_batch_has_its_own_memory_and_opens_its_own_episodes():
+    agent, rows = memory_agent(), np.random.default_rng(2).standard_normal((4, 2, 3)).astype(np.float32)
+    firsts = [None, np.array([False, True]), None]
+    for obs, first in zip(rows, firsts):
+        agent.act(obs, first=first)
+    for row, begin in ((0, 0), (1, 1)):
+        alone = memory_agent()
+        for obs in rows[begin:3, row]:
+            alone.act(obs)
+        assert agent.value(rows[3])[row] == pytest.approx(alone.value(rows[3, row]), abs=1e-6)
+    with pytest.raises(UsageError, match=r"3 observations, but the policy remembers 2 episodes: call reset\(\)"):
+        agent.act(np.zeros((3, 3), np.float32))
+    agent.act(np.zeros((3, 3), np.float32), first=True)
+    with pytest.raises(UsageError, match="first = 1: must be True or False, or 3 of these"):
+        agent.act(np.zeros((3, 3), np.float32), first=1)
+
+
+def test_a_policy_with_memory_is_saved_and_loaded(tmp_path):
+    agent, obs = memory_agent(), np.ones(3, np.float32)
+    loaded = Agent.from_file(agent.save(tmp_path / "agent.safetensors"))
+    for _ in range(2):
+        assert loaded.value(obs) == agent.value(obs)
+        assert loaded.act(obs) == agent.act(obs)
+
+
+def test_without_memory_episodes_need_not_be_said():
+    agent = agent_of(OBS, spaces.Discrete(3))
+    obs = np.ones(3, np.float32)
+    assert agent.act(obs, first=True) == agent.act(obs) == agent.act(obs, first=False)
+    agent.act(np.ones((4, 3), np.float32))
+    agent.reset()

@@ -113,7 +113,7 @@ def test_truncations_of_host_environments_in_every_autoreset_mode(make, mode):
     env = GymnasiumEnv(vector(make, 3, mode))
     _, rollout, episodes = roll(env, 40)
     policy = make_policy(env.observation_space, env.action_space, PPOConfig())
-    one = Transition(*(None if x is None else x[:, 0] for x in rollout))
+    one = jax.tree.map(lambda x: x[:, 0], rollout)
     count = diagnose(policy, one._replace(dist=Categorical(jnp.zeros((40, 3, 2)))))["truncations"]
     # Episodes 0, 2, ... are cut by the clock, but every fifth ends both ways.
     assert 0 < count < episodes["episodes"][0]

@@ -11,7 +11,7 @@ import pytest
 
 import proximax
 from proximax import PPOConfig, RunConfig, make_env, make_policy
-from proximax.ppo.multi_seed import MAX_UPDATES_PER_CALL, ChunkSizer, make_multi_seed_learner, run_updates
+from proximax.ppo.multi_seed import MAX_UPDATES_PER_CALL, make_multi_seed_learner, run_updates
 
 PPO = PPOConfig(num_steps=16, minibatch_size=16, epochs=2)
 
@@ -92,14 +92,6 @@ def test_seeds_shared_out_among_devices_learn_what_they_learn_alone():
         assert (devices, more) == ("1", "2")
         assert len(alone) == len(shared) == seeds
         np.testing.assert_allclose(np.array(alone, float), np.array(shared, float), rtol=1e-5)
-
-
-def test_the_first_call_makes_one_update_and_the_pace_then_grows():
-    pace = ChunkSizer()
-    assert pace.next(100) == 1
-    assert pace.next(100) == 4  # fast, but at most four times as many as before
-    assert pace.next(3) == 3
-    assert pace.next(10**9) == 12
 
 
 @pytest.mark.slow

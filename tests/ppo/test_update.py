@@ -14,7 +14,6 @@ from proximax.ppo.update import (
     RATIO_EDGES,
     gradient_step,
     make_batch,
-    minibatches,
     run_epochs,
     scheduled_values,
 )
@@ -221,16 +220,6 @@ def test_the_entropy_bonus_anneals_to_an_end_that_is_not_zero():
     np.testing.assert_allclose([float(r.entropy_coef) for r in rates], [0.1, 0.08, 0.06, 0.04], rtol=1e-6)
     assert {float(r.learning_rate) for r in rates} == {np.float32(3e-4)}
     assert {float(r.epsilon) for r in rates} == {np.float32(0.2)}
-
-
-@pytest.mark.trap(26)
-def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
-    orders = [np.asarray(minibatches(64, 16, jax.random.key(i))) for i in range(4)]
-    for order in orders:
-        assert order.shape == (4, 16)
-        np.testing.assert_array_equal(np.sort(order.ravel()), np.arange(64))
-    assert len({tuple(order.ravel()) for order in orders}) == 4
-    assert minibatches(64, None, jax.random.key(0)).shape == (1, 64)
 
 
 @exact

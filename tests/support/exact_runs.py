@@ -83,6 +83,8 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "reinforce": ("probe:matching", {"algo": "reinforce"}),
     "a2c": ("probe:matching", {"algo": "a2c", "epochs": 1, "minibatch_size": None}),
     "host": (lambda: Kept(4), {"seeds": 2}),
+    "memory": ("probe:recall", {"network": "lstm", "sequence_length": 4, "refresh_carry": True, "recurrent_units": 3}),
+    "memory-host": (lambda: Kept(4), {"network": "gru", "seeds": 2, "recurrent_units": 3}),
 }
 
 

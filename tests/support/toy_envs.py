@@ -56,7 +56,7 @@ def roll(env: Any, num_steps: int, state: Any = None, seeds: Any = None) -> tupl
     buffers = host_buffers(num_steps, state, zeros)
     acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
     state, filled, episodes = collect(env, lambda *_: acted, state, buffers)
-    return state, type(filled)(*(x if x is None else x.copy() for x in filled)), episodes
+    return state, type(filled)(*(x.copy() if isinstance(x, np.ndarray) else x for x in filled)), episodes
 
 
 def valid_rows(transitions: Any, env: int) -> list[tuple[Any, ...]]:
