@@ -3,7 +3,7 @@
 Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
 environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``probe``,
 ``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and restoring),
-``env_checker``, ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
+``env_checker``, ``jax_env_checker``, ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
 """
 
 from proximax.envs.atari.games import Game

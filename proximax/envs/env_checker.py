@@ -10,14 +10,13 @@ import gymnasium
 import jax
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from proximax.config import MAX_EPISODE_STEPS, shown
-from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.base import HostEnv
 from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
 from proximax.envs.workers.main import mask_method
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
-from proximax.runtime import seed_key
 from proximax.spaces import (
     MASK,
     DoesNotFit,
@@ -27,7 +26,6 @@ from proximax.spaces import (
     check_observation_space,
     check_ranges,
     check_stackable,
-    check_structure,
     flatten,
     flatten_mask,
     has_mask,
@@ -77,6 +75,12 @@ def check_env(
 
 def _check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float, limit: CallLimit) -> EnvReport:
     env = construct(make, limit)
+    if isinstance(env, VectorEnv):
+        close_quietly(env.close, limit)
+        raise UsageError(
+            f"env: the callable returned a vector environment of {env.num_envs}, {shown(env)}: it must return one "
+            "single environment, of which proximax makes num_envs. To train on a VectorEnv, pass the object itself"
+        )
     if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
         raise UsageError(f"env: the callable returned {shown(env)}, which is no Gymnasium environment")
     check_observation_space(env.observation_space)
@@ -106,21 +110,6 @@ def _check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float, limit
     if masked and has_method:
         notes.append(f"action masks are those of the environment's method {MASK_METHOD}()")
     return EnvReport(min(times), masked, notes, env.observation_space, env.action_space, masked and has_method)
-
-
-def check_jax_env(env: JaxEnv) -> None:
-    """Refuse a ``JaxEnv`` whose observations are unlike their space, by tracing its ``reset`` alone."""
-    space = env.observation_space
-    _, obs = jax.eval_shape(env.reset, seed_key(0))
-    try:
-        check_structure(space, obs)
-    except DoesNotFit as error:
-        raise EnvError(str(error)) from error
-    for leaf, path, x in zip(leaves(space), paths(space), flatten(space, obs)):
-        if x.shape != leaf.shape:
-            raise EnvError(f"the observation{path} has shape {x.shape}, its space {leaf} says {leaf.shape}")
-        if not isinstance(leaf, spaces.Box) and x.dtype.kind not in "biu":
-            raise EnvError(f"the observation{path} is of {x.dtype}, its space {leaf} says integers")
 
 
 def long_episode_notes(limit: int | None) -> list[str]:

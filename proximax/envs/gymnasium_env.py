@@ -29,6 +29,7 @@ from proximax.spaces import (
     flatten_masks,
     has_mask,
     leaves,
+    paths,
     to_stored,
     unflatten,
     with_mask,
@@ -70,6 +71,7 @@ class GymnasiumEnv(HostEnv):
         self.action_space: spaces.Space[Any] = env.single_action_space
         self.mode = autoreset_mode(env, autoreset)
         self._space: spaces.Space[Any] = env.single_observation_space
+        self._shapes = [(self.num_envs, *(leaf.shape or ())) for leaf in leaves(self._space)]
         self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
         self._last: Any = np.zeros(self.num_envs, bool)
         self._all_valid: Any = np.ones(self.num_envs, bool)
@@ -123,6 +125,9 @@ class GymnasiumEnv(HostEnv):
     def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
         """Observations as stored, with their mask; ``terminal`` ones, which no action follows, need none."""
         obs = to_stored(self._space, obs)
+        for i, x in enumerate(flatten(self._space, obs)):
+            if x.shape != self._shapes[i]:
+                raise wrong_shape(self._space, i, x.shape, self._shapes[i])
         if not self._masked:
             return obs
         if MASK not in info and not terminal:
@@ -158,6 +163,11 @@ class GymnasiumEnv(HostEnv):
             self._raw.check()
             self._steps += 1
             self.info = info
+            one_each: Any = self._all_valid.shape
+            if getattr(reward, "shape", None) != one_each:
+                raise not_one_each("rewards", reward, self.num_envs, "number")
+            terminated = one_flag_each("terminated", terminated, self.num_envs)
+            truncated = one_flag_each("truncated", truncated, self.num_envs)
             last = terminated | truncated
             # In same-step mode these are the next episodes' first observations.
             obs = self._observed(obs, info, bool(last.all()) and self.mode is not AutoresetMode.SAME_STEP)
@@ -262,6 +272,35 @@ class RawObservations:
             write_tree(self._places, obs, arrays, i)
         except DoesNotFit as error:
             raise DoesNotFit(f"of environment {i} {error.text}", error.path) from error
+
+
+def one_flag_each(name: str, flags: Any, num_envs: int) -> Any:
+    """Flags ``[num_envs]`` as bools; integers 0 and 1 are flags too."""
+    array = flags if type(flags) is np.ndarray else np.asarray(flags)
+    if array.shape != (num_envs,):
+        raise not_one_each(name, flags, num_envs, "bool")
+    if array.dtype == bool:
+        return array
+    if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
+        raise not_one_each(name, flags, num_envs, "bool")
+    return array.astype(bool)
+
+
+def not_one_each(name: str, got: Any, num_envs: int, wanted: str) -> EnvError:
+    """The error for something that is not one number or one flag for each environment."""
+    kind = f"of {got.dtype} and shape {tuple(got.shape)}" if hasattr(got, "dtype") else f"a {type(got).__name__}"
+    return EnvError(
+        f"the vector environment's {name} are {kind}: they must be an array of shape ({num_envs},), one {wanted} for "
+        "each environment"
+    )
+
+
+def wrong_shape(space: spaces.Space[Any], leaf: int, got: tuple[int, ...], wanted: tuple[int, ...]) -> EnvError:
+    """The error for observations of another shape than their space says."""
+    return EnvError(
+        f"the vector environment's observations{paths(space)[leaf]} have shape {got}: its {wanted[0]} environments and "
+        f"their space {leaves(space)[leaf]} say {wanted}"
+    )
 
 
 def check_distinct(env: VectorEnv[Any, Any, Any]) -> None:

@@ -15,12 +15,13 @@ from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
-from proximax.envs.env_checker import check_jax_env, construct, long_episode_notes
+from proximax.envs.env_checker import construct, long_episode_notes
 from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double_buffered, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.gymnax_env import gymnax_ids, make_gymnax
 from proximax.envs.ids import OBJECT, EnvId
+from proximax.envs.jax_env_checker import check_jax_env
 from proximax.envs.probe import PROBES
 from proximax.envs.registry import check_known, find_spec, missing_dependency
 from proximax.envs.rendering import CANNOT_RENDER, RenderedEnv, RenderedGymnasiumEnv
@@ -208,7 +209,7 @@ def _make_gymnasium(
     spec = find_spec(name)
     num_envs, groups, env_groups = sizes
     try:
-        if not _has_own_vector_version(spec):
+        if spec.entry_point is not None and not _has_own_vector_version(spec):
             make_one = partial(gymnasium.make, spec, **kwargs)  # without code of proximax, for the worker processes
             return vectorise(make_one, *sizes, *crashes)
         size = num_envs_if_native_vector or num_envs
@@ -277,5 +278,10 @@ def make_rendered_env(env: EnvLike, env_kwargs: Mapping[str, Any] | None = None)
     if env_id.source == "envpool" and name not in gymnasium.registry:
         raise UsageError(f"{env} {CANNOT_RENDER}, and Gymnasium has no {name} to play instead")
     kwargs = {} if env_id.source == "envpool" else kwargs  # EnvPool's names for them are its own
-    make = partial(gymnasium.make, find_spec(name), **{"render_mode": "rgb_array", **kwargs})
+    spec = find_spec(name)
+    if spec.entry_point is None:
+        raise UsageError(
+            f"{env} {CANNOT_RENDER}: it is registered as a vector environment only, without an entry_point"
+        )
+    make = partial(gymnasium.make, spec, **{"render_mode": "rgb_array", **kwargs})
     return RenderedGymnasiumEnv(make, name)

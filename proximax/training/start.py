@@ -209,7 +209,10 @@ def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, 
             raise UsageError(f"{name}: its files are in the run directory; name one with out")
     for name in ("stop_at_return", "eval_every"):
         if getattr(config, name) is not None and not can_recreate(env):
-            raise UsageError(f"{name} evaluates on a second environment: pass an id, a callable or a JaxEnv, no object")
+            raise UsageError(
+                f"{name} evaluates on a second environment: pass an id, a callable that returns one single "
+                "environment, or a JaxEnv, no object"
+            )
 
 
 @contextmanager

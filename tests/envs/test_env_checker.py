@@ -6,13 +6,12 @@ import time
 from functools import partial
 
 import gymnasium
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from proximax.envs import JaxEnv, make_env
+from proximax.envs import make_env
 from proximax.envs.env_checker import check_env, check_observation, environment_error, failing_index, ignores_seed
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
@@ -307,24 +306,9 @@ def test_a_mask_whose_size_changes_is_named_with_its_step():
         check_env(Grows)
 
 
-@pytest.mark.fault(9)
-@pytest.mark.parametrize(
-    ("obs", "text"),
-    [
-        ({"a": jnp.zeros(2), "n": jnp.int32(1), "b": jnp.zeros(1)}, "has the entry 'b', which its space lacks"),
-        ({"a": jnp.zeros(2)}, "lacks the entry 'n'"),
-        ({"a": jnp.zeros(3), "n": jnp.int32(1)}, r"observation\['a'\] has shape \(3,\), its space Box.* says \(2,\)"),
-        (
-            {"a": jnp.zeros(2), "n": jnp.zeros(())},
-            r"observation\['n'\] is of float32, its space Discrete\(3\) says integers",
-        ),
-    ],
-)
-def test_a_jax_environment_unlike_its_space_is_refused_without_running_it(obs, text):
-    space = spaces.Dict(a=spaces.Box(-1.0, 1.0, (2,)), n=spaces.Discrete(3))
-    env = JaxEnv(lambda key: ((), obs), None, space, spaces.Discrete(2))
-    with pytest.raises(EnvError, match=text):
-        make_env(env)
+def test_a_callable_that_makes_a_vector_environment_is_told_to_make_one_single_environment():
+    with pytest.raises(UsageError, match=r"a vector environment of 3, .*: it must return one single environment"):
+        make_env(lambda: vector(Script, 3, AutoresetMode.SAME_STEP))
 
 
 @pytest.mark.fault(17)

@@ -433,3 +433,32 @@ def test_collect_fills_buffers_of_every_leaf():
             jax.tree.map(np.testing.assert_array_equal, found, hand)
     assert [x.shape for x in rollout.action] == [(30, 1, 2, 4), (30, 1, 2)]
     assert all((x == value).all() for x, value in zip(rollout.action, (1, 7)))
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize(
+    ("place", "wrong", "text"),
+    [
+        (0, lambda obs: obs[:, :1], r"observations have shape \(8, 1\): its 8 environments .* say \(8, 3\)"),
+        (0, lambda obs: obs[:3], r"observations have shape \(3, 3\)"),
+        (1, lambda r: r[:3], r"rewards are of float64 and shape \(3,\): .* shape \(8,\), one number for each"),
+        (1, lambda r: 1.0, "rewards are a float"),
+        (2, lambda x: x.astype(float), r"terminated are of float64 and shape \(8,\): .* one bool for each"),
+        (3, lambda x: x[:3], r"truncated are of bool and shape \(3,\)"),
+        (3, lambda x: x + 2, r"truncated are of int64 and shape \(8,\)"),
+    ],
+)
+def test_a_vector_environment_whose_arrays_have_wrong_shapes_is_told_which(place, wrong, text):
+    env = vector(Script, 8, AutoresetMode.NEXT_STEP)
+    step = env.step
+
+    def wrong_step(actions):
+        outcome = list(step(actions))
+        outcome[place] = wrong(outcome[place])
+        return tuple(outcome)
+
+    env.step = wrong_step
+    made = GymnasiumEnv(env)
+    made.reset(list(range(8)))
+    with pytest.raises(EnvError, match=text):
+        made.step(np.zeros(8, np.int64))

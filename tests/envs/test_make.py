@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from proximax.envs import JaxEnv, env_name, make_env, probe
 from proximax.envs.gymnasium_env import GymnasiumEnv
+from proximax.envs.make import make_rendered_env
 from proximax.errors import DependencyError, EnvError, UsageError
 from tests.support.toy_envs import vector
 from tests.support.toy_gym import Script
@@ -120,3 +121,15 @@ def test_arguments_reach_the_constructor_of_every_source():
 def test_arguments_that_an_environment_does_not_take_are_refused(env, message):
     with pytest.raises((UsageError, EnvError), match=message):
         make_env(env, 1, env_kwargs={"nonsense": 3})
+
+
+def test_an_id_with_a_vector_entry_point_alone_is_made_by_it_and_cannot_be_shown():
+    gymnasium.register("Many-v0", vector_entry_point=lambda num_envs: vector(Script, num_envs, AutoresetMode.NEXT_STEP))
+    try:
+        env = make_env("Many-v0", 3)
+        assert env.reset([0, 1, 2]).shape == (3, 3)
+        env.close()
+        with pytest.raises(UsageError, match="a vector environment only"):
+            make_rendered_env("Many-v0")
+    finally:
+        del gymnasium.registry["Many-v0"]
