@@ -21,7 +21,7 @@ def test_what_a_function_raises_is_said_with_its_name_and_our_own_errors_pass():
     def fails():
         raise EnvError("mine")
 
-    with pytest.raises(EnvError, match="^mine$"):
+    with pytest.raises(EnvError, match=r"^mine$"):
         call_user_function("hook", fails)
 
 
@@ -47,7 +47,10 @@ def test_a_hook_that_keeps_to_its_form_gives_what_it_gives():
         (lambda state, rollout: rollout.reward, r"gives shape \(3, 2\); must be \(rewards, its next state"),
         (lambda state, rollout: (rollout.reward, state), "gives type tuple of 2; must be"),
         (lambda state, rollout: (rollout.reward.sum(), state, {}), r"gives rewards of shape \(\); must be \(3, 2\)"),
-        (lambda state, rollout: (rollout.reward, state, {"a": rollout.reward}), r"the metric a of shape \(3, 2\)"),
+        (
+            lambda state, rollout: (rollout.reward, state, {"a": rollout.reward}),
+            r"gives the metric a of shape \(3, 2\)",
+        ),
         (lambda state, rollout: (rollout.reward, (state, state), {}), "gives a next state of"),
         (lambda state, rollout: rollout.rewards, "raised AttributeError"),
     ],
