@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from proximax.config import Rule, RunConfig, range_problem, refuse, shown
+from proximax.config import ALIASES, ELSEWHERE, Rule, RunConfig, range_problem, refuse, shown
 from proximax.envs import HostEnv, JaxEnv
 from proximax.evaluation import Evaluation
 from proximax.loggers import Callback, Rows
@@ -30,6 +30,12 @@ class Training:
 
     def __init__(self, run: Run, policy: Policy, env: JaxEnv | HostEnv) -> None:
         self._run, self._policy, self._env = run, policy, env
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set one of ``SETTABLE``; anything else would have no effect, and is refused."""
+        if name not in SETTABLE and name not in ("_run", "_policy", "_env"):
+            refuse([f"training.{name} cannot be set{suggestion(name)}"])
+        super().__setattr__(name, value)
 
     @property
     def config(self) -> RunConfig:
@@ -99,8 +105,16 @@ def first_of(setting: Any) -> float:
     return float(np.ravel(np.asarray(setting))[0])
 
 
-def checked_like(name: str, value: float, old: Any) -> Any:
-    """``value`` for all seeds, as the array ``old`` is, and on its device."""
+def suggestion(name: str) -> str:
+    """What may be set instead: one of ``SETTABLE``, by what other libraries call it, or all of them."""
+    known = ALIASES.get(name, ELSEWHERE.get(name))
+    return f", but {', '.join(SETTABLE)}" + (f"; did you mean {known!r}?" if known in SETTABLE else "")
+
+
+def checked_like(name: str, value: Any, old: Any) -> Any:
+    """``value``, a number or an array of one, for all seeds, as the array ``old`` is, and on its device."""
+    if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and value.dtype.kind in "biuf":
+        value = value.item()
     refuse([range_problem(name, value, SETTABLE[name])])
     new = np.full(np.shape(old), value, np.float32)
     return jax.device_put(new, old.sharding) if isinstance(old, jax.Array) else new
@@ -135,11 +149,12 @@ class Schedule(TrainingCallback):
 
     A function takes the fraction of the updates done, from 0 for the first update to almost 1 for the last, and gives
     the setting's value in the next update: ``learning_rate``, ``epsilon`` or ``entropy_coef``. Straight lines need no
-    callback: ``anneal``. Raises ``UsageError`` at the run's start where the setting is annealed or adapted as well.
+    callback: ``anneal``. In ``train`` the setting is taken out of the ``anneal`` of the preset or the defaults. Raises
+    ``UsageError`` where the call says ``anneal`` for it too, where it is adapted, or has two schedules.
     """
 
     def __init__(self, **functions: Callable[[float], float]) -> None:
-        unknown = [f"Schedule has no {name}, but {', '.join(SETTABLE)}" for name in functions if name not in SETTABLE]
+        unknown = [f"Schedule has no {name}{suggestion(name)}" for name in functions if name not in SETTABLE]
         no_function = [
             f"{name} = {shown(function)}: must be a function of the progress"
             for name, function in functions.items()
@@ -170,6 +185,14 @@ class Schedule(TrainingCallback):
         """The functions' values at the present progress."""
         for name, function in self.functions.items():
             setattr(training, name, function(training.progress))
+
+
+def scheduled_settings(callbacks: Any) -> list[str]:
+    """The settings that have a ``Schedule``. Raises ``UsageError`` where one has two."""
+    schedules = [x for x in callbacks if isinstance(x, Schedule)] if isinstance(callbacks, Sequence) else []
+    names = [name for schedule in schedules for name in schedule.functions]
+    refuse([f"{name} has {names.count(name)} Schedules: give one" for name in SETTABLE if names.count(name) > 1])
+    return names
 
 
 class Callbacks:

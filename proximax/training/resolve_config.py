@@ -1,6 +1,7 @@
 """From what a user says (environment, preset, overrides) to the complete configuration."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -67,6 +68,13 @@ def with_reward_hook(config: RunConfig, algorithm: Algorithm | None, hook: Rewar
     algorithm = find_algorithm(config.algo, algorithm)
     algorithm = algorithm._replace(name=f"{algorithm.name}+{hook.name}", reward_hook=hook)
     return replace(config, algo=custom_name(algorithm.name)), algorithm
+
+
+def without_anneal(config: RunConfig, names: Sequence[str]) -> RunConfig:
+    """The config without these settings in ``anneal``."""
+    if not set(names) & set(config.ppo.anneal):
+        return config
+    return replace(config, ppo=replace(config.ppo, anneal=tuple(x for x in config.ppo.anneal if x not in names)))
 
 
 def envs_per_seed(total: int, seeds: int) -> int:

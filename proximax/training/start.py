@@ -38,12 +38,12 @@ from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
 from proximax.runtime import compilation, own_settings, path_named, refuse_fork, show_messages
 from proximax.spaces import describe_space
-from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback
+from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback, scheduled_settings
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
-from proximax.training.resolve_config import resolve, with_reward_hook
+from proximax.training.resolve_config import resolve, with_reward_hook, without_anneal
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
@@ -109,6 +109,8 @@ def train(
     if isinstance(network, str):
         settings["network"] = network
     config, custom_algorithm = resolve(env, preset, settings | overrides)
+    if "anneal" not in overrides:  # that of the preset or the defaults; what the caller says is not changed
+        config = without_anneal(config, scheduled_settings(callbacks))
     if reward_hook is not None:
         config, custom_algorithm = with_reward_hook(config, custom_algorithm, reward_hook)
     return run(
@@ -199,6 +201,7 @@ def check_arguments(
             "" if resume == "auto" else bool_problem("resume", resume),
         ]
     )
+    scheduled_settings(callbacks)  # refuses two of one setting
 
 
 def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:

@@ -1,11 +1,15 @@
 """Callbacks: when they are called, what they see, what they may change."""
 
+import json
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import proximax
 from proximax.errors import UsageError
+from proximax.training.callbacks import Training, checked_like
 
 TINY = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
 TINY |= {"preset": "none", "hidden": (4,), "steps": 64}  # four updates
@@ -125,7 +129,7 @@ def test_a_schedule_is_a_function_of_progress_and_goes_on_after_a_resume(tmp_pat
     ("functions", "settings", "message"),
     [
         ({"epsilon": lambda p: 0.1}, {"anneal": ("learning_rate", "epsilon")}, "leave it out of anneal"),
-        ({"learning_rate": lambda p: 1e-3}, {}, "leave it out of anneal = learning_rate"),
+        ({"learning_rate": lambda p: 1e-3}, {"anneal": "learning_rate"}, "leave it out of anneal = learning_rate"),
         (
             {"learning_rate": lambda p: 1e-3},
             {"anneal": "none", "target_kl": 0.01, "kl_control": "learning_rate"},
@@ -137,6 +141,44 @@ def test_a_schedule_is_a_function_of_progress_and_goes_on_after_a_resume(tmp_pat
 def test_a_schedule_that_contradicts_the_settings_is_refused(functions, settings, message):
     with pytest.raises(UsageError, match=message):
         proximax.train("probe:matching", callbacks=[proximax.Schedule(**functions)], **TINY | settings)
+
+
+def test_a_schedule_takes_its_setting_out_of_the_presets_anneal(tmp_path):
+    schedule = proximax.Schedule(epsilon=lambda p: jnp.float32(0.1))
+    settings = {"callbacks": [schedule], "out": tmp_path / "run", **TINY, "preset": "cartpole"}
+    result = proximax.train("probe:matching", **settings)
+    assert result.config.ppo.anneal == ("learning_rate",)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["ppo"]["anneal"] == ["learning_rate"]
+    assert [row["epsilon"] for row in result.history] == pytest.approx([0.1] * 4)
+    rates = [row["learning_rate"] for row in result.history]
+    assert rates == pytest.approx([rates[0] * left for left in (1, 0.75, 0.5, 0.25)])
+    assert proximax.train("probe:matching", resume=True, **settings).config == result.config
+
+
+def test_two_schedules_of_one_setting_are_refused():
+    two = [proximax.Schedule(epsilon=lambda p: 0.1, entropy_coef=lambda p: 0.1), proximax.Schedule(epsilon=max)]
+    for anneal in ({}, {"anneal": "none"}):
+        with pytest.raises(UsageError, match="epsilon has 2 Schedules: give one"):
+            proximax.train("probe:matching", callbacks=two, **TINY | anneal)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("clip_range", "did you mean 'epsilon'"), ("entropy_coeff", "'entropy_coef'"), ("gamma", "$")]
+)
+def test_what_cannot_be_set_is_refused(name, hint):
+    with pytest.raises(UsageError, match=rf"training\.{name} cannot be set, but learning_rate, epsilon, .*{hint}"):
+        setattr(Training(None, None, None), name, 0.1)
+    with pytest.raises(UsageError, match=rf"Schedule has no {name}, but learning_rate, epsilon, .*{hint}"):
+        proximax.Schedule(**{name: lambda p: 0.1})
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.asarray, jnp.asarray])
+def test_an_array_of_one_number_is_a_number(kind):
+    assert checked_like("epsilon", kind(0.5), np.ones(2)).tolist() == [0.5, 0.5]
+    with pytest.raises(UsageError, match="epsilon = -1"):
+        checked_like("epsilon", kind(-1.0), np.ones(2))
+    with pytest.raises(UsageError, match="must be a number"):
+        checked_like("epsilon", np.ones(2), np.ones(2))
 
 
 def test_a_schedule_of_something_else_is_refused_at_once():
