@@ -63,6 +63,13 @@ class Transition(NamedTuple):
     Two value arrays and no "last value": ``next_value[t] = V(final_obs[t])`` is the value of the state that step ``t``
     really reached, so a time limit in the middle of a rollout and the end of the rollout are the same case. Outside
     compiled code (``host_rollout``) the arrays are NumPy's.
+
+    ``obs``: the observation acted on; ``final_obs``: the one that the step reached, before any reset. ``first``: if
+    ``obs`` begins an episode. ``action``: as sampled, before clipping to the action space; ``log_prob``: log π(action |
+    obs) at the moment of acting. ``reward``: that is learned from. ``terminated``, ``truncated``: how the episode ended
+    with this step, if it did. ``valid``: 1; 0 for a step that only resets an environment, which is no transition.
+    ``value``: V(obs); ``next_value``: V(final_obs). ``dist``: π(. | obs) of the policy that acted, a distribution.
+    ``carry``: of a policy with memory, before each step; until ``add_values`` before step 0 alone, ``[1, N, ...]``.
     """
 
     obs: PyTree  # a leaf may be ``frame_stack.Stacked``, which holds ``final_obs`` too
@@ -121,6 +128,7 @@ class RewardHook(NamedTuple):
     one per seed. ``apply(state, rollout)`` is called once per update, inside the compiled program, before rewards are
     scaled and advantages made: it gives (rewards ``[T, N]``, its next state, metrics, numbers that are logged as
     ``NAME_METRIC``). Steps with ``rollout.valid`` 0 are no transitions. The state is saved with the run.
+    ``name`` is in config.json and before the metrics' names.
     """
 
     name: str

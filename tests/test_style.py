@@ -58,6 +58,14 @@ def test_every_public_name_is_there_and_documented(package):
             assert inspect.getdoc(thing), name
 
 
+@pytest.mark.parametrize("name", [name for name in proximax.__all__ if hasattr(getattr(proximax, name), "_fields")])
+def test_a_public_tuple_explains_its_fields(name):
+    """``help`` shows none of the comments beside them."""
+    text, fields = inspect.getdoc(getattr(proximax, name)), getattr(proximax, name)._fields
+    if name != "Policy":  # which explains its calls
+        assert not [field for field in fields if not re.search(rf"\b{field}\b", text)]
+
+
 @pytest.mark.parametrize("name", [n for n in maths.__all__ if inspect.isfunction(getattr(maths, n))])
 def test_every_equation_names_its_source_or_is_a_plain_definition(name):
     plain = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}

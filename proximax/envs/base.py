@@ -18,6 +18,7 @@ class JaxEnv(NamedTuple):
 
     ``reset(key) -> (state, obs)``; ``step(key, state, action) -> (state, Step)``. ``step`` resets by itself at an
     episode's end, to a start drawn with ``key``; ``Step.final_obs`` is the observation before that reset.
+    ``observation_space`` and ``action_space`` are Gymnasium's.
     """
 
     reset: Callable[[Key], tuple[PyTree, PyTree]]

@@ -62,7 +62,7 @@ def evaluation_seed(seed: int, salt: int = 0, purpose: Purpose = Purpose.REPORT)
 class Evaluation(NamedTuple):
     """Returns and lengths of each seed's episodes, ``[S, episodes]``; returns are NaN where an episode never ended.
 
-    Returns are float64, lengths int64, in steps.
+    ``returns`` are float64, ``lengths`` int64, in steps. ``seeds``: that the policies were trained with.
     """
 
     returns: np.ndarray

@@ -25,7 +25,11 @@ MAX_SECONDS = 300.0  # of play; an untrained policy may play an Atari game for h
 
 
 class Video(NamedTuple):
-    """A video, and the episodes in it. ``cut``: the last one had not ended yet."""
+    """A video, and the episodes in it.
+
+    ``path``: its file. ``returns``, ``lengths``: of each episode. ``cut``: the last one had not ended yet. ``frames``:
+    how many it has. ``fps``: frames per second.
+    """
 
     path: Path
     returns: list[float]

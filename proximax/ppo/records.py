@@ -12,7 +12,7 @@ from proximax.types import Metrics, Params, PyTree, RewardHook, Transition
 
 
 class ObjectiveInputs(NamedTuple):
-    """What an objective may be made of: one number per sample, ``[B]``, for the policy π that is being updated."""
+    """Per sample ``[B]``: ``log_prob`` log π(a|s), ``log_ratio`` log π/π_old, ``advantage``, ``kl`` KL(π_old, π)."""
 
     log_prob: jax.Array  # log π(a|s)
     log_ratio: jax.Array  # log r = log π(a|s) - log π_old(a|s)
@@ -21,7 +21,7 @@ class ObjectiveInputs(NamedTuple):
 
 
 class ScheduledValues(NamedTuple):
-    """The settings that change from update to update."""
+    """What changes from update to update: ``learning_rate``, ``epsilon`` (clip), ``entropy_coef``, ``beta`` (KL)."""
 
     learning_rate: jax.Array
     epsilon: jax.Array
@@ -77,6 +77,7 @@ PolicyStep = Callable[[UpdateContext, jax.Array, PyTree, Batch], tuple[jax.Array
 class Algorithm(NamedTuple):
     """A policy-gradient algorithm: an elementwise objective to be maximised, and how to take the policy's step.
 
+    It has a ``name``, and a ``reward_hook`` if it learns from other rewards than the environment's.
     Without ``policy_step``: epochs of minibatch steps on objective, entropy and value loss together. With it: one step
     of the policy on the whole rollout, then epochs on the value loss for the parameters that the policy does not use.
     """
