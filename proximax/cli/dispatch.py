@@ -62,7 +62,7 @@ from proximax.runtime import (
     show_messages,
     write_stderr,
 )
-from proximax.training import run
+from proximax.training import run, was_saved
 
 GPU_REMEDY = 'pip install "jax[cuda13]" (older drivers: "jax[cuda12]"), or leave out --device'
 
@@ -156,6 +156,11 @@ def run_train(command: Train) -> None:
         )
     except Interrupted:
         write_stderr(f"saved in {out}\nnext: proximax train --resume {run_argument(config, out)}")
+        raise
+    except Exception as error:
+        if was_saved(error):
+            text = f"saved in {out}, the traceback in {out / 'error.log'}"
+            write_stderr(printable(f"{text}\nnext: proximax train --resume {run_argument(config, out)}"))
         raise
     print(printable(report(result, out)))
 

@@ -6,6 +6,7 @@ Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers
 """
 
 from proximax.training.callbacks import Schedule, Training, TrainingCallback
+from proximax.training.crash_report import was_saved
 from proximax.training.resolve_config import resolve
 from proximax.training.result import Result
 from proximax.training.resume import check_may_change
@@ -22,4 +23,5 @@ __all__ = [
     "resolve",
     "run",
     "train",
+    "was_saved",
 ]

@@ -20,6 +20,13 @@ from proximax.types import Transition
 logger = logging.getLogger(__name__)
 
 FOLDER = "crash"
+SAVED = "saved in"  # begins the note on an error of a run that was saved
+
+
+def was_saved(error: BaseException) -> bool:
+    """Whether the run that ended by this error was saved, and has its crash report."""
+    notes = [note for x in (error, error.__cause__) for note in getattr(x, "__notes__", ())]
+    return any(note.startswith(SAVED) for note in notes)
 
 
 @contextmanager
@@ -68,7 +75,7 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Transitio
     """``error.log``, ``crash/crash.json``, and ``crash/rollout.npz``: each field of a rollout, ``[T, S, N, ...]``.
 
     Of nested observations and actions it has each leaf by itself, under a name like ``obs['camera']``. What the disk
-    does not take is logged as a warning.
+    does not take is logged as a warning. What was saved is a note on ``error``.
     """
     folder = directory / FOLDER
     try:
@@ -80,6 +87,8 @@ def write_crash_report(directory: Path, error: BaseException, rollout: Transitio
         (folder / "rollout.npz").unlink(missing_ok=True)  # of an earlier error
         if rollout is not None:
             np.savez(folder / "rollout.npz", **named_arrays(rollout))
+        if any((directory / "checkpoints").glob("step-*")):
+            error.add_note(f"{SAVED} {directory}, the traceback in error.log there; resume=True continues the run")
     except (OSError, StorageError) as write_error:
         logger.warning(f"could not write the crash report in {folder}: {write_error}")
 

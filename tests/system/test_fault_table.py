@@ -225,6 +225,7 @@ def test_an_environment_that_raises(shell):
     log = (run / "error.log").read_text()
     assert "faulty.py" in log
     assert "the gripper is stuck" in log
+    assert "saved in run, the traceback in run/error.log\nnext: proximax train --resume run" in ran.err
 
 
 @pytest.mark.fault(12)
