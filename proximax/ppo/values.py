@@ -67,7 +67,7 @@ def evaluate_policy(
 
 
 def bootstrap_values_of_frames(
-    policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array, carry: PyTree
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, value: jax.Array, carry: PyTree = ()
 ) -> jax.Array:
     """V(final_obs_t) of stacked frames ``[T * N]``, from V(s_t) ``[T * N]``.
 

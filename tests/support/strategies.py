@@ -109,6 +109,8 @@ def run_configs(draw):
     batch = num_envs * ppo["num_steps"]
     divisors = [d for d in range(1, batch + 1) if batch % d == 0]
     ppo["minibatch_size"] = draw(st.none() | st.sampled_from(divisors))
+    longest = math.gcd(ppo["num_steps"], batch if algo == "a2c" else ppo["minibatch_size"] or batch)
+    ppo["sequence_length"] = draw(st.none() | st.just(longest) | st.just(1))
     if algo == "a2c":
         ppo |= {"epochs": 1, "minibatch_size": None}
     if ppo["kl_control"] == "beta" and not algo.startswith(("penalty", "own")):

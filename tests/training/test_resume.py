@@ -105,9 +105,11 @@ def put_back(folder, env, policy, start, environment=None):
     )
     found, tensors = find_checkpoint(folder, read=(POLICY, STATE))
     progress, environment = progress_of(found, tensors)
-    return saved, *restore(
-        ResumePoint(found.path, found.manifest, tensors, progress, environment), env, policy, SMALL, start
-    )
+    point = ResumePoint(found.path, found.manifest, tensors, progress, environment)
+    # The number of updates is the only one that comes from the settings: the steps may be others.
+    updates = {"updates": start.hyperparameters["updates"]}
+    expected = saved._replace(hyperparameters=saved.hyperparameters | updates)
+    return expected, *restore(point, env, policy, SMALL, start)
 
 
 def assert_same(saved, state):

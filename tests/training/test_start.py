@@ -371,11 +371,14 @@ def test_an_episode_that_never_ends_gives_no_score_but_a_policy(tmp_path, monkey
 
 @pytest.mark.slow
 def test_arguments_of_the_environment_are_part_of_the_run(tmp_path):
-    """Evaluation and video play the environment that was trained on; another one gets none of its arguments."""
+    """Evaluation and video play the environment that was trained on, whose arguments may be replaced; no other id's."""
     arguments = {"env_kwargs": {"max_steps_in_episode": 7}}
     proximax.train("gymnax:CartPole-v1", out=tmp_path / "run", **QUICK | arguments)
     assert proximax.evaluate(tmp_path / "run", 3).lengths.max() <= 7
-    assert proximax.evaluate(tmp_path / "run", 3, env="gymnax:CartPole-v1").lengths.max() > 7
+    assert proximax.evaluate(tmp_path / "run", 3, env="gymnax:CartPole-v1").lengths.max() <= 7
+    longer = {"max_steps_in_episode": 500}
+    assert proximax.evaluate(tmp_path / "run", 3, env_kwargs=longer).lengths.max() > 7
+    assert proximax.evaluate(tmp_path / "run", 3, env="CartPole-v1").lengths.max() > 7
     arguments = {"env_kwargs": {"max_steps_in_episode": 8}}
     with pytest.raises(CheckpointError, match=r"env_kwargs.max_steps_in_episode = 7 there, 8 asked for"):
         proximax.train("gymnax:CartPole-v1", out=tmp_path / "run", resume=True, **QUICK | arguments)
