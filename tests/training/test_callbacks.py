@@ -247,3 +247,9 @@ def test_a_method_that_looks_like_a_hook_is_refused():
 def test_a_learning_rate_that_is_none_is_refused(rate):
     with pytest.raises(UsageError, match="learning_rate"):
         proximax.train("probe:matching", callbacks=[Record(rate=rate)], **TINY)
+
+
+def test_a_schedule_may_end_at_0_where_no_update_follows():
+    schedule = proximax.Schedule(epsilon=lambda done: 0.2 * (1 - done))
+    result = proximax.train("probe:matching", callbacks=[schedule], **TINY)
+    assert [row["epsilon"] for row in result.history] == pytest.approx([0.2, 0.15, 0.1, 0.05])
