@@ -178,12 +178,13 @@ class Schedule(TrainingCallback):
         self.set_values(training)
 
     def on_update(self, training: Training, rows: Rows) -> None:
-        """Set the values of the next update, if there is one."""
-        if training.progress < 1:
-            self.set_values(training)
+        """Set the values of the next update."""
+        self.set_values(training)
 
     def set_values(self, training: Training) -> None:
-        """The functions' values at the present progress."""
+        """The functions' values at the present progress; none after the last update."""
+        if training.progress >= 1:
+            return
         for name, function in self.functions.items():
             setattr(training, name, function(training.progress))
 
