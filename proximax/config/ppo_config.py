@@ -173,7 +173,7 @@ _RANGES: dict[str, Rule] = {
     "target_kl": Rule(0, open_low=True, optional=True),
     "log_std_init": Rule(-10, 2),
     "recurrent_units": COUNT,
-    "recurrent_layers": COUNT,
+    "recurrent_layers": Rule(1, 64, integer=True),
     "sequence_length": Rule(1, integer=True, optional=True),
     "adam_epsilon": Rule(0, open_low=True),
 }

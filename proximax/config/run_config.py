@@ -150,6 +150,12 @@ class RunConfig:
         """Number of rollouts, and so of updates, of the whole run."""
         return self.steps // self.batch_size
 
+    @property
+    def sequence_length(self) -> int:
+        """L, steps of a sequence that a policy with memory learns from."""
+        ppo = self.ppo
+        return ppo.sequence_length or math.gcd(ppo.num_steps, ppo.minibatch_size or self.batch_size)
+
     def numbers(self) -> dict[str, float]:
         """What a compiled program takes as data: another value compiles nothing again."""
         return {**self.ppo.numbers(), "updates": self.updates}

@@ -117,3 +117,11 @@ def check_names(values: dict[str, Any], *records: type) -> None:
             note = f" ({difference(name)})" if elsewhere and difference(name) else ""
             hint = f"; did you mean {near[0]!r}{note}?" if near else f"; known: {', '.join(known)}"
             raise UsageError(f"unknown setting {name!r}{hint}")
+
+
+def flatten_dict(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten_dict(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

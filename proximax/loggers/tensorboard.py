@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proximax.config import RunConfig
+from proximax.config import RunConfig, flatten_dict
 from proximax.loggers.base import Rows, group_of
 from proximax.loggers.progress import SpeedMeter
 from proximax.ppo import RATIO_EDGES
@@ -160,15 +160,13 @@ def config_summaries(config: RunConfig, seed: int) -> list["Summary"]:
     ]  # indented: code in Markdown
 
 
-def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Settings under their full names (``ppo.gamma``): numbers, booleans and strings; None left out."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        elif value is not None:
-            flat[prefix + name] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-    return flat
+    return {
+        name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+        for name, value in flatten_dict(values).items()
+        if value is not None
+    }
 
 
 def tensorboard_installed() -> bool:

@@ -30,7 +30,7 @@ from proximax.maths.running import (
     update_moments,
     variance,
 )
-from proximax.maths.shuffling import minibatches, permutation, sequence_minibatches
+from proximax.maths.shuffling import minibatches, permutation
 from proximax.maths.trust_region import (
     conjugate_gradient,
     fisher_vector_product,
@@ -71,7 +71,6 @@ __all__ = [
     "reinforce_objective",
     "returns_to_go",
     "scale_reward",
-    "sequence_minibatches",
     "simple_clip_objective",
     "standardise",
     "surrogate_objective",

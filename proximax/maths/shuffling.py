@@ -57,23 +57,17 @@ def _hash(x: UInt32[Array, " n"], key: UInt32[Array, ""]) -> UInt32[Array, " n"]
     return x ^ (x >> 16)
 
 
-def minibatches(key: jax.Array, num_samples: int, minibatch_size: int | None) -> Int[Array, "M B"]:
-    """The number of every sample once, in random order, ``[num_samples / minibatch_size, minibatch_size]``.
-
-    Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1: K epochs of minibatches of M samples.
-    """
-    return permutation(key, num_samples).reshape(-1, minibatch_size or num_samples)
-
-
-def sequence_minibatches(
-    key: jax.Array, steps: int, envs: int, minibatch_size: int | None, length: int | None
+def minibatches(
+    key: jax.Array, shape: tuple[int, ...], minibatch_size: int | None, length: int | None = 1
 ) -> Int[Array, "M L B"]:
-    """The number t N + n of every step of a rollout once, in random sequences: ``[minibatches, L, sequences]``.
+    """The number t N + n of every sample of a rollout of ``shape`` (T, N) once, in random order: ``[M, L, B]``.
 
-    A sequence is ``length`` = L successive steps of one environment, from a multiple of L on. None: the largest L that
-    divides ``steps`` and ``minibatch_size``.
-    Source: Huang et al. 2022, "The 37 implementation details of PPO", LSTM detail 4: not steps but environments.
+    Of M minibatches each has B sequences of ``length`` = L successive steps of one environment, which begin at a
+    multiple of L. ``minibatch_size`` = L B; None: T N. ``length`` None: the largest L that divides T and L B.
+    Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1; for sequences Huang et al. 2022, "The 37
+    implementation details of PPO", LSTM detail 4.
     """
+    steps, envs = shape
     size = minibatch_size or steps * envs
     length = length or math.gcd(steps, size)
     order = permutation(key, steps // length * envs).reshape(-1, 1, size // length)

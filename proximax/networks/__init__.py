@@ -7,7 +7,7 @@ Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``co
 from proximax.networks import convnets
 from proximax.networks.adapters import from_equinox, from_linen, from_nnx
 from proximax.networks.base import AnyNetwork, Network, RecurrentNetwork, Torso, as_recurrent, network_problem
-from proximax.networks.convnets import conv_torso, images, impala, nature, patch_cnn, patch_layers, pong_small
+from proximax.networks.convnets import images, impala, nature, patch_cnn, patch_torso, pong_small
 from proximax.networks.convolution import Padding, Pair, convolve, pair
 from proximax.networks.dense import mlp, mlp_torso
 from proximax.networks.recurrent import CELLS, Cell, recurrent
@@ -22,7 +22,6 @@ __all__ = [
     "RecurrentNetwork",
     "Torso",
     "as_recurrent",
-    "conv_torso",
     "convnets",
     "convolve",
     "from_equinox",
@@ -36,7 +35,7 @@ __all__ = [
     "network_problem",
     "pair",
     "patch_cnn",
-    "patch_layers",
+    "patch_torso",
     "pong_small",
     "recurrent",
 ]

@@ -128,3 +128,21 @@ def _affine_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[
 
 
 affine.defvjp(_affine_forward, _affine_backward)
+
+
+def init_affine(rng: np.random.Generator, rows: int, columns: int, gain: float) -> Params:
+    """Parameters of ``affine``: an orthogonal matrix ``w``, and ``b`` 0."""
+    return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
+
+
+def init_heads(rng: np.random.Generator, width: int, outputs: int) -> dict[str, Params]:
+    """Parameters of the policy head and the value head, from features of this width."""
+    return {
+        "policy_head": init_affine(rng, width, outputs, POLICY_GAIN),
+        "value_head": init_affine(rng, width, 1, VALUE_GAIN),
+    }
+
+
+def apply_heads(params: Params, actor: jax.Array, critic: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(policy outputs ``[B, outputs]``, values ``[B]``) from the features ``[B, width]`` of actor and critic."""
+    return affine(actor, **params["policy_head"]), affine(critic, **params["value_head"])[:, 0]

@@ -18,7 +18,17 @@ import numpy as np
 
 from proximax.config import Activation
 from proximax.errors import UsageError
-from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, Torso, affine, orthogonal
+from proximax.networks.base import (
+    ACTIVATIONS,
+    HIDDEN_GAIN,
+    Network,
+    Torso,
+    affine,
+    apply_heads,
+    init_affine,
+    init_heads,
+    orthogonal,
+)
 from proximax.networks.convolution import Pair, convolve, output_size, pair
 from proximax.types import Key, Params, PyTree
 
@@ -43,17 +53,20 @@ def patch_cnn(
     hidden: int = 256,
     activation: Activation = "relu",
 ) -> Network:
-    """A small network for images of any size, fast on CPU: a kernel of 2 k pixels at stride k, then 4 at stride 2.
+    """A small network for images of any size, fast on CPU: ``patch_torso`` with two heads."""
+    return with_heads(outputs, patch_torso(k, channels, hidden, activation))
+
+
+def patch_torso(
+    k: int | Pair = 3, channels: Pair = (16, 32), hidden: int = 256, activation: Activation = "relu"
+) -> Torso:
+    """A kernel of 2 k pixels at stride k, 4 at stride 2, and a dense layer.
 
     Both strides are half the kernel, so each convolution is a product with four neighbours.
     """
-    return plain_cnn(outputs, patch_layers(k, channels), hidden, activation)
-
-
-def patch_layers(k: int | Pair, channels: Pair = (16, 32)) -> list[Layer]:
-    """The convolutions of ``patch_cnn``."""
     rows, columns = pair(k)
-    return [Layer(channels[0], (2 * rows, 2 * columns), (rows, columns)), Layer(channels[1], 4, 2)]
+    first = Layer(channels[0], (2 * rows, 2 * columns), (rows, columns))
+    return conv_torso([first, Layer(channels[1], 4, 2)], hidden, activation)
 
 
 def pong_small(outputs: int) -> Network:
@@ -63,18 +76,20 @@ def pong_small(outputs: int) -> Network:
 
 def plain_cnn(outputs: int, layers: Sequence[Layer], hidden: int, activation: Activation = "relu") -> Network:
     """Convolutions in sequence, a dense layer and two heads."""
-    torso = conv_torso(layers, hidden, activation)
+    return with_heads(outputs, conv_torso(layers, hidden, activation))
+
+
+def with_heads(outputs: int, torso: Torso) -> Network:
+    """A torso that actor and critic share, with a policy and a value head."""
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
         params, width = torso.init(rng, obs)
-        return params | _layers(
-            rng, {"policy_head": (width, outputs, POLICY_GAIN), "value_head": (width, 1, VALUE_GAIN)}
-        )
+        return params | init_heads(rng, width, outputs)
 
     def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
-        x = torso.apply(params, obs)
-        return affine(x, **params["policy_head"]), affine(x, **params["value_head"])[:, 0]
+        features = torso.apply(params, obs)
+        return apply_heads(params, features, features)
 
     return Network(init, apply)
 
@@ -96,8 +111,8 @@ def conv_torso(layers: Sequence[Layer], hidden: int, activation: Activation = "r
             convolutions.append(_kernel(rng, pair(layer.kernel), channels, layer.channels))
             height, width = output_size((height, width), pair(layer.kernel), pair(layer.stride), "VALID")
             channels = layer.channels
-        dense = _layers(rng, {"dense": (height * width * channels, hidden, HIDDEN_GAIN)})
-        return {"convolutions": convolutions, **dense}, hidden
+        dense = init_affine(rng, height * width * channels, hidden, HIDDEN_GAIN)
+        return {"convolutions": convolutions, "dense": dense}, hidden
 
     def apply(params: Params, obs: PyTree) -> jax.Array:
         x = images(obs)
@@ -114,26 +129,25 @@ def impala(outputs: int, channels: Sequence[int] = (16, 32, 32), hidden: int = 2
     For each number of channels: convolution, pooling to half the size, two residual blocks of two convolutions each.
     """
 
-    def init(key: Key, obs: PyTree) -> Params:
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    def init(rng: np.random.Generator, obs: PyTree) -> tuple[Params, int]:
         _, height, width, in_channels = images(obs).shape
         stages = []
         for out_channels in channels:
             convolutions = [_kernel(rng, (3, 3), n, out_channels) for n in (in_channels, *(4 * [out_channels]))]
             stages.append({"first": convolutions[0], "residual": [convolutions[1:3], convolutions[3:]]})
             height, width, in_channels = -(-height // 2), -(-width // 2), out_channels
-        return {"stages": stages, **_dense_and_heads(rng, height * width * in_channels, hidden, outputs)}
+        return {"stages": stages, "dense": init_affine(rng, height * width * in_channels, hidden, HIDDEN_GAIN)}, hidden
 
-    def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
+    def apply(params: Params, obs: PyTree) -> jax.Array:
         x = images(obs)
         for stage in params["stages"]:
             x = _pool(convolve(x, **stage["first"], padding="SAME"))
             for conv1, conv2 in stage["residual"]:
                 y = convolve(jax.nn.relu(x), **conv1, padding="SAME")
                 x = x + convolve(jax.nn.relu(y), **conv2, padding="SAME")
-        return _heads(params, jax.nn.relu(x), "relu")
+        return jax.nn.relu(affine(jax.nn.relu(x).reshape(len(x), -1), **params["dense"]))
 
-    return Network(init, apply)
+    return with_heads(outputs, Torso(init, apply, of_images=True))
 
 
 def images(obs: PyTree) -> jax.Array:
@@ -163,28 +177,6 @@ def _smallest_image(layers: Sequence[Pair]) -> int:
 def _kernel(rng: np.random.Generator, size: Pair, in_channels: int, out_channels: int) -> PyTree:
     w = orthogonal(rng, math.prod(size) * in_channels, out_channels, HIDDEN_GAIN)
     return {"w": w.reshape(*size, in_channels, out_channels), "b": np.zeros(out_channels, np.float32)}
-
-
-def _dense_and_heads(rng: np.random.Generator, features: int, hidden: int, outputs: int) -> Params:
-    sizes = {
-        "dense": (features, hidden, HIDDEN_GAIN),
-        "policy_head": (hidden, outputs, POLICY_GAIN),
-        "value_head": (hidden, 1, VALUE_GAIN),
-    }
-    return _layers(rng, sizes)
-
-
-def _layers(rng: np.random.Generator, sizes: dict[str, tuple[int, int, float]]) -> Params:
-    """Affine maps by name, of these (rows, columns, gain)."""
-    return {
-        name: {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
-        for name, (rows, columns, gain) in sizes.items()
-    }
-
-
-def _heads(params: Params, x: jax.Array, activation: Activation) -> tuple[jax.Array, jax.Array]:
-    x = ACTIVATIONS[activation](affine(x.reshape(len(x), -1), **params["dense"]))
-    return affine(x, **params["policy_head"]), affine(x, **params["value_head"])[:, 0]
 
 
 def _pool(x: jax.Array) -> jax.Array:

@@ -8,7 +8,16 @@ import jax
 import numpy as np
 
 from proximax.config import COUNT, Activation, bool_problem, choice_problem, range_problem, refuse, shown
-from proximax.networks.base import ACTIVATIONS, HIDDEN_GAIN, POLICY_GAIN, VALUE_GAIN, Network, Torso, affine, orthogonal
+from proximax.networks.base import (
+    ACTIVATIONS,
+    HIDDEN_GAIN,
+    Network,
+    Torso,
+    affine,
+    apply_heads,
+    init_affine,
+    init_heads,
+)
 from proximax.types import Key, Params, PyTree
 
 
@@ -33,18 +42,13 @@ def mlp(
         actor = [_dense_layers(rng, [width, *hidden]) for width in widths]
         critic = [] if shared_torso else [_dense_layers(rng, [width, *hidden]) for width in widths]
         features = hidden[-1] * len(widths)
-        return {
-            "actor": actor,
-            "critic": critic,
-            "policy_head": _dense(rng, features, outputs, POLICY_GAIN),
-            "value_head": _dense(rng, features, 1, VALUE_GAIN),
-        }
+        return {"actor": actor, "critic": critic, **init_heads(rng, features, outputs)}
 
     def apply(params: Params, obs: PyTree) -> tuple[jax.Array, jax.Array]:
         branches = _branches(obs, branch_torsos)
         features = _features(params["actor"], branches, activation)
         critic_features = features if shared_torso else _features(params["critic"], branches, activation)
-        return _affine(params["policy_head"], features), _affine(params["value_head"], critic_features)[:, 0]
+        return apply_heads(params, features, critic_features)
 
     return Network(init, apply)
 
@@ -86,19 +90,11 @@ def _features(torsos: PyTree, branches: list[jax.Array], activation: Activation)
     return features[0] if len(features) == 1 else jax.numpy.concatenate(features, axis=-1)
 
 
-def _dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> PyTree:
-    return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}
-
-
 def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
-    return [_dense(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
-
-
-def _affine(layer: PyTree, x: jax.Array) -> jax.Array:
-    return affine(x, layer["w"], layer["b"])
+    return [init_affine(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
 
 
 def _torso(layers: PyTree, x: jax.Array, activation: Activation) -> jax.Array:
     for layer in layers:
-        x = ACTIVATIONS[activation](_affine(layer, x))
+        x = ACTIVATIONS[activation](affine(x, **layer))
     return x

@@ -5,16 +5,19 @@ is true an episode opens: the step sets the carry back before it uses it, so act
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.networks.base import POLICY_GAIN, VALUE_GAIN, RecurrentNetwork, Torso, affine, orthogonal
+from proximax.networks.base import RecurrentNetwork, Torso, affine, apply_heads, init_heads, orthogonal
 from proximax.types import Array, Key, Params, PyTree
 
 Inputs = tuple[jax.Array, jax.Array]  # features [B, inputs], first [B]
+TorsoFn = Callable[[Params, PyTree], jax.Array]
+CellFn = Callable[["Cell", Params, PyTree, Inputs], tuple[PyTree, jax.Array]]
 
 
 class Cell(NamedTuple):
@@ -38,45 +41,31 @@ def recurrent(outputs: int, torso: Torso, cells: Sequence[Cell], shared: bool = 
 
     def init(key: Key, obs: PyTree) -> Params:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # NumPy: see ``dense.mlp``
-        params = {}
+        params, widths = {}, list[int]()
         for name in trunks:
             torso_params, width = torso.init(rng, obs)
-            cell_params = []
-            for cell in cells:
-                cell_params.append(cell.init(rng, width))
-                width = cell.units
+            widths = [width, *(cell.units for cell in cells)]
+            cell_params = [cell.init(rng, inputs) for cell, inputs in zip(cells, widths)]
             params[name] = {"torso": torso_params, "cells": cell_params}
-        heads = {"policy_head": (outputs, POLICY_GAIN), "value_head": (1, VALUE_GAIN)}
-        return params | {name: dense(rng, width, columns, gain) for name, (columns, gain) in heads.items()}
+        return params | init_heads(rng, widths[-1], outputs)
 
     def initial_carry(batch: int) -> PyTree:
         return {name: [cell.initial_carry(batch) for cell in cells] for name in trunks}
 
-    def heads(params: Params, features: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        actor, critic = features[trunks[0]], features[trunks[-1]]
-        return affine(actor, **params["policy_head"]), affine(critic, **params["value_head"])[:, 0]
-
-    def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[jax.Array, jax.Array, PyTree]:
+    def run(
+        torso_fn: TorsoFn, cell_fn: CellFn, params: Params, carry: PyTree, obs: PyTree, first: Array
+    ) -> tuple[jax.Array, jax.Array, PyTree]:
         features, after = dict[str, jax.Array](), dict[str, list[PyTree]]()
         for name in trunks:
-            x, after[name] = torso.apply(params[name]["torso"], obs), []
+            x, after[name] = torso_fn(params[name]["torso"], obs), []
             for cell, weights, memory in zip(cells, params[name]["cells"], carry[name], strict=True):
-                memory, x = cell.step(weights, memory, (x, jnp.asarray(first)))
+                memory, x = cell_fn(cell, weights, memory, (x, jnp.asarray(first)))
                 after[name].append(memory)
-            features[name] = x
-        return *heads(params, features), after
-
-    def unroll(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[jax.Array, jax.Array, PyTree]:
-        features, after = dict[str, jax.Array](), dict[str, list[PyTree]]()
-        for name in trunks:
-            x, after[name] = torso_over_time(torso, params[name]["torso"], obs), []
-            for cell, weights, memory in zip(cells, params[name]["cells"], carry[name], strict=True):
-                memories, x = unroll_cell(cell, weights, memory, (x, jnp.asarray(first)))
-                after[name].append(memories)
             features[name] = x.reshape(-1, x.shape[-1])
-        out, value = heads(params, features)
+        out, value = apply_heads(params, features[trunks[0]], features[trunks[-1]])
         return out.reshape(*first.shape, outputs), value.reshape(first.shape), after
 
+    apply, unroll = partial(run, torso.apply, step_cell), partial(run, partial(torso_over_time, torso), unroll_cell)
     return RecurrentNetwork(init, initial_carry, apply, unroll)
 
 
@@ -87,6 +76,11 @@ def torso_over_time(torso: Torso, params: Params, obs: PyTree) -> jax.Array:
     times, batch = jax.tree.leaves(obs)[0].shape[:2]
     features = torso.apply(params, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), obs))
     return features.reshape(times, batch, -1)
+
+
+def step_cell(cell: Cell, params: Params, carry: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
+    """(the next carry, output) for inputs ``[B, ...]``."""
+    return cell.step(params, carry, inputs)
 
 
 def unroll_cell(cell: Cell, params: Params, carry: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
@@ -197,8 +191,3 @@ def gates(rng: np.random.Generator, rows: int, units: int, count: int) -> PyTree
     """An affine map to ``count`` gates of ``units`` each, every gate's matrix orthogonal."""
     w = np.concatenate([orthogonal(rng, rows, units, 1.0) for _ in range(count)], axis=1)
     return {"w": w, "b": np.zeros(count * units, np.float32)}
-
-
-def dense(rng: np.random.Generator, rows: int, columns: int, gain: float) -> PyTree:
-    """An affine map with an orthogonal matrix."""
-    return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}

@@ -22,7 +22,6 @@ from proximax.networks import (
     RecurrentNetwork,
     Torso,
     as_recurrent,
-    conv_torso,
     images,
     impala,
     mlp,
@@ -30,7 +29,7 @@ from proximax.networks import (
     nature,
     network_problem,
     patch_cnn,
-    patch_layers,
+    patch_torso,
     pong_small,
     recurrent,
 )
@@ -119,7 +118,7 @@ def make_policy(
     if isinstance(network, str):
         network = built_in(network, observation_space, num_outputs(action_space, config), config)
     network = as_recurrent(network)
-    masked, over_time = has_mask(observation_space), network.unroll
+    masked, network_unroll = has_mask(observation_space), network.unroll
 
     def distribution(params: Params, out: jax.Array, allowed: Any) -> Distribution:
         return action_distribution(action_space, config, out, params.get("log_std"), allowed)
@@ -132,8 +131,8 @@ def make_policy(
     def unroll(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
         inputs, allowed = obs if masked else (obs, None)
         inputs = jax.tree.map(lambda x: x.reshape(*first.shape, *x.shape[1:]), inputs)
-        assert over_time is not None
-        out, value, carries = over_time(params["network"], carry, inputs, first)
+        assert network_unroll is not None
+        out, value, carries = network_unroll(params["network"], carry, inputs, first)
         return distribution(params, out.reshape(-1, out.shape[-1]), allowed), value.reshape(-1), carries
 
     def encode(moments: PyTree, obs: PyTree) -> PyTree:
@@ -155,7 +154,7 @@ def make_policy(
         ),
         sampled_action=partial(sampled_action, action_space, config),
         settings=settings,
-        unroll=unroll if over_time else None,
+        unroll=unroll if network_unroll else None,
     )
 
 
@@ -198,19 +197,15 @@ def check_size(
     observation_space: spaces.Space[Any], name: NetworkName, config: PPOConfig, max_numbers: int, where: Path
 ) -> None:
     """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
+    layers = {}
     if name in CELLS:
-        min_weights = config.recurrent_layers * 2 * config.recurrent_units**2
-        if min_weights > max_numbers:
-            raise CheckpointError(
-                f"{where} does not fit: {config.recurrent_layers} x {config.recurrent_units} recurrent units have "
-                f"{min_weights:,} weights or more"
-            )
-    is_image_torso = name in CELLS and _is_image_input(network_input_space(observation_space))
-    if is_mlp(name, observation_space) or (name in CELLS and not is_image_torso):
+        layers[f"recurrent_units = {config.recurrent_units}"] = config.recurrent_layers * 2 * config.recurrent_units**2
+    if is_mlp("auto" if name in CELLS else name, observation_space):
         widths = sum(math.prod(x.shape) for x in jax.tree.leaves(example_input(observation_space))), *config.hidden
-        min_weights = sum(a * b for a, b in pairwise(widths))
+        layers[f"hidden = {config.hidden}"] = sum(a * b for a, b in pairwise(widths))
+    for setting, min_weights in layers.items():
         if min_weights > max_numbers:
-            raise CheckpointError(f"{where} does not fit: hidden = {config.hidden} has {min_weights:,} weights or more")
+            raise CheckpointError(f"{where} does not fit: {setting} has {min_weights:,} weights or more")
 
 
 def _is_image_input(space: spaces.Space[Any]) -> bool:
@@ -236,7 +231,7 @@ def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: i
 def torso(space: spaces.Space[Any], config: PPOConfig) -> Torso:
     """What is below the memory: the convolutions of ``patch_cnn`` for an image, otherwise hidden layers."""
     if _is_image_input(space):
-        return conv_torso(patch_layers(patch_stride(space)), hidden=256)
+        return patch_torso(patch_stride(space))
     return mlp_torso(config.hidden, config.activation)
 
 

@@ -15,8 +15,8 @@ from proximax.ppo.host_rollout import collect, host_buffers, reset_host_envs
 from proximax.ppo.learner import initial_train_state, learn_from_rollout
 from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.rollout import act
-from proximax.ppo.seed_axis import stack_seeds, vmap_seeds
-from proximax.runtime import as_threefry2x32, compilation, key_from_data, split_on_host
+from proximax.ppo.seed_axis import stack_seeds
+from proximax.runtime import as_threefry2x32, compilation, key_from_data, split_on_host, vmap_seeds
 from proximax.types import Acted, ActFn, Array, Key, Metrics, Params, PyTree, RolloutState, TrainState, Transition
 
 

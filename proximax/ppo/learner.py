@@ -21,11 +21,12 @@ from proximax.policy import Policy, init_obs_moments, policy_parameters, update_
 from proximax.ppo.algorithms import adapt_after_update, find_algorithm
 from proximax.ppo.diagnostics import diagnose
 from proximax.ppo.records import Algorithm, Episodes
+from proximax.ppo.reward_hooks import change_rewards
 from proximax.ppo.rollout import reset_envs, unroll
 from proximax.ppo.update import init_optimiser, scheduled_values, update
 from proximax.ppo.values import add_values
-from proximax.runtime import apply_reward_hook, compilation, split_on_host
-from proximax.types import Key, Learner, Metrics, PyTree, RewardHook, RewardScale, RolloutState, TrainState, Transition
+from proximax.runtime import compilation, split_on_host
+from proximax.types import Key, Learner, Metrics, RewardScale, RolloutState, TrainState, Transition
 
 
 def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None) -> Learner:
@@ -94,14 +95,6 @@ def learn_from_rollout(
     return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | scheduled._asdict()
 
 
-def change_rewards(hook: RewardHook | None, state: PyTree, rollout: Transition) -> tuple[Transition, PyTree, Metrics]:
-    """The rollout with the rewards to learn from: (rollout, the hook's next state, its metrics)."""
-    if hook is None:
-        return rollout, state, {}
-    reward, state, metrics = apply_reward_hook(hook, state, rollout)
-    return rollout._replace(reward=reward), state, {f"{hook.name}_{name}": x for name, x in metrics.items()}
-
-
 def update_succeeded(metrics: Metrics) -> jax.Array:
     """Whether an update was finite and every row's mask allowed something."""
     return (metrics["finite"] == 1) & (metrics.get("fully_masked_index", -1) < 0)
@@ -119,10 +112,8 @@ def initial_train_state(
     """The state before the first update."""
     params = policy.init(key_params)
     moments = init_obs_moments(env.observation_space, config.ppo)
-    hook_state: PyTree = ()
-    if (hook := algorithm.reward_hook) is not None:
-        hook_state = hook.init(jax.random.fold_in(key_params, 1), env.observation_space, env.action_space)
-    apart = algorithm.policy_step is not None
+    hook, apart = algorithm.reward_hook, algorithm.policy_step is not None
+    hook_state = hook.init(jax.random.fold_in(key_params, 1), env.observation_space, env.action_space) if hook else ()
     if apart and all(policy_parameters(policy, params, moments, rollout.obs, rollout.first)):
         raise UsageError(
             f"algo = {config.algo} fits the critic apart from the policy, but every parameter of this network is the "

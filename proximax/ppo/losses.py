@@ -41,8 +41,10 @@ def critic_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> 
 
 def forward(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[Distribution, jax.Array]:
     """(π(. | s), V(s)) of the batch's samples, by flat parameters."""
-    inputs = context.policy, context.unravel(params), context.moments, context.rollout, batch.position
-    return evaluate_policy(*inputs) if context.policy.unroll is None else unroll_sequences(*inputs)[:2]
+    inputs = context.policy, context.unravel(params), context.moments, context.rollout
+    if context.policy.unroll is None:
+        return evaluate_policy(*inputs, batch.position.reshape(-1))
+    return unroll_sequences(*inputs, batch.position)[:2]
 
 
 def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:

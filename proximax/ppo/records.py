@@ -33,12 +33,11 @@ Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]
 
 
 class Batch(NamedTuple):
-    """Samples: transitions of a rollout, ``[B, ...]``. Observations stay in the rollout; ``position`` says where.
+    """Samples: transitions of a rollout, ``[B, ...]``. Observations stay in the rollout; ``position`` says where."""
 
-    With memory they are sequences of L steps, step by step: B = L x how many there are.
-    """
-
-    position: jax.Array  # t N + n; with memory ``[L, B / L]``, a sequence in each column
+    position: (
+        jax.Array
+    )  # t N + n, ``[L, B / L]``: successive steps of an environment in each column; L = 1: single ones
     action: PyTree
     log_prob: jax.Array  # log π_old(action | s)
     dist: Distribution  # π_old(. | s)

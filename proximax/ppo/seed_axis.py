@@ -1,6 +1,6 @@
 """Several seeds as one leading axis S."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,15 +24,3 @@ def stack_seeds(states: Sequence[TrainState]) -> TrainState:
         return np.stack([np.asarray(x) for x in leaves])  # NumPy: no program to compile
 
     return jax.tree.map(stack, *states)
-
-
-def vmap_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
-    """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
-    if seeds > 1:
-        return jax.vmap(function, in_axes=axes)
-
-    def alone(*arguments: Any) -> Any:
-        taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
-        return jax.tree.map(lambda x: x[None], function(*taken))
-
-    return alone

@@ -100,8 +100,7 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
         advantage = jax.vmap(maths.standardise)(advantage, r.valid)
     position = jnp.arange(r.reward.size).reshape(r.reward.shape)
     batch = Batch(position, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
-    batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)
-    return batch._replace(position=position) if jax.tree.leaves(r.carry) else batch
+    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)._replace(position=position)
 
 
 def run_epochs(
@@ -118,24 +117,22 @@ def run_epoch(
     loss: Loss, context: UpdateContext, batch: Batch, progress: OptimizerProgress, key: Key
 ) -> tuple[OptimizerProgress, StepStats]:
     """One gradient step on each minibatch, in random order."""
-    config = context.config
-    refresh = config.refresh_carry and context.policy.unroll is not None
-    if refresh or (config.recompute_advantage and loss is joint_loss):
+    config, has_memory = context.config, context.policy.unroll is not None
+    recompute, refresh = config.recompute_advantage and loss is joint_loss, config.refresh_carry and has_memory
+    if recompute or refresh:
         valued = add_values(context.policy, context.unravel(progress.params), context.moments, context.rollout)
-        if config.recompute_advantage and loss is joint_loss:
+        if recompute:
             batch = make_batch(config, valued._replace(dist=context.rollout.dist))
         if refresh:
             context = context._replace(rollout=context.rollout._replace(carry=valued.carry))
 
     def step(progress: OptimizerProgress, samples: jax.Array) -> tuple[OptimizerProgress, StepStats]:
-        minibatch = jax.tree.map(lambda x: x[samples.reshape(-1)], batch._replace(position=samples.reshape(-1)))
+        flat = samples.reshape(-1)
+        minibatch = jax.tree.map(lambda x: x[flat], batch._replace(position=flat))
         return gradient_step(loss, context, progress, minibatch._replace(position=samples))
 
-    if context.policy.unroll is None:
-        samples = maths.minibatches(key, len(batch.valid), config.minibatch_size)
-    else:
-        steps, envs = context.rollout.reward.shape
-        samples = maths.sequence_minibatches(key, steps, envs, config.minibatch_size, config.sequence_length)
+    length = config.sequence_length if has_memory else 1
+    samples = maths.minibatches(key, context.rollout.reward.shape, config.minibatch_size, length)
     return jax.lax.scan(step, progress, samples)
 
 

@@ -50,7 +50,7 @@ def evaluate_policy(
 ) -> tuple[Distribution, jax.Array]:
     """(π(. | s), V(s)) of the samples t N + n ``[B]``; of images a few hundred at a time, for memory and caches.
 
-    ``carry``: of a policy with memory, before each of the rollout's steps, ``[T * N, ...]``.
+    ``carry``: of a policy with memory, what it evaluates each of the rollout's samples with, ``[T * N, ...]``.
     """
 
     def forward(indices: Array) -> tuple[Distribution, jax.Array]:

@@ -143,9 +143,9 @@ def load_agents(
     observation_space, action_space = (
         make_space(manifest[k], max_elements) for k in ("observation_space", "action_space")
     )
-    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     if network is None:
         check_size(observation_space, config.network, config.ppo, max_elements, where)
+    policy = make_policy(observation_space, action_space, config.ppo, network or config.network)
     single = Policies(policy.init(jax.random.key(0)), init_obs_moments(observation_space, config.ppo))
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.seeds, *np.shape(x)), x.dtype), single)
     params, moments = restore_tree(like, tensors, where)

@@ -50,8 +50,8 @@ from proximax.runtime.plain_files import (
     temporary_path,
 )
 from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
-from proximax.runtime.seed_sharding import SEEDS_SPEC, map_over_seeds, seed_sharding, shard_over_devices
-from proximax.runtime.user_functions import apply_reward_hook, call_user_function, kind_of
+from proximax.runtime.seed_sharding import SEEDS_SPEC, map_over_seeds, seed_sharding, shard_over_devices, vmap_seeds
+from proximax.runtime.user_functions import call_user_function, kind_of
 from proximax.runtime.version import proximax_version
 
 __all__ = [
@@ -60,7 +60,6 @@ __all__ = [
     "PROGRESS",
     "SEEDS_SPEC",
     "SIGNALS",
-    "apply_reward_hook",
     "as_threefry2x32",
     "call_user_function",
     "can_encode",
@@ -109,6 +108,7 @@ __all__ = [
     "sync_folder",
     "temporary_path",
     "usable_cores",
+    "vmap_seeds",
     "write_atomically",
     "write_json",
     "write_stderr",

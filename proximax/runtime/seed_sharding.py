@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -35,3 +36,15 @@ def map_over_seeds(function: Callable[..., Any], *arguments: Any) -> Any:
         return jax.lax.map(lambda each: function(*each), arguments, batch_size=SEEDS_PER_CORE)
     # Also for one seed: XLA multiplies faster with a leading axis of 1 (64 environments: 12.1 ms instead of 13.8).
     return jax.vmap(function)(*arguments)
+
+
+def vmap_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """``vmap`` over the seeds' axis of each argument. One seed goes without: it is traced and compiled sooner."""
+    if seeds > 1:
+        return jax.vmap(function, in_axes=axes)
+
+    def alone(*arguments: Any) -> Any:
+        taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
+        return jax.tree.map(lambda x: x[None], function(*taken))
+
+    return alone

@@ -1,7 +1,7 @@
 """The loop around the learner: start, resume, evaluate, save, stop.
 
 Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers: ``resolve_config``, ``resume``,
-``warm_start``, ``callbacks``, ``periodic_evaluation``, ``periodic_video``, ``interrupts``, ``crash_report``,
+``warm_start``, ``notes``, ``callbacks``, ``periodic_evaluation``, ``periodic_video``, ``interrupts``, ``crash_report``,
 ``result``.
 """
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from proximax.config import RunConfig, from_json
+from proximax.config import RunConfig, flatten_dict, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.errors import CheckpointError, UsageError
 from proximax.policy import Policy, check_size
@@ -92,14 +92,6 @@ def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
         for name in before | after
         if before.get(name) != after.get(name) and name not in MAY_CHANGE
     ]
-
-
-def flatten_dict(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten_dict(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def check_same(

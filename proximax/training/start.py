@@ -19,14 +19,11 @@ from proximax.config import (
 )
 from proximax.envs import (
     EnvLike,
-    EnvPoolEnv,
     HostEnv,
     JaxEnv,
     can_recreate,
     env_from_config,
     env_options,
-    env_seeds,
-    ignores_seed,
     make_env,
 )
 from proximax.errors import UsageError
@@ -41,6 +38,7 @@ from proximax.spaces import describe_space
 from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback, scheduled_settings
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
+from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.resolve_config import resolve, with_reward_hook, without_anneal
@@ -316,7 +314,7 @@ def start_services(
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
     path = setup.directory.path if setup.directory else None
     video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
-    for note in [*setup.notes, *rounding_notes(config)]:
+    for note in [*setup.notes, *rounding_notes(config), *sequence_notes(config, setup.policy)]:
         logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
     settled = setup.progress.settled_evaluation
@@ -327,21 +325,3 @@ def start_services(
     return RunServices(
         run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
     )
-
-
-def rounding_notes(config: RunConfig) -> list[str]:
-    """What is trained where ``steps`` are not whole rollouts; nothing where they are."""
-    trained = config.updates * config.batch_size
-    if trained == config.steps:
-        return []
-    rollout = f"rollouts of num_steps x num_envs = {config.batch_size:,}"
-    return [f"steps = {config.steps:,} is not a multiple of {rollout}: {trained:,} steps are trained"]
-
-
-def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
-    """What the user should know about these environments."""
-    if isinstance(env, (JaxEnv, EnvPoolEnv)):
-        return []
-    if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
-        return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
-    return [*env.notes]

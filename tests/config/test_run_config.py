@@ -70,6 +70,9 @@ WRONG = [
     ("hidden", (64, 0), "one or more layer sizes of at least 1"),
     ("hidden", (64, 2.5), "one or more layer sizes of at least 1"),
     ("anneal_end", -0.1, "must be a number >= 0"),
+    ("recurrent_layers", 65, "must be an integer >= 1 and <= 64"),
+    ("recurrent_units", 0, "must be an integer >= 1"),
+    ("sequence_length", 0, "must be an integer >= 1, or None"),
     ("anneal_start", 1.0, "must be a number >= 0 and <= 0.99"),
     ("anneal_start", -0.1, "must be a number >= 0 and <= 0.99"),
     ("activation", "'gelu'", "must be one of tanh, relu, elu, silu"),
@@ -123,6 +126,10 @@ def test_the_ends_of_each_range_are_allowed():
 
 
 REFUSED = [
+    (
+        {"sequence_length": 96},
+        "sequence_length = 96: must divide num_steps = 256 and minibatch_size = 64; the largest that does: 64",
+    ),
     ({"algo": "a2c"}, "epochs = 10: a2c uses each rollout once; set epochs = 1, or algo = surrogate"),
     ({"algo": "a2c", "epochs": 1}, "minibatch_size = 64: a2c takes one step per rollout; set None"),
     ({"kl_control": "beta"}, "kl_control = beta: clip has no β; choose algo = penalty, or stop or learning_rate"),

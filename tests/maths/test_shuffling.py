@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from proximax.maths import minibatches, permutation, sequence_minibatches
+from proximax.maths import minibatches, permutation
 from proximax.maths.shuffling import _ranks
 
 KEYS = jax.random.split(jax.random.key(5), 6000)
@@ -101,29 +101,29 @@ def test_every_number_is_there_once_whatever_the_size_and_the_key(n, seed):
 
 @pytest.mark.trap(26)
 def test_every_row_is_used_once_per_epoch_in_another_order_each_time():
-    orders = [np.asarray(minibatches(jax.random.key(i), 64, 16)) for i in range(4)]
+    orders = [np.asarray(minibatches(jax.random.key(i), (16, 4), 16)) for i in range(4)]
     for order in orders:
-        assert order.shape == (4, 16)
+        assert order.shape == (4, 1, 16)
         np.testing.assert_array_equal(np.sort(order.ravel()), np.arange(64))
     assert len({tuple(order.ravel()) for order in orders}) == 4
-    assert minibatches(jax.random.key(0), 64, None).shape == (1, 64)
+    assert minibatches(jax.random.key(0), (16, 4), None).shape == (1, 1, 64)
 
 
 @pytest.mark.trap(31)
 def test_minibatches_of_sequences_hold_every_step_once_in_order_and_never_mix_environments():
     steps, envs, length = 12, 4, 3
-    samples = np.asarray(sequence_minibatches(jax.random.key(2), steps, envs, 6, length))
+    samples = np.asarray(minibatches(jax.random.key(2), (steps, envs), 6, length))
     assert samples.shape == (8, length, 2)
     np.testing.assert_array_equal(np.sort(samples.ravel()), np.arange(steps * envs))
     t, n = np.divmod(samples, envs)
     assert (n == n[:, :1]).all()  # a column is of one environment
     assert (t == t[:, :1] + np.arange(length)[None, :, None]).all()  # and of successive steps
     assert (t[:, 0] % length == 0).all()
-    other = np.asarray(sequence_minibatches(jax.random.key(3), steps, envs, 6, length))
+    other = np.asarray(minibatches(jax.random.key(3), (steps, envs), 6, length))
     assert (samples != other).any()
 
 
 @pytest.mark.parametrize(("size", "length"), [(None, 12), (48, 12), (24, 12), (8, 4), (6, 6), (5 * 48, 12)])
 def test_sequences_are_as_long_as_the_minibatch_allows_unless_told(size, length):
     envs = 20 if size == 240 else 4
-    assert sequence_minibatches(jax.random.key(0), 12, envs, size, None).shape[1] == length
+    assert minibatches(jax.random.key(0), (12, envs), size, None).shape[1] == length

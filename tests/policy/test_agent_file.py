@@ -69,6 +69,7 @@ def test_a_custom_network_is_asked_for(tmp_path):
             r"is \(6,\), the config makes it \(7,\)",
         ),
         ({"ppo": {"hidden": [10**6, 10**6]}}, "hidden = .* weights or more"),
+        ({"network": "gru", "ppo": {"recurrent_units": 10**6}}, "recurrent_units = 1000000 has .* weights or more"),
         ({"ppo": {"nonsense": 1}}, "unknown setting 'nonsense'"),
         ({"ppo": {"gamma": 7}}, "gamma = 7"),
         ({"network": "nonsense"}, "nonsense"),

@@ -165,7 +165,8 @@ def test_nothing_is_taken_after_the_violation_though_later_minibatches_are_below
     objective = ALGORITHMS["clip"].objective
     context = UpdateContext(objective, policy, ppo, None, transitions, scheduled_values(ppo, state, 10), unravel)
     step = jax.jit(lambda progress, minibatch: gradient_step(joint_loss, context, progress, minibatch))
-    good = jax.tree.map(lambda x: x[:16], make_batch(ppo, transitions))
+    batch = make_batch(ppo, transitions)
+    good = jax.tree.map(lambda x: x[:16], batch._replace(position=batch.position.reshape(-1)))
     bad = good._replace(log_prob=good.log_prob - 1.0)  # ratios of e: a KL of 0.7
     progress = OptimizerProgress(start, state.opt_state, jnp.zeros((), bool))
     taken = []
@@ -385,7 +386,7 @@ def test_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
     monkeypatch.setattr("proximax.ppo.update.summarise", lambda stats: stats)
 
     def loss(params, context, minibatch):
-        return jnp.sum(params), {"rows": minibatch.position}
+        return jnp.sum(params), {"rows": minibatch.position.reshape(-1)}
 
     orders = []
     for seed in (0, 1):

@@ -310,11 +310,19 @@ def test_what_is_not_damaged_is_loaded_and_gone_on_with():
 
 
 @pytest.mark.fault(38)
-@pytest.mark.parametrize("hidden", [[2000, 2000], [10**9], [10**30, 5]])
-def test_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(hidden):
+@pytest.mark.parametrize(
+    ("network", "sizes"),
+    [
+        *(("auto", {"hidden": hidden}) for hidden in ([2000, 2000], [10**9], [10**30, 5])),
+        ("gru", {"hidden": [4], "recurrent_units": 30_000}),
+        ("lstm", {"hidden": [4], "recurrent_units": 2000, "recurrent_layers": 64}),
+        ("mingru", {"hidden": [2000, 2000], "recurrent_units": 1}),
+    ],
+)
+def test_a_network_larger_than_the_policys_own_file_is_refused_before_it_is_made(network, sizes):
     files = finished_run()
-    config = json.loads(files["config.json"])
-    config["ppo"]["hidden"] = hidden
+    config = json.loads(files["config.json"]) | {"network": network}
+    config["ppo"] |= sizes
     fault, _ = used({**files, "config.json": json.dumps(config).encode()}, megabytes=8)
     assert fault is not None
 

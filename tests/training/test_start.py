@@ -19,7 +19,6 @@ from proximax.config.run_config import from_json
 from proximax.envs import probe
 from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
 from proximax.runs.metrics import METRICS
-from proximax.training.start import rounding_notes
 from tests.support.saved_runs import TINY
 from tests.support.toy_envs import vector
 from tests.support.toy_gym import Script
@@ -122,15 +121,6 @@ def test_the_policy_is_loaded_and_evaluated_from_the_directory_alone(cartpole):
         obs, reward, terminated, truncated, _ = env.step(agent.act(obs))
         total, ended = total + reward, terminated or truncated
     assert total >= 400
-
-
-def test_rounded_steps_are_said_once_and_only_where_they_differ():
-    ppo = proximax.PPOConfig(num_steps=256)
-    assert rounding_notes(proximax.RunConfig("x", steps=98_304, num_envs=8, ppo=ppo)) == []
-    (note,) = rounding_notes(proximax.RunConfig("x", steps=100_000, num_envs=8, ppo=ppo))
-    assert note == (
-        "steps = 100,000 is not a multiple of rollouts of num_steps x num_envs = 2,048: 98,304 steps are trained"
-    )
 
 
 @pytest.mark.slow

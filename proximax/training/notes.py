@@ -1,0 +1,36 @@
+"""What a run says at its start, besides the settings: where it does not do quite what one might expect."""
+
+from proximax.config import RunConfig
+from proximax.envs import EnvPoolEnv, HostEnv, JaxEnv, env_seeds, ignores_seed
+from proximax.policy import Policy
+from proximax.runtime import plural
+
+
+def rounding_notes(config: RunConfig) -> list[str]:
+    """What is trained where ``steps`` are not whole rollouts; nothing where they are."""
+    trained = config.updates * config.batch_size
+    if trained == config.steps:
+        return []
+    rollout = f"rollouts of num_steps x num_envs = {config.batch_size:,}"
+    return [f"steps = {config.steps:,} is not a multiple of {rollout}: {trained:,} steps are trained"]
+
+
+def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
+    """What the user should know about these environments."""
+    if isinstance(env, (JaxEnv, EnvPoolEnv)):
+        return []
+    if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
+        return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]
+    return [*env.notes]
+
+
+def sequence_notes(config: RunConfig, policy: Policy) -> list[str]:
+    """How far gradients go back where a policy with memory does not learn from whole rollouts."""
+    length, steps = config.sequence_length, config.ppo.num_steps
+    if policy.unroll is None or length == steps:
+        return []
+    size = config.ppo.minibatch_size or config.batch_size
+    return [
+        f"memory: gradients go back {length:,} of a rollout's {steps:,} steps (sequence_length); minibatches of "
+        f"{size:,} hold {plural(size // length, 'sequence')} each"
+    ]
