@@ -35,7 +35,8 @@ VERSIONS := tests/maths tests/runtime tests/ppo/test_learner.py tests/runs/test_
 	tests/networks/test_adapters.py tests/loggers tests/reports tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
 	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
 FAST := -m "not slow and not process and not learning"
-first_that_runs = $(firstword $(foreach python,$(1),$(shell $(python) -c '' 2>/dev/null && echo $(python))) $(PYTHON))
+# A new environment from a Python of the versions given: the latest that tools/find_python.py finds, which says so.
+venv_of = python=$$($(PYTHON) tools/find_python.py $(1)) && $$python -m venv --clear
 
 test-lowest: .venv-lowest/.ready
 	.venv-lowest/bin/python tools/smoke.py
@@ -47,7 +48,7 @@ test-newest: .venv-newest/.ready
 
 # 3.11: some of the lowest versions have no wheels for a later Python.
 .venv-lowest/.ready: requirements/lowest.txt pyproject.toml
-	$(call first_that_runs,python3.11) -m venv --clear .venv-lowest
+	@$(call venv_of,3.11 3.11) .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
@@ -56,7 +57,7 @@ test-newest: .venv-newest/.ready
 .PHONY: .venv-newest/.ready
 NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,plots,video,test
 .venv-newest/.ready: pyproject.toml
-	$(call first_that_runs,python3.14 python3.13) -m venv --clear .venv-newest
+	@$(call venv_of,3.13) .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(NEWEST)]'
 
 # After a bound in pyproject.toml has changed. Without box2d, whose Gymnasium is a later one.

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -141,6 +142,24 @@ def test_the_workflow_runs_the_script_and_nothing_else():
     }
     lowest = PROJECT["requires-python"].removeprefix(">=")
     assert lowest in job["strategy"]["matrix"]["python"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "python"), [(["3.50"], "python3.98"), (["3.97", "3.97"], "python3.97"), (["3.99"], None)]
+)
+def test_a_lane_takes_the_latest_released_python_that_runs_and_says_so_or_names_the_remedy(
+    wanted, python, tmp_path, monkeypatch, capsys
+):
+    answers = {"97": "echo 3 97 2 final", "98": "echo 3 98 0 final", "99": "echo 3 99 0 candidate", "100": "exit 127"}
+    for minor, answer in answers.items():
+        (tmp_path / f"python3.{minor}").write_text(f"#!/bin/sh\n{answer}\n")
+        (tmp_path / f"python3.{minor}").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    main = runpy.run_path(str(ROOT / "tools" / "find_python.py"))["main"]
+    assert main(*wanted) == (python is None)
+    out, err = capsys.readouterr()
+    assert out == (f"{tmp_path / python}\n" if python else "")
+    assert (f"Python {python.removeprefix('python')}." if python else "`uv python install 3.99`") in err
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy"])
