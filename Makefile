@@ -33,7 +33,7 @@ dev: $(VENV)/.dev
 # versions that pyproject.toml allows, and with the newest. gymnax is left out of the newest: it holds Gymnasium back.
 VERSIONS := tests/maths tests/runtime tests/ppo/test_learner.py tests/runs/test_loading.py tests/spaces/test_serialization.py \
 	tests/networks/test_adapters.py tests/loggers tests/reports tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
-	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/atari
+	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/test_rendering.py tests/envs/atari
 FAST := -m "not slow and not process and not learning"
 # A new environment from a Python of the versions given: the latest that tools/find_python.py finds, which says so.
 venv_of = python=$$($(PYTHON) tools/find_python.py $(1)) && $$python -m venv --clear

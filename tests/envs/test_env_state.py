@@ -218,23 +218,6 @@ def test_ales_games_go_on_over_several_games(game, settings, frames, monkeypatch
     assert_goes_on(make, before=900, after=650, ends=4)
 
 
-def test_ale_gives_the_same_steps_until_a_game_is_seeded_anew(monkeypatch):
-    pytest.importorskip("ale_py")
-    seen = []
-    for frames in (200_000, 400):
-        monkeypatch.setattr(ale, "FRAMES_PER_SEED", frames)
-        env, rng = make_env(Game("ALE/Breakout-v5", AtariConfig()), 2), np.random.default_rng(0)
-        env.reset([1, 2])
-        steps = [env.step(rng.integers(0, 4, 2)) for _ in range(600)]
-        seen.append([(s.obs.copy(), s.final_obs.copy(), s.episode_over.copy()) for s in steps])
-        assert min(len(game["actions"]) for game in env.get_state()["envs"]) < 600 or frames > 400
-        env.close()
-    ends = [t for t, step in enumerate(seen[0]) if step[2].any()]
-    differ = [t for t in range(600) if not np.array_equal(seen[0][t][0], seen[1][t][0])]
-    assert differ[0] in ends  # at a game's start, and not before
-    np.testing.assert_array_equal(seen[0][differ[0]][1], seen[1][differ[0]][1])
-
-
 def unknown():
     lake = partial(gymnasium.make, "CartPole-v1")
     return {

@@ -10,29 +10,18 @@ import pytest
 
 import proximax
 from proximax.cli.dispatch import main
-from proximax.config.atari_config import AtariConfig
-from proximax.envs import Game, env_seeds, make_rendered_env
-from proximax.errors import DependencyError, EnvError, ProximaxError, StorageError, UsageError
+from proximax.envs import env_seeds
+from proximax.errors import DependencyError, ProximaxError, StorageError, UsageError
 from proximax.evaluation.evaluator import evaluation_seed
 from proximax.evaluation.recording import VideoRecorder
 from proximax.evaluation.video_encoding import FrameComposer
 from proximax.runs.checkpoint import POLICY
 from tests.support.saved_runs import newest
-from tests.support.toy_gym import Fixed
+from tests.support.toy_gym import Drawn, Fixed
 from tests.support.videos import decode, decode_gif, read
 
 QUICK = {"num_steps": 16, "num_envs": 2, "minibatch_size": 32, "epochs": 1, "eval_episodes": 2, "quiet": True}
 PONG = {"frame_cap": 602, "network": "mlp", "hidden": (8,)}  # 151 steps, the last of them two frames
-
-
-class Drawn(Fixed):
-    """Episodes of three steps. The picture's red says which step it is, its green which episode."""
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    render_mode = "rgb_array"
-
-    def render(self):
-        return np.full((20, 31, 3), (50 * self.t, 40 * self.episode, 0), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -154,55 +143,6 @@ def test_mujoco_is_drawn_where_opengl_works(tmp_path):
     assert len(np.unique(frames[-1].reshape(-1, 3), axis=0)) > 100
 
 
-# ---------------------------------------------------------------- the two emulators
-
-
-@pytest.mark.parametrize("sticky", [0.0, 0.25])
-def test_what_is_seen_is_what_is_played(sticky):
-    """In the size of the screen, what is played is the maximum of the last two frames seen, pixel by pixel."""
-    pytest.importorskip("ale_py")
-    config = AtariConfig(sticky_actions=sticky, grayscale=False, height=210, width=160, stack=1, actions=(0, 2, 5))
-    env = make_rendered_env(Game("ALE/Pong-v5", config))
-    rng, seen = np.random.default_rng(0), 0
-    obs = env.reset([5])
-    np.testing.assert_array_equal(obs[0, 0], env.first_frame)
-    for _ in range(300):
-        s = env.step(rng.integers(3, size=1))
-        assert len(env.frames) == 4
-        np.testing.assert_array_equal(s.final_obs[0, 0], np.maximum(*env.frames[-2:]))
-        seen += float(s.raw_reward[0])
-    assert seen < 0
-    env.close()
-
-
-def test_a_second_game_is_the_same_too_and_a_game_that_differs_is_refused():
-    pytest.importorskip("ale_py")
-    config = AtariConfig(sticky_actions=0.25, grayscale=False, height=210, width=160, stack=1, frame_cap=100)
-    env = make_rendered_env(Game("ALE/Breakout-v5", config))
-    env.reset([1])
-    ends = 0
-    for _ in range(60):
-        s = env.step(np.ones(1, int))
-        ends += bool(s.ended[0])
-        if s.ended[0]:
-            np.testing.assert_array_equal(s.obs[0, 0], env.first_frame)
-    assert ends == 2
-    env._screen.step(np.ones(1, int))  # one step ahead
-    with pytest.raises(EnvError, match=r"differ at step 61: .*frame_number"):
-        env.step(np.ones(1, int))
-    env.close()
-
-
-def test_a_game_of_envpool_is_shown_by_ale():
-    pytest.importorskip("ale_py")
-    pytest.importorskip("envpool")
-    env = make_rendered_env(Game("envpool:Pong-v5", AtariConfig()))
-    obs = env.reset([0])
-    assert obs.shape == (1, 4, 84, 84)
-    assert env.first_frame.shape == (210, 160, 3)
-    env.close()
-
-
 # ---------------------------------------------------------------- while training
 
 
@@ -257,52 +197,6 @@ def test_videos_of_a_training_run_need_a_place_and_a_number():
 
 
 # ---------------------------------------------------------------- refused
-
-
-class Flat(Drawn):
-    def render(self):
-        return np.zeros((20, 30), np.uint8)
-
-
-class Broken(Drawn):
-    def render(self):
-        raise RuntimeError("no screen")
-
-
-@pytest.mark.parametrize(
-    ("env", "fault", "message"),
-    [
-        ("gymnax:CartPole-v1", UsageError, "does not render frames"),
-        ("envpool:NoSuchTask-v1", UsageError, "Gymnasium has no NoSuchTask-v1"),
-        ("ALE/Pnog-v5", UsageError, "Did you mean ALE/Pong-v5"),
-        (Flat, EnvError, r"gave uint8 of shape \(20, 30\)"),
-        (Broken, UsageError, r"cannot be recorded here \(RuntimeError: no screen\)"),
-        (gymnasium.make_vec("CartPole-v1", 1), UsageError, "Give an id, or a callable"),
-    ],
-)
-def test_what_has_no_pictures_is_refused(env, fault, message):
-    if isinstance(env, str) and env.startswith("ALE"):
-        pytest.importorskip("ale_py")
-    with pytest.raises(fault, match=message):
-        make_rendered_env(env)
-
-
-def test_an_environment_without_a_render_mode_is_refused():
-    gymnasium.register("Sightless-v0", entry_point=Fixed)
-    refused = pytest.raises(UsageError, match=r"Sightless-v0 cannot be recorded here.*render_mode")
-    with refused, pytest.warns(UserWarning, match="render_mode"):
-        make_rendered_env("Sightless-v0")
-
-
-@pytest.mark.filterwarnings("ignore:.*GLFW", "ignore::pytest.PytestUnraisableExceptionWarning")  # of half a renderer
-@pytest.mark.parametrize("way", ["glfw", "none"])
-def test_mujoco_without_opengl_says_what_to_set(way, monkeypatch):
-    pytest.importorskip("mujoco")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MUJOCO_GL", way)
-    with pytest.raises(DependencyError, match=f"MUJOCO_GL=egl .* MUJOCO_GL=osmesa .* It is {way}"):
-        make_rendered_env("InvertedPendulum-v5")
 
 
 def test_wrong_arguments_are_refused(cartpole, tmp_path):

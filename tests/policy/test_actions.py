@@ -33,7 +33,6 @@ from proximax.policy.actions import (
     num_outputs,
 )
 from proximax.runtime.prng import key_from_data
-from proximax.spaces.checks import check_action_space
 from tests.support.toy_envs import vector
 from tests.support.toy_gym import ACTIONS, BOUNDED, UNBOUNDED, Lawful, at, options, places
 
@@ -366,58 +365,3 @@ def test_a_bounded_distribution_is_refused_for_a_box_without_bounds(config, leaf
 
 
 BOX = spaces.Box(-1.0, 1.0, (2,))
-UNSUPPORTED = [
-    (spaces.Text(3), r"action space is a Text\. Supported: Discrete, Box, MultiDiscrete, MultiBinary"),
-    (spaces.Dict(a=spaces.Tuple((BOX, spaces.Sequence(BOX)))), r"action space at action\['a'\]\[1\] is a Sequence"),
-    (spaces.Tuple((BOX, spaces.Dict(b=spaces.Graph(BOX, BOX)))), r"action space at action\[1\]\['b'\] is a Graph"),
-    (spaces.Dict({}), "action space action is an empty Dict"),
-    (spaces.Dict({0: BOX}), "with keys that are not strings"),
-]
-
-
-@pytest.mark.fault(3)
-@pytest.mark.parametrize(("space", "text"), UNSUPPORTED)
-def test_an_unsupported_action_space_is_named_with_its_path(space, text):
-    with pytest.raises(UsageError, match=text):
-        check_action_space(space)
-
-
-@pytest.mark.fault(3)
-def test_integer_boxes_are_no_action_spaces():
-    leaf = spaces.Box(0, 9, (2,), np.int32)
-    for space, where in ((leaf, ""), (spaces.Tuple((BOX, leaf)), r" at action\[1\]")):
-        with pytest.raises(
-            UsageError, match=rf"action space{where} is a Box of int32\. Supported: Box of floats, MultiDiscrete"
-        ):
-            check_action_space(space)
-
-
-@pytest.mark.fault(10)
-@pytest.mark.parametrize(("low", "high"), [(np.nan, 1), (-1, np.nan), (0, 0), (1, 0), (INF, INF), (-INF, -INF)])
-def test_impossible_action_bounds_are_named_with_their_index(low, high):
-    space = spaces.Box(-1.0, 1.0, (2, 2))
-    space.low, space.high = space.low.copy(), space.high.copy()  # Gymnasium refuses some of these itself, others not
-    space.low[1, 0], space.high[1, 0] = low, high
-    for around, where in ((space, ""), (spaces.Dict(a=BOX, b=spaces.Tuple((space,))), r" at action\['b'\]\[0\]")):
-        with pytest.raises(
-            UsageError, match=rf"space{where} bounds at \(1, 0\) are low = {float(low)}, high = {float(high)}; low must"
-        ):
-            check_action_space(around)
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        box([-1, -INF], [1, INF]),
-        box([0, -INF], [INF, 0]),
-        spaces.Discrete(1),
-        spaces.Box(-1.0, 1.0, ()),
-        spaces.MultiDiscrete([2, 3]),
-        spaces.MultiBinary(3),
-        spaces.Dict(a=BOX),
-        *ACTIONS.values(),
-        Wide.space,
-    ],
-)
-def test_supported_action_spaces_pass(space):
-    check_action_space(space)

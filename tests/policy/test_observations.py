@@ -9,7 +9,6 @@ from gymnasium import spaces
 from hypothesis import given
 
 from proximax.config.ppo_config import PPOConfig
-from proximax.errors import UsageError
 from proximax.maths import update_moments
 from proximax.policy.observations import (
     encode_obs,
@@ -20,7 +19,6 @@ from proximax.policy.observations import (
     update_obs_moments,
     without_mask,
 )
-from proximax.spaces.checks import check_observation_space
 from proximax.spaces.masks import has_mask
 from proximax.spaces.storage import obs_dtype, to_stored
 from proximax.spaces.tree import flatten, leaves, unflatten
@@ -271,44 +269,6 @@ def test_storing_gives_a_plain_tree_in_the_order_of_the_leaves():
     assert list(stored) == ["action_mask", "x", "y"]
     assert [x.dtype for x in stored.values()] == [obs_dtype(leaf) for leaf in leaves(MASKED)]
     assert type(to_stored(spaces.Tuple((BOX, BOX)), [plain := np.zeros(2, np.float32), plain])) is tuple
-
-
-# ---------------------------------------------------------------- what is refused
-
-UNSUPPORTED = [
-    (spaces.Text(5), r"observation space is a Text\. Supported: Box, Discrete, MultiDiscrete, MultiBinary"),
-    (spaces.Sequence(BOX), "observation space is a Sequence"),
-    (spaces.Graph(BOX, BOX), "observation space is a Graph"),
-    (spaces.OneOf((BOX, BOX)), "observation space is a OneOf"),
-    (spaces.Dict(a=spaces.Tuple((BOX, spaces.Text(5)))), r"at observation\['a'\]\[1\] is a Text"),
-    (spaces.Tuple((BOX, spaces.Dict(b=spaces.Graph(BOX, BOX)))), r"at observation\[1\]\['b'\] is a Graph"),
-    (spaces.Dict(a=spaces.Sequence(BOX), action_mask=MASK), r"at observation\['a'\] is a Sequence"),
-]
-
-
-@pytest.mark.fault(3)
-@pytest.mark.parametrize(("space", "text"), UNSUPPORTED)
-def test_an_unsupported_observation_space_is_named_with_its_path(space, text):
-    with pytest.raises(UsageError, match=text):
-        check_observation_space(space)
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        BOX,
-        spaces.Discrete(3, start=1),
-        IMAGE,
-        spaces.MultiDiscrete([2, 3]),
-        spaces.MultiBinary([2, 2]),
-        spaces.Dict(a=BOX),
-        spaces.Tuple((BOX, spaces.Dict(b=IMAGE))),
-        NESTED_OBS,
-        MASKED,
-    ],
-)
-def test_supported_observation_spaces_pass(space):
-    check_observation_space(space)
 
 
 @pytest.mark.trap(12)

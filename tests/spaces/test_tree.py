@@ -1,4 +1,4 @@
-"""Spaces as trees: leaves in one order everywhere, what is refused and where, which spaces are alike. Faults 3, 18."""
+"""Spaces as trees: leaves in one order everywhere, and which spaces are alike. Fault 18."""
 
 import jax
 import numpy as np
@@ -6,8 +6,6 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given
 
-from proximax.errors import UsageError
-from proximax.spaces.checks import check_leaves
 from proximax.spaces.tree import branches, compatible, describe_leaf, flatten, leaves, paths, unflatten
 from tests.support.strategies import SAMPLED
 from tests.support.toy_gym import ACTIONS, NESTED_OBS, at, places
@@ -64,30 +62,6 @@ def test_a_tree_of_another_form_does_not_flatten(wrong, error):
         flatten(spaces.Dict(a=BOX, b=spaces.Tuple((BOX, BOX)), c=BOX), wrong)
 
 
-TEXT, SEQUENCE, GRAPH = spaces.Text(5), spaces.Sequence(BOX), spaces.Graph(BOX, BOX)
-PLACES = [
-    (TEXT, r"thing space is a Text\. Supported: Box, Discrete, and Dict and Tuple of these"),
-    (SEQUENCE, "thing space is a Sequence"),
-    (spaces.OneOf((BOX, BOX)), "thing space is a OneOf"),
-    (spaces.MultiBinary(2), "thing space is a MultiBinary"),
-    (spaces.Dict(a=spaces.Tuple((BOX, TEXT))), r"thing space at thing\['a'\]\[1\] is a Text"),
-    (spaces.Tuple((BOX, spaces.Dict(b=GRAPH, a=BOX))), r"thing space at thing\[1\]\['b'\] is a Graph"),
-    (spaces.Dict(a=BOX, z=spaces.Dict(y=spaces.Dict(x=SEQUENCE))), r"thing\['z'\]\['y'\]\['x'\] is a Sequence"),
-    (spaces.Dict({}), "thing space thing is an empty Dict"),
-    (spaces.Tuple(()), "thing space thing is an empty Tuple"),
-    (spaces.Dict(a=BOX, b=spaces.Tuple(())), r"thing space thing\['b'\] is an empty Tuple"),
-    (spaces.Dict({1: BOX, 2: BOX}), r"thing space thing is a Dict with keys that are not strings: \[1, 2\]"),
-    (spaces.Tuple((spaces.Dict([("a", BOX), (3, BOX)]),)), r"thing\[0\] is a Dict with keys that are not strings"),
-]
-
-
-@pytest.mark.fault(3)
-@pytest.mark.parametrize(("space", "text"), PLACES)
-def test_what_is_not_supported_is_named_with_its_place(space, text):
-    with pytest.raises(UsageError, match=text):
-        check_leaves(space, "thing", (spaces.Box, spaces.Discrete))
-
-
 def test_every_leaf_has_a_path():
     assert paths(BOX) == [""]
     space = spaces.Dict(b=spaces.Tuple((BOX, spaces.Dict(c=BOX))), a=BOX)
@@ -98,62 +72,6 @@ def test_every_leaf_has_a_path():
         "action space",
         "action space at action[0]",
     )
-
-
-BIG = 2**31
-
-
-@pytest.mark.parametrize(
-    ("space", "least", "most"),
-    [
-        (spaces.Discrete(3, start=2**40), 2**40, 2**40 + 2),
-        (spaces.Discrete(3, start=-BIG - 1), -BIG - 1, -BIG + 1),
-        (spaces.Discrete(2, start=BIG - 1), BIG - 1, BIG),
-        (spaces.MultiDiscrete([2, 3], start=[0, BIG - 2]), 0, BIG),
-    ],
-)
-def test_choices_whose_numbers_exceed_32_bits_are_refused(space, least, most):
-    for outer, where in ((space, "thing space is"), (spaces.Dict(a=space), r"thing space at thing\['a'\] is")):
-        with pytest.raises(UsageError, match=rf"{where} .*Discrete.* go from {least} to {most}; .* Count from 0"):
-            check_leaves(outer, "thing", (spaces.Discrete, spaces.MultiDiscrete))
-
-
-NONE = spaces.Box(-1, 1, (0, 3), np.float32)
-
-
-@pytest.mark.fault(3)
-@pytest.mark.parametrize("space", [NONE, spaces.Dict(a=BOX, b=spaces.Tuple((NONE,)))])
-def test_a_box_without_elements_is_refused_by_name(space):
-    where = "thing space is" if space is NONE else r"thing space at thing\['b'\]\[0\] is"
-    with pytest.raises(UsageError, match=rf"{where} Box.*\(0, 3\).*, which has no elements"):
-        check_leaves(space, "thing", (spaces.Box,))
-
-
-@pytest.mark.fault(5)
-def test_a_space_of_the_old_package_is_named_as_such():
-    kind = type("Box", (spaces.Box,), {"__module__": "gym.spaces.box"})
-    with pytest.raises(UsageError, match=r"thing\['a'\] is a Box of the old package gym; Gymnasium's is needed"):
-        check_leaves(spaces.Dict(a=kind(-1, 1, (2,))), "thing", (spaces.Box,))
-
-
-def test_no_choices_at_all_are_refused():
-    with pytest.raises(UsageError, match=r"thing space at thing\[0\] is an empty MultiDiscrete"):
-        check_leaves(spaces.Tuple((spaces.MultiDiscrete([]),)), "thing", (spaces.MultiDiscrete,))
-
-
-def test_choices_up_to_32_bits_pass():
-    for space in (
-        spaces.Discrete(2, start=BIG - 2),
-        spaces.Discrete(2, start=-BIG),
-        spaces.Discrete(100, dtype=np.int8),
-    ):
-        check_leaves(space, "thing", (spaces.Discrete,))
-    check_leaves(spaces.MultiDiscrete([[2], [1]], start=[[BIG - 2], [-BIG]]), "thing", (spaces.MultiDiscrete,))
-
-
-@pytest.mark.parametrize("space", [*NESTED, BOX])
-def test_supported_spaces_pass(space):
-    check_leaves(space, "thing", (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
 
 
 BYTES = spaces.Box(0, 255, (2,), np.uint8)

@@ -50,6 +50,16 @@ class Fixed(Script):
         return obs, 1.0, terminated, truncated, info
 
 
+class Drawn(Fixed):
+    """Episodes of three steps. The picture's red says which step it is, its green which episode."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    render_mode = "rgb_array"
+
+    def render(self) -> np.ndarray:
+        return np.full((20, 31, 3), (50 * self.t, 40 * self.episode, 0), np.uint8)
+
+
 # What the network is shown; keys are not in order here, nor are all leaves of one kind.
 NESTED_OBS = spaces.Dict(
     [

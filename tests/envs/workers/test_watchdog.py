@@ -1,12 +1,15 @@
 """Workers end with the process that started them. Trap 37."""
 
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from proximax.envs.workers import watchdog
 from tests.support import ROOT
 from tests.support.worker_pools import alive
 
@@ -61,3 +64,26 @@ def test_no_worker_outlives_a_killed_parent_even_one_that_is_stuck(stuck):
     while any(alive(pid) for pid in pids) and time.perf_counter() < limit:
         time.sleep(0.05)
     assert not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.trap(37)
+@pytest.mark.parametrize(
+    ("seen_alive", "closed", "grace", "killed"),
+    [(0, False, 9, []), (3, False, 9, []), (3, True, 9, []), (9, True, 0, [signal.SIGKILL])],
+    ids=["it has exited", "it exits by itself", "it exits in time", "it does not"],
+)
+def test_a_worker_is_killed_only_if_it_outlives_the_end_of_its_commands(seen_alive, closed, grace, killed, monkeypatch):
+    worker, sent = 4321, []
+    answers = itertools.chain([worker] * seen_alive, itertools.repeat(1))  # then another process adopts the watchdog
+    monkeypatch.setattr(os, "getppid", lambda: next(answers))
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", grace)
+    monkeypatch.setattr(watchdog, "POLL_SECONDS", 0)
+    reading, writing = os.pipe()
+    if closed:
+        os.close(writing)
+    watchdog.watch(worker, reading)
+    assert sent == [(worker, number) for number in killed]
+    os.close(reading)
+    if not closed:
+        os.close(writing)
