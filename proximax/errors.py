@@ -47,6 +47,12 @@ class NumericalError(ProximaxError, ArithmeticError):
     code = 7
 
 
+class DistributedError(ProximaxError, RuntimeError):
+    """Processes that train together did not come together, or were lost too often."""
+
+    code = 8
+
+
 class Interrupted(ProximaxError, KeyboardInterrupt):
     """SIGINT or SIGTERM came while training: the run was saved and ended between two updates."""
 

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "proximax"
 ROOMS: list[tuple[str, ...]] = [
     ("types", "errors"),
     ("runtime", "maths"),
-    ("config", "spaces"),
+    ("config", "spaces", "distributed"),
     ("networks",),
     ("policy", "envs"),
     ("ppo",),
