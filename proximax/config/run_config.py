@@ -106,6 +106,10 @@ class RunConfig:
     env_groups: int = 1
     """Groups of each seed's environments (double-buffered sampling): while one steps, the policy acts for the next. The
     same transitions in less time where the environments leave cores idle; divides num_envs."""
+    shards: int = 1
+    """V, equal parts of the environments and of every minibatch, which several devices or processes learn from as one
+    policy. The result depends on V, and not on how many processes share the V parts; divides num_envs and
+    ppo.minibatch_size."""
     checkpoint_every: str = "60s"
     """How often to save the whole run: seconds ("60s"), environment steps of each seed ("100000": after the first
     update at or beyond each multiple), or only at the "end"."""
@@ -154,7 +158,8 @@ class RunConfig:
     def sequence_length(self) -> int:
         """L, steps of a sequence that a policy with memory learns from."""
         ppo = self.ppo
-        return ppo.sequence_length or math.gcd(ppo.num_steps, ppo.minibatch_size or self.batch_size)
+        minibatch_size = ppo.minibatch_size or self.batch_size
+        return ppo.sequence_length or math.gcd(ppo.num_steps, minibatch_size // self.shards)
 
     def numbers(self) -> dict[str, float]:
         """What a compiled program takes as data: another value compiles nothing again."""
@@ -187,7 +192,8 @@ class RunConfig:
             problems.append(f"atari = {self.atari!r}: must be an AtariConfig or None")
         if problem := type_problem("ppo", self.ppo, PPOConfig, "a PPOConfig"):
             refuse([*problems, problem])
-        of_sizes = [*self.ppo.problems(), range_problem("num_envs", self.num_envs, COUNT)]
+        counts = [range_problem(name, getattr(self, name), COUNT) for name in ("num_envs", "shards")]
+        of_sizes = [*self.ppo.problems(), *counts]
         problems += of_sizes if any(of_sizes) else self._algorithm_problems() + self._size_problems()
         refuse(problems)
 
@@ -229,11 +235,15 @@ class RunConfig:
                 f"minibatch_size = {minibatch} does not divide the rollout of {sizes} transitions; nearest that do: "
                 f"{nearest}"
             )
-        length = self.ppo.sequence_length
-        if length is not None and (self.ppo.num_steps % length or minibatch % length):
+        for name, number in ("num_envs", self.num_envs), ("minibatch_size", minibatch):
+            if number % self.shards:
+                problems.append(f"shards = {self.shards}: must divide {name} = {number}")
+        length, part = self.ppo.sequence_length, minibatch // self.shards
+        if length is not None and (self.ppo.num_steps % length or part % length):
+            of_a_shard = f" / shards = {part}" if self.shards > 1 else f" = {minibatch}"
             problems.append(
-                f"sequence_length = {length}: must divide num_steps = {self.ppo.num_steps} and minibatch_size = "
-                f"{minibatch}; the largest that does: {math.gcd(self.ppo.num_steps, minibatch)}"
+                f"sequence_length = {length}: must divide num_steps = {self.ppo.num_steps} and minibatch_size"
+                f"{of_a_shard}; the largest that does: {math.gcd(self.ppo.num_steps, part)}"
             )
         if COUNT.allows(self.steps) and self.steps < batch:
             problems.append(

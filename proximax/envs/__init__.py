@@ -21,6 +21,7 @@ from proximax.envs.make import (
     env_name,
     env_options,
     make_env,
+    make_env_shards,
     make_rendered_env,
     restart_notes,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "ignores_seed",
     "kill_all",
     "make_env",
+    "make_env_shards",
     "make_rendered_env",
     "pipeline_groups",
     "restart_notes",

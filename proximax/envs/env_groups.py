@@ -134,13 +134,34 @@ class DoubleBufferedEnvs(EnvGroups):
             env.set_state(host_state(steps, ended[numbers], [], [envs[int(i)] for i in numbers]))
 
 
+class ShardedEnvs(DoubleBufferedEnvs):
+    """The environments of several shards, each of which has equally many of every seed's, and steps them by itself."""
+
+    def get_state(self) -> PyTree | None:
+        """The state of every shard."""
+        return EnvGroups.get_state(self)
+
+    def set_state(self, state: PyTree) -> None:
+        """Restore the state of every shard."""
+        EnvGroups.set_state(self, state)
+
+
 def _concatenate(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *trees)
 
 
 def pipeline_groups(env: HostEnv) -> list[Group]:
-    """The groups of double-buffered environments; any other environment is one group."""
+    """The groups of double-buffered environments, of each shard; any other environment is one group."""
+    if isinstance(env, ShardedEnvs):
+        return [shifted(group, shard.columns) for shard in env.groups for group in pipeline_groups(shard.env)]
     return env.groups if isinstance(env, DoubleBufferedEnvs) else [Group(env, slice(None))]
+
+
+def shifted(group: Group, shard: slice) -> Group:
+    """A group of a shard's environments, whose ``columns`` count from the shard's first, among those of all shards."""
+    start = shard.start + (group.columns.start or 0)
+    size = shard.stop - shard.start if group.columns.stop is None else group.columns.stop - (group.columns.start or 0)
+    return Group(group.env, slice(start, start + size))
 
 
 def make_double_buffered(make: Callable[[int], HostEnv], num_envs: int, seeds: int, env_groups: int) -> HostEnv:

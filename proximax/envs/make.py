@@ -16,7 +16,7 @@ from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
 from proximax.envs.env_checker import construct, long_episode_notes
-from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, make_double_buffered, vectorise
+from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, ShardedEnvs, make_double_buffered, vectorise
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.gymnax_env import gymnax_ids, make_gymnax
@@ -77,6 +77,25 @@ def make_env(
     if env_restarts and not restarts.supported and not isinstance(created, JaxEnv):
         created.notes = [*created.notes, RESTARTS_NOT_SUPPORTED]
     return created
+
+
+def make_env_shards(env: EnvLike, num_envs: int, shards: range, all_shards: int, **options: Any) -> JaxEnv | HostEnv:
+    """``make_env`` of the environments of some of all shards, among which ``num_envs`` are divided.
+
+    Those of a shard share nothing with another's, so that they do not depend on which process has which shard.
+    """
+    if all_shards == 1:
+        return make_env(env, num_envs, **options)
+    if not can_recreate(env):
+        raise UsageError(
+            f"shards = {all_shards}: each has environments of its own; give an id or a callable that makes one "
+            "environment, no object"
+        )
+    first = make_env(env, num_envs // all_shards, **options)
+    if isinstance(first, JaxEnv):
+        return first
+    others = [make_env(env, num_envs // all_shards, **options) for _ in shards[1:]]
+    return ShardedEnvs([first, *(other for other in others if not isinstance(other, JaxEnv))], options["groups"])
 
 
 class EnvSource(NamedTuple):

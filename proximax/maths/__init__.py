@@ -1,6 +1,6 @@
 """The mathematics of PPO as pure functions: jit, vmap and grad work on all of them."""
 
-from proximax.maths.advantages import gae, returns_to_go, standardise, total_returns
+from proximax.maths.advantages import gae, returns_to_go, standardise, standardise_by, total_returns
 from proximax.maths.distributions import (
     Bernoulli,
     Beta,
@@ -73,6 +73,7 @@ __all__ = [
     "scale_reward",
     "simple_clip_objective",
     "standardise",
+    "standardise_by",
     "surrogate_objective",
     "total_returns",
     "update_moments",

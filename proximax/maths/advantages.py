@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from proximax.types import Moments
+
 
 def returns_to_go(
     reward: Float[Array, "T *N"],
@@ -105,3 +107,11 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
     equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden
     std = jnp.sqrt(jnp.where(equal, 1.0, variance))  # inside the root, so that its gradient is finite
     return jnp.where(equal, 0.0, deviation / (std + 1e-8))
+
+
+def standardise_by(moments: Moments, x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """``standardise`` of samples ``x`` that are some of those whose ``moments`` (numbers) these are."""
+    noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(moments.mean)
+    variance = moments.m2 / jnp.maximum(moments.count, 1.0)
+    equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden
+    return jnp.where(equal, 0.0, (x - moments.mean) / (jnp.sqrt(jnp.where(equal, 1.0, variance)) + 1e-8))

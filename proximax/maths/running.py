@@ -1,5 +1,7 @@
 """Running moments, observation normalisation and return-based reward scaling."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -78,6 +80,7 @@ def scale_reward(
     last: Bool[Array, "T N"],
     valid: Float[Array, "T N"],
     gamma: float | Float[Array, ""],
+    of_all: Callable[[Moments], Moments] = lambda moments: moments,
 ) -> tuple[Float[Array, "T N"], Float[Array, " N"], Moments]:
     """Divide rewards by the standard deviation of the discounted return; the mean is left alone.
 
@@ -85,6 +88,7 @@ def scale_reward(
 
     Var(R) includes the rollout it is applied to, so the first rollout is scaled like the later ones. Returns the scaled
     rewards, R carried to the next rollout (0 where an episode has ended), and the merged moments.
+    ``of_all``: the moments of all environments from those of these N, where these are a part of them.
     Source: Engstrom et al. 2020 (arXiv 2005.12729), section 3, "reward scaling"; with R cut at the episode's end.
     """
 
@@ -96,5 +100,5 @@ def scale_reward(
         return jnp.where(last_t, 0.0, total), total
 
     carried, totals = jax.lax.scan(accumulate, discounted_return, (reward, last))
-    moments = update_moments(moments, totals, valid)
+    moments = merge_moments(moments, of_all(batch_moments(totals, moments.mean.shape, valid)))
     return reward / jnp.sqrt(variance(moments) + EPSILON), carried, moments

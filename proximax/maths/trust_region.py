@@ -15,12 +15,16 @@ SMALL = 1e-20  # gᵀ F⁻¹ g below this is that of a gradient that vanishes
 
 
 def fisher_vector_product(
-    kl: Callable[[Vector], Float[Array, ""]], params: Vector, damping: float | Float[Array, ""] = 0.0
+    kl: Callable[[Vector], Float[Array, ""]],
+    params: Vector,
+    damping: float | Float[Array, ""] = 0.0,
+    of_all: Callable[[Vector], Vector] = lambda curvature: curvature,
 ) -> Callable[[Vector], Vector]:
     """v -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.
 
     ``kl(p)`` is that mean as a function of π's parameters p. Reverse over reverse: F is symmetric, so F v = vᵀ F is the
-    gradient of ``kl`` pulled back along v; what does not depend on v is computed once for all products.
+    gradient of ``kl`` pulled back along v; what does not depend on v is computed once for all products. ``of_all``: F v
+    from the part that ``kl`` gives, where it is a part of that mean.
     Source: Schulman et al. 2015 (arXiv 1502.05477), appendix C; Pearlmutter 1994, "Fast exact multiplication by the
     Hessian".
     """
@@ -28,7 +32,7 @@ def fisher_vector_product(
 
     def product(v: Vector) -> Vector:
         (curvature,) = pull_back(v)
-        return curvature + damping * v
+        return of_all(curvature) + damping * v
 
     return product
 

@@ -4,6 +4,7 @@ A nested space (``Dict``, ``Tuple``) gives a tree of arrays with the same struct
 of a ``Dict`` is not an input of the network: it says which actions are allowed (``proximax.spaces.masks``).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.config import PPOConfig
-from proximax.maths import init_moments, normalise, update_moments
+from proximax.maths import batch_moments, init_moments, merge_moments, normalise
 from proximax.spaces import MASK, Space, Stacked, branches, has_mask, is_stacked, leaves, unflatten
 from proximax.types import Array, Moments, PyTree
 
@@ -77,25 +78,32 @@ def _init_moments(space: Space, config: PPOConfig, without: str | None = None) -
     return dict(zip((key for key, _ in parts), moments)) if isinstance(space, spaces.Dict) else tuple(moments)
 
 
-def update_obs_moments(moments: PyTree, obs: PyTree, valid: jax.Array) -> PyTree:
-    """Merge the ``valid`` ``[...]`` observations ``[..., *shape]`` into each leaf's moments; bytes scaled to [0, 1]."""
+def update_obs_moments(
+    moments: PyTree, obs: PyTree, valid: jax.Array, of_all: Callable[[Moments], Moments] = lambda moments: moments
+) -> PyTree:
+    """Merge the ``valid`` ``[...]`` observations ``[..., *shape]`` into each leaf's moments; bytes scaled to [0, 1].
+
+    ``of_all``: the moments of all observations from those of these, where they are a part of them.
+    """
 
     def leaf(m: Moments | None, x: Any) -> Moments | None:
         if m is None:
             return None
         if is_stacked(x):
-            return update_stack_moments(m, x, valid)
-        return update_moments(m, jnp.asarray(x) / 255.0 if x.dtype == np.uint8 else x, valid)
+            return update_stack_moments(m, x, valid, of_all)
+        rows = jnp.asarray(x) / 255.0 if x.dtype == np.uint8 else x
+        return merge_moments(m, of_all(batch_moments(rows, m.mean.shape, valid)))
 
     return jax.tree.map(leaf, moments, obs, is_leaf=lambda x: x is None or isinstance(x, Moments))
 
 
-def update_stack_moments(m: Moments, x: Stacked, valid: jax.Array) -> Moments:
+def update_stack_moments(m: Moments, x: Stacked, valid: jax.Array, of_all: Callable[[Moments], Moments]) -> Moments:
     """The moments ``[depth, height, width]`` updated with a rollout's frames, one age after the other."""
     envs = jnp.arange(x.newest.shape[1])[None]
 
     def update_age(age: jax.Array, mean: jax.Array, m2: jax.Array) -> Moments:
-        return update_moments(Moments(m.count, mean, m2), jnp.asarray(x.frames)[x.newest - age, envs] / 255.0, valid)
+        frames = jnp.asarray(x.frames)[x.newest - age, envs] / 255.0
+        return merge_moments(Moments(m.count, mean, m2), of_all(batch_moments(frames, mean.shape, valid)))
 
     updated = jax.lax.map(lambda inputs: update_age(*inputs), (x.ages, m.mean, m.m2))
     return updated._replace(count=updated.count[0])

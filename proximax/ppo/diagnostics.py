@@ -1,45 +1,54 @@
 """Numbers about the health of a run, from its rollouts: they are logged and change nothing of what is learned."""
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from proximax.maths import Distribution, Gaussian, Joint, SquashedGaussian
 from proximax.policy import Policy
+from proximax.ppo.shards import least_over_shards, sum_over_shards
+from proximax.runtime import SHARDS
 from proximax.types import Metrics, PyTree, Transition
 
+Mean = Callable[[jax.Array], jax.Array]  # of each column of ``[samples, ...]``
 
-def diagnose(policy: Policy, rollout: Transition) -> Metrics:
+
+def diagnose(policy: Policy, rollout: Transition, shards: int = 1) -> Metrics:
     """Truncations, the scale of observations, and the spread and saturation of actions, of a rollout with values."""
-    valid, weight = rollout.valid, rollout.valid.reshape(-1)
+    valid = rollout.valid
+    mean = partial(sample_mean, valid=valid.reshape(-1), shards=shards)
     truncated = rollout.truncated & ~rollout.terminated
-    metrics = {"truncations": jnp.sum(jnp.where(valid > 0, truncated, False).astype(jnp.float32))}
-    if (scale := observation_scale(rollout.obs, valid)) is not None:
+    truncations = jnp.sum(jnp.where(valid > 0, truncated, False).astype(jnp.float32))
+    metrics = {"truncations": sum_over_shards(truncations, shards)}
+    if (scale := observation_scale(rollout.obs, mean)) is not None:
         metrics["obs_abs_max_mean"] = scale
-    if (std := action_std(rollout.dist, valid)) is not None:
+    if (std := action_std(rollout.dist, mean)) is not None:
         metrics["action_std"] = std
     if (fraction_at_bounds := policy.diagnostics.fraction_at_bounds) is not None:
-        metrics["actions_at_bounds"] = sample_mean(fraction_at_bounds(flatten(rollout.action)), weight)
+        metrics["actions_at_bounds"] = mean(fraction_at_bounds(flatten(rollout.action)))
     if policy.diagnostics.all_masked is not None:
-        all_masked = policy.diagnostics.all_masked(flatten(rollout.obs)) & (weight > 0)
-        metrics["fully_masked_index"] = jnp.where(jnp.any(all_masked), jnp.argmax(all_masked), -1)
+        all_masked = policy.diagnostics.all_masked(flatten(rollout.obs)).reshape(valid.shape) & (valid > 0)
+        metrics["fully_masked_index"] = first_index(all_masked, shards)
     return metrics
 
 
-def observation_scale(obs: PyTree, valid: jax.Array) -> jax.Array | None:
+def observation_scale(obs: PyTree, mean: Mean) -> jax.Array | None:
     """The largest mean |x| of an entry x of the observations that are floats; None where none are.
 
     Not the root of the mean square, which overflows for observations that the run may survive.
     """
     floats = [x for x in jax.tree.leaves(obs) if jnp.issubdtype(x.dtype, jnp.floating)]
-    sizes = [jnp.max(sample_mean(jnp.abs(flatten(x)), valid.reshape(-1))) for x in floats]
+    sizes = [jnp.max(mean(jnp.abs(flatten(x)))) for x in floats]
     return jnp.max(jnp.stack(sizes)) if sizes else None
 
 
-def action_std(dist: Distribution, valid: jax.Array) -> jax.Array | None:
+def action_std(dist: Distribution, mean: Mean) -> jax.Array | None:
     """The mean σ of the Gaussian parts, as sampled before any squashing; None without such a part."""
     parts = dist.parts if isinstance(dist, Joint) else (dist,)
     stds = [flatten(jnp.exp(part.log_std)) for part in parts if isinstance(part, (Gaussian, SquashedGaussian))]
-    return jnp.mean(sample_mean(jnp.concatenate(stds, axis=-1), valid.reshape(-1))) if stds else None
+    return jnp.mean(mean(jnp.concatenate(stds, axis=-1))) if stds else None
 
 
 def flatten(tree: PyTree) -> PyTree:
@@ -47,7 +56,18 @@ def flatten(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.asarray(x).reshape((-1, *x.shape[2:])), tree)
 
 
-def sample_mean(x: jax.Array, valid: jax.Array) -> jax.Array:
-    """The mean over the valid samples, of each column of ``x`` ``[samples, ...]``."""
+def sample_mean(x: jax.Array, valid: jax.Array, shards: int) -> jax.Array:
+    """The mean over all shards' valid samples, of each column of ``x`` ``[samples, ...]``."""
     weight = valid.reshape((-1,) + (1,) * (x.ndim - 1))
-    return jnp.sum(jnp.where(weight > 0, x, 0.0), axis=0) / jnp.maximum(jnp.sum(valid), 1.0)
+    total, count = sum_over_shards((jnp.sum(jnp.where(weight > 0, x, 0.0), axis=0), jnp.sum(valid)), shards)
+    return total / jnp.maximum(count, 1.0)
+
+
+def first_index(flags: jax.Array, shards: int) -> jax.Array:
+    """t N + n of the first of all shards' ``flags`` ``[T, N / V]`` that is true; -1 if none is."""
+    steps, envs = flags.shape
+    t, n = jnp.divmod(jnp.argmax(flags), envs)
+    offset = envs * jax.lax.axis_index(SHARDS) if shards > 1 else 0
+    index = jnp.where(jnp.any(flags), t * envs * shards + offset + n, steps * envs * shards)
+    index = least_over_shards(index, shards)
+    return jnp.where(index < steps * envs * shards, index, -1)

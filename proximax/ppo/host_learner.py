@@ -16,7 +16,22 @@ from proximax.ppo.learner import initial_train_state, learn_from_rollout
 from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.rollout import act
 from proximax.ppo.seed_axis import stack_seeds
-from proximax.runtime import as_threefry2x32, compilation, key_from_data, split_on_host, vmap_seeds
+from proximax.ppo.shards import EVERYWHERE, rollout_specs, state_specs
+from proximax.runtime import (
+    as_threefry2x32,
+    compilation,
+    join_parts,
+    key_from_data,
+    largest,
+    local_shards,
+    map_over_shards,
+    on_this_device,
+    place_parts,
+    place_whole,
+    split_on_host,
+    vmap_seeds,
+    whole,
+)
 from proximax.types import Acted, ActFn, Array, Key, Metrics, Params, PyTree, RolloutState, TrainState, Transition
 
 
@@ -45,13 +60,17 @@ class HostLearner:
         self._act_program = compilation.jit(
             vmap_seeds(acting, config.seeds, (0, 0, 0, 0, 0, 0, None)), fast_compile=True
         )
-        self._learn_program = compilation.jit(vmap_seeds(learning, config.seeds, (0, 1)), fast_compile=True)
+        learn = vmap_seeds(learning, config.seeds, (0, 1))
+        if config.shards > 1:
+            specs = without_rollout(state_specs())
+            learn = map_over_shards(learn, config.shards, (specs, rollout_specs(env.stacked)), (specs, EVERYWHERE))
+        self._learn_program = compilation.jit(learn, fast_compile=True)
 
     def init(self, keys: Sequence[Key]) -> TrainState:
         """Reset the environments, by seeds that follow from ``config.seed``; draw parameters by the S ``keys``."""
         env, policy, config = self.env, self.policy, self.config
         seeds = [config.seed + i for i in range(config.seeds)]
-        rollout = reset_host_envs(env, policy, [env_seeds(seed, config.num_envs) for seed in seeds])
+        rollout = self.reset([env_seeds(seed, config.num_envs) for seed in seeds])
         states: list[TrainState] = []
         for i, key in enumerate(keys):
             key, key_params = split_on_host(key, 2)
@@ -59,17 +78,50 @@ class HostLearner:
             states.append(initial_train_state(self.algorithm, env, policy, config, key, key_params, seed_rollout))
         return stack_seeds(states)._replace(rollout=rollout)
 
+    def reset(self, seeds: list[list[int]]) -> RolloutState:
+        """New episodes in all environments, those of other processes too; ``seeds[s][n]``: of environment n."""
+        mine = [seeds_of_one[self.columns] for seeds_of_one in seeds]
+        return join_parts(reset_host_envs(self.env, self.policy, mine), 1, self.config.shards)
+
+    @property
+    def columns(self) -> slice:
+        """The numbers of this process's environments among each seed's."""
+        shards, size = local_shards(self.config.shards), self.config.num_envs // self.config.shards
+        return slice(shards.start * size, shards.stop * size)
+
+    def place(self, state: TrainState) -> TrainState:
+        """A whole state as ``step`` takes it: with this process's environments, the rest on the shards' devices."""
+        if self.config.shards == 1:
+            return state
+        rollout = jax.tree.map(lambda x: np.asarray(x)[:, self.columns], state.rollout)
+        placed = place_whole(without_rollout(state), without_rollout(state_specs()), self.config.shards)
+        return placed._replace(rollout=rollout)
+
+    def whole(self, state: TrainState) -> TrainState:
+        """``state`` with the environments of all processes, which must all call this."""
+        if self.config.shards == 1:
+            return state
+        return whole(without_rollout(state))._replace(rollout=join_parts(state.rollout, 1, self.config.shards))
+
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One update: a rollout, then learning from it. ``state`` must be the one that the environments are at."""
         rollout, transitions, episodes = self.collect(state)
         learned, metrics = self.learn(state, transitions)
         # The buffers are lent to the program without a copy: wait before the next rollout overwrites them.
-        return jax.block_until_ready(learned)._replace(rollout=rollout), metrics | episodes
+        learned = jax.block_until_ready(learned)._replace(rollout=rollout)
+        episodes = join_parts(episodes, 0, self.config.shards)
+        return learned, metrics | jax.tree.map(lambda x: x.sum(axis=0), episodes)
 
     def act_fn(self, state: TrainState) -> ActFn:
         """Acting by the policy of ``state``, all seeds in one compiled call."""
         key_data = np.asarray(jax.random.key_data(state.key))  # a key itself would cost 10 us per call
-        return partial(self._act_program, state.params, state.obs_moments, key_data)
+        params, moments, offset = state.params, state.obs_moments, self.columns.start
+        if self.config.shards > 1:
+            params, moments = on_this_device((params, moments))
+        act_fn = partial(self._act_program, params, moments, key_data)
+        if offset == 0:
+            return act_fn
+        return lambda carry, obs, first, at: act_fn(carry, obs, first, (at[0], at[1] + offset))
 
     def collect(self, state: TrainState) -> tuple[RolloutState, Transition, Episodes]:
         """The next rollout ``[T, S, N, ...]``, in the memory of ``last_rollout``, which the one after it overwrites."""
@@ -77,15 +129,26 @@ class HostLearner:
         if self.last_rollout is None:
             example = act_fn(begin.carry, begin.obs, begin.first, (0, 0))
             self.last_rollout = host_buffers(self.config.ppo.num_steps, begin, example.action, self.env.stacked)
-        return collect(self.env, act_fn, begin, self.last_rollout)
+        return collect(self.env, act_fn, begin, self.last_rollout, len(local_shards(self.config.shards)))
 
     def learn(self, state: TrainState, transitions: Transition) -> tuple[TrainState, Metrics]:
         """``learn_from_rollout`` of all seeds; the environments' state is left out, as ``()``."""
-        return self._learn_program(without_rollout(state), transitions)
+        return self._learn_program(without_rollout(state), self.placed(transitions))
+
+    def placed(self, transitions: Transition) -> Transition:
+        """A rollout of this process's environments on the devices of its shards, where there are several."""
+        shards, obs = self.config.shards, transitions.obs
+        if shards == 1:
+            return transitions
+        if self.env.stacked:  # of which every process may have another number of frames
+            more = largest(len(obs.frames)) - len(obs.frames)
+            padded = np.pad(obs.frames, [(0, more)] + [(0, 0)] * (obs.frames.ndim - 1)) if more else obs.frames
+            transitions = transitions._replace(obs=obs._replace(frames=padded))
+        return place_parts(transitions, rollout_specs(self.env.stacked), shards)
 
     def lower_learning(self, state: TrainState, transitions: Transition) -> jax.stages.Lowered:
         """The program of ``learn``, lowered for its arguments: to see what it needs."""
-        return self._learn_program.lower(without_rollout(state), transitions)
+        return self._learn_program.lower(without_rollout(state), self.placed(transitions))
 
 
 def make_host_learner(

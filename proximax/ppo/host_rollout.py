@@ -15,12 +15,13 @@ from proximax.types import ActFn, PyTree, RolloutState, Transition
 
 
 def collect(
-    env: HostEnv, act_fn: ActFn, state: RolloutState, buffers: Any
+    env: HostEnv, act_fn: ActFn, state: RolloutState, buffers: Any, shards: int = 1
 ) -> tuple[RolloutState, Transition, Episodes]:
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_fn`` is the compiled ``act`` of all seeds.
 
     One compiled call and one environment call per step and group. With several groups
     (``env_groups.DoubleBufferedEnvs``) the policy acts for one while the others step; the transitions are the same.
+    Episodes are those of each of the ``shards``, ``[V, S]``, so that their sum does not depend on which process has it.
     """
     outcomes = EpisodeOutcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
     groups = [GroupRollout(env_group, state, buffers, outcomes) for env_group in pipeline_groups(env)]
@@ -34,7 +35,9 @@ def collect(
     rollout = finish_rollout(buffers, env.observation_space, outcomes.reward)
     rollout = rollout._replace(carry=jax.tree.map(lambda x: x[None], state.carry))
     total, length = state.episode_return.copy(), state.episode_length.copy()
-    ended = count_episodes(outcomes, rollout.valid, rollout.truncated, total, length)
+    inputs = outcomes, rollout.valid, rollout.truncated, total, length
+    parts = (jax.tree.map(lambda x, i=i: np.split(x, shards, axis=-1)[i], inputs) for i in range(shards))
+    ended = jax.tree.map(lambda *x: np.stack(x), *(count_episodes(*part) for part in parts))
     seeds = len(total)
     ends = [(*split_seeds((group.obs, group.first), seeds), group.carry) for group in groups]
     obs, first, carry = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *ends)

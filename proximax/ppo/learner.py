@@ -23,6 +23,7 @@ from proximax.ppo.diagnostics import diagnose
 from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.reward_hooks import change_rewards
 from proximax.ppo.rollout import reset_envs, unroll
+from proximax.ppo.shards import least_over_shards, moments_of_all, sum_over_shards
 from proximax.ppo.update import init_optimiser, scheduled_values, update
 from proximax.ppo.values import add_values
 from proximax.runtime import compilation, split_on_host
@@ -33,7 +34,8 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorith
     """``config.algo`` on an environment inside the program, for one seed: ``jit`` and ``vmap`` the step as you like.
 
     ``custom_algorithm``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it
-    once per seed and stack (``stack_seeds``) instead of vmapping it.
+    once per seed and stack (``stack_seeds``) instead of vmapping it. With several ``config.shards``, ``step`` takes one
+    shard's part of the state (``shards.state_specs``), inside ``shard_map`` over the axis ``shards``.
     """
     kinds = ("env", env, JaxEnv), ("policy", policy, Policy), ("config", config, RunConfig)
     refuse([type_problem(name, value, kind, f"a {kind.__name__}") for name, value, kind in kinds])
@@ -47,7 +49,7 @@ def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorith
     def step(state: TrainState) -> tuple[TrainState, Metrics]:
         state, transitions, episodes, key_update = next_rollout(env, policy, config, state)
         state, metrics = learn_from_rollout(algorithm, policy, config, state, transitions, key_update)
-        return state, metrics | episodes
+        return state, metrics | sum_over_shards(episodes, config.shards)
 
     return Learner(init, step)
 
@@ -58,7 +60,8 @@ def next_rollout(
     """The rollout that a learner's step at ``state`` learns from: (state after acting, rollout, episodes, its key)."""
     key, key_act, key_update = jax.random.split(state.key, 3)
     keys = jax.random.split(key_act, config.ppo.num_steps)
-    rollout, transitions, episodes = unroll(env, policy, state.params, state.obs_moments, state.rollout, keys)
+    inputs = state.params, state.obs_moments, state.rollout, keys
+    rollout, transitions, episodes = unroll(env, policy, *inputs, config.shards)
     return state._replace(key=key, rollout=rollout), transitions, episodes, key_update
 
 
@@ -66,20 +69,23 @@ def learn_from_rollout(
     algorithm: Algorithm, policy: Policy, config: RunConfig, state: TrainState, transitions: Transition, key: Key
 ) -> tuple[TrainState, Metrics]:
     """Everything after the rollout: scale rewards, value states, update the parameters, then the normaliser."""
-    ppo = config.ppo.with_numbers(state.hyperparameters)
+    ppo, shards = config.ppo.with_numbers(state.hyperparameters), config.shards
+    of_all = partial(moments_of_all, shards=shards)
     transitions, hook_state, hook_metrics = change_rewards(algorithm.reward_hook, state.reward_hook, transitions)
     transitions = add_values(policy, state.params, state.obs_moments, transitions)
     reward_scale = state.reward_scale
     if ppo.scale_reward:
         last = transitions.terminated | transitions.truncated
-        reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, transitions.valid, ppo.gamma)
+        valid = transitions.valid
+        reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, valid, ppo.gamma, of_all)
         transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
     scheduled = scheduled_values(ppo, state, state.hyperparameters["updates"])
-    params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, scheduled, key)
-    obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid)
+    params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, scheduled, key, shards)
+    obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid, of_all)
     for leaf in jax.tree.leaves((obs_moments, reward_scale)):  # squares of huge observations overflow
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
-    metrics |= diagnose(policy, transitions) | hook_metrics
+    metrics["finite"] = least_over_shards(metrics["finite"], shards)
+    metrics |= diagnose(policy, transitions, shards) | hook_metrics
     beta, learning_rate = adapt_after_update(ppo, state.beta, state.learning_rate, metrics)
     learned = state._replace(
         params=params,

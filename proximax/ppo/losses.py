@@ -1,4 +1,7 @@
-"""From elementwise objectives to the losses that are minimised: the one place where the weighted mean is taken."""
+"""From elementwise objectives to the losses that are minimised: the one place where the weighted mean is taken.
+
+Of several shards each has its part of a loss and its statistics: the sum of the parts is the mean over all samples.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +25,7 @@ def joint_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> t
     """
     dist, value = forward(params, context, minibatch)
     total, stats = policy_objective_loss(dist, context, minibatch)
-    value_loss = weighted_mean(value_losses(context.config, value, minibatch), minibatch.valid)
+    value_loss = minibatch_mean(value_losses(context.config, value, minibatch), minibatch)
     return total + context.config.value_coef * value_loss, stats | {"value_loss": value_loss}
 
 
@@ -35,7 +38,7 @@ def policy_loss(params: jax.Array, context: UpdateContext, batch: Batch) -> tupl
 def critic_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """E[value loss], without gradient to parameters that the policy depends on."""
     _, value = forward(stop_policy_gradient(params, context, minibatch), context, minibatch)
-    value_loss = weighted_mean(value_losses(context.config, value, minibatch), minibatch.valid)
+    value_loss = minibatch_mean(value_losses(context.config, value, minibatch), minibatch)
     return value_loss, {"value_loss": value_loss}
 
 
@@ -55,19 +58,20 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     log_ratio = jnp.where(weight > 0, log_prob - minibatch.log_prob, 0.0)
     advantage = minibatch.advantage
     if context.config.standardise_advantage:
-        advantage = maths.standardise(advantage, weight)
+        of_all = minibatch.of_all
+        advantage = maths.standardise(advantage, weight) if of_all is None else maths.standardise_by(of_all, advantage)
     inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
     objectives = call_user_function("the objective", context.objective, inputs, scheduled)
     if (kind := kind_of(objectives)) != f"shape {weight.shape}":  # [B, 1] would silently become [B, B]
         raise UsageError(f"the objective returns {kind}; it must be {weight.shape}, a number per sample")
-    objective, entropy = weighted_mean(objectives, weight), weighted_mean(dist.entropy(), weight)
+    objective, entropy = minibatch_mean(objectives, minibatch), minibatch_mean(dist.entropy(), minibatch)
     ratio = jnp.exp(log_ratio)
     return -(objective + scheduled.entropy_coef * entropy), {
         "policy_objective": objective,
         "entropy": entropy,
-        "kl_k1": weighted_mean(maths.kl_k1(log_ratio), weight),
-        "kl_k3": weighted_mean(maths.kl_k3(log_ratio), weight),
-        "clip_fraction": weighted_mean((jnp.abs(ratio - 1.0) > scheduled.epsilon).astype(ratio.dtype), weight),
+        "kl_k1": minibatch_mean(maths.kl_k1(log_ratio), minibatch),
+        "kl_k3": minibatch_mean(maths.kl_k3(log_ratio), minibatch),
+        "clip_fraction": minibatch_mean((jnp.abs(ratio - 1.0) > scheduled.epsilon).astype(ratio.dtype), minibatch),
         "ratio_error": jnp.max(jnp.abs(ratio - 1.0) * weight),
     }
 
@@ -88,6 +92,12 @@ def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch
     return ravel_pytree(jax.tree.unflatten(jax.tree.structure(tree), leaves))[0]
 
 
-def weighted_mean(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Σ w x / Σ w; 0 where no weight is positive."""
-    return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(jnp.sum(weight), 1.0)
+def minibatch_mean(x: jax.Array, minibatch: Batch) -> jax.Array:
+    """The mean of ``x`` ``[B]`` over the minibatch's valid samples; of several shards, this shard's part of it."""
+    return weighted_mean(x, minibatch.valid, None if minibatch.of_all is None else minibatch.of_all.count)
+
+
+def weighted_mean(x: jax.Array, weight: jax.Array, total: jax.Array | None = None) -> jax.Array:
+    """Σ w x / Σ w; 0 where no weight is positive. ``total``: Σ w of all samples, where these are a part of them."""
+    total = jnp.sum(weight) if total is None else total
+    return jnp.sum(jnp.where(weight > 0, x * weight, 0.0)) / jnp.maximum(total, 1.0)

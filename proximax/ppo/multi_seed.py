@@ -20,8 +20,19 @@ from proximax.ppo.host_learner import HostLearner
 from proximax.ppo.learner import make_learner, next_rollout, update_succeeded
 from proximax.ppo.records import Algorithm
 from proximax.ppo.seed_axis import stack_seeds
-from proximax.runtime import SEEDS_SPEC, compilation, map_over_seeds, seed_key, seed_sharding, shard_over_devices
-from proximax.types import Key, Metrics, TrainState, Transition
+from proximax.ppo.shards import EVERYWHERE, IN_ROLLOUT, state_specs
+from proximax.runtime import (
+    SEEDS_SPEC,
+    compilation,
+    map_over_seeds,
+    map_over_shards,
+    place_whole,
+    seed_key,
+    seed_sharding,
+    shard_over_devices,
+    whole,
+)
+from proximax.types import Key, Metrics, RolloutState, TrainState, Transition
 
 MAX_UPDATES_PER_CALL = 1024
 Loop = tuple[jax.Array, TrainState, Metrics, jax.Array]  # updates made, their state, their metrics, all good so far
@@ -32,6 +43,18 @@ class MultiSeedLearner(Protocol):
 
     def init(self) -> TrainState:
         """The state before the first update, ``[S, ...]``; host environments are reset."""
+        ...
+
+    def reset_envs(self, seeds: list[list[int]]) -> RolloutState:
+        """New episodes in the host environments of all processes; ``seeds[s][n]``: of environment n of seed s."""
+        ...
+
+    def place(self, state: TrainState) -> TrainState:
+        """``state`` as ``advance`` takes it, from one that ``init`` or ``whole`` gave, or that was saved."""
+        ...
+
+    def whole(self, state: TrainState) -> TrainState:
+        """``state`` with all shards' environments, of other processes too, which must all call this."""
         ...
 
     def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
@@ -69,6 +92,18 @@ class JaxMultiSeedLearner:
         state = stack_seeds([self._learner.init(key) for key in seed_keys(self.config)])
         return jax.device_put(state, seed_sharding(self.config.seeds))
 
+    def reset_envs(self, seeds: list[list[int]]) -> RolloutState:
+        """Their state is a part of the run's."""
+        raise NotImplementedError
+
+    def place(self, state: TrainState) -> TrainState:
+        """As ``init`` places it."""
+        return jax.device_put(state, seed_sharding(self.config.seeds))
+
+    def whole(self, state: TrainState) -> TrainState:
+        """As it is: one process has everything."""
+        return state
+
     def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
         """As many updates as asked for, MAX_UPDATES_PER_CALL at most, or fewer if one failed."""
         updates = min(updates, MAX_UPDATES_PER_CALL)
@@ -80,6 +115,42 @@ class JaxMultiSeedLearner:
         return self._rollout_program(state)
 
 
+class ShardedJaxLearner(JaxMultiSeedLearner):
+    """The same on several shards, which may be of several processes: one program makes many updates on all devices."""
+
+    def __init__(
+        self,
+        env: JaxEnv,
+        policy: Policy,
+        config: RunConfig,
+        custom_algorithm: Algorithm | None = None,
+    ) -> None:
+        """As of ``make_learner``, for ``config.seeds`` and ``config.shards``."""
+        self.config, self._learner = config, make_learner(env, policy, config, custom_algorithm)
+        shards, specs = config.shards, state_specs()
+        updates = partial(run_updates, partial(map_over_seeds, self._learner.step))
+        sharded = map_over_shards(updates, shards, (specs, EVERYWHERE), (specs, EVERYWHERE))
+        self._updates_program = compilation.jit(sharded)
+        rollout = jax.vmap(lambda state: next_rollout(env, policy, config, state)[1], out_axes=1)
+        self._rollout_program = compilation.jit(map_over_shards(rollout, shards, (specs,), IN_ROLLOUT))
+
+    def init(self) -> TrainState:
+        """The states of all seeds, with the environments of all shards, stacked."""
+        return stack_seeds([self._learner.init(key) for key in seed_keys(self.config)])
+
+    def place(self, state: TrainState) -> TrainState:
+        """On the devices of the shards."""
+        return place_whole(state, state_specs(), self.config.shards)
+
+    def whole(self, state: TrainState) -> TrainState:
+        """With the environments of all shards."""
+        return whole(state)
+
+    def failed_rollout(self, state: TrainState) -> Transition:
+        """Collected again from ``state``, to the bit."""
+        return whole(super().failed_rollout(state))
+
+
 class HostMultiSeedLearner:
     """Seeds of environments outside the program: one update to a call, which moves the environments on."""
 
@@ -89,6 +160,18 @@ class HostMultiSeedLearner:
     def init(self) -> TrainState:
         """Reset all environments; the states of seeds ``config.seed``, ``config.seed + 1``, ..., stacked."""
         return self.learner.init(seed_keys(self.learner.config))
+
+    def reset_envs(self, seeds: list[list[int]]) -> RolloutState:
+        """By these seeds instead of the run's."""
+        return self.learner.reset(seeds)
+
+    def place(self, state: TrainState) -> TrainState:
+        """Of several shards what is learned on their devices; the environments' part is this process's."""
+        return self.learner.place(state)
+
+    def whole(self, state: TrainState) -> TrainState:
+        """With the environments of all processes."""
+        return self.learner.whole(state)
 
     def advance(self, state: TrainState, updates: int) -> tuple[TrainState, Metrics]:
         """One update, however many are allowed: between two, the run can be interrupted."""
@@ -109,7 +192,8 @@ def make_multi_seed_learner(
 ) -> MultiSeedLearner:
     """The learner of all ``config.seeds``, by the kind of ``env``."""
     if isinstance(env, JaxEnv):
-        return JaxMultiSeedLearner(env, policy, config, custom_algorithm)
+        kind = JaxMultiSeedLearner if config.shards == 1 else ShardedJaxLearner
+        return kind(env, policy, config, custom_algorithm)
     return HostMultiSeedLearner(HostLearner(env, policy, config, custom_algorithm))
 
 

@@ -1,11 +1,14 @@
 """One step of the policy on the whole rollout: by the gradient, the natural gradient, or with a line search (TRPO)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from proximax import maths
-from proximax.ppo.losses import forward, policy_loss, weighted_mean
+from proximax.ppo.losses import forward, minibatch_mean, policy_loss
 from proximax.ppo.records import Batch, OptimizerProgress, StepStats, UpdateContext
+from proximax.ppo.shards import sum_over_shards
 from proximax.ppo.update import gradient_step
 from proximax.types import Metrics, PyTree
 
@@ -39,7 +42,8 @@ def trpo_policy_step(
     """
 
     def evaluate(p: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return -policy_loss(p, context, batch)[0], mean_kl(p, context, batch)
+        parts = -policy_loss(p, context, batch)[0], mean_kl(p, context, batch)
+        return sum_over_shards(parts, context.shards)
 
     step, metrics = natural_step(context, params, batch)
     config = context.config
@@ -50,9 +54,10 @@ def trpo_policy_step(
 
 def natural_step(context: UpdateContext, params: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
     """sqrt(2 δ / gᵀ F⁻¹ g) F⁻¹ g for the flat parameters, by conjugate gradient; 0 where it is not finite."""
-    (loss, stats), loss_gradient = jax.value_and_grad(policy_loss, has_aux=True)(params, context, batch)
-    config = context.config
-    product = maths.fisher_vector_product(lambda p: mean_kl(p, context, batch), params, config.damping)
+    parts = jax.value_and_grad(policy_loss, has_aux=True)(params, context, batch)
+    (loss, stats), loss_gradient = sum_over_shards(parts, context.shards)
+    config, of_all = context.config, partial(sum_over_shards, shards=context.shards)
+    product = maths.fisher_vector_product(lambda p: mean_kl(p, context, batch), params, config.damping, of_all)
     step = maths.natural_gradient_step(-loss_gradient, product, config.max_kl, config.conjugate_gradient_steps)
     finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(step))
     norm = jnp.sqrt(jnp.sum(jnp.square(loss_gradient)))
@@ -61,9 +66,9 @@ def natural_step(context: UpdateContext, params: jax.Array, batch: Batch) -> tup
 
 
 def mean_kl(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:
-    """E[KL(π_old, π)] over the rollout, for flat parameters of π."""
+    """E[KL(π_old, π)] over the rollout, for flat parameters of π; of several shards, this shard's part of it."""
     dist, _ = forward(params, context, batch)
-    return weighted_mean(batch.dist.kl(dist), batch.valid)
+    return minibatch_mean(batch.dist.kl(dist), batch)
 
 
 def step_metrics(stats: StepStats) -> Metrics:

@@ -8,7 +8,7 @@ import jax
 from proximax.config import PPOConfig
 from proximax.maths import Distribution
 from proximax.policy import Policy
-from proximax.types import Metrics, Params, PyTree, RewardHook, Transition
+from proximax.types import Metrics, Moments, Params, PyTree, RewardHook, Transition
 
 
 class ObjectiveInputs(NamedTuple):
@@ -45,6 +45,7 @@ class Batch(NamedTuple):
     advantage: jax.Array
     target: jax.Array  # of the value function
     valid: jax.Array  # the sample's weight: 1, or 0 for a reset step
+    of_all: Moments | None = None  # of the advantages of all shards' samples; None: there is one shard
 
 
 class OptimizerProgress(NamedTuple):
@@ -65,6 +66,7 @@ class UpdateContext(NamedTuple):
     rollout: Transition
     scheduled: ScheduledValues
     unravel: Callable[[jax.Array], Params]
+    shards: int = 1
 
 
 StepStats = dict[str, jax.Array]  # of one gradient step, before it is taken; means over the minibatch's valid samples

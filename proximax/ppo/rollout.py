@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from proximax.envs import JaxEnv
 from proximax.policy import Policy
 from proximax.ppo.records import Episodes
+from proximax.ppo.shards import environment_keys
 from proximax.types import Acted, Array, Key, Params, PyTree, RolloutState, Transition
 
 
@@ -32,15 +33,20 @@ def reset_envs(env: JaxEnv, policy: Policy, key: Key, num_envs: int) -> RolloutS
 
 
 def unroll(
-    env: JaxEnv, policy: Policy, params: Params, moments: PyTree, state: RolloutState, keys: Key
+    env: JaxEnv, policy: Policy, params: Params, moments: PyTree, state: RolloutState, keys: Key, shards: int = 1
 ) -> tuple[RolloutState, Transition, Episodes]:
-    """One step per key, in one ``lax.scan``: T = ``len(keys)``. Returns (state after it, rollout, its episodes)."""
+    """One step per key, in one ``lax.scan``: T = ``len(keys)``. Returns (state after it, rollout, its episodes).
+
+    Of several ``shards`` each has its part of the environments, and of the keys those of these environments.
+    """
+    num_envs = state.first.shape[0]
     step_envs: Any = jax.vmap(env.step)
 
     def step(state: RolloutState, key: Key) -> tuple[RolloutState, tuple[Transition, Episodes]]:
         key_act, key_env = jax.random.split(key)
-        acted = act(policy, params, moments, state.carry, state.obs, state.first, key_act)
-        env_keys = jax.random.split(key_env, acted.log_prob.shape[0])
+        act_keys = key_act if shards == 1 else environment_keys(key_act, num_envs, shards)
+        acted = act(policy, params, moments, state.carry, state.obs, state.first, act_keys)
+        env_keys = environment_keys(key_env, num_envs, shards)
         env_state, outcome = step_envs(env_keys, state.env_state, acted.env_action)
         transition = Transition(
             obs=state.obs,

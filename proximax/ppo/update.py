@@ -15,11 +15,12 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.policy import Policy
-from proximax.ppo.losses import critic_loss, forward, joint_loss, weighted_mean
+from proximax.ppo.losses import critic_loss, forward, joint_loss, minibatch_mean, weighted_mean
 from proximax.ppo.records import Algorithm, Batch, Loss, OptimizerProgress, ScheduledValues, StepStats, UpdateContext
+from proximax.ppo.shards import moments_of_all, moments_of_minibatches, shard_key, sum_over_shards
 from proximax.ppo.values import add_values
 from proximax.runtime import as_threefry2x32
-from proximax.types import Key, Metrics, Params, PyTree, TrainState, Transition
+from proximax.types import Key, Metrics, Moments, Params, PyTree, TrainState, Transition
 
 RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
 
@@ -60,14 +61,16 @@ def update(
     rollout: Transition,
     scheduled: ScheduledValues,
     key: Key,
+    shards: int = 1,
 ) -> tuple[Params, PyTree, Metrics]:
     """Learn from one rollout with values and scaled rewards (``[T, N]``): (parameters, optimiser's state, metrics).
 
+    Of several ``shards`` each has its part of the rollout; what is returned is the same on all of them.
     Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1.
     """
-    batch = make_batch(config, rollout)
+    batch = make_batch(config, rollout, shards)
     flat, unravel = ravel_pytree(state.params)
-    context = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel)
+    context = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel, shards)
     if algorithm.policy_step is None:
         flat, opt_state, metrics = run_epochs(joint_loss, context, flat, state.opt_state, batch, key)
     else:
@@ -81,7 +84,7 @@ def update(
     return unravel(flat), opt_state, metrics | update_metrics(context, flat, batch)
 
 
-def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
+def make_batch(config: PPOConfig, rollout: Transition, shards: int = 1) -> Batch:
     """Advantages and value targets, flattened to ``[T * N]`` samples.
 
     Targets are A + V for GAE (un-normalised A, the V it was made from), else the return to go.
@@ -97,10 +100,17 @@ def make_batch(config: PPOConfig, rollout: Transition) -> Batch:
         estimate = target if config.advantage == "to-go" else maths.total_returns(target, r.first)
         advantage = estimate - r.value if config.baseline else estimate
     if config.standardise_across_envs:
-        advantage = jax.vmap(maths.standardise)(advantage, r.valid)
+        of_all = moments_of_minibatches(advantage, r.valid, shards)
+        if of_all is None:
+            advantage = jax.vmap(maths.standardise)(advantage, r.valid)
+        else:
+            advantage = jax.vmap(maths.standardise_by)(of_all, advantage)
     position = jnp.arange(r.reward.size).reshape(r.reward.shape)
     batch = Batch(position, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
-    return jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)._replace(position=position)
+    batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)._replace(position=position)
+    if shards == 1:
+        return batch
+    return batch._replace(of_all=moments_of_all(maths.batch_moments(batch.advantage, (), batch.valid), shards))
 
 
 def run_epochs(
@@ -108,7 +118,7 @@ def run_epochs(
 ) -> tuple[jax.Array, PyTree, Metrics]:
     """K epochs of minibatch steps down ``loss``."""
     progress = OptimizerProgress(params, opt_state, jnp.zeros((), bool))
-    keys = jax.random.split(as_threefry2x32(key), context.config.epochs)
+    keys = jax.random.split(shard_key(as_threefry2x32(key), context.shards), context.config.epochs)
     progress, stats = jax.lax.scan(partial(run_epoch, loss, context, batch), progress, keys)
     return progress.params, progress.opt_state, summarise(stats)
 
@@ -122,18 +132,24 @@ def run_epoch(
     if recompute or refresh:
         valued = add_values(context.policy, context.unravel(progress.params), context.moments, context.rollout)
         if recompute:
-            batch = make_batch(config, valued._replace(dist=context.rollout.dist))
+            batch = make_batch(config, valued._replace(dist=context.rollout.dist), context.shards)
         if refresh:
             context = context._replace(rollout=context.rollout._replace(carry=valued.carry))
 
-    def step(progress: OptimizerProgress, samples: jax.Array) -> tuple[OptimizerProgress, StepStats]:
+    def step(
+        progress: OptimizerProgress, part: tuple[jax.Array, Moments | None]
+    ) -> tuple[OptimizerProgress, StepStats]:
+        samples, of_all = part
         flat = samples.reshape(-1)
-        minibatch = jax.tree.map(lambda x: x[flat], batch._replace(position=flat))
-        return gradient_step(loss, context, progress, minibatch._replace(position=samples))
+        minibatch = jax.tree.map(lambda x: x[flat], batch._replace(position=flat, of_all=None))
+        return gradient_step(loss, context, progress, minibatch._replace(position=samples, of_all=of_all))
 
     length = config.sequence_length if has_memory else 1
-    samples = maths.minibatches(key, context.rollout.reward.shape, config.minibatch_size, length)
-    return jax.lax.scan(step, progress, samples)
+    size = config.minibatch_size and config.minibatch_size // context.shards
+    samples = maths.minibatches(key, context.rollout.reward.shape, size, length)
+    rows = samples.reshape(len(samples), -1)
+    of_all = moments_of_minibatches(batch.advantage[rows], batch.valid[rows], context.shards)
+    return jax.lax.scan(step, progress, (samples, of_all))
 
 
 def gradient_step(
@@ -144,14 +160,16 @@ def gradient_step(
     A KL above 1.5 target, or a loss or gradient that is not finite, is noticed before the step: then neither it nor any
     later one of this update is taken.
     """
-    (loss_value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(progress.params, context, minibatch)
+    parts = jax.value_and_grad(loss, has_aux=True)(progress.params, context, minibatch)
+    (loss_value, stats), gradient = sum_over_shards(parts, context.shards)
     norm = jnp.sqrt(jnp.sum(jnp.square(gradient)))
     finite = jnp.isfinite(loss_value) & jnp.isfinite(norm)
     stopped = progress.stopped | ~finite
     if context.config.kl_control == "stop" and context.config.target_kl is not None and "kl_k3" in stats:
         stopped = stopped | (stats["kl_k3"] > 1.5 * context.config.target_kl)
     # A minibatch without a valid sample has gradient 0, but Adam's momentum would still move the parameters.
-    take = ~stopped & (jnp.sum(minibatch.valid) > 0)
+    num_valid = jnp.sum(minibatch.valid) if minibatch.of_all is None else minibatch.of_all.count
+    take = ~stopped & (num_valid > 0)
     direction, opt_state = optimiser(context.config).update(gradient, progress.opt_state)
     params, opt_state = jax.tree.map(
         lambda new, old: jnp.where(take, new, old),
@@ -178,13 +196,17 @@ def update_metrics(context: UpdateContext, params: jax.Array, batch: Batch) -> M
     below_edge = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
     num_valid = jnp.sum(batch.valid)
     cumulative = jnp.concatenate([jnp.zeros(1), batch.valid @ below_edge.astype(batch.valid.dtype), num_valid[None]])
+    cumulative, num_valid = sum_over_shards((cumulative, num_valid), context.shards)
     residual = batch.target - batch.value
 
+    def mean(x: jax.Array) -> jax.Array:
+        return sum_over_shards(minibatch_mean(x, batch), context.shards)
+
     def variance(x: jax.Array) -> jax.Array:
-        return weighted_mean(jnp.square(x - weighted_mean(x, batch.valid)), batch.valid)
+        return mean(jnp.square(x - mean(x)))
 
     return {
-        "kl": weighted_mean(batch.dist.kl(dist), batch.valid),
+        "kl": mean(batch.dist.kl(dist)),
         "ratio_histogram": jnp.diff(cumulative),
         "explained_variance": 1.0 - variance(residual) / jnp.maximum(variance(batch.target), 1e-8),
         "advantage_std": jnp.sqrt(variance(batch.advantage)),

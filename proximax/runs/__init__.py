@@ -21,6 +21,7 @@ from proximax.runs.loading import load, load_agent, load_agents, load_config
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import read_metrics
 from proximax.runs.progress import LoggerState, LogPosition, RunProgress
+from proximax.runs.pytree_json import bytes_of_tree, tree_of_bytes
 from proximax.runs.schedule import Every
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "RunDirectory",
     "RunProgress",
     "Snapshot",
+    "bytes_of_tree",
     "checkpoint_manager",
     "find_checkpoint",
     "is_run_name",
@@ -51,4 +53,5 @@ __all__ = [
     "read_metrics",
     "run_name_of",
     "to_host_copy",
+    "tree_of_bytes",
 ]

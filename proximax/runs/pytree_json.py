@@ -4,10 +4,12 @@ A tree is a dict with strings as keys, a list, an array, or a plain value: int, 
 be written, so that nothing else can be read.
 """
 
+import json
 import math
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load, save
 
 from proximax.errors import CheckpointError
 
@@ -52,3 +54,16 @@ def from_plain(values: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise CheckpointError(f"{values[FLOAT]!r} is not a number")
         return float(values[FLOAT])
     return {key: from_plain(part, arrays) for key, part in values.items()}
+
+
+def bytes_of_tree(tree: Any) -> bytes:
+    """A tree as safetensors, whose metadata has the plain values."""
+    arrays: dict[str, np.ndarray] = {}
+    plain = to_plain(tree, "tree", arrays)
+    return save(arrays, {"plain": json.dumps(plain)})
+
+
+def tree_of_bytes(data: bytes) -> Any:
+    """The tree that ``bytes_of_tree`` wrote."""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return from_plain(json.loads(header["__metadata__"]["plain"]), load(data))

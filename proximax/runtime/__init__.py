@@ -4,7 +4,7 @@ Read ``plain_files`` (the door to files that a stranger may have made), ``files`
 ``console`` (messages on a terminal), ``formatting`` (numbers and durations as text), ``forking`` (what a forked child
 must not keep), ``compilation`` (compiler options and the cache of compiled programs), ``jax_settings`` (those of the
 user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``seed_sharding`` (seeds on devices),
-``user_functions`` (called by name), ``version``.
+``shard_placement`` (shards on devices), ``user_functions`` (called by name), ``version``.
 """
 
 from proximax.runtime import compilation
@@ -51,6 +51,19 @@ from proximax.runtime.plain_files import (
 )
 from proximax.runtime.prng import as_threefry2x32, key_from_data, seed_key, split_on_host
 from proximax.runtime.seed_sharding import SEEDS_SPEC, map_over_seeds, seed_sharding, shard_over_devices, vmap_seeds
+from proximax.runtime.shard_placement import (
+    SHARD_OPTIONS,
+    SHARDS,
+    from_processes,
+    join_parts,
+    largest,
+    local_shards,
+    map_over_shards,
+    on_this_device,
+    place_parts,
+    place_whole,
+    whole,
+)
 from proximax.runtime.user_functions import call_user_function, kind_of
 from proximax.runtime.version import proximax_version
 
@@ -59,6 +72,8 @@ __all__ = [
     "MAX_BYTES",
     "PROGRESS",
     "SEEDS_SPEC",
+    "SHARDS",
+    "SHARD_OPTIONS",
     "SIGNALS",
     "as_threefry2x32",
     "call_user_function",
@@ -71,22 +86,30 @@ __all__ = [
     "forget_private",
     "format_duration",
     "format_number",
+    "from_processes",
     "is_key",
     "is_temporary",
     "is_terminal",
+    "join_parts",
     "json_bytes",
     "keep_from_children",
     "key_from_data",
     "kind_of",
+    "largest",
     "lenient_output",
+    "local_shards",
     "map_over_seeds",
+    "map_over_shards",
     "named_leaves",
+    "on_this_device",
     "open_plain",
     "open_to_append",
     "own_file",
     "own_numbers",
     "own_settings",
     "path_named",
+    "place_parts",
+    "place_whole",
     "plural",
     "printable",
     "proximax_version",
@@ -109,6 +132,7 @@ __all__ = [
     "temporary_path",
     "usable_cores",
     "vmap_seeds",
+    "whole",
     "write_atomically",
     "write_json",
     "write_stderr",

@@ -93,17 +93,20 @@ def extra_cpu_options(options: Options) -> Iterator[None]:
         _EXTRA_OPTIONS.reset(token)
 
 
-def prepare(seeds: int) -> None:
-    """Configure JAX for a run of ``seeds`` seeds; call this before JAX computes anything."""
+def prepare(seeds: int, shards: int = 1) -> None:
+    """Configure JAX for a run of so many seeds and shards; call this before JAX computes anything."""
     use_compilation_cache()
-    if seeds > 1:
-        use_cpu_devices()
+    if shards > 1:
+        if not jax.distributed.is_initialized():
+            use_cpu_devices(shards)
+    elif seeds > 1:
+        use_cpu_devices(len(usable_cores()))
 
 
-def use_cpu_devices() -> None:
-    """One CPU device per core, over which seeds can be sharded; no effect once JAX has computed."""
+def use_cpu_devices(number: int) -> None:
+    """CPU devices for shards, or one per core over which seeds can be divided; no effect once JAX has computed."""
     try:
-        jax.config.update("jax_num_cpu_devices", len(usable_cores()))
+        jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError:
         return
 

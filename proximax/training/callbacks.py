@@ -117,7 +117,9 @@ def checked_like(name: str, value: Any, old: Any) -> Any:
         value = value.item()
     refuse([range_problem(name, value, SETTABLE[name])])
     new = np.full(np.shape(old), value, np.float32)
-    return jax.device_put(new, old.sharding) if isinstance(old, jax.Array) else new
+    if isinstance(old, jax.Array) and old.is_fully_addressable:
+        return jax.device_put(new, old.sharding)
+    return new  # the learner's ranks place it
 
 
 class TrainingCallback:

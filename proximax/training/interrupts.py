@@ -24,9 +24,11 @@ class Interrupts:
 
     Python runs signal handlers only between two instructions of the main thread, which may be seconds deep in a
     compiled program: so a thread of its own reads the signals. Outside the main thread none can be caught.
+    ``agree``: where several processes train together, what all of them make of the numbers of their signals (0: none).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agree: Callable[[int], int] | None = None) -> None:
+        self._agree = agree
         self.caught: int | None = None
         self._raised: int | None = None  # as ``KeyboardInterrupt``, wherever the main thread was
         self._acknowledged = threading.Event()  # by ``check``, or the run has ended
@@ -76,15 +78,20 @@ class Interrupts:
             end(signal.SIGTERM)
 
     def check(self) -> None:
-        """Raise ``Interrupted`` if there was a signal."""
-        number = self._raised or self.caught
-        if number is not None:
+        """Raise ``Interrupted`` if there was a signal, in any of the processes."""
+        number = self._raised or self.caught or 0
+        if self._agree is not None:
+            number = self._agree(number)
+        if number:
             self._acknowledged.set()
             raise Interrupted(number)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Within the block a first signal raises ``KeyboardInterrupt``: what it interrupts need not be finished."""
+        if self._agree is not None:  # one process alone must not leave the others waiting
+            yield
+            return
         self.check()
         try:
             self._handle(self._raise)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
@@ -12,8 +11,8 @@ from gymnasium import spaces
 from proximax.config import RunConfig, flatten_dict, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
 from proximax.errors import CheckpointError, UsageError
-from proximax.policy import Policy, check_size
-from proximax.ppo import reset_host_envs
+from proximax.policy import check_size
+from proximax.ppo import MultiSeedLearner
 from proximax.runs import (
     POLICY,
     STATE,
@@ -23,6 +22,7 @@ from proximax.runs import (
     progress_of,
 )
 from proximax.runtime import check_no_extra_arrays, named_leaves, proximax_version, restore_tree
+from proximax.training.ranks import env_state_of_rank
 from proximax.types import PyTree, RewardScale, TrainState
 
 # What may differ when a run is resumed: how long, how it is logged, saved and evaluated, not how it learns.
@@ -114,9 +114,9 @@ def check_same(
 
 
 def restore(
-    resume_point: ResumePoint, env: JaxEnv | HostEnv, policy: Policy, config: RunConfig, start: TrainState
+    resume_point: ResumePoint, env: JaxEnv | HostEnv, learner: MultiSeedLearner, config: RunConfig, start: TrainState
 ) -> tuple[TrainState, str]:
-    """(the state to resume from, a note on how exact it is); ``start``: the run's first one, for its structure."""
+    """(the state to resume from, a note on how exact it is); ``start``: ``learner``'s first one, for its structure."""
     saved = {f".hyperparameters{name}": x for name, x in named_leaves(start.hyperparameters).items()}
     if not saved.keys() & resume_point.tensors.keys():  # saved by an earlier version
         resume_point.tensors.update(saved)
@@ -127,14 +127,13 @@ def restore(
     if resume_point.manifest["update"] == config.updates:
         place = f"nothing left to do, it has all {config.steps:,} steps: {place}"
     if isinstance(env, JaxEnv):
-        placed = jax.tree.map(lambda x, old: jax.device_put(x, old.sharding), state, start)
-        return placed, f"{place}, exactly"
+        return state, f"{place}, exactly"
     if resume_point.environment is not None:
-        env.set_state(resume_point.environment)
+        env.set_state(env_state_of_rank(resume_point.environment, config.shards))
         return state, f"{place}, exactly"
     seeds = range(config.seed, config.seed + config.seeds)
     update = resume_point.manifest["update"]
-    rollout = reset_host_envs(env, policy, [env_seeds([seed, update], config.num_envs) for seed in seeds])
+    rollout = learner.reset_envs([env_seeds([seed, update], config.num_envs) for seed in seeds])
     state = state._replace(
         rollout=rollout, reward_scale=RewardScale(jnp.zeros(rollout.first.shape), state.reward_scale.moments)
     )

@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from proximax.config import (
     AlgorithmName,
@@ -24,7 +25,7 @@ from proximax.envs import (
     can_recreate,
     env_from_config,
     env_options,
-    make_env,
+    make_env_shards,
 )
 from proximax.errors import UsageError
 from proximax.loggers import Callback, RunLogger, Verbosity
@@ -33,7 +34,15 @@ from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
 from proximax.profiling import TRACE_OPTIONS, CompileClock, Tracer
 from proximax.runs import CheckpointManager, Resume, RunDirectory, RunProgress
-from proximax.runtime import compilation, own_settings, path_named, refuse_fork, show_messages
+from proximax.runtime import (
+    SHARD_OPTIONS,
+    compilation,
+    local_shards,
+    own_settings,
+    path_named,
+    refuse_fork,
+    show_messages,
+)
 from proximax.spaces import describe_space
 from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback, scheduled_settings
 from proximax.training.crash_report import translate_out_of_memory
@@ -41,6 +50,7 @@ from proximax.training.interrupts import Interrupts
 from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
+from proximax.training.ranks import Ranks, config_of_rank, join_ranks
 from proximax.training.resolve_config import resolve, with_reward_hook, without_anneal
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
@@ -154,14 +164,20 @@ def run(
     verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "progress"
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, profile, resume)
+    ranks = join_ranks(config.shards)
+    compilation.prepare(config.seeds, config.shards)
     with ExitStack() as stack:
-        stack.enter_context(show_messages(quiet))
+        stack.enter_context(show_messages(quiet or not ranks.is_first))
         stack.enter_context(translate_out_of_memory())
         compile_clock = stack.enter_context(CompileClock())
         path = None if out is None else path_named(out, "out")
-        directory = stack.enter_context(closing(RunDirectory(path, resume))) if path else None
+        directory = stack.enter_context(closing(RunDirectory(path, resume))) if path and ranks.is_first else None
         stack.enter_context(discard_if_refused(directory))
-        setup = prepare(stack, config, env, directory, network, custom_algorithm, profile, agent)
+        continued = path if ranks.first_says(bool(directory and directory.continues)) else None
+        places = Places(directory, continued, ranks)
+        setup = prepare(stack, config, env, places, network, custom_algorithm, profile, agent)
+        if not ranks.is_first:
+            callbacks, verbosity = (), "quiet"
         services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
@@ -171,6 +187,14 @@ def run(
             result = trainer.finish(evaluation, stopped_by, last)
             services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result
+
+
+class Places(NamedTuple):
+    """Where a run is: on disk, and among the processes that train it."""
+
+    directory: RunDirectory | None  # to write to; None: nothing is written by this process
+    continued: Path | None  # the run to resume
+    ranks: Ranks
 
 
 def check_arguments(
@@ -231,15 +255,16 @@ def prepare(
     stack: ExitStack,
     config: RunConfig,
     env: EnvLike,
-    directory: RunDirectory | None,
+    places: Places,
     network: AnyNetwork | None,
     custom_algorithm: Algorithm | None,
     profile: bool,
     agent: Agent | None,
 ) -> TrainingSetup:
     """What is trained, on what, and from where on. Leaves nothing on disk; ``stack`` closes what is opened."""
-    compilation.prepare(config.seeds)
-    resume_point = load_resume_point(directory.named, config) if directory and directory.continues else None
+    directory, continued, ranks = places
+    load = partial(load_resume_point, continued, config) if continued else lambda: None
+    resume_point = ranks.first_before_others(load)  # which may move damaged checkpoints aside
     agents = [] if resume_point else initial_agents(config, agent, network)
     progress = resume_point.progress if resume_point else RunProgress.start(config.seed, config.seeds)
     training_env = open_env(stack, config, env, progress.restarts)
@@ -249,43 +274,41 @@ def prepare(
     spaces = training_env.observation_space, training_env.action_space
     policy = make_policy(*spaces, config.ppo, network or config.network)
     notes = environment_notes(training_env, config) + compilation.repeatability_notes()
-    with compilation.extra_cpu_options(TRACE_OPTIONS if profile else {}):
+    trace_options, shard_options = TRACE_OPTIONS if profile else {}, SHARD_OPTIONS if config.shards > 1 else {}
+    with compilation.extra_cpu_options({**trace_options, **shard_options}):
         learner = make_multi_seed_learner(training_env, policy, config, custom_algorithm)
     state = learner.init()
     if agents:
         state = start_from(agents, state, config, spaces)
         notes = [*notes, start_note(config)]
     if resume_point:
-        state, note = restore(resume_point, training_env, policy, config, state)
+        state, note = restore(resume_point, training_env, learner, config, state)
         notes = [*notes, note]
     return TrainingSetup(
         env=training_env,
         policy=policy,
         learner=learner,
-        state=state,
+        state=learner.place(state),
         progress=progress,
         resumed_update=resume_point.manifest["update"] if resume_point else None,
         notes=notes,
         header=header,
         directory=directory,
+        ranks=ranks,
     )
 
 
 def open_env(stack: ExitStack, config: RunConfig, env: EnvLike, restarts: int) -> JaxEnv | HostEnv:
     """The environments to train on, closed by ``stack`` unless they are an object of the caller's."""
-    training_env = make_env(
-        env,
-        config.num_envs,
-        groups=config.seeds,
-        env_groups=config.env_groups,
-        env_restarted=restarts,
-        **env_options(config),
+    options = {"groups": config.seeds, "env_groups": config.env_groups, "env_restarted": restarts}
+    training_env = make_env_shards(
+        env, config.num_envs, local_shards(config.shards), config.shards, **options, **env_options(config)
     )
     if isinstance(training_env, JaxEnv):
         return training_env
     if can_recreate(env):
         stack.callback(training_env.close)
-    if training_env.num_envs != config.num_envs * config.seeds:
+    if config.shards == 1 and training_env.num_envs != config.num_envs * config.seeds:
         sizes = f"num_envs x seeds = {config.num_envs} x {config.seeds}"
         raise UsageError(f"the environment has {training_env.num_envs} copies; {sizes}")
     return training_env
@@ -312,14 +335,15 @@ def start_services(
     profile: bool,
 ) -> RunServices:
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
-    path = setup.directory.path if setup.directory else None
+    path, ranks = setup.directory.path if setup.directory else None, setup.ranks
+    config = config_of_rank(config, ranks)
     video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
     for note in [*setup.notes, *rounding_notes(config), *sequence_notes(config, setup.policy)]:
         logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
     settled = setup.progress.settled_evaluation
     evaluator = stack.enter_context(closing(PeriodicEvaluator(config, env, setup.policy, settled)))
-    interrupts = stack.enter_context(Interrupts())
+    interrupts = stack.enter_context(Interrupts(ranks.largest if ranks.size > 1 else None))
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
     run_logger = RunLogger(config, setup.directory, verbosity, setup.progress.logger)
     return RunServices(

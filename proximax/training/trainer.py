@@ -11,7 +11,7 @@ from jax.errors import JaxRuntimeError
 
 from proximax.config import RunConfig
 from proximax.envs import HostEnv, JaxEnv, restart_notes
-from proximax.errors import EnvError, NumericalError, ProximaxError, UsageError, text_of
+from proximax.errors import EnvError, Interrupted, NumericalError, ProximaxError, UsageError, text_of
 from proximax.evaluation import Evaluation
 from proximax.loggers import Rows, RunLogger
 from proximax.policy import Policy, split_agents
@@ -24,6 +24,7 @@ from proximax.training.callbacks import Callbacks, Training
 from proximax.training.interrupts import Interrupts
 from proximax.training.periodic_evaluation import PeriodicEvaluator
 from proximax.training.periodic_video import PeriodicVideo
+from proximax.training.ranks import Ranks
 from proximax.training.result import Result
 from proximax.types import Metrics, PyTree, TrainState, Transition
 
@@ -41,7 +42,8 @@ class TrainingSetup(NamedTuple):
     resumed_update: int | None  # that checkpoint's update; None for a new run
     notes: list[str]  # what the user should know
     header: dict[str, Any]  # of every checkpoint's manifest
-    directory: RunDirectory | None
+    directory: RunDirectory | None  # None: nothing is written, by this process at least
+    ranks: Ranks = Ranks()
 
 
 class RunServices(NamedTuple):
@@ -62,12 +64,13 @@ class Trainer:
 
     def __init__(self, config: RunConfig, setup: TrainingSetup, services: RunServices, began: float) -> None:
         """``began``: when the call of ``run`` did, by ``time.perf_counter``."""
-        self.config, self.setup, self.services = config, setup, services
+        self.config, self.setup, self.services, self.ranks = config, setup, services, setup.ranks
         self.state = setup.state
         self.update = setup.progress.update  # updates made that succeeded
         self.started = False  # the callbacks have been told, and none refused
         self.env_is_ahead = False  # host environments have been stepped beyond ``state``
         self.failed_rollout: Transition | None = None  # of an update that failed
+        self.has_callbacks = False  # this process or, of several, the first
         self.ended_by_callback = False  # by its answer to the last evaluation
         self.last_logged_eval = setup.progress.evaluated  # the update of the last evaluation logged
         self.trained_s = 0.0  # when the last update and what follows it ended, in ``seconds``
@@ -79,6 +82,7 @@ class Trainer:
         """All updates, or as many as it takes. Returns what stopped it: ``steps``, ``stop_at`` or ``callback``."""
         stopped_by = None
         self.services.callbacks.start(self.training)
+        self.has_callbacks = bool(self.ranks.first_says(bool(self.services.callbacks)))
         self.started = True
         while stopped_by is None:
             self.check_directory()
@@ -105,7 +109,7 @@ class Trainer:
 
     def save_if_due(self) -> None:
         """Begin to save if it is due."""
-        if self.services.checkpoints.due(self.update, self.evaluation_return()):
+        if self.ranks.first_says(self.services.checkpoints.due(self.update, self.evaluation_return())):
             self.services.checkpoints.save(self.snapshot())
 
     def record_video(self) -> None:
@@ -119,21 +123,22 @@ class Trainer:
         if self.services.evaluator.reached:
             return "stop_at"
         self.services.interrupts.check()
-        if self.ended_by_callback:
+        if self.ranks.first_says(self.ended_by_callback):
             return "callback"
         return "steps" if self.update >= self.config.updates else None
 
     def step(self) -> str | None:
         """The updates of one call of the learner; ``callback`` if a callback ends the run after them."""
         services = self.services
-        if services.callbacks:  # any of them may end the run after any update
+        if self.has_callbacks:  # any of them may end the run after any update
             updates = 1
+            self.state = self.ranks.settings_of_first(self.state, self.config.shards)
         else:  # evaluations, videos and some saves are of a certain update, which must end the call
             periodic = services.evaluator, services.checkpoints, services.video
             next_event = min(service.next_update(self.update) for service in periodic)
-            updates = self._chunk_sizer.next(next_event - self.update)
+            updates = self.ranks.first_says(self._chunk_sizer.next(next_event - self.update))
         rows = self.advance(updates)
-        if not services.callbacks.update(self.training, rows):
+        if not self.ranks.first_says(services.callbacks.update(self.training, rows)):
             return None
         self.trained_s = self.seconds()
         return "callback"
@@ -169,7 +174,7 @@ class Trainer:
 
         What is on disk may have the state of environments that have been stepped further since.
         """
-        if not self.services.checkpoints.has(self.update):
+        if not self.ranks.first_says(self.services.checkpoints.has(self.update)):
             self.services.checkpoints.save(self.snapshot(), wait=True)
 
     def seconds(self) -> float:
@@ -187,7 +192,7 @@ class Trainer:
     def restarts(self) -> int:
         """How often an environment that crashed was restarted, in all parts of the run."""
         env, before = self.setup.env, self.setup.progress.restarts
-        return before if isinstance(env, JaxEnv) else before + env.restarts
+        return before if isinstance(env, JaxEnv) else before + self.ranks.total(env.restarts)
 
     @property
     def progress(self) -> RunProgress:
@@ -210,19 +215,20 @@ class Trainer:
         """The run as it is; without the state of environments that have been stepped beyond it."""
         env, steps = self.setup.env, self.update * self.config.batch_size
         env_state = None if isinstance(env, JaxEnv) or self.env_is_ahead else self.env_state(env)
-        progress, state = self.progress.to_tree(), to_host_copy(self.state)
+        progress, state = self.progress.to_tree(), to_host_copy(self.setup.learner.whole(self.state))
         return Snapshot(state, env_state, progress, self.update, steps, self.evaluation_return())
 
     def env_state(self, env: HostEnv) -> PyTree | None:
         """The environments' state; None where it cannot be had, which is noted once: no run ends because of it."""
+        state = None
         try:
-            return env.get_state()
+            state = env.get_state()
         except EnvError as error:
             text = f"{error}. It is not saved: a resumed run starts new episodes"
             if text not in self.setup.notes:
                 self.setup.notes.append(text)
                 logger.info(text)
-            return None
+        return self.ranks.join_env_states(state)
 
     def finish_training(self) -> Snapshot:
         """After the last update: save, and record a video, so that a signal may interrupt what follows.
@@ -303,6 +309,8 @@ class Trainer:
         """Save what can be saved; what cannot is logged as a warning, and ``error`` is raised all the same."""
         if self.setup.directory and not self.setup.directory.in_place:
             return
+        if self.ranks.size > 1 and not isinstance(error, Interrupted):
+            return  # the others do not know of it, and a checkpoint needs all of them
         try:
             if self.failed_rollout is None:
                 self.save_unless_saved()

@@ -1,0 +1,118 @@
+"""Arrays on the devices of the shards: V devices in a row, the first ones of process 0, the next ones of process 1, ...
+
+An array is the same on all of them, or divided by its environments' axis. Each process sees its own devices only.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from proximax.errors import UsageError
+from proximax.runtime.named_arrays import is_key
+from proximax.runtime.prng import key_from_data
+from proximax.types import PyTree
+
+SHARDS = "shards"  # the axis
+# A shard is computed by one thread: how many there are then cannot change the order of a sum.
+SHARD_OPTIONS = {"xla_cpu_multi_thread_eigen": False}
+
+
+@cache
+def shard_mesh(shards: int) -> Mesh:
+    """The devices of the shards, in order."""
+    devices, each = jax.devices(), len(local_shards(shards))
+    mine = [device for device in devices if device.process_index == jax.process_index()]
+    if each > len(mine):
+        raise UsageError(
+            f"shards = {shards}: JAX has {len(mine)} devices in this process, and a shard needs one of its own. Start "
+            f"more processes, or set jax_num_cpu_devices = {each} before JAX is used"
+        )
+    chosen = [d for p in range(jax.process_count()) for d in [x for x in devices if x.process_index == p][:each]]
+    return Mesh(np.array(chosen), (SHARDS,))
+
+
+def local_shards(shards: int) -> range:
+    """The numbers of the shards that this process has."""
+    if shards == 1:  # also of a process that is one of several for reasons of its own
+        return range(1)
+    each = shards // jax.process_count()
+    return range(jax.process_index() * each, (jax.process_index() + 1) * each)
+
+
+def map_over_shards(function: Callable[..., Any], shards: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
+    """``function`` of one shard's parts, on all shards; ``inputs`` and ``outputs`` say how arrays are divided."""
+    return jax.shard_map(function, mesh=shard_mesh(shards), in_specs=inputs, out_specs=outputs, check_vma=False)
+
+
+def place_whole(tree: PyTree, specs: PyTree, shards: int) -> PyTree:
+    """``tree``, which every process has whole, on the devices of the shards; ``specs``: a prefix of it."""
+
+    def place(spec: PartitionSpec, part: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: _place_whole(x, NamedSharding(shard_mesh(shards), spec)), part)
+
+    return jax.tree.map(place, specs, tree, is_leaf=lambda x: isinstance(x, PartitionSpec))
+
+
+def _place_whole(x: Any, sharding: NamedSharding) -> jax.Array:
+    if is_key(x):
+        return key_from_data(_place_whole(jax.random.key_data(x), sharding))
+    array = np.asarray(x)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def place_parts(tree: PyTree, specs: PyTree, shards: int) -> PyTree:
+    """``tree``, of which every process has the part of its own environments, on the devices of the shards."""
+
+    def place(spec: PartitionSpec, part: PyTree) -> PyTree:
+        sharding = NamedSharding(shard_mesh(shards), spec)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), part)
+
+    return jax.tree.map(place, specs, tree, is_leaf=lambda x: isinstance(x, PartitionSpec))
+
+
+def on_this_device(tree: PyTree) -> PyTree:
+    """What is the same on all shards, as arrays of one device of this process."""
+
+    def leaf(x: Any) -> Any:
+        return x.addressable_data(0) if isinstance(x, jax.Array) else x
+
+    return jax.tree.map(leaf, tree)
+
+
+def join_parts(tree: PyTree, axis: int, shards: int) -> PyTree:
+    """NumPy arrays of which every process has a part, one after the other along ``axis``; all must call it."""
+    if len(local_shards(shards)) == shards:
+        return tree
+    return jax.tree.map(lambda x: np.concatenate(from_processes(x), axis=axis), tree)
+
+
+def from_processes(x: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, of one shape and dtype, ``[processes, ...]``; all must call it."""
+    array = np.asarray(x)
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # JAX has no 64 bits
+    every = data if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(data))
+    every = every.reshape(jax.process_count(), data.size)
+    return every.view(array.dtype).reshape(-1, *array.shape)
+
+
+def largest(number: int) -> int:
+    """The largest of the numbers that the processes call this with."""
+    return int(from_processes(np.array(number)).max())
+
+
+def whole(tree: PyTree) -> PyTree:
+    """``tree`` in NumPy arrays (keys stay keys), with the parts of all processes; every process must call it."""
+
+    def leaf(x: Any) -> Any:
+        if is_key(x):
+            return key_from_data(leaf(jax.random.key_data(x)))
+        if isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated):
+            return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+        return np.asarray(x)
+
+    return jax.tree.map(leaf, tree)
