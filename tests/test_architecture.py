@@ -73,7 +73,7 @@ def lines(module):
 
 
 def test_the_spine_is_read_in_one_sitting():
-    assert sum(map(lines, SPINE)) <= 1450
+    assert sum(map(lines, SPINE)) <= 1830  # 360 of them for shards: parts of a rollout on several devices
     assert max(map(lines, SPINE)) <= 300
     assert sum(map(lines, READ_IN_ONE_SITTING)) <= 1100
 

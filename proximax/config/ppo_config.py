@@ -148,7 +148,10 @@ def annealed(value: Any) -> Any:
         value = (value,)
     if not isinstance(value, (list, tuple)):
         return value
-    return {("none",): (), ("both",): ("learning_rate", "epsilon")}.get(tuple(value), tuple(value))
+    names = tuple(value)
+    if names == ("none",):
+        return ()
+    return ("learning_rate", "epsilon") if names == ("both",) else names
 
 
 _RANGES: dict[str, Rule] = {

@@ -110,7 +110,10 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
 
 
 def standardise_by(moments: Moments, x: Float[Array, "*B"]) -> Float[Array, "*B"]:
-    """``standardise`` of samples ``x`` that are some of those whose ``moments`` (numbers) these are."""
+    """``standardise`` of samples ``x`` that are some of those whose ``moments`` (numbers) these are.
+
+    Source: as of ``standardise``; moments of parts merge by Chan, Golub & LeVeque (1983), equation 2.1.
+    """
     noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(moments.mean)
     variance = moments.m2 / jnp.maximum(moments.count, 1.0)
     equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden

@@ -17,6 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from proximax.config import Rule, RunConfig, range_problem, refuse, type_problem
 from proximax.envs import EnvLike, JaxEnv, can_recreate, env_from_config, env_options, make_env
+from proximax.errors import UsageError
 from proximax.policy import Policy, make_policy
 from proximax.ppo import (
     MAX_UPDATES_PER_CALL,
@@ -72,6 +73,8 @@ def bench(config: RunConfig, env: EnvLike | None = None, seconds: float = 2.0) -
         ]
     )
     config.check()
+    if config.shards > 1:
+        raise UsageError(f"shards = {config.shards}: bench measures what one process does alone; leave shards out")
     refuse_fork()
     compilation.prepare(config.seeds)
     source = env_from_config(config, env)

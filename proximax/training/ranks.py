@@ -5,6 +5,7 @@ With several processes every method must be called by all of them, in the same o
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 
 from proximax.config import RunConfig
 from proximax.distributed import join
-from proximax.runs import bytes_of_tree, tree_of_bytes
+from proximax.runs import RunDirectory, bytes_of_tree, tree_of_bytes
 from proximax.runtime import from_processes, largest, local_shards, on_this_device, place_whole
 from proximax.types import PyTree, TrainState
 
@@ -76,6 +77,14 @@ class Ranks(NamedTuple):
         numbers = from_processes(np.stack([ours[name] for name in sorted(ours)]))[0]
         placed = place_whole(dict(zip(sorted(ours), numbers)), jax.sharding.PartitionSpec(), shards)
         return state._replace(learning_rate=placed.pop("learning_rate"), hyperparameters=placed)
+
+
+class Places(NamedTuple):
+    """Where a run is: on disk, and among the processes that train it."""
+
+    directory: RunDirectory | None  # to write to; None: nothing is written by this process
+    continued: Path | None  # the run to resume
+    ranks: Ranks
 
 
 def join_ranks(shards: int) -> Ranks:

@@ -65,6 +65,11 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
 def with_reward_hook(config: RunConfig, algorithm: Algorithm | None, hook: RewardHook) -> tuple[RunConfig, Algorithm]:
     """The config and algorithm of a run that learns from the hook's rewards: a custom algorithm ``ALGO+HOOK``."""
     config.check()  # while the algorithm is still known by its name
+    if config.shards > 1:
+        raise UsageError(
+            f"reward_hook: a hook learns from whole rollouts, and each of {config.shards} shards has a part of one; "
+            "leave shards out"
+        )
     algorithm = find_algorithm(config.algo, algorithm)
     algorithm = algorithm._replace(name=f"{algorithm.name}+{hook.name}", reward_hook=hook)
     return replace(config, algo=custom_name(algorithm.name)), algorithm

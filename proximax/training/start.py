@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from proximax.config import (
     AlgorithmName,
@@ -50,7 +50,7 @@ from proximax.training.interrupts import Interrupts
 from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
-from proximax.training.ranks import Ranks, config_of_rank, join_ranks
+from proximax.training.ranks import Places, config_of_rank, join_ranks
 from proximax.training.resolve_config import resolve, with_reward_hook, without_anneal
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
@@ -187,14 +187,6 @@ def run(
             result = trainer.finish(evaluation, stopped_by, last)
             services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result
-
-
-class Places(NamedTuple):
-    """Where a run is: on disk, and among the processes that train it."""
-
-    directory: RunDirectory | None  # to write to; None: nothing is written by this process
-    continued: Path | None  # the run to resume
-    ranks: Ranks
 
 
 def check_arguments(

@@ -35,7 +35,7 @@ def test_settings_take_other_numbers_and_what_is_none_stays_none():
     ("given", "kept"),
     [
         ("none", ()), (["none"], ()), ((), ()), ("epsilon", ("epsilon",)), ("both", ("learning_rate", "epsilon")),
-        (["entropy_coef", "epsilon"], ("entropy_coef", "epsilon")), (None, None), (0.5, 0.5),
+        (["entropy_coef", "epsilon"], ("entropy_coef", "epsilon")), (None, None), (0.5, 0.5), ([[]], ([],)),
     ],
 )  # fmt: skip
 def test_what_is_annealed_is_a_tuple_of_names(given, kept):

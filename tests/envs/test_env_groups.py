@@ -119,12 +119,12 @@ def test_one_group_steps_while_the_policy_acts_for_the_next(monkeypatch):
     log = []
     env = DoubleBufferedEnvs([Logs("a", log), Logs("b", log)], seeds=1)
 
-    def noted(env, act_once, state, buffers):
+    def noted(env, act_once, *rest):
         def act(carry, obs, first, place):
             log.append(f"act for {place[1]}")
             return act_once(carry, obs, first, place)
 
-        return collect(env, act, state, buffers)
+        return collect(env, act, *rest)
 
     monkeypatch.setattr("proximax.ppo.host_learner.collect", noted)
     learner, state, _ = host_learner(env, PPO, steps=960)

@@ -1,5 +1,6 @@
 """What is logged of a rollout's health: hand numbers, and that it changes nothing of what is learned."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -16,7 +17,7 @@ from proximax.envs.probe import PROBES
 from proximax.maths.distributions import Beta, Categorical, Gaussian, Joint, SquashedGaussian
 from proximax.policy.policy import PolicyDiagnostics, make_policy
 from proximax.ppo import learner
-from proximax.ppo.diagnostics import action_std, diagnose, observation_scale
+from proximax.ppo.diagnostics import action_std, diagnose, observation_scale, sample_mean
 from proximax.ppo.learner import make_learner
 from proximax.runtime.prng import seed_key
 from proximax.types import Transition
@@ -90,21 +91,21 @@ def test_of_nested_actions_only_bounded_boxes_count():
 
 
 def test_the_scale_of_observations_is_of_floats_alone():
-    valid = jnp.ones((2, 2))
+    mean = partial(sample_mean, valid=jnp.ones(4), shards=1)
     image, small = jnp.full((2, 2, 3, 3), 200, jnp.uint8), jnp.full((2, 2, 1), -0.5)
-    assert observation_scale({"image": image, "choice": jnp.ones((2, 2), jnp.int32)}, valid) is None
-    assert float(observation_scale({"image": image, "number": small}, valid)) == 0.5
-    assert float(observation_scale(jnp.full((2, 2, 1), 1e30), valid)) == pytest.approx(1e30)  # its square is no float32
+    assert observation_scale({"image": image, "choice": jnp.ones((2, 2), jnp.int32)}, mean) is None
+    assert float(observation_scale({"image": image, "number": small}, mean)) == 0.5
+    assert float(observation_scale(jnp.full((2, 2, 1), 1e30), mean)) == pytest.approx(1e30)  # its square is no float32
 
 
 def test_the_width_is_of_gaussian_parts_alone():
-    zeros, valid = jnp.zeros((2, 2, 2)), jnp.ones((2, 2))
-    assert action_std(Categorical(zeros), valid) is None
-    assert action_std(Beta(zeros + 2.0, zeros + 2.0), valid) is None
+    zeros, mean = jnp.zeros((2, 2, 2)), partial(sample_mean, valid=jnp.ones(4), shards=1)
+    assert action_std(Categorical(zeros), mean) is None
+    assert action_std(Beta(zeros + 2.0, zeros + 2.0), mean) is None
     joint = Joint(
         (Categorical(zeros), Gaussian(zeros, zeros), SquashedGaussian(zeros[..., :1], zeros[..., :1] - np.inf))
     )
-    assert float(action_std(joint, valid)) == pytest.approx(2 / 3)
+    assert float(action_std(joint, mean)) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("make", [Script, Fixed])

@@ -63,7 +63,7 @@ compilation.use_compilation_cache()
 if {cores} > 1:
     jax.config.update("jax_num_cpu_devices", {cores})
 else:
-    compilation.use_cpu_devices = lambda: None
+    compilation.use_cpu_devices = lambda number: None
 for seeds in {seeds}:
     settings = dict(steps=320, num_envs=2, num_steps=16, minibatch_size=16, epochs=2, hidden=(4,), eval_episodes=2)
     result = proximax.train("probe:matching", preset="none", seeds=seeds, quiet=True, **settings)

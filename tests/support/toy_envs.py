@@ -56,6 +56,7 @@ def roll(env: Any, num_steps: int, state: Any = None, seeds: Any = None) -> tupl
     buffers = host_buffers(num_steps, state, zeros)
     acted = Acted(zeros, np.zeros((1, n), np.float32), zeros, ())
     state, filled, episodes = collect(env, lambda *_: acted, state, buffers)
+    episodes = {name: x[0] for name, x in episodes.items()}  # of the only shard
     return state, type(filled)(*(x.copy() if isinstance(x, np.ndarray) else x for x in filled)), episodes
 
 
@@ -180,6 +181,7 @@ def collected(
     buffers = host_buffers(len(actions), state, np.zeros(shape, np.int64), stacked)
     for _ in range(rollouts):
         state, rollout, episodes = collect(env, act, state, buffers)
+        episodes = {name: x[0] for name, x in episodes.items()}  # of the only shard
         found.append(jax.tree.map(np.array, (rollout, episodes, state)))
     env.close()
     return found
