@@ -141,6 +141,7 @@ def unspeakable():
 )
 def test_what_goes_wrong_in_close_is_told_once_and_costs_nothing(what, said, monkeypatch, capsys):
     time_limit._reported.clear()
+    monkeypatch.setattr(time_limit, "GRACE_SECONDS", SECONDS)
     monkeypatch.setattr(Trouble, "what", staticmethod(what))
     monkeypatch.setattr(Trouble, "where", "close")
     env = make_env(Trouble, 3, env_timeout=SECONDS)

@@ -68,23 +68,29 @@ class Kept(Walk):
 
 
 KL = {"target_kl": 0.01, "kl_control": "learning_rate"}
+# Each algorithm, each kind of environment and each setting with a state of its own, several of them in one run.
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "clip": (
         "probe:matching",
         {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
     ),
     "seeds": ("probe:observed", {"seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL}),
-    "gymnax": ("gymnax:CartPole-v1", {"stop_at_return": 1e9, "value_epsilon": 0.2, "shared_torso": True}),
-    "masks": (lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True), {"seeds": 2, "entropy_coef": 0.01}),
-    "penalty": ("probe:matching", {"algo": "penalty", "checkpoint_every": "32"}),
-    "surrogate": ("probe:matching", {"algo": "surrogate"} | KL),
+    "gymnax-surrogate": (
+        "gymnax:CartPole-v1",
+        {"algo": "surrogate", "stop_at_return": 1e9, "value_epsilon": 0.2, "shared_torso": True, **KL},
+    ),
+    "masks-penalty": (
+        lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True),
+        {"algo": "penalty", "seeds": 2, "entropy_coef": 0.01, "checkpoint_every": "32"},
+    ),
     "trpo": ("probe:matching", {"algo": "trpo"}),
-    "npg": ("probe:matching", {"algo": "npg"}),
-    "reinforce": ("probe:matching", {"algo": "reinforce"}),
     "a2c": ("probe:matching", {"algo": "a2c", "epochs": 1, "minibatch_size": None}),
-    "host": (lambda: Kept(4), {"seeds": 2}),
+    "host-npg": (lambda: Kept(4), {"algo": "npg", "seeds": 2}),
     "memory": ("probe:recall", {"network": "lstm", "sequence_length": 4, "refresh_carry": True, "recurrent_units": 3}),
-    "memory-host": (lambda: Kept(4), {"network": "gru", "seeds": 2, "recurrent_units": 3}),
+    "memory-host-reinforce": (
+        lambda: Kept(4),
+        {"algo": "reinforce", "network": "gru", "seeds": 2, "recurrent_units": 3},
+    ),
 }
 
 

@@ -11,7 +11,7 @@ TOY = {
     "cartpole": {"steps": 512, "stop_at_return": None},
     "behaviour_cloning": {"steps": 1024, "recorded": 500},
     "many_seeds": {"steps": 512, "seeds": 2},
-    "random_network_distillation": {"steps": 100_000, "seeds": 2},
+    "random_network_distillation": {"steps": 60_000, "seeds": 1},
     "custom_algorithm": {"steps": 512, "seeds": 2},
     "custom_environment": {"steps": 800},
     "custom_network": {"steps": 512, "stop_at_return": None},
@@ -37,4 +37,4 @@ def test_example_runs(name, capsys):
         assert all(float(x) > 0.9 for x in out.split("[")[1].rstrip("]\n").split())
     if name == "random_network_distillation":  # so does this: the treasure of 1, less 0.01 for ten steps to the right
         without, curious = (line.rpartition(": ")[2] for line in out.splitlines())
-        assert (without, curious) == ("0.00, 0.00", "0.99, 0.99")
+        assert (without, curious) == ("0.00", "0.99")

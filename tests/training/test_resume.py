@@ -40,6 +40,8 @@ from tests.support.saved_runs import CONFIG, OBS, TINY, arrays, header, newest, 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Every case of ``exact``: the first three updates in one process, the rest in another."""
+    algorithms = {settings.get("algo", "clip") for _, settings in CASES.values()}
+    assert algorithms == set(proximax.ALGORITHMS)
     folder = tmp_path_factory.mktemp("runs")
     for stage in ("first", "second"):
         command = [sys.executable, "-m", "tests.support.exact_runs", stage, folder]
@@ -70,7 +72,7 @@ def test_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
     if (whole / "evaluations.jsonl").exists():
         found = rows_of(whole / "evaluations.jsonl")
         assert found == rows_of(parts / "evaluations.jsonl")
-        every = {"seeds": [2, 4, 6], "gymnax": [1, 2, 3, 4, 5, 6]}[case]
+        every = {"seeds": [2, 4, 6], "gymnax-surrogate": [1, 2, 3, 4, 5, 6]}[case]
         assert [row["update"] for row in found] == np.repeat(every, seeds).tolist()
     returns = [json.loads((run / "result.json").read_text())["returns"] for run in (whole, parts)]
     assert returns[0] == returns[1]
