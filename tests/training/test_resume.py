@@ -97,7 +97,7 @@ def elsewhere(state):
     return jax.tree.map(leaf, state)
 
 
-def put_back(folder, env, policy, start, environment=None):
+def put_back(folder, env, learner, start, environment=None):
     """(the state saved, the state that ``restore`` makes of it, what it says)."""
     saved = elsewhere(start)
     save_checkpoint(
@@ -111,7 +111,7 @@ def put_back(folder, env, policy, start, environment=None):
     # The number of updates is the only one that comes from the settings: the steps may be others.
     updates = {"updates": start.hyperparameters["updates"]}
     expected = saved._replace(hyperparameters=saved.hyperparameters | updates)
-    return expected, *restore(point, env, policy, SMALL, start)
+    return expected, *restore(point, env, learner, SMALL, start)
 
 
 def assert_same(saved, state):
@@ -122,11 +122,12 @@ def assert_same(saved, state):
 
 @pytest.fixture(scope="module")
 def started():
-    """Each kind of environment with a policy and the first state of its learner."""
+    """Each kind of environment with its learner and the first state."""
     found = {}
     for name, env in (("inside", probe.matching()), ("kept", Kept(6)), ("walk", Walk(6))):
         policy = make_policy(env.observation_space, env.action_space, SMALL.ppo)
-        found[name] = env, policy, make_multi_seed_learner(env, policy, SMALL).init()
+        learner = make_multi_seed_learner(env, policy, SMALL)
+        found[name] = env, learner, learner.init()
     return found
 
 
@@ -134,14 +135,14 @@ def started():
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("kind", ["inside", "kept"])
 def test_every_part_of_a_state_is_put_back(kind, started, tmp_path):
-    env, policy, start = started[kind]
+    env, learner, start = started[kind]
     environment = None
     if kind == "kept":
         for _ in range(5):
             env.step(np.zeros(6, int))
         environment = env.get_state()
         env.reset(range(6))
-    saved, state, how = put_back(tmp_path, env, policy, start, environment)
+    saved, state, how = put_back(tmp_path, env, learner, start, environment)
     assert_same(saved, state)
     assert how == "resumed at 400 steps, exactly"
     if kind == "kept":
@@ -154,9 +155,9 @@ def test_every_part_of_a_state_is_put_back(kind, started, tmp_path):
 @pytest.mark.process
 @pytest.mark.trap(35)
 def test_where_environments_cannot_be_saved_they_alone_start_afresh_on_other_starts(started, tmp_path):
-    env, policy, start = started["walk"]
+    env, learner, start = started["walk"]
     first_starts = start.rollout.obs.copy()  # the environment's own buffer
-    saved, state, how = put_back(tmp_path, env, policy, start)
+    saved, state, how = put_back(tmp_path, env, learner, start)
     fresh = state.rollout
     assert fresh.first.all()
     assert np.unique(fresh.obs.reshape(6, 3), axis=0).shape == (6, 3)
