@@ -28,6 +28,7 @@ from proximax.runtime.prng import seed_key
 from proximax.types import RewardScale, TrainState
 from tests.support.updates import OBS, find, scheduled_values, setup, state_of
 
+pytestmark = pytest.mark.trap(38)
 V = 2
 
 
@@ -109,6 +110,8 @@ CASES = {
     "reinforce": ("reinforce", {"advantage": "to-go"}),
     "npg": ("npg", {}),
     "trpo": ("trpo", {}),
+    # Its first step of a continuous policy goes too far, by the KL of all shards together, and is halved.
+    "trpo-halved": ("trpo", {"conjugate_gradient_steps": 1}),
 }
 
 
@@ -134,6 +137,7 @@ def test_shards_learn_what_one_learner_learns_from_their_whole_rollout(case, kin
         close(mine[0], alone[0])
         close(mine[1], alone[1], atol=1e-5)
         close(mine[2], alone[2], rtol=2e-4, atol=2e-5)
+    assert "halved" not in case or kind == "discrete" or alone[2]["line_search_fraction"] == 0.5
     moved = jax.tree.map(lambda new, old: float(jnp.abs(new - old).max()), alone[0], params)
     assert max(jax.tree.leaves(moved)) > 1e-4
 
@@ -162,6 +166,20 @@ def test_what_follows_a_rollout_is_of_all_shards_too():
         mine = jax.tree.map(lambda x, shard=shard: x[shard], (after.params, after.obs_moments, metrics))
         close(mine, (alone[0].params, alone[0].obs_moments, alone[1]), rtol=2e-4, atol=2e-5)
         close(after.reward_scale.moments.m2[shard], alone[0].reward_scale.moments.m2)
+
+
+def test_what_is_not_finite_in_one_shard_undoes_the_update_of_all():
+    ppo, policy, params, rollout = setup("continuous", minibatch_size=None, normalise_obs=True, scale_reward=False)
+    config = RunConfig("test", num_envs=4, steps=64, shards=V, ppo=replace(ppo, num_steps=16, anneal=()))
+    state = state_of(ppo, params, init_obs_moments(OBS, config.ppo))._replace(
+        hyperparameters={name: jnp.float32(x) for name, x in config.numbers().items()}, rollout=(), reward_scale=()
+    )
+    rollout = rollout._replace(obs=rollout.obs.at[3, 3].set(1e30))  # of the last shard; its square is no float32
+    learn = lambda part: learn_from_rollout(find("clip"), policy, config, state, part, jax.random.key(1))  # noqa: E731
+    after, metrics = on_shards(learn)(parts_of(rollout, axis=1))
+    assert metrics["finite"].tolist() == [0.0] * V
+    for new, old in zip(jax.tree.leaves(after.params), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(new, jnp.stack([old] * V))
 
 
 def test_a_minibatch_has_an_equal_part_of_every_shard():
