@@ -110,8 +110,8 @@ CASES = {
     "reinforce": ("reinforce", {"advantage": "to-go"}),
     "npg": ("npg", {}),
     "trpo": ("trpo", {}),
-    # Its first step of a continuous policy goes too far, by the KL of all shards together, and is halved.
-    "trpo-halved": ("trpo", {"conjugate_gradient_steps": 1}),
+    # The first step of the discrete policy goes too far, by the KL of all shards together, and is halved.
+    "trpo-halved": ("trpo", {"conjugate_gradient_steps": 2}),
 }
 
 
@@ -137,7 +137,7 @@ def test_shards_learn_what_one_learner_learns_from_their_whole_rollout(case, kin
         close(mine[0], alone[0])
         close(mine[1], alone[1], atol=1e-5)
         close(mine[2], alone[2], rtol=2e-4, atol=2e-5)
-    assert "halved" not in case or kind == "discrete" or alone[2]["line_search_fraction"] == 0.5
+    assert "halved" not in case or kind == "continuous" or alone[2]["line_search_fraction"] == 0.5
     moved = jax.tree.map(lambda new, old: float(jnp.abs(new - old).max()), alone[0], params)
     assert max(jax.tree.leaves(moved)) > 1e-4
 
