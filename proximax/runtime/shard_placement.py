@@ -97,7 +97,7 @@ def from_processes(x: np.ndarray) -> np.ndarray:
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # JAX has no 64 bits
     every = data if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(data))
     every = every.reshape(jax.process_count(), data.size)
-    return every.view(array.dtype).reshape(-1, *array.shape)
+    return every.view(array.dtype).reshape(jax.process_count(), *array.shape)
 
 
 def largest(number: int) -> int:

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from proximax.config import RunConfig
-from proximax.errors import UsageError
 from proximax.runs import bytes_of_tree, tree_of_bytes
-from proximax.runtime import from_processes, join_parts, local_shards
-from proximax.runtime.shard_placement import shard_mesh
 from proximax.training import ranks
 from proximax.training.ranks import Ranks, config_of_rank, env_state_of_rank, join_ranks
 
@@ -27,10 +24,6 @@ def test_a_process_alone_asks_nobody(monkeypatch):
     assert alone.join_env_states({"groups": [1, 2]}) == {"groups": [1, 2]}
     assert alone.join_env_states(None) is None
     assert alone.first_before_others(lambda: 6) == 6
-    assert local_shards(1) == range(1)
-    assert local_shards(4) == range(4)
-    np.testing.assert_array_equal(from_processes(np.float64(1e-300)), [1e-300])
-    assert join_parts({"x": 3}, 0, 4) == {"x": 3}
 
 
 def test_the_first_decides_and_a_signal_of_any_is_one_of_all(monkeypatch):
@@ -92,8 +85,3 @@ def test_only_the_first_records_videos():
     config = RunConfig("CartPole-v1", video_every=100)
     assert config_of_rank(config, Ranks(0, 2)) is config
     assert config_of_rank(config, Ranks(1, 2)).video_every is None
-
-
-def test_more_shards_than_devices_are_refused_with_the_remedy():
-    with pytest.raises(UsageError, match=r"shards = 640: JAX has \d+ devices .* jax_num_cpu_devices = 640"):
-        shard_mesh(640)

@@ -1,0 +1,64 @@
+"""Arrays on the devices of shards, as far as one process shows it; tests/system/test_shards.py has several."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from proximax.errors import UsageError
+from proximax.runtime import (
+    SHARDS,
+    from_processes,
+    is_key,
+    join_parts,
+    largest,
+    local_shards,
+    map_over_shards,
+    on_this_device,
+    place_parts,
+    place_whole,
+    seed_key,
+    whole,
+)
+from proximax.runtime.shard_placement import shard_mesh
+
+EVERYWHERE, BY_COLUMN = PartitionSpec(), PartitionSpec(None, SHARDS)
+
+
+def test_a_process_alone_has_every_shard_and_everything_of_the_others():
+    assert local_shards(1) == range(1)
+    assert local_shards(4) == range(4)
+    assert largest(7) == 7
+    assert join_parts({"x": 3}, 0, 4) == {"x": 3}
+
+
+@pytest.mark.parametrize("x", [np.float64(1e-300), np.array([2**60, -1]), np.zeros((2, 0)), np.array([[True, False]])])
+def test_what_processes_exchange_keeps_its_dtype_and_every_bit(x):
+    (mine,) = from_processes(x)
+    assert (mine.dtype, mine.shape) == (np.asarray(x).dtype, np.shape(x))
+    np.testing.assert_array_equal(mine, x)
+
+
+def test_a_tree_is_placed_as_its_prefix_says_and_comes_back_the_same():
+    tree = {"same": [np.arange(3.0, dtype=np.float32), seed_key(1)], "divided": np.arange(6).reshape(2, 3)}
+    placed = place_whole(tree, {"same": EVERYWHERE, "divided": BY_COLUMN}, 1)
+    assert placed["divided"].sharding.spec == BY_COLUMN
+    assert is_key(placed["same"][1])
+    again = whole(placed)
+    np.testing.assert_array_equal(again["divided"], tree["divided"])
+    key, key_before = (jax.random.key_data(x["same"][1]) for x in (again, tree))
+    np.testing.assert_array_equal(key, key_before)
+    np.testing.assert_array_equal(on_this_device(placed)["same"][0], tree["same"][0])
+    parts = place_parts(tree["divided"], BY_COLUMN, 1)
+    np.testing.assert_array_equal(parts, tree["divided"])
+
+
+def test_a_function_of_a_shard_sees_its_part_and_the_axis():
+    total = map_over_shards(lambda x: jax.lax.all_gather(jnp.sum(x), SHARDS), 1, (BY_COLUMN,), EVERYWHERE)
+    assert total(jnp.ones((2, 3))).tolist() == [6.0]
+
+
+def test_more_shards_than_devices_are_refused_with_the_remedy():
+    with pytest.raises(UsageError, match=r"shards = 640: JAX has \d+ devices .* jax_num_cpu_devices = 640"):
+        shard_mesh(640)
