@@ -162,7 +162,8 @@ def run_train(command: Train) -> None:
             text = f"saved in {out}, the traceback in {out / 'error.log'}"
             write_stderr(printable(f"{text}\nnext: proximax train --resume {run_argument(config, out)}"))
         raise
-    print(printable(report(result, out)))
+    if result.directory:  # of several processes the first one's
+        print(printable(report(result, out)))
 
 
 def run_bench(command: Bench) -> None:

@@ -3,6 +3,7 @@
 With several processes every method must be called by all of them, in the same order; with one there is no exchange.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ import jax
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.distributed import join
+from proximax.distributed import Place, agree, check_computation, join
 from proximax.runs import RunDirectory, bytes_of_tree, tree_of_bytes
 from proximax.runtime import from_processes, largest, local_shards, on_this_device, place_whole
 from proximax.types import PyTree, TrainState
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -25,6 +28,7 @@ class Ranks(NamedTuple):
 
     rank: int = 0
     size: int = 1
+    place: Place | None = None  # None: this process is alone
 
     @property
     def is_first(self) -> bool:
@@ -87,10 +91,20 @@ class Places(NamedTuple):
     ranks: Ranks
 
 
-def join_ranks(shards: int) -> Ranks:
-    """The place of this process among those that its launcher started; alone where there is no launcher."""
-    place = join(shards)
-    return Ranks() if place is None else Ranks(place.rank, place.size)
+def join_ranks(config: RunConfig) -> tuple[Ranks, list[str]]:
+    """The place of this process among those that its launcher started, and notes; alone without a launcher."""
+    place = join(config.shards)
+    if place is None:
+        return Ranks(), []
+    return Ranks(place.rank, place.size, place), agree(place, config.shards, config.to_json())
+
+
+def check_ranks(ranks: Ranks, shards: int, notes: list[str]) -> None:
+    """Show the notes, and try what the processes compute together."""
+    for note in notes:
+        logger.info(note)
+    if ranks.place is not None:
+        check_computation(ranks.place, shards)
 
 
 def config_of_rank(config: RunConfig, ranks: Ranks) -> RunConfig:
