@@ -31,8 +31,6 @@ for profile, examples in EXAMPLES.items():
 settings.load_profile("few")
 
 NUMBERED = {"trap": "docs/development/traps.md", "fault": "docs/development/faults.md"}
-# Programs of tests run for less time than it takes to optimise them; but for these.
-OPTIMISED = ("optimised", "learning")
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +65,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def is_optimised(item: pytest.Item) -> bool:
-    """Whether the test needs programs as users have them."""
-    return any(item.get_closest_marker(mark) for mark in OPTIMISED)
+    """Whether the test needs programs as users have them; others run for less time than it takes to optimise them."""
+    return item.get_closest_marker("optimised") is not None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

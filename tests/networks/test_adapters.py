@@ -68,6 +68,7 @@ NETWORKS = {
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "goal"), [("plain", 150), ("linen", 150), ("nnx", 150), ("equinox", 450)])
 def test_a_network_of_ones_own_learns_cartpole_and_comes_back_from_disk(name, goal, tmp_path):

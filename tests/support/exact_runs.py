@@ -74,17 +74,20 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         "probe:matching",
         {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
     ),
-    "seeds": ("probe:observed", {"seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL}),
-    "gymnax-surrogate": (
+    "seeds-surrogate": (
+        "probe:observed",
+        {"algo": "surrogate", "seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL},
+    ),
+    "gymnax-a2c": (
         "gymnax:CartPole-v1",
-        {"algo": "surrogate", "stop_at_return": 1e9, "value_epsilon": 0.2, "shared_torso": True, **KL},
+        {"algo": "a2c", "epochs": 1, "minibatch_size": None, "stop_at_return": 1e9, "value_epsilon": 0.2}
+        | {"shared_torso": True},
     ),
     "masks-penalty": (
         lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True),
         {"algo": "penalty", "seeds": 2, "entropy_coef": 0.01, "checkpoint_every": "32"},
     ),
     "trpo": ("probe:matching", {"algo": "trpo"}),
-    "a2c": ("probe:matching", {"algo": "a2c", "epochs": 1, "minibatch_size": None}),
     "host-npg": (lambda: Kept(4), {"algo": "npg", "seeds": 2}),
     "memory": ("probe:recall", {"network": "lstm", "sequence_length": 4, "refresh_carry": True, "recurrent_units": 3}),
     "memory-host-reinforce": (

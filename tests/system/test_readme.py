@@ -8,6 +8,7 @@ from tests.support import ROOT
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_the_python_block_runs_and_solves_cartpole(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -72,7 +72,7 @@ def test_a_run_in_two_processes_is_the_run_in_one_bit_for_bit(runs, case):
     if (whole / "evaluations.jsonl").exists():
         found = rows_of(whole / "evaluations.jsonl")
         assert found == rows_of(parts / "evaluations.jsonl")
-        every = {"seeds": [2, 4, 6], "gymnax-surrogate": [1, 2, 3, 4, 5, 6]}[case]
+        every = {"seeds-surrogate": [2, 4, 6], "gymnax-a2c": [1, 2, 3, 4, 5, 6]}[case]
         assert [row["update"] for row in found] == np.repeat(every, seeds).tolist()
     returns = [json.loads((run / "result.json").read_text())["returns"] for run in (whole, parts)]
     assert returns[0] == returns[1]

@@ -61,6 +61,7 @@ def test_a_run_stays_where_it_was_asked_for_and_outlives_what_close_raises(tmp_p
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
     assert cartpole.stopped_by == "stop_at"
@@ -70,6 +71,7 @@ def test_cartpole_is_solved_by_every_seed_within_100k_steps(cartpole):
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_the_run_directory_is_complete_and_strict_json(cartpole):
     files = {path.name for path in cartpole.directory.iterdir()}
@@ -99,6 +101,7 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 @pytest.mark.trap(12)
 def test_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
@@ -108,6 +111,7 @@ def test_first_ratio_is_1_in_every_update_of_a_real_run(cartpole):
 
 
 @pytest.mark.learning
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_the_policy_is_loaded_and_evaluated_from_the_directory_alone(cartpole):
     evaluation = proximax.evaluate(cartpole.directory, 20)
