@@ -5,7 +5,7 @@ import os
 import pytest
 
 from proximax.distributed.cores import cores_of_ranks, cores_text, divide, use_cores
-from tests.distributed.test_facts import facts
+from tests.support.process_facts import facts
 
 
 @pytest.mark.parametrize(

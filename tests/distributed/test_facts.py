@@ -3,7 +3,6 @@
 import pytest
 
 from proximax.distributed.facts import (
-    Facts,
     differences,
     neighbours,
     own_facts,
@@ -11,11 +10,7 @@ from proximax.distributed.facts import (
     processor_note,
     ranks_text,
 )
-
-
-def facts(**other):
-    same = {"versions": {"jax": "1", "numpy": "2"}, "settings": "ab", "flags": "", "features": ["avx", "sse"]}
-    return Facts(**{**same, "machine": "head 1", "cores": [0, 1], **other})
+from tests.support.process_facts import facts
 
 
 def test_equal_processes_do_not_differ():

@@ -6,7 +6,7 @@ import pytest
 from proximax.distributed import start_check
 from proximax.distributed.place import Place
 from proximax.errors import DependencyError, DistributedError, UsageError
-from tests.distributed.test_facts import facts
+from tests.support.process_facts import facts
 
 PLACE = Place(0, 2, "127.0.0.1:23000")
 
