@@ -271,6 +271,8 @@ def config_of(command: Train | Bench) -> RunConfig:
         raise UsageError(f"--atari.{flag}: only for Atari games; {env_id} is not one")
     if config is None:
         return resolve(command.env, settings.pop("preset", None), overrides(settings))[0]
+    if settings.get("preset") == "none":  # as it was given to the run
+        settings["preset"] = None
     settings |= {"env": str(env_id), "ppo": replace(config.ppo, **settings.get("ppo", {}))}
     if "atari" in settings:
         settings["atari"] = replace(config.atari or AtariConfig(), **settings["atari"])

@@ -67,3 +67,5 @@ def test_what_may_not_change_is_said_before_sizes_that_do_not_fit(tmp_path):
     with pytest.raises(CheckpointError, match=r"num_envs = 8 there, 3 asked for\. Only these may change: steps"):
         config_of(parse(["train", "--resume", str(tmp_path), "--num-envs", "3"]))
     assert config_of(parse(["train", "--resume", str(tmp_path), "--steps", "2e6"])).steps == 2_000_000
+    again = ["train", "--resume", str(tmp_path), "--preset", "none"]  # as the run itself was started
+    assert config_of(parse(again)).preset is None
