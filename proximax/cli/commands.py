@@ -74,6 +74,12 @@ class Train:
     resume: str | None = None
     """Resume this run directory from its last checkpoint; "auto": resume --out, or start there without a checkpoint."""
     device: Device = "auto"
+    launch: Literal["local", "ray"] | None = None
+    """Train in several processes, which are started again after a failure: of this machine, or by Ray."""
+    workers: int | None = None
+    """How many processes, with --launch. Default: as many as there are cores and as share the shards evenly."""
+    address: str | None = None
+    """Of the Ray cluster, with --launch ray. Default: the one of this machine, or a new one."""
     profile: bool = False
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     quiet: Quiet = False

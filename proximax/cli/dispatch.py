@@ -24,6 +24,7 @@ from proximax.cli.commands import (
     config_of,
     parse,
 )
+from proximax.cli.launching import is_launcher, launch
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import (
     bench_table,
@@ -75,11 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(proximax_version())
         return 0
-    command = None
+    command, code = None, 0
     try:
         command = parse(current_arguments(arguments))
         try:
-            execute(command)
+            code = execute(command, arguments)
         except SystemExit as error:  # no code of proximax: an environment must not end a command with exit code 0
             raise EnvError(
                 f"something that the environment uses ended the program: sys.exit({error.code!r})"
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "" if trace else " The same command with --debug shows where."
         write_stderr(f"{trace}proximax: error[E1]: unexpected {describe(error)}.{hint}")
         return 1
-    return 0
+    return code
 
 
 def debug_trace(command: Any) -> str:
@@ -110,11 +111,11 @@ def debug_trace(command: Any) -> str:
     return traceback.format_exc() if getattr(command, "debug", False) else ""
 
 
-def execute(command: Any) -> None:
-    """Run one command."""
+def execute(command: Any, arguments: Sequence[str]) -> int:
+    """Run one command, which ``arguments`` say; returns the exit code."""
     match command:
         case Train():
-            run_train(command)
+            return run_train(command, arguments)
         case Bench():
             run_bench(command)
         case Compare():
@@ -131,11 +132,14 @@ def execute(command: Any) -> None:
             show_presets()
         case _:
             raise AssertionError(f"no function runs {command}")
+    return 0
 
 
-def run_train(command: Train) -> None:
+def run_train(command: Train, arguments: Sequence[str]) -> int:
     """``proximax train``."""
-    use_device(command.device)
+    launches = is_launcher(command)
+    if not launches:
+        use_device(command.device)
     if not command.env and not command.resumed_run:
         raise UsageError("train: name an environment, as in proximax train CartPole-v1, or a run with --resume RUN")
     if command.resume == "auto" and command.out is None:
@@ -144,6 +148,8 @@ def run_train(command: Train) -> None:
     if command.resumed_run and not command.allow_import:
         check_import(config)
     out = command.out or Path(command.resumed_run or default_directory(config.env, config.algo))
+    if launches:
+        return launch(command, arguments, config, out)
     resume: Resume = "auto" if command.resume == "auto" else command.resume is not None
     try:
         result = run(
@@ -164,6 +170,7 @@ def run_train(command: Train) -> None:
         raise
     if result.directory:  # of several processes the first one's
         print(printable(report(result, out)))
+    return 0
 
 
 def run_bench(command: Bench) -> None:

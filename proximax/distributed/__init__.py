@@ -1,19 +1,26 @@
 """Several processes that train together: who they are, how they meet, what starts them and watches over them.
 
 Read ``place`` (rank, size and address from the launcher's variables), ``join`` (JAX's coordinator and collectives),
-``facts`` (what all must have in common), ``cores`` (of each process), ``start_check`` (facts compared, an
-update tried).
+``facts`` (what all must have in common), ``cores`` (of each process), ``start_check`` (facts compared, an update
+tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed).
 """
 
+from proximax.distributed.child import PROGRESS, mark_progress
 from proximax.distributed.join import join, leave
 from proximax.distributed.place import Place, find_place
 from proximax.distributed.start_check import agree, check_computation
+from proximax.distributed.supervisor import Launch, supervise, this_program
 
 __all__ = [
+    "PROGRESS",
+    "Launch",
     "Place",
     "agree",
     "check_computation",
     "find_place",
     "join",
     "leave",
+    "mark_progress",
+    "supervise",
+    "this_program",
 ]

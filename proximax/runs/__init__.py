@@ -12,6 +12,7 @@ from proximax.runs.checkpoint import (
     STATE,
     Checkpoint,
     Snapshot,
+    checkpoint_names,
     find_checkpoint,
     progress_of,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Snapshot",
     "bytes_of_tree",
     "checkpoint_manager",
+    "checkpoint_names",
     "find_checkpoint",
     "is_run_name",
     "load",

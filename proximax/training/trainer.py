@@ -10,6 +10,7 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 
 from proximax.config import RunConfig
+from proximax.distributed import mark_progress
 from proximax.envs import HostEnv, JaxEnv, restart_notes
 from proximax.errors import EnvError, Interrupted, NumericalError, ProximaxError, UsageError, text_of
 from proximax.evaluation import Evaluation
@@ -102,6 +103,7 @@ class Trainer:
         evaluator = self.services.evaluator
         with self.services.interrupts.interruptible():
             evaluator.maybe_evaluate(self.state, self.update)
+        mark_progress(self.update)
         if evaluator.latest is not None and evaluator.update > self.last_logged_eval:
             self.last_logged_eval = evaluator.update
             self.services.logger.write_evaluation(evaluator.latest)
@@ -160,6 +162,7 @@ class Trainer:
             self.update += 1
             rows = self.services.logger.write(update_metrics, time_s)
         self.env_is_ahead = False
+        mark_progress(self.update)
         return rows
 
     def fail(self, metrics: Metrics, time_s: float) -> NoReturn:

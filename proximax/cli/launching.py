@@ -1,0 +1,63 @@
+"""``proximax train --launch``: the same command in several processes, started and watched over from here."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from proximax.cli.commands import Train
+from proximax.config import RunConfig
+from proximax.distributed import PROGRESS, Launch, find_place, supervise, this_program
+from proximax.errors import UsageError
+from proximax.runs import checkpoint_names
+from proximax.runtime import plural, usable_cores, write_stderr
+
+
+def is_launcher(command: Train) -> bool:
+    """Whether this process only starts others: not where it is one of those itself."""
+    if command.launch is None:
+        given = [name for name in ("workers", "address") if getattr(command, name) is not None]
+        if given:
+            raise UsageError(f"--{given[0]}: goes with --launch")
+        return False
+    if PROGRESS in os.environ:
+        return False
+    if find_place(os.environ, os.getppid()) is not None:
+        raise UsageError("--launch: mpirun, srun or PROXIMAX_SIZE has started this process as one of several already")
+    return True
+
+
+def launch(command: Train, arguments: Sequence[str], config: RunConfig, out: Path) -> int:
+    """Train ``config`` in several processes of ``arguments``, which are ``command``'s; returns the exit code."""
+    if command.address is not None:
+        raise UsageError("--address: goes with --launch ray")
+    size = number_of_workers(command.workers, config.shards)
+    named = [*arguments, *(() if command.out or command.resumed_run else ("--out", str(out)))]
+    again = [*named, *(() if command.resume else ("--resume", "auto"))]
+    write_stderr(f"proximax: note: starting {size} process{'es' if size > 1 else ''} that train in {out}")
+    return supervise(
+        Launch(
+            command=this_program(named),
+            again=this_program(again),
+            size=size,
+            checkpoint=lambda: newest_checkpoint(out),
+            resume=shlex.join(["proximax", *again]),
+        )
+    )
+
+
+def newest_checkpoint(out: Path) -> str:
+    """The path of the newest checkpoint of a run; "" where there is none."""
+    names = checkpoint_names(out / "checkpoints")
+    return str(out / "checkpoints" / names[0]) if names else ""
+
+
+def number_of_workers(workers: int | None, shards: int) -> int:
+    """``--workers``, or the largest number that has a core each and shares the shards evenly."""
+    if workers is None:
+        return max(number for number in range(1, min(len(usable_cores()), shards) + 1) if shards % number == 0)
+    if workers < 1 or shards % workers:
+        raise UsageError(
+            f"--workers {workers}: must share {plural(shards, 'shard')} evenly; --shards sets their number"
+        )
+    return workers
