@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proximax.cli.commands import Train
 from proximax.config import RunConfig
-from proximax.distributed import PROGRESS, Launch, find_place, supervise, this_program
+from proximax.distributed import PROGRESS, Launch, end_with_parent, find_place, supervise, this_program
 from proximax.errors import UsageError
 from proximax.runs import checkpoint_names
 from proximax.runtime import plural, usable_cores, write_stderr
@@ -21,6 +21,7 @@ def is_launcher(command: Train) -> bool:
             raise UsageError(f"--{given[0]}: goes with --launch")
         return False
     if PROGRESS in os.environ:
+        end_with_parent()
         return False
     if find_place(os.environ, os.getppid()) is not None:
         raise UsageError("--launch: mpirun, srun or PROXIMAX_SIZE has started this process as one of several already")

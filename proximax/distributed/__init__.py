@@ -5,8 +5,8 @@ Read ``place`` (rank, size and address from the launcher's variables), ``join`` 
 tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed).
 """
 
-from proximax.distributed.child import PROGRESS, mark_progress
-from proximax.distributed.join import join, leave
+from proximax.distributed.child import PROGRESS, end_with_parent, mark_progress
+from proximax.distributed.join import join, leave, others_needed
 from proximax.distributed.place import Place, find_place
 from proximax.distributed.start_check import agree, check_computation
 from proximax.distributed.supervisor import Launch, supervise, this_program
@@ -17,10 +17,12 @@ __all__ = [
     "Place",
     "agree",
     "check_computation",
+    "end_with_parent",
     "find_place",
     "join",
     "leave",
     "mark_progress",
+    "others_needed",
     "supervise",
     "this_program",
 ]

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 PROGRESS = "PROXIMAX_PROGRESS"  # names the file to which a process writes its number of updates
+PARENT = "PROXIMAX_PARENT"  # the number of the process that watches over it
 STUCK_SECONDS = 45.0  # without progress and without work: the process is stuck
 LONGEST_SECONDS = 600.0  # without progress, though it works: compiling, or a long evaluation
 GAPS = 5  # a process may take so many times as long as its longest time between two signs of progress
@@ -25,6 +25,16 @@ def mark_progress(update: int) -> None:
     if path := os.environ.get(PROGRESS):
         with suppress(OSError):  # a full disk must not end the training
             Path(path).write_text(f"{update}\n")
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when the one that watches over it ends, however that does."""
+    parent = os.environ.get(PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if str(os.getppid()) != parent:  # it has ended before
+        os._exit(1)
 
 
 def cpu_seconds(pid: int, descendants: bool, processes: Path = Path("/proc")) -> float | None:
@@ -74,16 +84,14 @@ class Child:
         self.rank, self.folder = rank, folder
         self._progress, self._output = folder / f"progress-{rank}", folder / f"rank-{rank}.log"
         self._progress.unlink(missing_ok=True)
-        end_with_parent = partial(die_with, os.getpid(), prctl()) if sys.platform == "linux" else None
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                env={**os.environ, **variables, PROGRESS: str(self._progress)},
+                env={**os.environ, **variables, PROGRESS: str(self._progress), PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=None if rank == 0 else output,
                 stderr=None if rank == 0 else output,
                 start_new_session=True,  # a terminal's Ctrl-C is passed on once, by who watches
-                preexec_fn=end_with_parent,
             )
         self._signs = Signs(time.monotonic())
 
@@ -122,15 +130,3 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def prctl() -> "ctypes._NamedFuncPointer":
-    """The C library's function; looked up before the fork, after which little is safe."""
-    return ctypes.CDLL(None).prctl
-
-
-def die_with(parent: int, prctl: "ctypes._NamedFuncPointer") -> None:
-    """Between fork and exec: end this process when its parent ends, however that does."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

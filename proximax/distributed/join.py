@@ -5,7 +5,9 @@ import ipaddress
 import logging
 import os
 import socket
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import jax
 from jax._src import distributed, xla_bridge
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 10  # without one from a process: it is dead, and all others end
 START_SECONDS = 60  # in which all processes must have started
 SHUTDOWN_SECONDS = 5  # for which the first to end waits for the others
+LOST = ("Gloo", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Barrier")  # in JAX's errors: another process is gone
+_lost: list[Exception] = []  # of others, noticed while training
 _joined: list[Place] = []  # once in a process: JAX cannot start again
 
 
@@ -46,6 +50,19 @@ def join(shards: int) -> Place | None:
     _joined.append(place)
     atexit.register(leave)
     return place
+
+
+@contextmanager
+def others_needed(ranks: str, hint: Callable[[], str]) -> Iterator[None]:
+    """Name the loss of another process as such, within the block. ``hint``: for the user."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        if not _joined or not any(sign in reason for sign in LOST):
+            raise
+        _lost.append(error)
+        raise DistributedError(f"{ranks} lost another process: {reason}. {hint()}".strip()) from error
 
 
 def check_shards(place: Place, shards: int) -> None:
@@ -123,6 +140,10 @@ def leave() -> None:
     """Tell the others that this process ends in order; it waits for them a moment. Without others, nothing."""
     if not _joined:
         return
+    if _lost:  # JAX would wait for those that are gone, and then abort
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(DistributedError.code)
     _joined.clear()
     with suppress(Exception):  # a process that was lost: those that are left end all the same
         jax.distributed.shutdown()

@@ -5,6 +5,7 @@ With several processes every method must be called by all of them, in the same o
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,8 +14,8 @@ import jax
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.distributed import Place, agree, check_computation, join
-from proximax.runs import RunDirectory, bytes_of_tree, tree_of_bytes
+from proximax.distributed import Place, agree, check_computation, join, others_needed
+from proximax.runs import RunDirectory, bytes_of_tree, checkpoint_names, tree_of_bytes
 from proximax.runtime import from_processes, largest, local_shards, on_this_device, place_whole
 from proximax.types import PyTree, TrainState
 
@@ -97,6 +98,16 @@ def join_ranks(config: RunConfig) -> tuple[Ranks, list[str]]:
     if place is None:
         return Ranks(), []
     return Ranks(place.rank, place.size, place), agree(place, config.shards, config.to_json())
+
+
+def others_needed_by(ranks: Ranks, directory: Path | None) -> AbstractContextManager[None]:
+    """Name the loss of another process, within the block, and what is saved in the run's directory."""
+
+    def hint() -> str:
+        names = checkpoint_names(directory / "checkpoints") if directory else []
+        return f"Saved until {directory}/checkpoints/{names[0]}: --resume auto goes on from there" if names else ""
+
+    return others_needed(f"rank {ranks.rank} of {ranks.size}", hint)
 
 
 def check_ranks(ranks: Ranks, shards: int, notes: list[str]) -> None:

@@ -50,7 +50,7 @@ from proximax.training.interrupts import Interrupts
 from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
-from proximax.training.ranks import Places, check_ranks, config_of_rank, join_ranks
+from proximax.training.ranks import Places, check_ranks, config_of_rank, join_ranks, others_needed_by
 from proximax.training.resolve_config import resolve, with_reward_hook, without_anneal
 from proximax.training.result import Result
 from proximax.training.resume import check_same, load_resume_point, restore
@@ -169,9 +169,10 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(show_messages(quiet or not ranks.is_first))
         stack.enter_context(translate_out_of_memory())
+        path = None if out is None else path_named(out, "out")
+        stack.enter_context(others_needed_by(ranks, path))
         check_ranks(ranks, config.shards, notes)
         compile_clock = stack.enter_context(CompileClock())
-        path = None if out is None else path_named(out, "out")
         directory = stack.enter_context(closing(RunDirectory(path, resume))) if path and ranks.is_first else None
         stack.enter_context(discard_if_refused(directory))
         continued = path if ranks.first_says(bool(directory and directory.continues)) else None

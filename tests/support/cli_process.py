@@ -77,9 +77,9 @@ def python(script: str, cwd: Path, *arguments: str) -> Ran:
     return finish(subprocess.Popen(line, cwd=cwd, env=environment(cwd), text=True, **PIPES))
 
 
-def start(arguments: str, cwd: Path, **settings: Any) -> "subprocess.Popen[str]":
-    """A command under way."""
-    line = [sys.executable, "-m", "proximax.cli", *arguments.split()]
+def start(arguments: str, cwd: Path, before: tuple[str, ...] = (), **settings: Any) -> "subprocess.Popen[str]":
+    """A command under way; ``before``: what starts it, as in ``mpirun -n 2``."""
+    line = [*before, sys.executable, "-m", "proximax.cli", *arguments.split()]
     return subprocess.Popen(line, cwd=cwd, env=environment(cwd), text=True, **{**PIPES, **settings})
 
 
