@@ -52,7 +52,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_program_that_something_ends_has_not_ended_well(monkeypatch, capsys):
-    def leave(command):
+    def leave(command, arguments):
         raise SystemExit(0)
 
     monkeypatch.setattr("proximax.cli.dispatch.execute", leave)
