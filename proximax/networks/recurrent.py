@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.networks.base import RecurrentNetwork, Torso, affine, apply_heads, init_heads, orthogonal
+from proximax.networks.recurrence import Gates, Update, advance, recur, reset
 from proximax.types import Array, Key, Params, PyTree
 
 Inputs = tuple[jax.Array, jax.Array]  # features [B, inputs], first [B]
@@ -104,20 +105,15 @@ def gru(units: int) -> Cell:
     applied after the product.
     """
 
+    def update(x: Gates, product: Gates, h: jax.Array) -> jax.Array:
+        (xr, xz, xn), (hr, hz, hn) = x, product
+        z = jax.nn.sigmoid(xz + hz)
+        return (1.0 - z) * jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * hn) + z * h
+
     def init(rng: np.random.Generator, inputs: int) -> Params:
         return {"input": gates(rng, inputs, units, 3), "memory": gates(rng, units, units, 3)}
 
-    def step(params: Params, h: jax.Array, inputs: Inputs) -> tuple[jax.Array, jax.Array]:
-        x, first = inputs
-        h = reset(h, first)
-        from_input, from_memory = affine(x, **params["input"]), affine(h, **params["memory"])
-        xr, xz, xn = jnp.split(from_input, 3, axis=-1)
-        hr, hz, hn = jnp.split(from_memory, 3, axis=-1)
-        z = jax.nn.sigmoid(xz + hz)
-        h = (1.0 - z) * jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * hn) + z * h
-        return h, h
-
-    return Cell(init, lambda batch: jnp.zeros((batch, units)), step, units)
+    return gated(init, update, lambda batch: jnp.zeros((batch, units)), units)
 
 
 def lstm(units: int) -> Cell:
@@ -129,20 +125,39 @@ def lstm(units: int) -> Cell:
     bias).
     """
 
+    def update(x: Gates, product: Gates, carry: PyTree) -> PyTree:
+        i, f, o, g = (a + b for a, b in zip(x, product))
+        c = jax.nn.sigmoid(f) * carry[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
     def init(rng: np.random.Generator, inputs: int) -> Params:
         params = {"input": gates(rng, inputs, units, 4), "memory": gates(rng, units, units, 4)}
         params["input"]["b"][units : 2 * units] = 1.0
         return params
 
-    def step(params: Params, carry: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
-        x, first = inputs
-        h, c = (reset(part, first) for part in carry)
-        i, f, o, g = jnp.split(affine(x, **params["input"]) + affine(h, **params["memory"]), 4, axis=-1)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        return (h, c), h
+    return gated(init, update, lambda batch: (jnp.zeros((batch, units)), jnp.zeros((batch, units))), units)
 
-    return Cell(init, lambda batch: (jnp.zeros((batch, units)), jnp.zeros((batch, units))), step, units)
+
+def gated(
+    init: Callable[[np.random.Generator, int], Params],
+    update: Update,
+    initial_carry: Callable[[int], PyTree],
+    units: int,
+) -> Cell:
+    """A cell whose gates are affine in its input and in its memory's first array; ``update`` as in ``recurrence``."""
+
+    def step(params: Params, memory: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
+        x, first = inputs
+        memory = advance(update, **params["memory"], x=affine(x, **params["input"]), memory=memory, first=first)
+        return memory, jax.tree.leaves(memory)[0]
+
+    def unroll(params: Params, memory: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
+        x, first = inputs
+        from_input = affine(x.reshape(-1, x.shape[-1]), **params["input"]).reshape(*x.shape[:2], -1)
+        memories = recur(update, params["memory"]["w"], params["memory"]["b"], from_input, memory, first)
+        return memories, jax.tree.leaves(memories)[0]
+
+    return Cell(init, initial_carry, step, units, unroll)
 
 
 def min_gru(units: int) -> Cell:
@@ -180,11 +195,6 @@ def min_gru(units: int) -> Cell:
 
 
 CELLS: dict[str, Callable[[int], Cell]] = {"gru": gru, "lstm": lstm, "mingru": min_gru}
-
-
-def reset(memory: jax.Array, first: jax.Array) -> jax.Array:
-    """``memory`` ``[B, units]``, 0 where an episode opens."""
-    return jnp.where(first[:, None], 0.0, memory)
 
 
 def gates(rng: np.random.Generator, rows: int, units: int, count: int) -> PyTree:
