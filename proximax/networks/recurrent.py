@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from proximax.networks.base import RecurrentNetwork, Torso, affine, apply_heads, init_heads, orthogonal
-from proximax.networks.recurrence import Gates, Update, advance, recur, reset
+from proximax.networks.recurrence import Update, advance, recur, reset
 from proximax.types import Array, Key, Params, PyTree
 
 Inputs = tuple[jax.Array, jax.Array]  # features [B, inputs], first [B]
@@ -105,8 +105,8 @@ def gru(units: int) -> Cell:
     applied after the product.
     """
 
-    def update(x: Gates, product: Gates, h: jax.Array) -> jax.Array:
-        (xr, xz, xn), (hr, hz, hn) = x, product
+    def update(x: jax.Array, product: jax.Array, h: jax.Array) -> jax.Array:
+        (xr, xz, xn), (hr, hz, hn) = jnp.split(x, 3, axis=-1), jnp.split(product, 3, axis=-1)
         z = jax.nn.sigmoid(xz + hz)
         return (1.0 - z) * jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * hn) + z * h
 
@@ -125,10 +125,11 @@ def lstm(units: int) -> Cell:
     bias).
     """
 
-    def update(x: Gates, product: Gates, carry: PyTree) -> PyTree:
-        i, f, o, g = (a + b for a, b in zip(x, product))
-        c = jax.nn.sigmoid(f) * carry[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+    def update(x: jax.Array, product: jax.Array, carry: PyTree) -> PyTree:
+        total = x + product
+        i, f, o = jnp.split(jax.nn.sigmoid(total[:, : 3 * units]), 3, axis=-1)  # split before, it is half as fast
+        c = f * carry[1] + i * jnp.tanh(total[:, 3 * units :])
+        return o * jnp.tanh(c), c
 
     def init(rng: np.random.Generator, inputs: int) -> Params:
         params = {"input": gates(rng, inputs, units, 4), "memory": gates(rng, units, units, 4)}
@@ -148,13 +149,14 @@ def gated(
 
     def step(params: Params, memory: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
         x, first = inputs
-        memory = advance(update, **params["memory"], x=affine(x, **params["input"]), memory=memory, first=first)
+        weights = params["memory"]["w"], params["memory"]["b"]
+        memory, _ = advance(update, *weights, memory, (affine(x, **params["input"]), first))
         return memory, jax.tree.leaves(memory)[0]
 
     def unroll(params: Params, memory: PyTree, inputs: Inputs) -> tuple[PyTree, jax.Array]:
         x, first = inputs
         from_input = affine(x.reshape(-1, x.shape[-1]), **params["input"]).reshape(*x.shape[:2], -1)
-        memories = recur(update, params["memory"]["w"], params["memory"]["b"], from_input, memory, first)
+        memories = recur(update, params["memory"]["w"], params["memory"]["b"], memory, from_input, first)
         return memories, jax.tree.leaves(memories)[0]
 
     return Cell(init, initial_carry, step, units, unroll)
