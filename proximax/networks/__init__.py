@@ -1,7 +1,7 @@
 """Networks as pairs of pure functions ``(init, apply)``.
 
 Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``convolution`` (for images), ``recurrent``
-(with memory), ``adapters`` (Flax and Equinox modules).
+(with memory) and ``recurrence`` (its loop over time), ``adapters`` (Flax and Equinox modules).
 """
 
 from proximax.networks import convnets

@@ -1,7 +1,5 @@
 """Recurrent cells: their equations, one step and many, memory that ends with the episode. Trap 31."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 
 import proximax
 from proximax.networks.dense import mlp_torso
-from proximax.networks.recurrent import CELLS, Cell, recurrent, unroll_cell
+from proximax.networks.recurrent import CELLS, Cell, recurrent
 
 T, B, INPUTS, UNITS = 7, 3, 4, 5
 
@@ -98,40 +96,6 @@ def test_over_time_a_network_is_what_it_is_step_by_step(name, shared):
     assert whole[0].shape == (T, B, 3)
     assert whole[1].shape == (T, B)
     assert len(jax.tree.leaves(whole[2])) == (1 if shared else 2) * 2 * (2 if name == "lstm" else 1)
-
-
-@pytest.mark.trap(31)
-@pytest.mark.parametrize("name", CELLS)
-def test_a_cell_over_time_is_bit_for_bit_its_steps(name):
-    cell, (x, first) = CELLS[name](UNITS), inputs()
-    params = params_of(cell)
-    carries, outputs = jax.jit(lambda *a: unroll_cell(cell, *a))(params, cell.initial_carry(B), (x, first))
-    carry, step = cell.initial_carry(B), jax.jit(cell.step)
-    for t in range(T):
-        carry, output = step(params, carry, (x[t], first[t]))
-        np.testing.assert_array_equal(outputs[t], output)
-        jax.tree.map(lambda a, b, t=t: np.testing.assert_array_equal(a[t], b), carries, carry)
-
-
-@pytest.mark.trap(31)
-@pytest.mark.parametrize("name", ["gru", "lstm"])
-def test_the_gradient_of_a_cell_over_time_is_that_of_its_steps(name):
-    cell, (x, first) = CELLS[name](UNITS), inputs()
-    rng = np.random.default_rng(2)
-    begin = jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(np.float32), cell.initial_carry(B))
-    first[0] = [True, False, False]
-    weights = jax.tree.map(lambda x: rng.standard_normal((T, *x.shape)).astype(np.float32), begin)
-
-    def loss(cell, params, begin, x):
-        carries, _ = unroll_cell(cell, params, begin, (x, first))  # every part of every carry counts
-        return sum(jnp.sum(w * c) for w, c in zip(jax.tree.leaves(weights), jax.tree.leaves(carries)))
-
-    ours, steps = (
-        jax.jit(jax.grad(partial(loss, c), argnums=(0, 1, 2)))(params_of(cell), begin, x)
-        for c in (cell, cell._replace(unroll=None))
-    )
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(steps), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
 @pytest.mark.trap(31)
