@@ -17,8 +17,8 @@ def exchange(monkeypatch, *of_each):
 
 def test_a_process_alone_asks_nobody(monkeypatch):
     monkeypatch.setattr(ranks, "from_processes", None)
-    alone = join_ranks(4)
-    assert alone == Ranks(0, 1)
+    alone, notes = join_ranks(RunConfig("CartPole-v1", shards=4))
+    assert (alone, notes) == (Ranks(0, 1), [])
     assert (alone.first_says(3), alone.largest(5), alone.total(7), alone.is_first) == (3, 5, 7, True)
     assert alone.gather({"x": 1}) == [{"x": 1}]
     assert alone.join_env_states({"groups": [1, 2]}) == {"groups": [1, 2]}
