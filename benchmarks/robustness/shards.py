@@ -28,7 +28,7 @@ RECORD = HERE.parent / "results" / "robustness" / "shards.json"
 SMALL = ["--shards", "4", "--num-envs", "8", "--eval-episodes", "4", "--preset", "none", "--quiet"]
 SMALL += ["--ppo.num-steps", "64", "--ppo.minibatch-size", "128", "--ppo.epochs", "4"]
 UPDATE, HALF = 8 * 64, 4  # steps of an update; updates of the first half
-BOTH = ["--ppo.normalise-obs", "--ppo.scale-reward"]
+BOTH = ["--ppo.normalise-obs", "True", "--ppo.scale-reward", "True"]
 RUNS: dict[str, tuple[str, list[str]]] = {
     "clip": ("CartPole-v1", []),
     "penalty": ("gymnax:CartPole-v1", ["--algo", "penalty", "--ppo.target-kl", "0.01", "--ppo.kl-control", "beta"]),

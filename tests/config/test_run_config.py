@@ -130,6 +130,12 @@ REFUSED = [
         {"sequence_length": 96},
         "sequence_length = 96: must divide num_steps = 256 and minibatch_size = 64; the largest that does: 64",
     ),
+    ({"shards": 0}, "shards = 0: must be an integer >= 1"),
+    ({"shards": 3}, "shards = 3: must divide num_envs = 8; shards = 3: must divide minibatch_size = 64"),
+    (
+        {"shards": 2, "sequence_length": 64},
+        "sequence_length = 64: must divide num_steps = 256 and minibatch_size / shards = 32; the largest that does: 32",
+    ),
     ({"algo": "a2c"}, "epochs = 10: a2c uses each rollout once; set epochs = 1, or algo = surrogate"),
     ({"algo": "a2c", "epochs": 1}, "minibatch_size = 64: a2c takes one step per rollout; set None"),
     ({"kl_control": "beta"}, "kl_control = beta: clip has no β; choose algo = penalty, or stop or learning_rate"),

@@ -3,6 +3,7 @@
 from functools import partial
 from itertools import product
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -10,11 +11,18 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
-from proximax.envs import env_seeds, make_env
-from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, DoubleBufferedEnvs, EnvGroups, vectorise
+from proximax.envs import env_seeds, make_env, make_env_shards
+from proximax.envs.env_groups import (
+    NOT_DOUBLE_BUFFERED,
+    DoubleBufferedEnvs,
+    EnvGroups,
+    ShardedEnvs,
+    pipeline_groups,
+    vectorise,
+)
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnasium_env import GymnasiumEnv
-from proximax.errors import UsageError
+from proximax.errors import CheckpointError, UsageError
 from proximax.ppo.host_rollout import collect
 from tests.support.toy_envs import host_learner, roll, vector
 from tests.support.toy_gym import ACTIONS, Lawful, Script
@@ -96,6 +104,37 @@ def test_turns_as_a_whole_are_the_same_environments_in_the_same_order(cores):
     jax.tree.map(np.testing.assert_array_equal, *histories)
     noise = histories[0][0]["script"][:, 2]
     assert len(np.unique(noise)) == 8
+
+
+def test_shards_are_stepped_apart_and_each_may_take_turns(cores):
+    def make(*shards):
+        return make_env_shards(partial(gymnasium.make, "CartPole-v1"), 8, range(*shards), 2, groups=2, env_groups=2)
+
+    seeds = np.asarray([env_seeds(seed, 8) for seed in (3, 4)])
+    both, second = make(0, 2), make(1, 2)
+    assert isinstance(both, ShardedEnvs)
+    assert [group.columns for group in pipeline_groups(both)] == [slice(i, i + 2) for i in (0, 2, 4, 6)]
+    assert [group.columns for group in pipeline_groups(second)] == [slice(0, 2), slice(2, 4)]
+    together, alone = both.reset(seeds.ravel().tolist()), second.reset(seeds[:, 4:].ravel().tolist())
+    for _ in range(30):  # some episodes end
+        np.testing.assert_array_equal(together.reshape(2, 8, -1)[:, 4:], alone.reshape(2, 4, -1))
+        actions = np.tile(np.arange(8) % 2, (2, 1))
+        together, alone = both.step(actions.ravel()).obs, second.step(actions[:, 4:].ravel()).obs
+    # The second shard's state is the same wherever it is, and goes back into either.
+    state = both.get_state()
+    assert len(state["groups"]) == 2
+    jax.tree.map(np.testing.assert_array_equal, state["groups"][1:], second.get_state()["groups"])
+    with pytest.raises(CheckpointError, match="not of 1 groups"):
+        second.set_state(state)
+    both.close()
+    second.close()
+
+
+def test_an_object_cannot_be_divided_among_shards():
+    env = vector(Script, 4, AutoresetMode.NEXT_STEP)
+    with pytest.raises(UsageError, match="shards = 2: each has environments of its own; give an id or a callable"):
+        make_env_shards(env, 4, range(2), 2, groups=1)
+    env.close()
 
 
 class Logs(GymnasiumEnv):

@@ -9,6 +9,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from proximax import PPOConfig, RunConfig
 from proximax.config.atari_config import AtariConfig
+from proximax.errors import UsageError
 from proximax.profiling.throughput import bench, count_operations
 
 SMALL = PPOConfig(num_steps=16, minibatch_size=32, epochs=2, hidden=(8, 8))
@@ -48,6 +49,11 @@ def test_a_rollout_of_stacked_frames_is_stored_as_in_training():
 
 
 @pytest.mark.slow
+def test_shards_are_not_measured():
+    with pytest.raises(UsageError, match="shards = 2: bench measures what one process does alone"):
+        bench(RunConfig("CartPole-v1", num_envs=2, shards=2, ppo=SMALL))
+
+
 def test_a_users_own_environment_object_stays_open():
     env = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode="Disabled")
     env.metadata["autoreset_mode"] = gymnasium.vector.AutoresetMode.DISABLED

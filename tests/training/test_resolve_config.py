@@ -82,6 +82,12 @@ def test_settings_that_the_algorithm_forbids_are_refused_with_a_reward_hook_too(
         with_reward_hook(config, None, DOUBLE)
 
 
+def test_a_reward_hook_that_would_see_parts_of_rollouts_is_refused():
+    config, _ = resolve("CartPole-v1", None, {"shards": 2})
+    with pytest.raises(UsageError, match=r"learns from whole rollouts, and each of 2 shards .*; leave shards out"):
+        with_reward_hook(config, None, DOUBLE)
+
+
 def test_another_number_of_environments_than_the_vector_environment_has_is_told(capsys):
     env = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 8)
     assert resolve(env, "none", {"num_envs": 4})[0].num_envs == 8
