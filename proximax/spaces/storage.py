@@ -34,7 +34,7 @@ def to_stored(space: Space, obs: PyTree, row: str = "environment") -> PyTree:
 
     Copies only where needed. ``row``: what ``B`` counts, for the ``DoesNotFit`` raised where a value does not fit.
     """
-    if not isinstance(space, (spaces.Dict, spaces.Tuple)):
+    if branches(space) is None:
         return convert(obs, obs_dtype(space), row)
     check_structure(space, obs)
     stored: list[np.ndarray] = []
