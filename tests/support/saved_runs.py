@@ -1,11 +1,13 @@
 """Runs on disk without training, and runs of a second, for the tests of what is saved."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import jax
 import numpy as np
 from gymnasium import spaces
+from safetensors.numpy import load_file
 
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
@@ -118,3 +120,15 @@ def rows_of(path):
     """The rows of a log, but for what a clock says."""
     rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
     return [{k: v for k, v in row.items() if k != "time_s"} for row in rows]
+
+
+def saved(run):
+    """What a run has saved and logged, but for its times."""
+    (last,) = sorted((run / "checkpoints").glob("step-*"))[-1:]
+    tensors = load_file(last / "policy.safetensors") | load_file(last / "state.safetensors")
+    hashes = {name: hashlib.sha256(x.tobytes()).hexdigest() for name, x in tensors.items() if "time" not in name}
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    timeless = [{name: value for name, value in row.items() if name != "time_s"} for row in rows]
+    result = json.loads((run / "result.json").read_text())
+    environment = json.loads((last / "manifest.json").read_text())["environment"]
+    return hashes, timeless, result["returns"], environment

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_process import finish, start
-from tests.system.test_shards import saved
+from tests.support.saved_runs import saved
 
 TRAIN = (
     "train CartPole-v1 --preset none --shards 2 --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 16 --ppo.hidden 8 "

@@ -1,16 +1,14 @@
 """Several processes that share the shards of a run learn to the bit what one process learns."""
 
-import hashlib
-import json
 import socket
 import subprocess
 import sys
 
 import pytest
-from safetensors.numpy import load_file
 
 from tests.support import ROOT
 from tests.support.cli_process import PIPES, environment, finish
+from tests.support.saved_runs import saved
 from tests.support.shard_runs import CASES
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -39,18 +37,6 @@ def runs(tmp_path_factory):
             ran = finish(process, 300)
             assert ran.code == 0, ran.err
     return folder
-
-
-def saved(run):
-    """What a run has saved and logged, but for its times."""
-    (last,) = sorted((run / "checkpoints").glob("step-*"))[-1:]
-    tensors = load_file(last / "policy.safetensors") | load_file(last / "state.safetensors")
-    hashes = {name: hashlib.sha256(x.tobytes()).hexdigest() for name, x in tensors.items() if "time" not in name}
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    timeless = [{name: value for name, value in row.items() if name != "time_s"} for row in rows]
-    result = json.loads((run / "result.json").read_text())
-    environment = json.loads((last / "manifest.json").read_text())["environment"]
-    return hashes, timeless, result["returns"], environment
 
 
 @pytest.mark.parametrize("case", CASES)
