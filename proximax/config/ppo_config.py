@@ -112,6 +112,9 @@ class PPOConfig:
     and minibatch_size. None: the largest number that does."""
     refresh_carry: bool = False
     """Compute the memory at the start of each sequence anew before each epoch, instead of taking that which acted."""
+    burn_in: int = 0
+    """Steps before each sequence from which its memory is computed anew, by the parameters of the moment and without
+    gradient, in each gradient step (Kapturowski et al. 2019, R2D2); those of the same rollout. At most num_steps."""
     branch_torsos: bool = False
     """One torso per entry of a nested observation, instead of one for the concatenated entries."""
 
@@ -178,6 +181,7 @@ _RANGES: dict[str, Rule] = {
     "recurrent_units": COUNT,
     "recurrent_layers": Rule(1, 64, integer=True),
     "sequence_length": Rule(1, integer=True, optional=True),
+    "burn_in": Rule(0, integer=True),
     "adam_epsilon": Rule(0, open_low=True),
 }
 _CHOICES = {

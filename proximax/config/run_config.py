@@ -245,6 +245,8 @@ class RunConfig:
                 f"sequence_length = {length}: must divide num_steps = {self.ppo.num_steps} and minibatch_size"
                 f"{of_a_shard}; the largest that does: {math.gcd(self.ppo.num_steps, part)}"
             )
+        if self.ppo.burn_in > self.ppo.num_steps:
+            problems.append(f"burn_in = {self.ppo.burn_in}: must be at most num_steps = {self.ppo.num_steps}")
         if COUNT.allows(self.steps) and self.steps < batch:
             problems.append(
                 f"steps = {self.steps} is less than one rollout; the least that works is {batch} (num_steps x num_envs)"

@@ -3,7 +3,8 @@
 Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
 environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``probe``,
 ``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and restoring),
-``env_checker``, ``jax_env_checker``, ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
+``env_checker``, ``jax_env_checker``, ``partial_observations`` (wrappers), ``time_limit`` (calls that hang),
+``crash_recovery``, ``rendering``.
 """
 
 from proximax.envs.atari.games import Game
@@ -25,6 +26,7 @@ from proximax.envs.make import (
     make_rendered_env,
     restart_notes,
 )
+from proximax.envs.partial_observations import hide_velocities, show_previous
 from proximax.envs.workers.vector_env import kill_all
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "env_options",
     "env_seeds",
     "from_gymnax",
+    "hide_velocities",
     "ignores_seed",
     "kill_all",
     "make_env",
@@ -50,4 +53,5 @@ __all__ = [
     "make_rendered_env",
     "pipeline_groups",
     "restart_notes",
+    "show_previous",
 ]

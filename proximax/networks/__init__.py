@@ -5,7 +5,14 @@ Read ``base`` (the pair, initialisation), ``dense`` (MLP), ``convnets`` and ``co
 """
 
 from proximax.networks import convnets
-from proximax.networks.adapters import from_equinox, from_linen, from_nnx
+from proximax.networks.adapters import (
+    cell_from_equinox,
+    cell_from_linen,
+    cell_from_nnx,
+    from_equinox,
+    from_linen,
+    from_nnx,
+)
 from proximax.networks.base import AnyNetwork, Network, RecurrentNetwork, Torso, as_recurrent, network_problem
 from proximax.networks.convnets import images, impala, nature, patch_cnn, patch_torso, pong_small
 from proximax.networks.convolution import Padding, Pair, convolve, pair
@@ -22,6 +29,9 @@ __all__ = [
     "RecurrentNetwork",
     "Torso",
     "as_recurrent",
+    "cell_from_equinox",
+    "cell_from_linen",
+    "cell_from_nnx",
     "convnets",
     "convolve",
     "from_equinox",

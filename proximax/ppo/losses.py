@@ -47,7 +47,7 @@ def forward(params: jax.Array, context: UpdateContext, batch: Batch) -> tuple[Di
     inputs = context.policy, context.unravel(params), context.moments, context.rollout
     if context.policy.unroll is None:
         return evaluate_policy(*inputs, batch.position.reshape(-1))
-    return unroll_sequences(*inputs, batch.position)[:2]
+    return unroll_sequences(*inputs, batch.position, context.config.burn_in)[:2]
 
 
 def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:

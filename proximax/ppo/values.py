@@ -32,16 +32,25 @@ def add_values(policy: Policy, params: Params, moments: PyTree, rollout: Transit
 
 
 def unroll_sequences(
-    policy: Policy, params: Params, moments: PyTree, rollout: Transition, indices: Array
+    policy: Policy, params: Params, moments: PyTree, rollout: Transition, indices: Array, burn_in: int = 0
 ) -> tuple[Distribution, jax.Array, PyTree]:
     """(π(. | s), V(s) of the samples t N + n ``[L, B]``, flat; carries ``[L, B, ...]`` after each).
 
-    A column is a sequence of L steps of one environment. It begins with the rollout's carry of its first step.
+    A column is a sequence of L steps of one environment. It begins with the rollout's carry of its first step; with
+    ``burn_in`` with that which ``params`` give after so many steps before it, without gradient, or those since t = 0
+    (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning", section 3).
     """
     assert policy.unroll is not None
     obs, first = take_observations(rollout.obs, indices.reshape(-1)), rollout.first.reshape(-1)[indices]
-    t, n = jnp.divmod(indices[0], rollout.first.shape[1])
+    envs = rollout.first.shape[1]
+    t, n = jnp.divmod(indices[0], envs)
     carry = jax.tree.map(lambda x: jnp.asarray(x)[t, n], rollout.carry)
+    if burn_in and len(indices) < rollout.first.shape[0]:
+        begin = jnp.maximum(t - burn_in, 0)
+        earlier = (begin[None] + jnp.arange(burn_in)[:, None]) * envs + n[None]
+        _, _, after = unroll_sequences(policy, jax.lax.stop_gradient(params), moments, rollout, earlier)
+        at = jnp.maximum(t - begin - 1, 0), jnp.arange(len(t))
+        carry = jax.tree.map(lambda old, x: jax.vmap(jnp.where)(t > 0, x[at], old), carry, after)
     return policy.unroll(params, carry, policy.encode(moments, obs), first)
 
 

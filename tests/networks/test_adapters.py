@@ -10,7 +10,16 @@ from flax import nnx
 
 import proximax
 from proximax.errors import CheckpointError, UsageError
-from proximax.networks.adapters import from_equinox, from_linen, from_nnx
+from proximax.networks.adapters import (
+    cell_from_equinox,
+    cell_from_linen,
+    cell_from_nnx,
+    from_equinox,
+    from_linen,
+    from_nnx,
+)
+from proximax.networks.dense import mlp_torso
+from proximax.networks.recurrent import recurrent, unroll_cell
 from tests.support.toy_envs import lawful_jax
 from tests.support.toy_gym import ACTIONS
 
@@ -166,3 +175,76 @@ def test_a_network_of_ones_own_sees_the_nested_observation_without_the_mask(make
     assert result.history[0]["finite"] == 1
     assert result.history[0]["first_ratio_error"] <= 1e-6
     np.testing.assert_array_equal(result.evaluation.returns, result.evaluation.lengths)  # nothing forbidden was done
+
+
+def equinox_step(cell, key):
+    def step(params, carry, x):
+        carry = jax.vmap(eqx.combine(params, cell(3, key)))(x, carry)
+        return carry, carry[0] if isinstance(carry, tuple) else carry
+
+    return step
+
+
+def nnx_step(make):
+    def step(params, carry, x):
+        cell = make(3, nnx.Rngs(0))
+        nnx.update(cell, params)
+        return cell(carry, x)
+
+    return step
+
+
+KEY = jax.random.key(0)
+EQUINOX = {
+    kind: (lambda inputs, key, kind=kind: kind(inputs, 5, key=key)) for kind in (eqx.nn.GRUCell, eqx.nn.LSTMCell)
+}
+NNX = {kind: (lambda inputs, rngs, kind=kind: kind(inputs, 5, rngs=rngs)) for kind in (nnx.GRUCell, nnx.LSTMCell)}
+CELLS = {
+    **{
+        f"linen {kind.__name__}": (
+            cell_from_linen(kind(5)),
+            lambda p, c, x, kind=kind: kind(5).apply({"params": p}, c, x),
+        )
+        for kind in (nn.GRUCell, nn.LSTMCell)
+    },
+    **{f"nnx {kind.__name__}": (cell_from_nnx(make), nnx_step(make)) for kind, make in NNX.items()},
+    **{
+        f"equinox {kind.__name__}": (cell_from_equinox(make), equinox_step(make, KEY)) for kind, make in EQUINOX.items()
+    },
+}
+
+
+@pytest.mark.trap(31)
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_of_another_library_is_what_it_is_there_and_begins_anew_with_each_episode(name):
+    cell, step = CELLS[name]
+    rng = np.random.default_rng(0)
+    params, x = cell.init(rng, 3), rng.standard_normal((4, 2, 3)).astype(np.float32)
+    first = np.array([[True, True], [False, False], [False, True], [False, False]])
+    begin = jax.tree.map(lambda a: a + 1.0, cell.initial_carry(2))  # of which nothing must remain
+    _, outputs = unroll_cell(cell, params, begin, (x, first))
+    assert outputs.shape == (4, 2, cell.units)
+    for env, starts in enumerate([[0], [0, 2]]):
+        for start in starts:
+            carry = cell.initial_carry(1)
+            for t in range(start, 4 if start == starts[-1] else 2):
+                carry, output = step(params, carry, x[t, env : env + 1])
+                np.testing.assert_allclose(outputs[t, env], output[0], atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["linen GRUCell", "nnx LSTMCell", "equinox GRUCell"])
+def test_a_network_with_a_cell_of_another_library_trains(name):
+    network = recurrent(2, mlp_torso((4,), "tanh"), [CELLS[name][0]])
+    settings = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
+    result = proximax.train("probe:recall", network=network, steps=32, **settings)
+    assert result.history[0]["first_ratio_error"] < 1e-5
+
+
+def test_what_is_no_cell_is_refused():
+    with pytest.raises(UsageError, match=r"must be a flax\.linen cell"):
+        cell_from_linen(nn.GRUCell)
+    with pytest.raises(UsageError, match="must be a function make"):
+        cell_from_nnx(nnx.GRUCell(3, 5, rngs=nnx.Rngs(0)))
+    with pytest.raises(UsageError, match="must be a function make"):
+        cell_from_equinox(eqx.nn.GRUCell(3, 5, key=KEY))

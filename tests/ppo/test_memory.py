@@ -13,7 +13,7 @@ from proximax.envs import probe
 from proximax.policy.policy import make_policy
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.learner import learn_from_rollout, make_learner, next_rollout
-from proximax.ppo.values import add_values
+from proximax.ppo.values import add_values, unroll_sequences
 from tests.support.toy_envs import host_learner, vector
 from tests.support.toy_gym import Script
 
@@ -60,7 +60,16 @@ def test_values_and_policy_are_those_of_a_loop_that_carries_the_memory_along(net
 
 
 @pytest.mark.trap(31)
-@pytest.mark.parametrize("settings", [{}, {"sequence_length": 3}, {"minibatch_size": None}, {"refresh_carry": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"sequence_length": 3},
+        {"minibatch_size": None},
+        {"refresh_carry": True},
+        {"sequence_length": 3, "burn_in": 4},
+    ],
+)
 def test_the_first_minibatch_sees_the_policy_that_acted(settings):
     ppo = PPOConfig(**{**vars(PPO), "anneal": "none", **settings})
     learner, state, _ = host_rollout("gru", ppo)
@@ -130,6 +139,32 @@ def test_refreshed_memories_are_those_of_the_parameters_at_the_epochs_start():
         max(np.abs(np.asarray(a) - b).max() for a, b in zip(*(jax.tree.leaves(r[3].params) for r in (same, fresh))))
         > 1e-5
     )
+
+
+@pytest.mark.trap(31)
+def test_burn_in_computes_the_memory_of_a_sequence_from_the_steps_before_it():
+    learner, state, rollout = host_rollout("gru")
+    policy, moments = learner.policy, state.obs_moments
+    rollout = add_values(policy, state.params, moments, rollout)
+    params = move(state.params, seed=1)  # those of a later gradient step
+    sequences = np.array([[0, 3, 6, 9]]) * 3 + np.array([[0, 1, 2, 0]]) + 3 * np.arange(3)[:, None]  # t N + n
+    carries = [np.array(x) for x in jax.tree.leaves(rollout.carry)]
+    for t, n in ((3, 1), (6, 2), (9, 0)):
+        begin = max(t - 4, 0)
+        carry = jax.tree.map(lambda x, n=n, t=begin: x[t, n : n + 1], rollout.carry)
+        for step in range(begin, t):
+            obs = policy.encode(moments, rollout.obs[step, n : n + 1])
+            _, _, carry = policy.apply(params, carry, obs, rollout.first[step, n : n + 1])
+        for all_of_them, x in zip(carries, jax.tree.leaves(carry), strict=True):
+            all_of_them[t, n] = x[0]
+    burnt = rollout._replace(carry=jax.tree.unflatten(jax.tree.structure(rollout.carry), carries))
+
+    def values(params, rollout, steps):
+        return jnp.sum(unroll_sequences(policy, params, moments, rollout, sequences, steps)[1] ** 2)
+
+    ours, theirs = (jax.value_and_grad(values)(params, *args) for args in ((rollout, 4), (burnt, 0)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
+    assert abs(values(params, rollout, 0) - ours[0]) > 1e-4  # as it was stored, the memory is another
 
 
 LEARN = {"num_envs": 16, "num_steps": 20, "minibatch_size": 80, "epochs": 4, "learning_rate": 3e-3, "gamma": 0.9}
