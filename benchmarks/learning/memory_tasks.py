@@ -99,7 +99,7 @@ def page(results: dict[str, Any], how: str) -> str:
         _, _, steps, best = TASKS[task]
         returns = " | ".join(", ".join(f"{x:g}" for x in of_task[name]["returns"]) for name in NETWORKS)
         lines.append(f"| {task} | {steps:,} | {best:g} | {returns} |")
-    return "\n".join([*lines, "", "![learning curves](results/memory_tasks.png)", ""])
+    return "\n".join([*lines, "", "![learning curves](../results/learning/memory_tasks.png)", ""])
 
 
 def draw(results: dict[str, Any]) -> None:

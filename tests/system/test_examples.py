@@ -11,6 +11,7 @@ TOY = {
     "cartpole": {"steps": 512, "stop_at_return": None},
     "behaviour_cloning": {"steps": 1024, "recorded": 500},
     "many_seeds": {"steps": 512, "seeds": 2},
+    "memory": {"steps": 2048},
     "random_network_distillation": {"steps": 60_000, "seeds": 1},
     "custom_algorithm": {"steps": 512, "seeds": 2},
     "custom_environment": {"steps": 800},
