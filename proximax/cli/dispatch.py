@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -106,12 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def debug_trace(command: Any) -> str:
+def debug_trace(command: object) -> str:
     """The traceback of the error being handled, with ``--debug``; otherwise nothing."""
     return traceback.format_exc() if getattr(command, "debug", False) else ""
 
 
-def execute(command: Any, arguments: Sequence[str]) -> int:
+def execute(command: object, arguments: Sequence[str]) -> int:
     """Run one command, which ``arguments`` say; returns the exit code."""
     match command:
         case Train():

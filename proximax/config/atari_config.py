@@ -1,7 +1,6 @@
 """Preprocessing of Atari games: one record of the options on which published results differ."""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 from proximax.config.validation import Rule, bool_problem, check_names, make_plain, range_problem
 from proximax.errors import UsageError
@@ -85,7 +84,7 @@ _RANGES = {
 }
 
 
-def atari_from_json(values: Any) -> AtariConfig | None:
+def atari_from_json(values: object) -> AtariConfig | None:
     """The record that a config.json holds."""
     if values is None:
         return None

@@ -145,7 +145,7 @@ class PPOConfig:
         return [problem for problem in problems if problem]
 
 
-def annealed(value: Any) -> Any:
+def annealed(value: object) -> Any:
     """``anneal`` as a tuple: also from one name, "none", "both" (learning_rate and epsilon), and a list, as in JSON."""
     if isinstance(value, str):
         value = (value,)

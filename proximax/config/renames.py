@@ -130,7 +130,7 @@ def current_names(values: dict[str, Any], warn: bool = True) -> dict[str, Any]:
     return current
 
 
-def current_value(name: str, value: Any) -> Any:
+def current_value(name: str, value: object) -> Any:
     """A setting's value under its current name."""
     if not isinstance(value, str):
         return value

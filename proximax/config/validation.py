@@ -30,7 +30,7 @@ class Rule:
         high = "" if math.isinf(self.high) else f" and <= {self.high:g}"
         return f"{kind}{low}{high}" + (", or None" if self.optional else "")
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         """Whether ``value`` is in the range."""
         if value is None:
             return self.optional
@@ -70,35 +70,35 @@ def refuse(problems: Sequence[str]) -> None:
         raise UsageError(text)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for a message: in one line, not too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def type_problem(name: str, value: Any, kinds: type | tuple[type, ...], wanted: str) -> str:
+def type_problem(name: str, value: object, kinds: type | tuple[type, ...], wanted: str) -> str:
     """What is wrong with an argument of another type; "" if nothing is. ``wanted``: the types in words."""
     return "" if isinstance(value, kinds) else f"{name} = {shown(value)}: must be {wanted}"
 
 
-def path_problem(name: str, value: Any, optional: bool = False) -> str:
+def path_problem(name: str, value: object, optional: bool = False) -> str:
     """What is wrong with the path of a file or folder; "" if nothing is."""
     allowed = isinstance(value, (str, os.PathLike)) or (optional and value is None)
     return "" if allowed else f"{name} = {shown(value)}: must be a path{', or None' if optional else ''}"
 
 
-def range_problem(name: str, value: Any, rule: Rule) -> str:
+def range_problem(name: str, value: object, rule: Rule) -> str:
     """What is wrong with a number; "" if nothing is."""
     return "" if rule.allows(value) else f"{name} = {value}: must be {rule}"
 
 
-def choice_problem(name: str, value: Any, choices: Any) -> str:
+def choice_problem(name: str, value: object, choices: object) -> str:
     """What is wrong with one of several ``Literal`` choices; "" if nothing is."""
     known = get_args(choices)
     return "" if isinstance(value, str) and value in known else f"{name} = {value!r}: must be one of {', '.join(known)}"
 
 
-def bool_problem(name: str, value: Any, optional: bool = False) -> str:
+def bool_problem(name: str, value: object, optional: bool = False) -> str:
     """What is wrong with a boolean; "" if nothing is."""
     if isinstance(value, (bool, np.bool_)) or (optional and value is None):
         return ""

@@ -64,7 +64,7 @@ class AutoRestartEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         except ENV_ERRORS as error:
             return self._restart("reset", error)
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment; if that raises, the start of a new environment's first episode."""
         try:
             outcome = self.env.step(action)

@@ -21,6 +21,7 @@ from proximax.spaces import (
     MASK,
     DoesNotFit,
     NotANumber,
+    Space,
     check_action_space,
     check_mask,
     check_observation_space,
@@ -54,8 +55,8 @@ class EnvReport(NamedTuple):
     seconds: float  # of the fastest step
     masked: bool  # whether there are action masks beside the observations, in ``info``
     notes: list[str]  # for the user
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    observation_space: Space
+    action_space: Space
     mask_method: bool = False  # whether they come from a method ``action_masks`` instead
 
 
@@ -134,7 +135,7 @@ def call_mask_method(env: gymnasium.Env[Any, Any]) -> Any:
     return method()
 
 
-def _contains(space: spaces.Space[Any], obs: Any) -> bool:
+def _contains(space: Space, obs: object) -> bool:
     parts = zip(leaves(space), flatten(space, obs))
     return all(leaf.contains(np.asarray(x, leaf.dtype)) for leaf, x in parts)
 
@@ -179,7 +180,7 @@ def construct(make: Callable[[], Any], limit: CallLimit) -> Any:
     return _call_env(limit("its constructor"), make)
 
 
-def _call_env(limit: CallLimit, call: Callable[..., Any], *arguments: Any) -> Any:
+def _call_env(limit: CallLimit, call: Callable[..., Any], *arguments: object) -> Any:
     """``call(*arguments)`` within the limit; what it raises becomes an ``EnvError`` that names the method."""
     try:
         with limit:
@@ -190,7 +191,7 @@ def _call_env(limit: CallLimit, call: Callable[..., Any], *arguments: Any) -> An
         raise environment_error(limit.method, error, 0) from error
 
 
-def check_observation(obs: Any, space: spaces.Space[Any]) -> None:
+def check_observation(obs: object, space: Space) -> None:
     """Refuse an observation that has not the structure or shape of its space, or does not fit the space's dtype."""
     try:
         parts = flatten(space, obs)

@@ -92,13 +92,13 @@ KNOWN |= {  # stateless wrappers; those of a user's function are not among them
 LAST_SEEN = ("xpos", "xipos", "site_xpos", "cinert", "cvel", "cfrc_ext", "qfrc_actuator")
 
 
-def get_state(env: Any) -> dict[str, Any] | None:
+def get_state(env: object) -> dict[str, Any] | None:
     """The state of one environment with its wrappers; None where that of a layer is not available."""
     parts = [_layer_state(layer) for layer in layers(env)]
     return None if None in parts else {"parts": parts}
 
 
-def set_state(env: Any, state: Any) -> None:
+def set_state(env: object, state: object) -> None:
     """Put ``state`` into an environment created like the one it came from; raises ``StateError`` if it does not fit."""
     parts = expect_keys(state, ("parts",), "the environment's state")["parts"]
     env_layers = list(layers(env))
@@ -108,7 +108,7 @@ def set_state(env: Any, state: Any) -> None:
         _restore(layer, part)
 
 
-def get_states(env: Any) -> dict[str, Any] | None:
+def get_states(env: object) -> dict[str, Any] | None:
     """The state of a vector environment: ``vector`` of its layers, ``envs`` of the environments in a SyncVectorEnv."""
     vector_layers = list(layers(env))
     inner = vector_layers.pop().envs if _name(vector_layers[-1]) in LISTS else []
@@ -117,7 +117,7 @@ def get_states(env: Any) -> dict[str, Any] | None:
     return None if None in envs + vector else {"vector": vector, "envs": envs}
 
 
-def set_states(env: Any, vector: list[Any], envs: list[Any]) -> None:
+def set_states(env: object, vector: list[Any], envs: list[Any]) -> None:
     """Restore the state that ``get_states`` returned."""
     vector_layers = list(layers(env))
     inner = vector_layers.pop().envs if _name(vector_layers[-1]) in LISTS else []
@@ -132,7 +132,7 @@ def set_states(env: Any, vector: list[Any], envs: list[Any]) -> None:
         set_one(env, state, i)
 
 
-def set_one(env: Any, state: Any, i: int) -> None:
+def set_one(env: object, state: object, i: int) -> None:
     """``set_state`` of environment ``i``, which an error names."""
     try:
         set_state(env, state)
@@ -140,7 +140,7 @@ def set_one(env: Any, state: Any, i: int) -> None:
         raise StateError(f"environment {i}: {error}") from error
 
 
-def layers(env: Any) -> Iterator[Any]:
+def layers(env: object) -> Iterator[Any]:
     """The wrappers, outermost first, then the environment that they wrap."""
     while isinstance(env, (Wrapper, VectorWrapper)):
         if _name(env) != AUTO_RESTART:
@@ -149,7 +149,7 @@ def layers(env: Any) -> Iterator[Any]:
     yield env
 
 
-def _name(layer: Any) -> str:
+def _name(layer: object) -> str:
     return f"{type(layer).__module__}:{type(layer).__qualname__}"
 
 
@@ -196,7 +196,7 @@ def _restore(layer: Any, part: Any) -> None:
         _set_generator(layer, part["generator"], name)
 
 
-def _implements_state_protocol(layer: Any) -> bool:
+def _implements_state_protocol(layer: object) -> bool:
     """Whether it has both methods, and they take what proximax calls them with; others mean something else by them."""
     methods = [getattr(type(layer), name, None) for name in ("get_state", "set_state")]
     return all(map(callable, methods)) and all(map(_takes, methods, ([layer], [layer, {}])))
@@ -212,7 +212,7 @@ def _takes(method: Any, arguments: list[Any]) -> bool:
     return True
 
 
-def _call_env(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
+def _call_env(name: str, method: Callable[..., Any], *arguments: object) -> Any:
     try:
         return method(*arguments)
     except (Exception, SystemExit) as error:
@@ -223,7 +223,7 @@ def _call_env(name: str, method: Callable[..., Any], *arguments: Any) -> Any:
 # ---------------------------------------------------------------- values
 
 
-def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
+def copy_plain(value: object, path: str, depth: int = 0) -> Any:
     """A copy; refuses what is not a plain value, naming its path. NumPy's scalars become equal Python numbers."""
     if depth > MAX_DEPTH:
         raise StateError(f"{path[:80]}... is nested more than {MAX_DEPTH} deep")
@@ -244,14 +244,14 @@ def copy_plain(value: Any, path: str, depth: int = 0) -> Any:
     )
 
 
-def expect_keys(value: Any, names: tuple[str, ...], name: str) -> dict[str, Any]:
+def expect_keys(value: object, names: tuple[str, ...], name: str) -> dict[str, Any]:
     """``value``, a dict with exactly these entries."""
     if not isinstance(value, dict) or set(value) != set(names):
         raise StateError(f"{name} is {_describe(value)}, not a dict of {', '.join(names) or 'nothing'}")
     return value
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     """A value that was read, for an error message."""
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(str, list(value)[:8])) or 'nothing'}"
@@ -272,12 +272,12 @@ def _checked(field: Field, value: Any, num_envs: int, name: str) -> Any:
     return value
 
 
-def _check_equal(value: Any, expected: str, name: str) -> None:
+def _check_equal(value: object, expected: str, name: str) -> None:
     if value != expected:
         raise StateError(f"{name} is {_describe(value)}, where there is {expected!r}")
 
 
-def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], name: str) -> np.ndarray:
+def array(value: object, shape: tuple[Any, ...], dtypes: tuple[str, ...], name: str) -> np.ndarray:
     """A copy of ``value``, an array of this shape and one of these dtypes."""
     if not isinstance(value, np.ndarray) or value.shape != shape or str(value.dtype) not in dtypes:
         raise StateError(f"{name} is {_describe(value)}, not an array {' or '.join(dtypes)} {shape}")
@@ -287,7 +287,7 @@ def array(value: Any, shape: tuple[Any, ...], dtypes: tuple[str, ...], name: str
 # ---------------------------------------------------------------- generators and MuJoCo
 
 
-def _generator(env: Any) -> Any:
+def _generator(env: object) -> Any:
     """The state of its random generator; False where that is of an unknown type."""
     generator = getattr(env, "np_random", None)
     if type(generator) is not np.random.Generator or type(generator.bit_generator) is not np.random.PCG64:
@@ -306,7 +306,7 @@ def _set_generator(env: Any, state: Any, name: str) -> None:
     env.np_random.bit_generator.state = fresh.state
 
 
-def _is_mujoco(env: Any) -> bool:
+def _is_mujoco(env: object) -> bool:
     """Whether it is one of Gymnasium's own MuJoCo environments; a subclass may have more state."""
     if not type(env).__module__.startswith("gymnasium.envs.mujoco."):
         return False

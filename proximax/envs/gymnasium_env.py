@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from proximax.config import Autoreset
@@ -24,6 +23,7 @@ from proximax.errors import ENV_ERRORS, EnvError, UsageError
 from proximax.spaces import (
     MASK,
     DoesNotFit,
+    Space,
     check_stackable,
     flatten,
     flatten_masks,
@@ -68,9 +68,9 @@ class GymnasiumEnv(HostEnv):
         check_distinct(env)
         self.env = env
         self.num_envs = env.num_envs
-        self.action_space: spaces.Space[Any] = env.single_action_space
+        self.action_space: Space = env.single_action_space
         self.mode = autoreset_mode(env, autoreset)
-        self._space: spaces.Space[Any] = env.single_observation_space
+        self._space: Space = env.single_observation_space
         self._shapes = [(self.num_envs, *(leaf.shape or ())) for leaf in leaves(self._space)]
         self._dtypes = [leaf.dtype for leaf in leaves(env.action_space)]
         self._last: Any = np.zeros(self.num_envs, bool)
@@ -122,7 +122,7 @@ class GymnasiumEnv(HostEnv):
         except ENV_ERRORS as error:
             raise environment_error("reset", error, 0) from error
 
-    def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
+    def _observed(self, obs: object, info: dict[str, Any], terminal: bool = False) -> PyTree:
         """Observations as stored, with their mask; ``terminal`` ones, which no action follows, need none."""
         obs = to_stored(self._space, obs)
         for i, x in enumerate(flatten(self._space, obs)):
@@ -266,7 +266,7 @@ class RawObservations:
             for i, obs in enumerate(self._core._env_obs):
                 self.copy_to(self._arrays, i, obs)
 
-    def copy_to(self, arrays: list[np.ndarray], i: int, obs: Any) -> None:
+    def copy_to(self, arrays: list[np.ndarray], i: int, obs: object) -> None:
         """Copy the observation of environment ``i`` into the leaves ``[num_envs, ...]``; nothing is lost in silence."""
         try:
             write_tree(self._places, obs, arrays, i)
@@ -274,7 +274,7 @@ class RawObservations:
             raise DoesNotFit(f"of environment {i} {error.text}", error.path) from error
 
 
-def one_flag_each(name: str, flags: Any, num_envs: int) -> Any:
+def one_flag_each(name: str, flags: object, num_envs: int) -> Any:
     """Flags ``[num_envs]`` as bools; integers 0 and 1 are flags too."""
     array = flags if type(flags) is np.ndarray else np.asarray(flags)
     if array.shape != (num_envs,):
@@ -295,7 +295,7 @@ def not_one_each(name: str, got: Any, num_envs: int, wanted: str) -> EnvError:
     )
 
 
-def wrong_shape(space: spaces.Space[Any], leaf: int, got: tuple[int, ...], wanted: tuple[int, ...]) -> EnvError:
+def wrong_shape(space: Space, leaf: int, got: tuple[int, ...], wanted: tuple[int, ...]) -> EnvError:
     """The error for observations of another shape than their space says."""
     return EnvError(
         f"the vector environment's observations{paths(space)[leaf]} have shape {got}: its {wanted[0]} environments and "

@@ -61,7 +61,7 @@ def from_gymnax(env: Any, params: Any) -> JaxEnv:
     return JaxEnv(reset, step, observation_space, action_space)
 
 
-def _observation(space: Space, obs: Any) -> PyTree:
+def _observation(space: Space, obs: object) -> PyTree:
     """Booleans and floats as float32; integers, and bytes of an image, stay integers."""
     pairs = zip(leaves(space), flatten(space, obs))
     return unflatten(space, iter([_leaf(jnp.asarray(x), leaf.dtype == np.uint8) for leaf, x in pairs]))

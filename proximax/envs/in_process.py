@@ -41,7 +41,7 @@ class InProcessEnvs(SyncVectorEnv):
             infos = self._add_info(infos, self._with_mask(i, info), i)
         return self._copied(), infos
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: object) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step every environment; one whose episode ended must be reset before its next step."""
         infos: dict[str, Any] = {}
         for i, action in enumerate(iterate(self.action_space, actions)):

@@ -34,10 +34,10 @@ def check_jax_env(env: JaxEnv) -> None:
         _check_same(state, reached, "the state that step returns", "that of reset")
 
 
-def _trace(method: str, wanted: str, call: Callable[..., Any], *arguments: Any) -> tuple[PyTree, Any]:
+def _trace(method: str, wanted: str, call: Callable[..., Any], *arguments: object) -> tuple[PyTree, Any]:
     """The shapes and dtypes of what ``call`` returns, a pair."""
 
-    def checked(*traced: Any) -> Any:
+    def checked(*traced: object) -> Any:
         returned = call(*traced)
         is_pair = isinstance(returned, tuple) and len(returned) == 2
         if not is_pair or (method == "step" and not isinstance(returned[1], Step)):
@@ -54,7 +54,7 @@ def _trace(method: str, wanted: str, call: Callable[..., Any], *arguments: Any) 
     return shapes
 
 
-def _described(returned: Any) -> str:
+def _described(returned: object) -> str:
     if isinstance(returned, tuple) and len(returned) != 2:
         return f"{len(returned)} values"
     parts = returned if type(returned) is tuple else (returned,)

@@ -190,7 +190,7 @@ def env_id_of(env: EnvLike) -> EnvId:
     return EnvId(OBJECT, getattr(env, "__name__", type(env).__name__))
 
 
-def check_env_object(env: Any) -> None:
+def check_env_object(env: object) -> None:
     """Refuse an object that is no environment, or a single one where copies are needed."""
     if isinstance(env, gymnasium.Env):
         raise UsageError(

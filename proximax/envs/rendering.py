@@ -54,7 +54,7 @@ class FrameRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.taken.append(self._render())
         return start
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment and render it."""
         outcome = self.env.step(action)
         self.taken = [self._render()]

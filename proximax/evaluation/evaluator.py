@@ -254,7 +254,7 @@ def score_host(
     return returns, lengths
 
 
-def checked(score: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+def checked(score: Callable[..., Any], *arguments: object) -> tuple[Any, Any]:
     """(returns, lengths) of a compiled ``score_jax``, which cannot raise."""
     total, lost, lengths, all_masked = score(*arguments)
     check_masks(np.asarray(all_masked), np.asarray(lengths))

@@ -58,7 +58,7 @@ class FrameComposer:
         """Where the return and the step begin: fixed, so that no number moves the others."""
         return round(self.width * 0.38), round(self.width * 0.73)
 
-    def _fits(self, font: Any) -> bool:
+    def _fits(self, font: object) -> bool:
         begin, middle = self._columns()
         room = middle - begin - MARGIN, self.width - middle - MARGIN
         return all(text_size(font, text)[0] <= r for text, r in zip(("return 0,000,000", "step 00000"), room))

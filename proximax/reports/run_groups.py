@@ -239,7 +239,7 @@ def describe(config: RunConfig, names: Sequence[str], digits: int = 6) -> str:
     return ", ".join(f"{name}={value_text(settings.get(name), digits)}" for name in names)
 
 
-def value_text(value: Any, digits: int) -> str:
+def value_text(value: object, digits: int) -> str:
     """A value of a setting, its floats with so many significant digits."""
     if isinstance(value, float):
         return f"{value:.{digits}g}"

@@ -173,7 +173,7 @@ def delete_old(folder: Path, newest: int) -> None:
 def to_host_copy(tree: PyTree) -> PyTree:
     """``tree`` on the host, in arrays that nobody writes to."""
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: object) -> Any:
         if is_key(x):
             return x
         return np.asarray(x) if isinstance(x, jax.Array) else np.array(x)

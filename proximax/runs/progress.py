@@ -48,7 +48,7 @@ class RunProgress(NamedTuple):
         return {"recorder": recorder, **{name: getattr(self, name) for name in self._fields if name != "logger"}}
 
     @classmethod
-    def from_tree(cls, tree: Any, seeds: range, path: Path) -> "RunProgress":
+    def from_tree(cls, tree: object, seeds: range, path: Path) -> "RunProgress":
         """What ``to_tree`` gave, of a run of these ``seeds``. Raises ``CheckpointError``, which names ``path``."""
         no_history = History(seeds.start, len(seeds)).to_tree()
         example: Tree = cls(LoggerState(no_history, {METRICS_FILE: LogPosition()})).to_tree()
@@ -77,7 +77,7 @@ class RunProgress(NamedTuple):
         return self.evaluated - 1 if self.reached else self.evaluated
 
 
-def first_mismatch(value: Any, example: Any, name: str = "progress") -> str:
+def first_mismatch(value: object, example: object, name: str = "progress") -> str:
     """The first part of ``value`` that is of another type than in ``example``; "" if there is none.
 
     Sizes of arrays may differ. Numbers must be finite and not negative; a value may have keys that the example lacks.

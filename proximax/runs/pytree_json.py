@@ -17,7 +17,7 @@ ARRAY, FLOAT = "__array__", "__float__"  # {ARRAY: name} stands for an array, {F
 KINDS = "biuf"  # of arrays: booleans, integers, floats
 
 
-def to_plain(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def to_plain(tree: object, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """``tree`` as JSON values; its arrays go into ``arrays``, under names that begin with ``name``."""
     if isinstance(tree, dict):
         bad_keys = [key for key in tree if not isinstance(key, str) or key in (ARRAY, FLOAT)]
@@ -39,7 +39,7 @@ def to_plain(tree: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     raise CheckpointError(f"{name} is {kind}, which cannot be saved: only arrays of numbers and plain values can")
 
 
-def from_plain(values: Any, arrays: dict[str, np.ndarray]) -> Any:
+def from_plain(values: object, arrays: dict[str, np.ndarray]) -> Any:
     """The tree that ``to_plain`` took apart, its tuples as lists; takes the arrays that it uses out of ``arrays``."""
     if isinstance(values, list):
         return [from_plain(part, arrays) for part in values]
@@ -56,7 +56,7 @@ def from_plain(values: Any, arrays: dict[str, np.ndarray]) -> Any:
     return {key: from_plain(part, arrays) for key, part in values.items()}
 
 
-def bytes_of_tree(tree: Any) -> bytes:
+def bytes_of_tree(tree: object) -> bytes:
     """A tree as safetensors, whose metadata has the plain values."""
     arrays: dict[str, np.ndarray] = {}
     plain = to_plain(tree, "tree", arrays)

@@ -53,7 +53,7 @@ def with_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def precise(*arguments: Any, **named: Any) -> Any:
+    def precise(*arguments: object, **named: object) -> Any:
         with jax.default_matmul_precision(jax.config.values["jax_default_matmul_precision"] or "highest"):
             return function(*arguments, **named)
 

@@ -106,7 +106,7 @@ def read_json(path: Path, missing: str) -> dict[str, Any]:
     return values
 
 
-def check_depth(path: Path, values: Any) -> None:
+def check_depth(path: Path, values: object) -> None:
     """Refuse JSON that is nested too deeply for recursive functions."""
     level = [values]
     for _ in range(MAX_DEPTH):

@@ -56,7 +56,7 @@ def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jnp.stack(threefry(key, *_counters(shape)), axis=-1)
 
 
-def _fold_in(key: jax.Array, data: Any) -> jax.Array:
+def _fold_in(key: jax.Array, data: object) -> jax.Array:
     zero = jnp.zeros((), jnp.uint32)
     return jnp.stack(threefry(key, zero, jnp.asarray(data).astype(jnp.uint32)))
 

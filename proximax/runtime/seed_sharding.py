@@ -15,7 +15,7 @@ SEEDS_SPEC = PartitionSpec("seeds")  # the first axis is divided among devices
 SEEDS_PER_CORE = 8
 
 
-def shard_over_devices(function: Callable[..., Any], seeds: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
+def shard_over_devices(function: Callable[..., Any], seeds: int, inputs: object, outputs: object) -> Callable[..., Any]:
     """``function`` of arrays ``[S, ...]``, each device working on its share of the seeds."""
     mesh = seed_sharding(seeds).mesh
     if mesh.size == 1:
@@ -29,7 +29,7 @@ def seed_sharding(seeds: int) -> NamedSharding:
     return NamedSharding(Mesh(np.array(devices), ("seeds",)), SEEDS_SPEC)
 
 
-def map_over_seeds(function: Callable[..., Any], *arguments: Any) -> Any:
+def map_over_seeds(function: Callable[..., Any], *arguments: object) -> Any:
     """``function`` of one seed, for all seeds ``[S, ...]`` of one device: at once, on CPU a few at a time."""
     seeds = jax.tree.leaves(arguments)[0].shape[0]
     if seeds > SEEDS_PER_CORE and jax.default_backend() == "cpu":
@@ -43,7 +43,7 @@ def vmap_seeds(function: Callable[..., Any], seeds: int, axes: tuple[int | None,
     if seeds > 1:
         return jax.vmap(function, in_axes=axes)
 
-    def alone(*arguments: Any) -> Any:
+    def alone(*arguments: object) -> Any:
         taken = [jax.tree.map(lambda x, a=a: x if a is None else jnp.squeeze(x, a), t) for t, a in zip(arguments, axes)]
         return jax.tree.map(lambda x: x[None], function(*taken))
 

@@ -44,7 +44,7 @@ def local_shards(shards: int) -> range:
     return range(jax.process_index() * each, (jax.process_index() + 1) * each)
 
 
-def map_over_shards(function: Callable[..., Any], shards: int, inputs: Any, outputs: Any) -> Callable[..., Any]:
+def map_over_shards(function: Callable[..., Any], shards: int, inputs: object, outputs: object) -> Callable[..., Any]:
     """``function`` of one shard's parts, on all shards; ``inputs`` and ``outputs`` say how arrays are divided."""
     return jax.shard_map(function, mesh=shard_mesh(shards), in_specs=inputs, out_specs=outputs, check_vma=False)
 
@@ -78,7 +78,7 @@ def place_parts(tree: PyTree, specs: PyTree, shards: int) -> PyTree:
 def on_this_device(tree: PyTree) -> PyTree:
     """What is the same on all shards, as arrays of one device of this process."""
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: object) -> Any:
         return x.addressable_data(0) if isinstance(x, jax.Array) else x
 
     return jax.tree.map(leaf, tree)

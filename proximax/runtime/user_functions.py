@@ -9,7 +9,7 @@ import numpy as np
 from proximax.errors import ProximaxError, UsageError, describe
 
 
-def call_user_function(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def call_user_function(name: str, function: Callable[..., Any], *arguments: object) -> Any:
     """``function(*arguments)``; what it raises becomes a ``UsageError``."""
     try:
         return function(*arguments)
@@ -19,7 +19,7 @@ def call_user_function(name: str, function: Callable[..., Any], *arguments: Any)
         raise UsageError(f"{name} raised {describe(error)}") from error
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """What a function gave, for a message: the shape of an array or a number, or the type of anything else."""
     if isinstance(value, (jax.Array, np.ndarray, np.generic, int, float)):
         return f"shape {np.shape(value)}"

@@ -22,7 +22,7 @@ class DoesNotFit(ValueError):
         super().__init__(text, path)
         self.text, self.path = text, path
 
-    def within(self, key: Any) -> "DoesNotFit":
+    def within(self, key: object) -> "DoesNotFit":
         """The same inside the entry ``key``."""
         return DoesNotFit(self.text, f"[{key!r}]{self.path}")
 
@@ -44,7 +44,7 @@ def keeps_values(source: DTypeLike, target: DTypeLike) -> bool:
     return rounds_only or np.can_cast(source, target, "safe")
 
 
-def as_numbers(value: Any) -> np.ndarray:
+def as_numbers(value: object) -> np.ndarray:
     """``value`` as an array of numbers."""
     try:
         array = value if type(value) is np.ndarray else np.asarray(value)
@@ -55,7 +55,7 @@ def as_numbers(value: Any) -> np.ndarray:
     return array
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for an error message, in one line."""
     try:
         text = " ".join(repr(value).split())
@@ -64,7 +64,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 
-def convert(value: Any, dtype: DTypeLike, row: str = "") -> np.ndarray:
+def convert(value: object, dtype: DTypeLike, row: str = "") -> np.ndarray:
     """``value`` as an array of ``dtype``, without a copy where it is one. ``row``: what the first axis counts."""
     array = as_numbers(value)
     if array.dtype == dtype:
@@ -75,7 +75,7 @@ def convert(value: Any, dtype: DTypeLike, row: str = "") -> np.ndarray:
     return stored
 
 
-def store(value: Any, out: np.ndarray) -> None:
+def store(value: object, out: np.ndarray) -> None:
     """Copy ``value`` into ``out``, an array of the same shape."""
     array = as_numbers(value)
     if array.shape != out.shape:  # else NumPy would broadcast it
@@ -175,7 +175,7 @@ def one_number(value: Any, name: str) -> float:
     return number
 
 
-def one_flag(value: Any, name: str) -> bool:
+def one_flag(value: object, name: str) -> bool:
     """``value``, true or false, or 1 or 0, or an array of a single one of these, as a bool."""
     if type(value) is bool or type(value) is np.bool_:
         return bool(value)

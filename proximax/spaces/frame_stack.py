@@ -22,7 +22,7 @@ class Stacked(NamedTuple):
     ages: Array  # [depth]: depth - 1, ..., 0
 
 
-def is_stacked(x: Any) -> bool:
+def is_stacked(x: object) -> bool:
     """Whether ``x`` stands for an array of stacks."""
     return isinstance(x, Stacked)
 

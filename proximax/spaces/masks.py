@@ -48,7 +48,7 @@ class Submask(NamedTuple):
     name: str  # as errors call it: "action_mask['arm'][0]"
 
 
-def flatten_mask(space: Space, mask: Any, name: str = MASK, whose: str = "") -> np.ndarray:
+def flatten_mask(space: Space, mask: object, name: str = MASK, whose: str = "") -> np.ndarray:
     """The mask of one action of ``space`` as a vector ``[choices]``; ``name`` and ``whose`` are for errors."""
     if mask is None:
         return np.ones(num_mask_entries(space), np.int8)
@@ -86,7 +86,7 @@ def flatten_masks(space: Space, masks: Any, batch: int, owner: str, name: str = 
 
 
 def split_mask_by_subspace(
-    space: Space, mask: Any, sequences: tuple[type[Sequence[Any]], ...], name: str
+    space: Space, mask: object, sequences: tuple[type[Sequence[Any]], ...], name: str
 ) -> list[Submask] | None:
     """The mask of each subspace, in the order of the leaves; None for a mask that has not the form of the space.
 
@@ -136,7 +136,7 @@ def check_mask_size(space: Space, mask: np.ndarray, name: str = MASK, whose: str
     return mask
 
 
-def check_stackable(space: Space, mask: Any) -> None:
+def check_stackable(space: Space, mask: object) -> None:
     """Refuse a ``dict`` whose keys collide with the markers ``_key`` that Gymnasium's vector environments add."""
     if not (isinstance(mask, dict) and isinstance(space, spaces.Dict)):
         return

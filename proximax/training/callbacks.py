@@ -31,7 +31,7 @@ class Training:
     def __init__(self, run: Run, policy: Policy, env: JaxEnv | HostEnv) -> None:
         self._run, self._policy, self._env = run, policy, env
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         """Set one of ``SETTABLE``; anything else would have no effect, and is refused."""
         if name not in SETTABLE and name not in ("_run", "_policy", "_env"):
             refuse([f"training.{name} cannot be set{suggestion(name)}"])
@@ -100,7 +100,7 @@ class Training:
         self._run.state = self._run.state._replace(hyperparameters=new)
 
 
-def first_of(setting: Any) -> float:
+def first_of(setting: object) -> float:
     """The first seed's value of a setting ``[S]``."""
     return float(np.ravel(np.asarray(setting))[0])
 
@@ -191,7 +191,7 @@ class Schedule(TrainingCallback):
             setattr(training, name, function(training.progress))
 
 
-def scheduled_settings(callbacks: Any) -> list[str]:
+def scheduled_settings(callbacks: object) -> list[str]:
     """The settings that have a ``Schedule``. Raises ``UsageError`` where one has two."""
     schedules = [x for x in callbacks if isinstance(x, Schedule)] if isinstance(callbacks, Sequence) else []
     names = [name for schedule in schedules for name in schedule.functions]

@@ -134,7 +134,7 @@ def initial_optimiser(config: RunConfig, state: TrainState) -> PyTree:
     return jax.tree.map(lambda old, x: placed_like(old, x[chosen]), state.opt_state, saved)
 
 
-def placed_like(old: Any, array: np.ndarray) -> Any:
+def placed_like(old: object, array: np.ndarray) -> Any:
     """``array``, on the device of ``old``."""
     return jax.device_put(array, old.sharding) if isinstance(old, jax.Array) else array
 

@@ -109,7 +109,7 @@ class AleEnv(GymnasiumEnv):
                         "version of ALE, other settings, or a damaged file"
                     )
 
-    def _checked(self, i: int, game: Any) -> dict[str, Any]:
+    def _checked(self, i: int, game: object) -> dict[str, Any]:
         """The state of game ``i``, checked: ALE would wait forever on an unknown action."""
         game = expect_keys(game, ("seed", "actions", "observation", *COUNTERS), f"game {i}")
         actions = game["actions"]

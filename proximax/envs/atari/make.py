@@ -142,7 +142,7 @@ class ColourPool(EnvPoolEnv):
         planes, height, width = self._space.shape or ()
         self.observation_space = spaces.Box(0, 255, (planes // 3, height, width, 3), np.uint8)
 
-    def _observed(self, obs: Any, info: dict[str, Any], terminal: bool = False) -> PyTree:
+    def _observed(self, obs: object, info: dict[str, Any], terminal: bool = False) -> PyTree:
         planes = super()._observed(obs, info, terminal)
         frames = planes.reshape(len(planes), -1, 3, *planes.shape[2:])
         return np.moveaxis(frames, 2, -1)

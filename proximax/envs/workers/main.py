@@ -154,7 +154,7 @@ class WorkerEnvs:
         method = mask_method(self.envs[k]) if self.layout.mask_method else None
         return info if method is None or MASK in info else {**info, MASK: method()}
 
-    def write(self, k: int, fresh: bool, obs: Any, info: dict[str, Any]) -> None:
+    def write(self, k: int, fresh: bool, obs: object, info: dict[str, Any]) -> None:
         """Store the observation of ``envs[k]``, keep its mask; ``fresh``: it starts an episode."""
         arrays, i = self.arrays, self.numbers[k]
         self.exact.write_tree(self.layout.observations, obs, arrays.fresh if fresh else arrays.reached, i)

@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
 
 from proximax.envs.env_checker import what_was_raised
 from proximax.envs.workers import main, watchdog
@@ -71,7 +70,7 @@ class Worker:
         with suppress(BrokenPipeError):
             os.write(self.commands.fileno(), command)
 
-    def send_object(self, value: Any) -> None:
+    def send_object(self, value: object) -> None:
         """Send the data that follows a command."""
         with suppress(BrokenPipeError):
             self.commands.send(value)

@@ -19,7 +19,6 @@ from typing import Any
 import gymnasium
 import jax
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
@@ -32,7 +31,17 @@ from proximax.envs.workers.process import Worker
 from proximax.envs.workers.watchdog import GRACE_SECONDS
 from proximax.errors import EnvError, UsageError
 from proximax.runtime import usable_cores
-from proximax.spaces import MASK, flatten, flatten_mask, leaves, num_mask_entries, to_stored, unflatten, with_mask
+from proximax.spaces import (
+    MASK,
+    Space,
+    flatten,
+    flatten_mask,
+    leaves,
+    num_mask_entries,
+    to_stored,
+    unflatten,
+    with_mask,
+)
 from proximax.types import PyTree, Step
 
 _ALL: "weakref.WeakSet[Workers]" = weakref.WeakSet()  # of this process, for ``kill_all``
@@ -259,9 +268,7 @@ def split(num_envs: int, parts: int) -> list[np.ndarray]:
     return np.array_split(np.arange(num_envs), min(parts, num_envs))
 
 
-def array_shapes(
-    space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: int, workers: int
-) -> list[list[Shape]]:
+def array_shapes(space: Space, action_space: Space, num_envs: int, workers: int) -> list[list[Shape]]:
     """The shapes of ``Arrays``, in the environments' own dtypes."""
     flag: list[Shape] = [("bool", (num_envs,))]
     observations = [(str(leaf.dtype), (num_envs, *(leaf.shape or ()))) for leaf in leaves(space)]
