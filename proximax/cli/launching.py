@@ -7,10 +7,20 @@ from pathlib import Path
 
 from proximax.cli.commands import Train
 from proximax.config import RunConfig
-from proximax.distributed import PROGRESS, Launch, end_with_parent, find_place, supervise, this_program
-from proximax.errors import UsageError
+from proximax.distributed import (
+    PROGRESS,
+    Launch,
+    end_with_parent,
+    find_place,
+    supervise,
+    supervise_with_ray,
+    this_program,
+)
+from proximax.errors import StorageError, UsageError
 from proximax.runs import checkpoint_names
 from proximax.runtime import plural, usable_cores, write_stderr
+
+HOLDS_RUN = ("config.json", "checkpoints")
 
 
 def is_launcher(command: Train) -> bool:
@@ -30,21 +40,22 @@ def is_launcher(command: Train) -> bool:
 
 def launch(command: Train, arguments: Sequence[str], config: RunConfig, out: Path) -> int:
     """Train ``config`` in several processes of ``arguments``, which are ``command``'s; returns the exit code."""
-    if command.address is not None:
+    if command.address is not None and command.launch != "ray":
         raise UsageError("--address: goes with --launch ray")
+    if command.launch == "ray" and not command.resume and any((out / name).exists() for name in HOLDS_RUN):
+        raise StorageError(f"{out} already holds a run: choose another --out, or resume it: --resume {out}")
     size = number_of_workers(command.workers, config.shards)
     named = [*arguments, *(() if command.out or command.resumed_run else ("--out", str(out)))]
     again = [*named, *(() if command.resume else ("--resume", "auto"))]
     write_stderr(f"proximax: note: starting {size} process{'es' if size > 1 else ''} that train in {out}")
-    return supervise(
-        Launch(
-            command=this_program(named),
-            again=this_program(again),
-            size=size,
-            checkpoint=lambda: newest_checkpoint(out),
-            resume=shlex.join(["proximax", *again]),
-        )
+    order = Launch(
+        command=this_program(named),
+        again=this_program(again),
+        size=size,
+        checkpoint=lambda: newest_checkpoint(out),
+        resume=shlex.join(["proximax", *again]),
     )
+    return supervise_with_ray(order, command.address) if command.launch == "ray" else supervise(order)
 
 
 def newest_checkpoint(out: Path) -> str:

@@ -2,12 +2,14 @@
 
 Read ``place`` (rank, size and address from the launcher's variables), ``join`` (JAX's coordinator and collectives),
 ``facts`` (what all must have in common), ``cores`` (of each process), ``start_check`` (facts compared, an update
-tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed).
+tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed),
+``ray_group`` (the same by Ray).
 """
 
 from proximax.distributed.child import PROGRESS, end_with_parent, mark_progress
 from proximax.distributed.join import join, leave, others_needed
 from proximax.distributed.place import Place, find_place
+from proximax.distributed.ray_group import supervise_with_ray
 from proximax.distributed.start_check import agree, check_computation
 from proximax.distributed.supervisor import Launch, supervise, this_program
 
@@ -24,5 +26,6 @@ __all__ = [
     "mark_progress",
     "others_needed",
     "supervise",
+    "supervise_with_ray",
     "this_program",
 ]

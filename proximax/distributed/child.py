@@ -80,13 +80,16 @@ class Signs:
 class Child:
     """A process of one rank: its output and its progress are files in ``folder``; rank 0 shows its own output."""
 
-    def __init__(self, command: Sequence[str], rank: int, variables: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], rank: int, variables: Mapping[str, str], folder: Path, cwd: str | None = None
+    ) -> None:
         self.rank, self.folder = rank, folder
         self._progress, self._output = folder / f"progress-{rank}", folder / f"rank-{rank}.log"
         self._progress.unlink(missing_ok=True)
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
+                cwd=cwd,
                 env={**os.environ, **variables, PROGRESS: str(self._progress), PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=None if rank == 0 else output,

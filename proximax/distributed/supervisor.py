@@ -124,10 +124,13 @@ def failed(children: Sequence[Child]) -> Ending:
     child, code = (own or killed or ended)[0]
     if own and child.rank:  # of rank 0 it is on the screen
         write_stderr(f"proximax: of rank {child.rank}:\n{child.excerpt}")
+    return Ending(code if code > 0 else 128 - code, killed_text(child, code), again=not own)
+
+
+def killed_text(child: Child, code: int) -> str:
+    """How a process ended."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return Ending(
-        code if code > 0 else 128 - code, f"rank {child.rank} {how} after {child.updates} updates", again=not own
-    )
+    return f"rank {child.rank} {how} after {child.updates} updates"
 
 
 @contextmanager
@@ -142,9 +145,10 @@ def passed_on_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.create_server((LOOPBACK, 0)) as server:
+def free_port(address: str = LOOPBACK) -> int:
+    """A port of this address of this machine that nobody uses now."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         return int(server.getsockname()[1])
 
 
