@@ -155,7 +155,7 @@ def page(record: dict[str, Any]) -> str:
         "A random one of the two processes gets the signal at a random time after the first checkpoint. At the end the",
         "checkpoint must be that of a run by one process, bit for bit, and no process may be left.",
         "",
-        "| signal | trials | the same bits | processes left | found after: median, longest | resumed after: median, longest |",
+        "| signal | trials | same bits | processes left | found after (median, max) | resumed after (median, max) |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for fault, found in record["faults"].items():
@@ -166,7 +166,7 @@ def page(record: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += [
         "",
-        "JAX misses the heartbeats of a stopped process and ends the other one; the supervisor's own limit, 45 s without",
+        "JAX misses the heartbeats of a stopped process and ends the other one; the supervisor's limit, 45 s without",
         "progress, comes after that.",
     ]
     return "\n".join(lines) + "\n"

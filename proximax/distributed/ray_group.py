@@ -87,7 +87,7 @@ def import_ray() -> tuple[Any, Any]:
         import ray
         from ray import train
     except ImportError as error:
-        raise DependencyError('--launch ray needs Ray Train: pip install "proximax[ray]"') from error
+        raise DependencyError('--launch ray needs Ray Train: pip install "ray[train]"') from error
     return ray, train
 
 

@@ -52,7 +52,7 @@ def fail():
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DependencyError, match=r'pip install "proximax\[ray\]"'):
+    with pytest.raises(DependencyError, match=r'pip install "ray\[train\]"'):
         import_ray()
 
 
