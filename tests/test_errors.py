@@ -15,6 +15,7 @@ def test_every_fault_has_an_exit_code_of_its_own_and_is_what_python_calls_it():
         errors.StorageError: (5, RuntimeError),
         errors.DependencyError: (6, ImportError),
         errors.NumericalError: (7, ArithmeticError),
+        errors.DistributedError: (8, RuntimeError),
     }
     assert {kind: (kind.code, kind.__mro__[2]) for kind in kinds} == kinds
     assert all(issubclass(kind, errors.ProximaxError) for kind in kinds)
