@@ -35,7 +35,7 @@ def step_of(step, advantage, objective=ALGORITHMS["surrogate"].objective, valid=
     rows |= {
         "position": jnp.arange(4)[None],
         "action": jnp.array(ACTIONS)[:, None],
-        "log_prob": old.log_prob(ACTIONS[:, None]),
+        "log_prob": old.log_prob(jnp.array(ACTIONS)[:, None]),
     }
     transitions = Transition(
         **dict.fromkeys(Transition._fields) | {"obs": jnp.array(ACTIONS)[:, None], "final_obs": ACTIONS}
