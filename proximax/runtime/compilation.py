@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-Options = Mapping[str, bool | int]
+Options = Mapping[str, bool | int | str]
 
 # On CPU: 512-bit vectors where the machine has them, and operations in program order. The scheduler that looks for
 # operations to run concurrently is off: they are too short to be worth handing to another thread. Learning from gymnax
@@ -77,7 +77,7 @@ def repeatability_notes() -> list[str]:
     ]
 
 
-def cpu_options(fast_compile: bool = False) -> dict[str, bool | int]:
+def cpu_options(fast_compile: bool = False) -> dict[str, bool | int | str]:
     """The compiler options that ``jit`` passes on CPU now."""
     fast = FAST_COMPILE_OPTIONS if fast_compile and not jax.config.values["jax_disable_most_optimizations"] else {}
     return {**CPU_OPTIONS, **fast, **_EXTRA_OPTIONS.get()}
@@ -97,6 +97,9 @@ def prepare(seeds: int, shards: int = 1) -> None:
     """Configure JAX for a run of so many seeds and shards; call this before JAX computes anything."""
     use_compilation_cache()
     if shards > 1:
+        # XLA divides a product among its threads, and rounds by how many there are; it takes this for their number when
+        # JAX starts. So it is the same in every process, whatever share of the cores and of the shards that has.
+        os.environ["NPROC"] = str(shards)
         if not jax.distributed.is_initialized():
             use_cpu_devices(shards)
     elif seeds > 1:

@@ -13,13 +13,15 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from proximax.errors import UsageError
+from proximax.runtime.compilation import Options
 from proximax.runtime.named_arrays import is_key
 from proximax.runtime.prng import key_from_data
 from proximax.types import PyTree
 
 SHARDS = "shards"  # the axis
-# A shard is computed by one thread: how many there are then cannot change the order of a sum.
-SHARD_OPTIONS = {"xla_cpu_multi_thread_eigen": False}
+# A shard's program does not depend on how many cores its process has: else XLA divides long loops (of 58,691 numbers)
+# among the cores there are where it compiles, and rounds otherwise. ``compilation.prepare`` does the same for products.
+SHARD_OPTIONS: Options = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 
 @cache

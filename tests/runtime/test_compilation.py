@@ -178,3 +178,12 @@ def test_on_a_gpu_a_run_says_what_the_same_bits_need(monkeypatch):
     assert compilation.GPU_REPEATABLE_FLAGS in note
     monkeypatch.setenv("XLA_FLAGS", compilation.GPU_REPEATABLE_FLAGS)
     assert compilation.repeatability_notes() == []
+
+
+@pytest.mark.trap(38)
+def test_shards_have_as_many_threads_whatever_cores_there_are(monkeypatch):
+    monkeypatch.setenv("NPROC", "7")
+    compilation.prepare(1)
+    assert os.environ["NPROC"] == "7"
+    compilation.prepare(1, 3)
+    assert os.environ["NPROC"] == "3"

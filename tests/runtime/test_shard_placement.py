@@ -8,7 +8,9 @@ from jax.sharding import PartitionSpec
 
 from proximax.errors import UsageError
 from proximax.runtime import (
+    SHARD_OPTIONS,
     SHARDS,
+    compilation,
     from_processes,
     is_key,
     join_parts,
@@ -57,6 +59,14 @@ def test_a_tree_is_placed_as_its_prefix_says_and_comes_back_the_same():
 def test_a_function_of_a_shard_sees_its_part_and_the_axis():
     total = map_over_shards(lambda x: jax.lax.all_gather(jnp.sum(x), SHARDS), 1, (BY_COLUMN,), EVERYWHERE)
     assert total(jnp.ones((2, 3))).tolist() == [6.0]
+
+
+@pytest.mark.trap(38)
+def test_the_program_of_a_shard_is_the_same_whatever_cores_its_process_has():
+    """Where there are several, XLA divides a loop of so many numbers among them, unless it is told not to."""
+    with compilation.extra_cpu_options(SHARD_OPTIONS):
+        program = compilation.jit(lambda x: jnp.sqrt(2.0 * x + 1.0) * jnp.tanh(x))
+    assert "outer_dimension_partitions" not in program.lower(jnp.ones(234_764)).compile().as_text()
 
 
 def test_more_shards_than_devices_are_refused_with_the_remedy():

@@ -16,7 +16,10 @@ SETTINGS: dict[str, Any] = {"num_envs": 4, "num_steps": 16, "minibatch_size": 16
 SETTINGS |= {"shards": 2, "checkpoint_every": str(UPDATE), "normalise_obs": True, "scale_reward": True}
 SETTINGS |= {"eval_episodes": 2, "preset": "none", "quiet": True}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "jax": ("gymnax:CartPole-v1", {"seeds": 2, "standardise_across_envs": True, "recompute_advantage": True}),
+    "jax": (
+        "gymnax:CartPole-v1",
+        {"seeds": 2, "standardise_across_envs": True, "recompute_advantage": True, "hidden": (256, 256)},
+    ),
     "host": ("CartPole-v1", {"algo": "trpo", "eval_every": 128}),
     "memory": ("probe:recall", {"network": "gru", "recurrent_units": 3, "refresh_carry": True, "scale_reward": False}),
 }
