@@ -155,7 +155,7 @@ def watch_one_rank(config: Mapping[str, Any]) -> None:
         if code in (0, None):
             return
         if code > 0 and code not in (DistributedError.code, *STOPPED):
-            print(child.excerpt, flush=True)
+            write_stderr(child.excerpt)
             ray.get(verdict.say.remote(code))
             return
         raise RuntimeError(killed_text(child, code))
