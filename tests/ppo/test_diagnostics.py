@@ -136,7 +136,7 @@ def test_learning_is_the_same_bit_for_bit_without_it(name, monkeypatch):
         return jax.tree.leaves((state.params, state.opt_state, state.obs_moments)), metrics
 
     (with_it, metrics) = learn()
-    monkeypatch.setattr(learner, "diagnose", lambda policy, rollout: {})
+    monkeypatch.setattr(learner, "diagnose", lambda policy, rollout, shards: {})
     (without, fewer) = learn()
     assert set(metrics) - set(fewer) >= {"truncations", "obs_abs_max_mean"}
     for a, b in zip(with_it, without, strict=True):

@@ -109,7 +109,10 @@ def run_configs(draw):
     batch = num_envs * ppo["num_steps"]
     divisors = [d for d in range(1, batch + 1) if batch % d == 0]
     ppo["minibatch_size"] = draw(st.none() | st.sampled_from(divisors))
-    longest = math.gcd(ppo["num_steps"], batch if algo == "a2c" else ppo["minibatch_size"] or batch)
+    size = batch if algo == "a2c" else ppo["minibatch_size"] or batch
+    shards = draw(st.sampled_from([d for d in range(1, num_envs + 1) if num_envs % d == size % d == 0]))
+    longest = math.gcd(ppo["num_steps"], size // shards)
+    ppo["burn_in"] = draw(st.integers(0, ppo["num_steps"]))
     ppo["sequence_length"] = draw(st.none() | st.just(longest) | st.just(1))
     if algo == "a2c":
         ppo |= {"epochs": 1, "minibatch_size": None}
@@ -126,6 +129,7 @@ def run_configs(draw):
         seed=draw(st.integers(0, 2**63)),
         num_envs=num_envs,
         env_groups=draw(st.integers(1, 4)),
+        shards=shards,
         stop_at_return=draw(st.none() | st.floats(-1e6, 1e6) | st.integers(-5, 5)),
         eval_episodes=draw(st.integers(1, 1000)),
         eval_stochastic=draw(st.booleans()),
