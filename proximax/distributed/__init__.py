@@ -1,13 +1,13 @@
 """Several processes that train together: who they are, how they meet, what starts them and watches over them.
 
-Read ``place`` (rank, size and address from the launcher's variables), ``join`` (JAX's coordinator and collectives),
+Read ``place`` (rank, size and address from the launcher's variables), ``joining`` (JAX's coordinator and collectives),
 ``facts`` (what all must have in common), ``cores`` (of each process), ``start_check`` (facts compared, an update
 tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed),
 ``ray_group`` (the same by Ray).
 """
 
 from proximax.distributed.child import PROGRESS, end_with_parent, mark_progress
-from proximax.distributed.join import join, leave, others_needed
+from proximax.distributed.joining import join, leave, others_needed
 from proximax.distributed.place import Place, find_place
 from proximax.distributed.ray_group import supervise_with_ray
 from proximax.distributed.start_check import agree, check_computation

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 
 from proximax.distributed.cores import cores_of_ranks, cores_text, use_cores
 from proximax.distributed.facts import Facts, differences, own_facts, processor_note, ranks_text
-from proximax.distributed.join import start_seconds
+from proximax.distributed.joining import start_seconds
 from proximax.distributed.place import Place
 from proximax.errors import DependencyError, DistributedError, UsageError
 from proximax.runtime import SHARD_OPTIONS, SHARDS, compilation, from_processes, map_over_shards

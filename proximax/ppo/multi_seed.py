@@ -82,10 +82,18 @@ class JaxMultiSeedLearner:
         """As of ``make_learner``, for ``config.seeds``."""
         self.config, self._learner = config, make_learner(env, policy, config, custom_algorithm)
         step = partial(map_over_seeds, self._learner.step)
-        self._updates_program = compile_updates(step, config.seeds)
         # Called only after a failure: the learner itself never lets a rollout out of its program.
-        rollout = lambda state: next_rollout(env, policy, config, state)[1]  # noqa: E731
-        self._rollout_program = compilation.jit(jax.vmap(rollout, out_axes=1))
+        rollout = jax.vmap(lambda state: next_rollout(env, policy, config, state)[1], out_axes=1)
+        self._updates_program, self._rollout_program = self._compile(partial(run_updates, step), rollout)
+
+    def _compile(self, updates: Callable[..., Any], rollout: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+        """(updates, rollout) as programs: seeds are divided among the devices.
+
+        The state is not donated: a call that is interrupted must leave the state before it.
+        """
+        inputs, outputs = (SEEDS_SPEC, PartitionSpec()), (SEEDS_SPEC, PartitionSpec(None, "seeds"))
+        divided = shard_over_devices(updates, self.config.seeds, inputs, outputs)
+        return compilation.jit(divided), compilation.jit(rollout)
 
     def init(self) -> TrainState:
         """The states of seeds ``config.seed``, ``config.seed + 1``, ..., stacked and on their devices."""
@@ -118,21 +126,11 @@ class JaxMultiSeedLearner:
 class ShardedJaxLearner(JaxMultiSeedLearner):
     """The same on several shards, which may be of several processes: one program makes many updates on all devices."""
 
-    def __init__(
-        self,
-        env: JaxEnv,
-        policy: Policy,
-        config: RunConfig,
-        custom_algorithm: Algorithm | None = None,
-    ) -> None:
-        """As of ``make_learner``, for ``config.seeds`` and ``config.shards``."""
-        self.config, self._learner = config, make_learner(env, policy, config, custom_algorithm)
-        shards, specs = config.shards, state_specs()
-        updates = partial(run_updates, partial(map_over_seeds, self._learner.step))
-        sharded = map_over_shards(updates, shards, (specs, EVERYWHERE), (specs, EVERYWHERE))
-        self._updates_program = compilation.jit(sharded)
-        rollout = jax.vmap(lambda state: next_rollout(env, policy, config, state)[1], out_axes=1)
-        self._rollout_program = compilation.jit(map_over_shards(rollout, shards, (specs,), IN_ROLLOUT))
+    def _compile(self, updates: Callable[..., Any], rollout: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+        """The programs: environments are divided among the devices of the shards."""
+        shards, specs = self.config.shards, state_specs()
+        updates = map_over_shards(updates, shards, (specs, EVERYWHERE), (specs, EVERYWHERE))
+        return compilation.jit(updates), compilation.jit(map_over_shards(rollout, shards, (specs,), IN_ROLLOUT))
 
     def init(self) -> TrainState:
         """The states of all seeds, with the environments of all shards, stacked."""
@@ -200,19 +198,6 @@ def make_multi_seed_learner(
 def seed_keys(config: RunConfig) -> list[Key]:
     """The key of each seed."""
     return [seed_key(config.seed + i) for i in range(config.seeds)]
-
-
-def compile_updates(
-    step: Callable[[TrainState], tuple[TrainState, Metrics]],
-    seeds: int,
-) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
-    """(state, updates) -> (state, metrics ``[MAX_UPDATES_PER_CALL, S, ...]``) in one program.
-
-    The state is not donated: a call that is interrupted must leave the state before it.
-    """
-    inputs, outputs = (SEEDS_SPEC, PartitionSpec()), (SEEDS_SPEC, PartitionSpec(None, "seeds"))
-    sharded = shard_over_devices(partial(run_updates, step), seeds, inputs, outputs)
-    return compilation.jit(sharded)
 
 
 def run_updates(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jaxtyping import jaxtyped
 
-from proximax.maths import gae, returns_to_go, standardise, total_returns
+from proximax.maths import batch_moments, gae, returns_to_go, standardise, standardise_by, total_returns
 
 REWARD = jnp.array([1.0, 1.0, 1.0])
 VALUE = jnp.array([10.0, 20.0, 30.0])
@@ -238,6 +238,17 @@ def test_standardise_by_hand():
     np.testing.assert_allclose(
         standardise(jnp.array([1.0, 2.0, 3.0, 4.0])), [-1.3416408, -0.4472136, 0.4472136, 1.3416408], rtol=1e-6
     )
+
+
+def test_samples_are_standardised_by_the_moments_of_more_than_themselves():
+    """By hand: 1, 2, 3, 4 have mean 2.5 and variance 1.25; equal samples give 0, and what is not finite stays so."""
+    moments = batch_moments(jnp.array([1.0, 2.0, 3.0, 4.0]), ())
+    np.testing.assert_allclose(standardise_by(moments, jnp.array([4.0, 2.5])), [1.3416408, 0.0], rtol=1e-6)
+    equal = batch_moments(jnp.full(3, 0.1), ())
+    np.testing.assert_array_equal(standardise_by(equal, jnp.full(2, 0.1)), [0.0, 0.0])
+    assert np.isnan(standardise_by(batch_moments(jnp.array([1.0, jnp.nan]), ()), jnp.ones(1))).all()
+    x = 100.0 + jnp.asarray(np.random.default_rng(0).normal(size=64), jnp.float32)
+    np.testing.assert_allclose(standardise_by(batch_moments(x, ()), x), standardise(x), atol=2e-5)
 
 
 def test_standardise_forgets_offset_and_scale_and_keeps_order():

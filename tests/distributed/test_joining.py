@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from proximax.distributed.join import check_shards, join, leave, listening_address, own_address, start_seconds
+from proximax.distributed.joining import check_shards, join, leave, listening_address, own_address, start_seconds
 from proximax.distributed.place import Place
 from proximax.errors import UsageError
 
