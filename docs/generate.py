@@ -196,7 +196,7 @@ def field_docs(record: type) -> dict[str, str]:
 def help_of(command: str) -> tuple[str, list[tuple[str, str, str]]]:
     """(what the command does, (flag, values, meaning) of each option) as ``--help`` prints them."""
     output, columns = io.TextIOWrapper(io.BytesIO(), "utf-8"), os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "1000"
+    os.environ["COLUMNS"] = "129"  # from 130 on it may be in two columns
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         proximax_command([command, "--help"])
     os.environ.pop("COLUMNS") if columns is None else os.environ.update(COLUMNS=columns)

@@ -84,6 +84,12 @@ class RunConfig:
     """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Arguments of the environment's constructor, for an environment given by its id."""
+    hide_velocities: bool = False
+    """Whether velocities are left out of the observations, of environments whose velocities are known: a task for a
+    network with memory."""
+    show_previous: bool = False
+    """Whether observations also have the previous action (one-hot where it is a choice) and reward, 0 where an episode
+    opens."""
     init_from: str | None = None
     """Run directory, or file of `Agent.save`, to start from: parameters and observation normaliser. Its seeds' policies
     are taken in turn."""
@@ -183,7 +189,8 @@ class RunConfig:
         problems.append(choice_problem("autoreset", self.autoreset, Autoreset))
         problems.append(choice_problem("network", self.network, NetworkName))
         problems.append(bool_problem("eval_stochastic", self.eval_stochastic))
-        problems.append(bool_problem("init_optimiser", self.init_optimiser))
+        names = ("init_optimiser", "hide_velocities", "show_previous")
+        problems += [bool_problem(name, getattr(self, name)) for name in names]
         if self.init_optimiser is True and self.init_from is None:
             problems.append("init_optimiser = True: there is no run to take it from; set init_from")
         if isinstance(self.atari, AtariConfig):

@@ -29,6 +29,8 @@ MAX_OBS, MIN_OBS = 30.0, 0.01  # mean size of raw inputs: tanh units are flat fr
 GRADIENT_EXCESS = 1e3  # times max_grad_norm, at the median: clipping a few times is normal (37)
 RATE_FLOOR = 1e-6  # where an adaptive learning rate is held (maths.adapt_learning_rate)
 SATURATED = 0.95  # share of bounded action numbers at a bound, for long (0.73)
+MAX_MEMORY = 1e3  # |carry|: gru and mingru hold 1, lstm one more with each step at most, and tanh is flat from 10 (40)
+MIN_MEMORY_KL = 1e-5  # nats for another memory: too little to see in any action (1e-2)
 ENDLESS = 10_000  # steps of every environment without an end: an Atari game or a MuJoCo episode takes 1,000
 SAME_EPISODES, SAME_UPDATES = 20, 5  # of equal length or return, before that is taken to be no coincidence
 MIN_FIXED_LENGTH = 10  # steps: shorter episodes are bandits and the like, of fixed length by design
@@ -198,6 +200,20 @@ def actions_saturated(rows: Rows, config: RunConfig) -> str | None:
     share = column(rows, "actions_at_bounds")
     held = for_long(rows, config, share > SATURATED)
     return f"{share[-1]:.1%} of the action's numbers at a bound, {held}" if held else None
+
+
+def memory_explodes(rows: Rows, config: RunConfig) -> str | None:
+    """A memory that grows from step to step."""
+    size = column(rows, "memory_abs_max")
+    flagged = size > MAX_MEMORY
+    return f"numbers up to {size[flagged].max():.2g}, {describe_updates(rows, flagged)}" if flagged.any() else None
+
+
+def memory_unused(rows: Rows, config: RunConfig) -> str | None:
+    """A policy that acts as if it had no memory."""
+    kl = column(rows, "memory_kl")
+    held = for_long(rows, config, np.abs(kl) < MIN_MEMORY_KL)
+    return f"the memory of another step changes it by a KL of {kl[-1]:.2g}, {held}" if held else None
 
 
 def never_ends(rows: Rows, config: RunConfig) -> str | None:

@@ -136,6 +136,14 @@ CHECKS: dict[str, Check] = {
         "σ of the actions grows without limit: the entropy bonus outweighs the objective, or actions change nothing.",
         "Lower --ppo.entropy-coef (0 for Box actions), or --ppo.box-distribution beta.",
     ),
+    "memory-explodes": Check(
+        "warning",
+        checks.memory_explodes,
+        "The cell adds to its memory in every step without forgetting: outputs saturate, and gradients through time "
+        "overflow or vanish.",
+        "Take a cell whose memory is bounded (gru, mingru), or give your own a gate that forgets. Otherwise lower "
+        "--ppo.learning-rate, and see that --ppo.max-grad-norm is on.",
+    ),
     "early-stop": Check(
         "warning",
         checks.stopped_at_once,
@@ -147,6 +155,14 @@ CHECKS: dict[str, Check] = {
         checks.line_search_fails,
         "No step of the line search raises the objective within δ.",
         "Raise --ppo.damping or --ppo.conjugate-gradient-steps, lower --ppo.max-kl, or collect more (--ppo.num-steps).",
+    ),
+    "memory-unused": Check(
+        "note",
+        checks.memory_unused,
+        "The policy does the same with the memory of any other step: the observation says everything, episodes are one "
+        "step long, the cell forgets what it saw, or sequences are too short to learn what to remember.",
+        "Where the observation says everything, take a network without memory: it is faster. Otherwise raise "
+        "--ppo.sequence-length (with --ppo.minibatch-size), or check that a cell of your own returns its carry.",
     ),
     "time-limit": Check(
         "note",

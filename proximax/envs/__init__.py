@@ -3,12 +3,13 @@
 Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
 environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``probe``,
 ``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and restoring),
-``env_checker``, ``jax_env_checker``, ``partial_observations`` (wrappers), ``time_limit`` (calls that hang),
-``crash_recovery``, ``rendering``.
+``env_checker``, ``jax_env_checker``, ``partial_observations`` and ``changed_observations`` (wrappers), ``time_limit``
+(calls that hang), ``crash_recovery``, ``rendering``.
 """
 
 from proximax.envs.atari.games import Game
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
+from proximax.envs.changed_observations import unchanged
 from proximax.envs.env_checker import ignores_seed
 from proximax.envs.env_groups import Group, pipeline_groups
 from proximax.envs.envpool_env import EnvPoolEnv
@@ -25,6 +26,7 @@ from proximax.envs.make import (
     make_env_shards,
     make_rendered_env,
     restart_notes,
+    single_env_options,
 )
 from proximax.envs.partial_observations import hide_velocities, show_previous
 from proximax.envs.workers.vector_env import kill_all
@@ -54,4 +56,6 @@ __all__ = [
     "pipeline_groups",
     "restart_notes",
     "show_previous",
+    "single_env_options",
+    "unchanged",
 ]

@@ -47,6 +47,11 @@ class EnvGroups(HostEnv):
         self.notes, self.stacked = envs[0].notes, envs[0].stacked
         self._ends = np.cumsum([env.num_envs for env in envs])[:-1]
 
+    def change(self, change: Callable[[HostEnv], HostEnv]) -> None:
+        """Put ``change(env)`` in the place of each group's environments."""
+        self.envs = [change(env) for env in self.envs]
+        self.observation_space = self.envs[0].observation_space
+
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """Reset each group with its part of the seeds."""
         parts = np.split(np.asarray(seeds), self._ends)
@@ -102,6 +107,11 @@ class DoubleBufferedEnvs(EnvGroups):
         self._order = np.moveaxis(numbers, 1, 0).ravel()  # the environments' numbers, group by group
         self._inverse = np.argsort(self._order)
         self.groups = [Group(env, slice(i * size, (i + 1) * size)) for i, env in enumerate(envs)]
+
+    def change(self, change: Callable[[HostEnv], HostEnv]) -> None:
+        """Put ``change(env)`` in the place of each group's environments."""
+        super().change(change)
+        self.groups = [group._replace(env=env) for group, env in zip(self.groups, self.envs)]
 
     def reset(self, seeds: Sequence[int]) -> PyTree:
         """Reset all, each environment with its own seed."""

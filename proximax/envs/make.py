@@ -14,6 +14,7 @@ from proximax.envs.atari.games import Game
 from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.changed_observations import change_observations
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
 from proximax.envs.env_checker import construct, long_episode_notes
 from proximax.envs.env_groups import NOT_DOUBLE_BUFFERED, EnvGroups, ShardedEnvs, make_double_buffered, vectorise
@@ -44,6 +45,8 @@ def make_env(
     env_restarted: int = 0,
     env_timeout: float = TIMEOUT_SECONDS,
     env_kwargs: Mapping[str, Any] | None = None,
+    hide_velocities: bool = False,
+    show_previous: bool = False,
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
@@ -55,7 +58,8 @@ def make_env(
     (``env_groups.DoubleBufferedEnvs``). ``num_envs_if_native_vector`` replaces ``num_envs`` where the
     environment has its own vector version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as
     in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before. ``env_kwargs``: arguments for
-    the constructor of an environment that is given by its id.
+    the constructor of an environment that is given by its id. ``hide_velocities``, ``show_previous``: as in
+    ``RunConfig``.
     """
     counts = {"num_envs": num_envs, "groups": groups, "env_groups": env_groups}
     refuse(
@@ -76,7 +80,7 @@ def make_env(
     )
     if env_restarts and not restarts.supported and not isinstance(created, JaxEnv):
         created.notes = [*created.notes, RESTARTS_NOT_SUPPORTED]
-    return created
+    return change_observations(created, env_id_of(env).name, hide_velocities, show_previous)
 
 
 def make_env_shards(env: EnvLike, num_envs: int, shards: range, all_shards: int, **options: Any) -> JaxEnv | HostEnv:
@@ -161,7 +165,16 @@ def env_options(config: RunConfig) -> dict[str, Any]:
         "autoreset": config.autoreset,
         "env_restarts": config.env_restarts,
         "env_timeout": config.env_timeout,
+        **single_env_options(config),
+    }
+
+
+def single_env_options(config: RunConfig) -> dict[str, Any]:
+    """How each of a run's environments is made and what it shows, as ``make_rendered_env`` takes it."""
+    return {
         "env_kwargs": config.env_kwargs,
+        "hide_velocities": config.hide_velocities,
+        "show_previous": config.show_previous,
     }
 
 
@@ -276,8 +289,22 @@ def _make_envpool(name: str, kwargs: dict[str, Any], num_envs: int, groups: int,
     return make_double_buffered(pool, num_envs, groups, env_groups)
 
 
-def make_rendered_env(env: EnvLike, env_kwargs: Mapping[str, Any] | None = None) -> RenderedEnv:
+def make_rendered_env(
+    env: EnvLike,
+    env_kwargs: Mapping[str, Any] | None = None,
+    *,
+    hide_velocities: bool = False,
+    show_previous: bool = False,
+) -> RenderedEnv:
     """One environment to watch: an Atari game (by ALE), a Gymnasium id, or a callable that makes a Gymnasium one."""
+    rendered = _create_rendered(env, env_kwargs)
+    changed = change_observations(rendered.env, env_id_of(env).name, hide_velocities, show_previous)
+    if not isinstance(changed, JaxEnv):
+        rendered.use_env(changed)
+    return rendered
+
+
+def _create_rendered(env: EnvLike, env_kwargs: Mapping[str, Any] | None) -> RenderedEnv:
     kwargs = dict(env_kwargs or {})
     if kwargs:
         check_takes_arguments(env)

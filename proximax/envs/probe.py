@@ -122,6 +122,39 @@ def recall(length: int = 5) -> JaxEnv:
     return JaxEnv(reset, step, OBS, DISCRETE)
 
 
+def t_maze(length: int = 4) -> JaxEnv:
+    """A corridor of ``length`` steps to a junction; a sign at the entrance, ±1, says on which side the reward is.
+
+    Observed: (the sign, at the entrance alone, else 0; whether this is the junction). Actions: 0 forward, 1 left,
+    2 right. At the junction the turn to the sign's side (1 for -1, 2 for 1) pays 1 and the other -1, and the episode
+    ends; any move into a wall pays -0.1. Truncated after 4 (``length`` + 1) steps. After Bakker 2002, "Reinforcement
+    Learning with Long Short-Term Memory". With memory V = γ^(steps to the junction), the mean return 1; without it
+    nothing is better than chance at the junction, and the mean return is 0 at most.
+    """
+    space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    moves: spaces.Space[np.int64] = spaces.Discrete(3)
+
+    def reset(key: Key) -> tuple[PyTree, jax.Array]:
+        sign, zero = _coin(key)[0], jnp.zeros((), jnp.int32)
+        return (zero, zero, sign), jnp.stack([sign, jnp.asarray(length == 0, jnp.float32)])
+
+    def step(key: Key, state: PyTree, action: jax.Array) -> tuple[PyTree, Step]:
+        t, place, sign = state
+        action, at_junction = jnp.asarray(action).reshape(()), place == length
+        turned = at_junction & (action > 0)
+        agrees = (action == 2) == (sign > 0)
+        wall = at_junction == (action == 0)
+        reward = jnp.where(turned, jnp.where(agrees, 1.0, -1.0), jnp.where(wall, -0.1, 0.0))
+        place = place + (~at_junction & (action == 0))
+        reached = jnp.stack([jnp.zeros(()), (place == length).astype(jnp.float32)])
+        truncated = ~turned & (t + 1 >= 4 * (length + 1))
+        last = turned | truncated
+        state, next_obs = auto_reset(last, reset(key), ((t + 1, place, sign), reached))
+        return state, Step(next_obs, reached, reward, turned, truncated, last, jnp.ones(()))
+
+    return JaxEnv(reset, step, space, moves)
+
+
 PROBES: dict[str, Callable[[], JaxEnv]] = {
     "constant": constant,
     "observed": observed,
@@ -132,4 +165,5 @@ PROBES: dict[str, Callable[[], JaxEnv]] = {
     "matching-continuous": lambda: matching(continuous=True),
     "endless": endless,
     "recall": recall,
+    "t-maze": t_maze,
 }

@@ -31,7 +31,8 @@ class RenderedEnv(HostEnv):
     first_frame: np.ndarray  # of the current episode
     frames: list[np.ndarray]  # of the latest step, in order
 
-    def _use_env(self, env: HostEnv) -> None:
+    def use_env(self, env: HostEnv) -> None:
+        """Let the policy play ``env``."""
         self.env, self.notes = env, env.notes
         self.observation_space, self.action_space = env.observation_space, env.action_space
 
@@ -95,7 +96,7 @@ class RenderedGymnasiumEnv(RenderedEnv):
             )
         self._camera = FrameRecorder(env, name)
         self._camera.reset(seed=0)  # an environment that cannot be rendered raises here
-        self._use_env(GymnasiumEnv(InProcessEnvs([lambda: self._camera], reads_masks=gives_masks(self._camera))))
+        self.use_env(GymnasiumEnv(InProcessEnvs([lambda: self._camera], reads_masks=gives_masks(self._camera))))
         self.fps = float(env.metadata.get("render_fps") or 30)
 
     def reset(self, seeds: Sequence[int]) -> PyTree:

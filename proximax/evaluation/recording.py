@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from proximax.config import COUNT, SEED, Rule, bool_problem, path_problem, range_problem, refuse
-from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env
+from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env, single_env_options
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
 from proximax.evaluation.evaluator import evaluation_seed, merge_env_kwargs, named_env, single_policy
@@ -83,11 +83,11 @@ def video(
     if single is not None:
         if out is None:
             raise UsageError("the video of one policy needs a file: pass out=... (--out FILE)")
-        agent, sample = single, bool(sample)
+        agent, sample, options = single, bool(sample), {"env_kwargs": env_kwargs}
     else:
         assert not isinstance(run, Agent)
         config = load_config(run)
-        env_kwargs = merge_env_kwargs(config, env, env_kwargs)
+        options = single_env_options(config) | {"env_kwargs": merge_env_kwargs(config, env, env_kwargs)}
         env = named_env(config, allow_import) if env is None else env
         agent, config, agent_seed = load_agent(run, agent_seed, checkpoint=checkpoint)
         sample = config.eval_stochastic if sample is None else sample
@@ -100,7 +100,7 @@ def video(
     path = path_named(out, "out").absolute()  # an environment may change the working directory
     require_encoder(path.suffix)
     compilation.use_compilation_cache()
-    recorder = VideoRecorder(env, agent.policy, sample, env_kwargs or {})
+    recorder = VideoRecorder(env, agent.policy, sample, options)
     try:
         agent.check_spaces(recorder.env.observation_space, recorder.env.action_space)
         policy = agent.params, agent.obs_moments
@@ -121,8 +121,9 @@ class RenderedStep(NamedTuple):
 class VideoRecorder:
     """A rendered environment and a compiled policy, kept for several videos."""
 
-    def __init__(self, env: EnvLike, policy: Policy, sample: bool, env_kwargs: Mapping[str, Any]) -> None:
-        self.env = make_rendered_env(env, env_kwargs)
+    def __init__(self, env: EnvLike, policy: Policy, sample: bool, options: Mapping[str, Any]) -> None:
+        """``options``: how the environment is made, as ``envs.single_env_options`` gives it."""
+        self.env = make_rendered_env(env, **options)
         self._title = re.split("[:/]", env_name(env))[-1]
         self._player = EpisodePlayer(self.env, policy, sample)
 

@@ -19,6 +19,8 @@ ROLLOUT_METRICS = (
     "obs_abs_max_mean",
     "action_std",
     "actions_at_bounds",
+    "memory_abs_max",
+    "memory_kl",
     "fully_masked_index",
 )
 TIME_METRICS = ("update", "time_s", "steps")

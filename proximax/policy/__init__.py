@@ -1,7 +1,8 @@
 """From an observation to an action: encode -> network -> distribution -> the environment's action.
 
 Read ``policy`` (the record of pure functions), ``observations`` (encoding and normalisation), ``actions``
-(distributions), ``agent`` (a trained policy on its own), ``agent_file`` (in one file).
+(distributions), ``agent`` (a trained policy on its own), ``memories`` (what it remembers), ``agent_file`` (in one
+file).
 """
 
 from proximax.policy.agent import Agent, split_agents

@@ -15,6 +15,7 @@ from proximax.errors import CheckpointError, UsageError
 from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
 from proximax.networks import AnyNetwork
 from proximax.policy.agent_file import read_agent, write_agent
+from proximax.policy.memories import Memories
 from proximax.policy.policy import Policy, assess, choose
 from proximax.runtime import compilation, key_from_data, own_numbers
 from proximax.spaces import (
@@ -43,8 +44,9 @@ class Agent:
     Every method takes one observation or a batch ``[B, ...]``, and an ``action_mask`` for an environment with masks
     outside the observation: as a vector or in the form of the action space, ``[B, ...]`` for a batch.
 
-    A policy with memory remembers what it has acted on, for each of the B rows that it was first called with. Call
-    ``reset()`` when episodes open, or pass ``first``. Without memory both have no effect.
+    A policy with memory remembers what it has acted on, for each of the B rows that it was first called with, or, where
+    rows come and go, for each of the ``streams`` that the rows are said to belong to. Call ``reset()`` when episodes
+    open, or pass ``first``. Without memory these have no effect.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Agent:
         )
         self._assess = compilation.jit(partial(assess, policy), fast_compile=True)
         self._rng = np.random.default_rng()  # from the system: other draws in every process
-        self._carry: PyTree = None  # of a policy with memory, ``[B, ...]``; None: every episode is about to open
+        self._memories = Memories(policy.initial_carry)
 
     def __repr__(self) -> str:
         sizes = sum(np.size(x) for x in jax.tree.leaves(self.params))
@@ -80,13 +82,15 @@ class Agent:
         seed: int | None = None,
         rng: np.random.Generator | None = None,
         first: Any = None,
+        streams: Any = None,
     ) -> Any:
         """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
 
         The distribution's mode, or a random sample with ``sample``, in the action space's dtype; an ``int`` for one
         Discrete action, a tree for nested spaces. Samples are others in every process, unless drawn with a generator
         ``rng``, or with ``seed``, which gives the same sample each time. ``first``: whether the observation opens an
-        episode, a boolean or ``[B]``; by default it does after ``reset`` alone.
+        episode, a boolean or ``[B]``; by default it does after ``reset`` alone. ``streams``: which stream of
+        observations each row belongs to, an integer or a string.
         """
         check_randomness(sample, seed, rng)
         batch, single = self._batch(obs, action_mask)
@@ -94,9 +98,10 @@ class Agent:
         generator = rng or (self._rng if seed is None else np.random.default_rng(int(seed)))
         key = key_from_data(generator.integers(0, 2**32, 2, np.uint32))
         choose_fn = self._sample if sample else self._mode
-        carry, opens = self._memory(size, first)
+        carry, opens = self._memories.recall(size, first, streams)
         actions, carry = choose_fn(self.params, self.obs_moments, carry, batch, opens, key)
-        self._carry = None if self.policy.unroll is None else carry
+        if self.policy.unroll is not None:
+            self._memories.keep(carry, streams)
         pairs = zip(leaves(self.action_space), flatten(self.action_space, actions))
         arrays = [(leaf, np.array(x).astype(leaf.dtype)) for leaf, x in pairs]
         if not single:
@@ -104,50 +109,34 @@ class Agent:
         parts = [int(x[0]) if isinstance(leaf, spaces.Discrete) else x[0] for leaf, x in arrays]
         return unflatten(self.action_space, iter(parts))
 
-    def reset(self) -> None:
-        """Forget: the next observations open episodes."""
-        self._carry = None
-
-    def _memory(self, size: int, first: Any = None) -> tuple[PyTree, np.ndarray]:
-        """(carry, whether each of ``size`` rows opens an episode)."""
-        opens = np.full(size, self._carry is None)
-        if first is not None:
-            if np.shape(first) not in ((), (size,)) or np.asarray(first).dtype != np.bool_:
-                raise UsageError(f"first = {shown(first)}: must be True or False, or {size} of these, one for each row")
-            opens = opens | first
-        remembered = None if self._carry is None else len(jax.tree.leaves(self._carry)[0])
-        if remembered is None or (remembered != size and opens.all()):
-            return self.policy.initial_carry(size), opens
-        if remembered != size:
-            raise UsageError(
-                f"{size} observations, but the policy remembers {remembered} episodes: call reset(), or pass first=True"
-            )
-        return self._carry, opens
+    def reset(self, streams: Any = None) -> None:
+        """Forget: the next observations, or the next ones of these streams, open episodes."""
+        self._memories.forget(streams)
 
     @own_numbers()
-    def value(self, obs: Any, *, action_mask: Any = None) -> Any:
+    def value(self, obs: Any, *, action_mask: Any = None, streams: Any = None) -> Any:
         """V(s), a ``float``, or ``[B]``; with ``scale_reward`` in units of the scaled rewards that it learned from."""
-        (_, value), single = self._assessed(obs, action_mask)
+        (_, value), single = self._assessed(obs, action_mask, streams)
         return float(value[0]) if single else np.asarray(value)
 
     @own_numbers()
-    def distribution(self, obs: Any, *, action_mask: Any = None) -> Distribution:
+    def distribution(self, obs: Any, *, action_mask: Any = None, streams: Any = None) -> Distribution:
         """π(. | s) for a batch ``[B, ...]`` (one observation: B = 1), over actions as they are sampled.
 
         Those of a bounded Box are sampled in units with bounds -1 and 1, a Beta's in (0, 1), a Discrete's from 0.
         """
-        (dist, _), _ = self._assessed(obs, action_mask)
+        (dist, _), _ = self._assessed(obs, action_mask, streams)
         return dist
 
     @own_numbers()
-    def log_prob(self, obs: Any, action: Any, *, action_mask: Any = None) -> Any:
+    def log_prob(self, obs: Any, action: Any, *, action_mask: Any = None, streams: Any = None) -> Any:
         """log π(action | s) of the environment's actions, a ``float``, or ``[B]``: for a Box a density, summed over it.
 
         A Gaussian is clipped to the bounds; of an action there it is the density of a sample at the bound.
         """
         if self.policy.sampled_action is None:
             raise UsageError("this policy does not say how its actions come from samples")
-        (dist, _), single = self._assessed(obs, action_mask)
+        (dist, _), single = self._assessed(obs, action_mask, streams)
         actions, one = rows_of(self.action_space, action)
         if one is not single:
             raise UsageError(f"{'one action' if one else 'a batch of actions'} for another number of observations")
@@ -156,14 +145,14 @@ class Agent:
         return float(log_prob[0]) if single else log_prob
 
     @own_numbers()
-    def probabilities(self, obs: Any, *, action_mask: Any = None) -> Any:
+    def probabilities(self, obs: Any, *, action_mask: Any = None, streams: Any = None) -> Any:
         """The probability of each choice, ``[n]`` or ``[B, n]``.
 
         Of a Discrete an array, of a MultiDiscrete a list of one array for each component, of a MultiBinary those of
         the bits to be 1; of nested spaces a tree of these, with None for a Box, which has no probabilities. Of actions
         that are nothing but a Box: ``UsageError``.
         """
-        (dist, _), single = self._assessed(obs, action_mask)
+        (dist, _), single = self._assessed(obs, action_mask, streams)
         parts = dist.parts if isinstance(dist, Joint) else (dist,)
         kinds = leaves(self.action_space)
         hybrid = not all(isinstance(leaf, spaces.Box) for leaf in kinds)
@@ -175,11 +164,11 @@ class Agent:
             tables = [row_of(table) for table in tables]
         return unflatten(self.action_space, iter(tables))
 
-    def _assessed(self, obs: Any, action_mask: Any) -> tuple[tuple[Any, jax.Array], bool]:
+    def _assessed(self, obs: Any, action_mask: Any, streams: Any) -> tuple[tuple[Any, jax.Array], bool]:
         """(π(. | s), V(s)), and whether ``obs`` was a single one."""
         batch, single = self._batch(obs, action_mask)
         size = len(jax.tree.leaves(batch)[0])
-        carry, first = self._memory(size)  # as ``act`` would next; nothing is remembered of it
+        carry, first = self._memories.recall(size, streams=streams)  # as ``act`` would next
         return self._assess(self.params, self.obs_moments, carry, batch, first), single
 
     def _batch(self, obs: Any, action_mask: Any) -> tuple[PyTree, bool]:

@@ -5,13 +5,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from proximax.maths import Distribution, Gaussian, Joint, SquashedGaussian
 from proximax.policy import Policy
 from proximax.ppo.shards import least_over_shards, sum_over_shards
 from proximax.runtime import SHARDS
-from proximax.types import Metrics, PyTree, Transition
+from proximax.spaces import take_observations
+from proximax.types import Metrics, Params, PyTree, Transition
 
+MEMORY_SAMPLES = 256  # at most, of a rollout, whose memory is exchanged: one forward pass of a minibatch
 Mean = Callable[[jax.Array], jax.Array]  # of each column of ``[samples, ...]``
 
 
@@ -31,6 +34,31 @@ def diagnose(policy: Policy, rollout: Transition, shards: int = 1) -> Metrics:
     if policy.diagnostics.all_masked is not None:
         all_masked = policy.diagnostics.all_masked(flatten(rollout.obs)).reshape(valid.shape) & (valid > 0)
         metrics["fully_masked_index"] = first_index(all_masked, shards)
+    return metrics
+
+
+def diagnose_memory(policy: Policy, params: Params, moments: PyTree, rollout: Transition, shards: int = 1) -> Metrics:
+    """The largest number in the memories of a rollout with values, and how much the policy depends on them.
+
+    ``memory_kl``: the mean of KL(π(. | s_i, m_i), π(. | s_i, m_j)), where m_j is the memory of another sample; the
+    importance of an input by permutation (Breiman 2001, "Random Forests", section 10). Other memories of the same
+    rollout, not the initial one: that one the policy has hardly met in the middle of an episode. Samples that open an
+    episode have no memory and do not count. The same samples in every rollout, drawn once when the program is traced.
+    """
+    if policy.unroll is None:
+        return {}
+    carry = flatten(rollout.carry)
+    largest = [jnp.max(jnp.abs(x)) for x in jax.tree.leaves(carry) if jnp.issubdtype(x.dtype, jnp.floating)]
+    size = rollout.first.size
+    some = np.random.default_rng(0).permutation(size)[:MEMORY_SAMPLES]
+    others = jax.tree.map(lambda x: x[np.roll(some, 1)], carry)
+    obs = policy.encode(moments, take_observations(rollout.obs, jnp.asarray(some)))
+    swapped, _, _ = policy.apply(params, others, obs, jnp.zeros(len(some), bool))
+    dist = jax.tree.map(lambda x: x[some], flatten(rollout.dist))
+    counts = (rollout.valid * ~rollout.first).reshape(-1)[some]
+    metrics = {"memory_kl": sample_mean(dist.kl(swapped), counts, shards)}
+    if largest:
+        metrics["memory_abs_max"] = -least_over_shards(-jnp.max(jnp.stack(largest)), shards)
     return metrics
 
 

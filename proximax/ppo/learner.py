@@ -19,7 +19,7 @@ from proximax.errors import UsageError
 from proximax.maths import init_moments, scale_reward
 from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
 from proximax.ppo.algorithms import adapt_after_update, find_algorithm
-from proximax.ppo.diagnostics import diagnose
+from proximax.ppo.diagnostics import diagnose, diagnose_memory
 from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.reward_hooks import change_rewards
 from proximax.ppo.rollout import reset_envs, unroll
@@ -86,6 +86,7 @@ def learn_from_rollout(
         metrics["finite"] = metrics["finite"] * jnp.all(jnp.isfinite(leaf))
     metrics["finite"] = least_over_shards(metrics["finite"], shards)
     metrics |= diagnose(policy, transitions, shards) | hook_metrics
+    metrics |= diagnose_memory(policy, state.params, state.obs_moments, transitions, shards)
     beta, learning_rate = adapt_after_update(ppo, state.beta, state.learning_rate, metrics)
     learned = state._replace(
         params=params,

@@ -38,6 +38,8 @@ METRICS: dict[str, str] = {
     "obs_abs_max_mean": "Largest mean |x| of an entry of the observations, not normalised. Only where they are floats.",
     "action_std": "Mean σ of Gaussian Box actions, before any squashing; 1 is half the range of a bounded one.",
     "actions_at_bounds": "Share of the Box actions' bounded numbers that the environment got at a bound (to 0.1 %).",
+    "memory_abs_max": "Largest |x| in the memories of this rollout. Only with memory, as the next one.",
+    "memory_kl": "Mean KL of π(. | s) from that with the memory of another step: 0 where memory plays no part.",
     "fully_masked_index": "With action masks: step x environments + environment of the first empty mask; -1.",
     "finite": "1; 0 if a loss, gradient or normaliser was not finite, which ends training.",
     "learning_rate": "Adam's step size in this update.",

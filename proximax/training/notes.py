@@ -1,7 +1,7 @@
 """What a run says at its start, besides the settings: where it does not do quite what one might expect."""
 
 from proximax.config import RunConfig
-from proximax.envs import EnvPoolEnv, HostEnv, JaxEnv, env_seeds, ignores_seed
+from proximax.envs import EnvPoolEnv, HostEnv, JaxEnv, env_seeds, ignores_seed, unchanged
 from proximax.policy import Policy
 from proximax.runtime import plural
 
@@ -17,7 +17,7 @@ def rounding_notes(config: RunConfig) -> list[str]:
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:
     """What the user should know about these environments."""
-    if isinstance(env, (JaxEnv, EnvPoolEnv)):
+    if isinstance(env, JaxEnv) or isinstance(unchanged(env), EnvPoolEnv):
         return []
     if ignores_seed(env, env_seeds(config.seed, env.num_envs)):
         return [*env.notes, "the environment ignores its seed: this run cannot be repeated exactly"]

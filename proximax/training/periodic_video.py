@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from proximax.config import RunConfig
-from proximax.envs import EnvLike
+from proximax.envs import EnvLike, single_env_options
 from proximax.errors import ProximaxError
 from proximax.evaluation import VideoRecorder, evaluation_seed, require_encoder
 from proximax.policy import Policy
@@ -32,7 +32,7 @@ class PeriodicVideo:
             return
         require_encoder(".mp4")
         self._schedule = Every(config.video_every, config.batch_size)
-        self._recorder = VideoRecorder(env, policy, config.eval_stochastic, config.env_kwargs)
+        self._recorder = VideoRecorder(env, policy, config.eval_stochastic, single_env_options(config))
 
     def next_update(self, update: int) -> int:
         """The first update after ``update`` that is to be recorded, which must end a compiled call; else the last."""

@@ -78,6 +78,9 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
     ),
     ("saturation", {"actions_at_bounds": 0.99}, CONFIG, {"actions_at_bounds": 0.9}, CONFIG),
     ("std-blow-up", {"action_std": np.linspace(1, 4, 100)}, CONFIG, {"action_std": 4.0}, CONFIG),
+    ("memory-explodes", {"memory_abs_max": some(2e3, 1, 70)}, CONFIG, {"memory_abs_max": 900.0}, CONFIG),
+    ("memory-unused", {"memory_kl": 1e-6}, CONFIG, {"memory_kl": some(0.02, 1e-6, slice(90, None))}, CONFIG),
+    ("memory-unused", {"memory_kl": -1e-8}, CONFIG, {"memory_kl": 1e-4}, CONFIG),  # rounding
     ("early-stop", {"gradient_steps": 10.0}, ppo(target_kl=0.01), {"gradient_steps": 10.0}, CONFIG),
     ("early-stop", {"gradient_steps": 10.0}, ppo(target_kl=0.01), {"gradient_steps": 100.0}, ppo(target_kl=0.01)),
     (

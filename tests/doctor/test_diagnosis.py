@@ -17,11 +17,12 @@ from proximax.config.ppo_config import PPOConfig
 from proximax.config.presets import PRESETS
 from proximax.doctor import checks
 from proximax.doctor.diagnosis import CHECKS, SEVERITIES, columns, diagnose_run, run_checks
-from proximax.envs.probe import PROBES, _one, _probe
+from proximax.envs.probe import PROBES, _one, _probe, recall
 from proximax.errors import CheckpointError, NumericalError
 from proximax.maths import adapt_learning_rate
 from proximax.networks.base import Network
-from proximax.networks.dense import mlp
+from proximax.networks.dense import mlp, mlp_torso
+from proximax.networks.recurrent import Cell, recurrent
 from proximax.runs.metrics import METRICS
 from proximax.runs.metrics_file import read_metrics
 from tests.support import ROOT
@@ -63,6 +64,18 @@ def batch_norm():
     return Network(base.init, apply)
 
 
+def adding(decay, kept=1.0):
+    """A network with memory that adds its input to ``decay`` of it, and hands ``kept`` of the sum on."""
+
+    def step(params, carry, inputs):
+        x, first = inputs
+        carry = decay * jnp.where(first[:, None], 0.0, carry) + x
+        return kept * carry, jnp.tanh(carry)
+
+    cell = Cell(lambda rng, inputs: {}, lambda batch: jnp.zeros((batch, 16)), step, units=16)
+    return recurrent(2, mlp_torso((16,), "tanh"), [cell])
+
+
 MATCHING, CHOICE = PROBES["matching"](), PROBES["choice"]()
 # name of the finding -> the environment, and the settings that break the run
 BROKEN = {
@@ -99,6 +112,8 @@ BROKEN = {
         PROBES["choice-continuous"](),
         {"entropy_coef": 1.0, "learning_rate": 0.03, "anneal": "none", "steps": 20 * UPDATE, **SMALL},
     ),
+    "memory-explodes": (recall(length=16), {"network": adding(2.0), "steps": 10 * UPDATE, **SMALL}),
+    "memory-unused": (PROBES["recall"](), {"network": adding(1.0, kept=0.0), "steps": 22 * UPDATE, **SMALL}),
     "early-stop": ("CartPole-v1", {"target_kl": 1e-5, "learning_rate": 0.01, "steps": 10 * UPDATE}),
     "line-search": (CHOICE, {"algo": "trpo", "max_kl": 10.0, "line_search_steps": 0, "steps": 20 * UPDATE, **SMALL}),
     "time-limit": (lasting(50), {"steps": 40 * UPDATE, **SMALL}),
@@ -234,7 +249,7 @@ def test_no_directory_at_all_is_refused_with_4(tmp_path, capsys):
 def test_a_run_still_being_written_is_examined_up_to_its_last_whole_line(tmp_path, capsys):
     run = a_run(tmp_path, GOOD + GOOD[:40])
     assert main(["doctor", run]) == 0
-    assert "x, clip, 1 seed: 1 of 100 updates, not finished\nnothing wrong: 18 checks" in capsys.readouterr().out
+    assert "x, clip, 1 seed: 1 of 100 updates, not finished\nnothing wrong: 20 checks" in capsys.readouterr().out
     assert main(["doctor", a_run(tmp_path, "")]) == 0
     assert "no update was made" in capsys.readouterr().out
 

@@ -39,7 +39,7 @@ ANSWERS = {
 
 
 def test_every_probe_has_an_answer():
-    assert {*ANSWERS, "recall"} == set(probe.PROBES)  # the last needs memory: ppo/test_memory.py
+    assert {*ANSWERS, "recall", "t-maze"} == set(probe.PROBES)  # the last two need memory: ppo/test_memory.py
 
 
 @pytest.mark.slow
@@ -89,3 +89,33 @@ def test_the_clock_probe_truncates_and_never_terminates():
     state, a = env.step(jax.random.key(1), state, jnp.zeros((), int))
     _, b = env.step(jax.random.key(2), state, jnp.zeros((), int))
     assert (bool(a.truncated), bool(b.truncated), bool(a.terminated), bool(b.terminated)) == (False, True, False, False)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_t_maze_by_hand(sign):
+    env = probe.t_maze(length=2)
+    key = next(k for k in jax.random.split(jax.random.key(0), 20) if int(env.reset(k)[1][0]) == sign)
+    state, obs = env.reset(key)
+    assert obs.tolist() == [sign, 0]
+    # (action, observation reached, reward): a wall, forward, forward, the wall of the junction
+    for action, reached, reward in ((1, [0, 0], -0.1), (0, [0, 0], 0), (0, [0, 1], 0), (0, [0, 1], -0.1)):
+        state, s = env.step(key, state, action)
+        assert (s.obs.tolist(), s.final_obs.tolist()) == (reached, reached)
+        assert float(s.reward) == pytest.approx(reward)
+        assert not any(map(bool, (s.terminated, s.truncated, s.first)))
+    for action in (1, 2):
+        _, s = env.step(key, state, action)
+        assert float(s.reward) == (1.0 if 2 * action - 3 == sign else -1.0)
+        assert bool(s.terminated)
+        assert bool(s.first)
+        assert (s.obs.tolist(), s.final_obs.tolist()) == ([sign, 0], [0, 1])  # the next episode, by the same key
+
+
+def test_in_a_t_maze_one_may_not_wait_for_ever():
+    env = probe.t_maze(length=2)
+    state, _ = env.reset(jax.random.key(0))
+    for t in range(12):
+        state, s = env.step(jax.random.key(t), state, 1)
+        assert (bool(s.truncated), bool(s.terminated)) == (t == 11, False)
+    assert s.final_obs.tolist() == [0, 0]
+    assert abs(float(s.obs[0])) == 1

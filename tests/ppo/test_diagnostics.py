@@ -17,8 +17,16 @@ from proximax.envs.probe import PROBES
 from proximax.maths.distributions import Beta, Categorical, Gaussian, Joint, SquashedGaussian
 from proximax.policy.policy import PolicyDiagnostics, make_policy
 from proximax.ppo import learner
-from proximax.ppo.diagnostics import action_std, diagnose, observation_scale, sample_mean
+from proximax.ppo.diagnostics import (
+    MEMORY_SAMPLES,
+    action_std,
+    diagnose,
+    diagnose_memory,
+    observation_scale,
+    sample_mean,
+)
 from proximax.ppo.learner import make_learner
+from proximax.ppo.values import add_values
 from proximax.runtime.prng import seed_key
 from proximax.types import Transition
 from tests.support.toy_envs import roll, vector
@@ -163,3 +171,46 @@ def test_the_first_valid_row_whose_mask_allows_nothing_is_named():
     for valid, row in (([[1, 1, 1], [1, 1, 1]], 1), ([[1, 0, 1], [1, 1, 1]], 5), ([[1, 0, 1], [1, 1, 0]], -1)):
         known = {"obs": allowed, "valid": jnp.array(valid), "truncated": flags, "terminated": flags}
         assert int(diagnose(policy, Transition(**nothing | known))["fully_masked_index"]) == row
+
+
+def memory_rollout(network="gru", valid=1.0):
+    """(policy, params, a rollout [4, 3] with values), of episodes that open at (0, 0), (2, 1) and (3, 2)."""
+    policy = make_policy(SEEN, spaces.Discrete(3), PPOConfig(hidden=(4,), recurrent_units=3), network)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x + rng.standard_normal(x.shape).astype(np.float32), policy.init(seed_key(0)))
+    first = jnp.zeros((4, 3), bool).at[(0, 2, 3), (0, 1, 2)].set(True)
+    begin = jax.tree.map(lambda x: rng.standard_normal((1, *x.shape)).astype(np.float32), policy.initial_carry(3))
+    given = {name: jnp.zeros((4, 3)) for name in ("reward", "terminated", "truncated")}
+    given |= {"obs": rng.standard_normal((4, 3, 2)).astype(np.float32), "first": first, "carry": begin}
+    rollout = Transition(**dict.fromkeys(Transition._fields) | given | {"final_obs": given["obs"]})
+    return policy, params, add_values(policy, params, None, rollout._replace(valid=valid * jnp.ones((4, 3))))
+
+
+@pytest.mark.trap(31)
+def test_how_much_a_policy_depends_on_its_memory_by_hand():
+    policy, params, rollout = memory_rollout()
+    assert rollout.valid.size < MEMORY_SAMPLES  # all of them, in this order
+    order = np.random.default_rng(0).permutation(12)
+    kls = []
+    for sample, other in zip(order, np.roll(order, 1)):
+        t, n = divmod(int(sample), 3)
+        if not rollout.first[t, n]:
+            memory = jax.tree.map(lambda x, o=int(other): x.reshape(12, -1)[o : o + 1], rollout.carry)
+            dist, _, _ = policy.apply(params, memory, rollout.obs[t, n][None], np.zeros(1, bool))
+            kls.append(float(Categorical(rollout.dist.logits[t, n][None]).kl(dist)[0]))
+    assert len(kls) == 9
+    metrics = diagnose_memory(policy, params, None, rollout)
+    assert float(metrics["memory_kl"]) == pytest.approx(np.mean(kls), rel=1e-4)
+    assert float(metrics["memory_kl"]) > 1e-3
+    assert metrics["memory_abs_max"] == max(np.abs(x).max() for x in jax.tree.leaves(rollout.carry))
+
+
+@pytest.mark.trap(31)
+def test_without_memory_or_without_its_use_nothing_is_said_to_depend_on_it():
+    policy, params, rollout = memory_rollout()
+    forgetful = policy._replace(apply=lambda p, carry, obs, first: policy.apply(p, carry, obs, jnp.ones(12, bool)))
+    dist, _, _ = forgetful.apply(params, policy.initial_carry(12), rollout.obs.reshape(12, 2), None)
+    opened = rollout._replace(dist=Categorical(dist.logits.reshape(4, 3, 3)))
+    assert float(diagnose_memory(forgetful, params, None, opened)["memory_kl"]) == pytest.approx(0.0, abs=1e-6)
+    assert float(diagnose_memory(policy, params, None, rollout._replace(valid=0 * rollout.valid))["memory_kl"]) == 0
+    assert diagnose_memory(make_policy(SEEN, spaces.Discrete(3), PPOConfig()), {}, None, rollout) == {}

@@ -189,3 +189,24 @@ def test_a_sign_seen_five_steps_ago_is_remembered(network, algo):
 def test_without_memory_it_is_a_coin():
     result = proximax.train("probe:recall", network="mlp", steps=24_000, **LEARN)
     assert np.abs(result.evaluation.returns.mean(axis=1)).max() < 0.6  # 50 tosses of ±1: 4 standard deviations
+
+
+MAZE = LEARN | {"num_envs": 32, "num_steps": 40, "minibatch_size": 320, "entropy_coef": 0.01}
+
+
+@pytest.mark.learning
+def test_in_a_t_maze_the_policy_and_its_values_are_those_of_the_known_answer():
+    result = proximax.train("probe:t-maze", network="gru", steps=128_000, scale_reward=False, **MAZE)
+    assert (result.evaluation.returns.mean(axis=1) == 1.0).all()
+    for agent in result.agents:
+        for sign in (-1.0, 1.0):
+            agent.reset()
+            for t, obs in enumerate([(sign, 0.0), *[(0.0, 0.0)] * 3, (0.0, 1.0)]):
+                assert agent.value(obs) == pytest.approx(0.9 ** (4 - t), abs=0.15)
+                assert agent.act(obs) == ((1 if sign < 0 else 2) if t == 4 else 0)
+
+
+@pytest.mark.learning
+def test_without_memory_the_t_maze_is_a_coin():
+    result = proximax.train("probe:t-maze", network="mlp", steps=128_000, scale_reward=False, **MAZE)
+    assert result.evaluation.returns.mean(axis=1).max() < 0.6

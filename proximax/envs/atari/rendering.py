@@ -25,7 +25,7 @@ class RenderedAtariEnv(RenderedEnv):
 
     def __init__(self, game: Game) -> None:
         game = game._replace(id=str(EnvId.parse(game.id).in_ale))  # EnvPool has no second emulator to offer
-        self._use_env(make_atari(game, 1, 1, 1))
+        self.use_env(make_atari(game, 1, 1, 1))
         self._screen = make_screen(game)
         self.fps, self.frames_per_step = ATARI_FPS, game.config.frame_skip
         self._steps, self._action = 0, np.zeros(1, int)
