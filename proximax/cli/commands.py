@@ -76,10 +76,11 @@ class Train:
     device: Device = "auto"
     launch: Literal["local", "ray"] | None = None
     """Train in several processes, which are started again after a failure: of this machine, or by Ray."""
-    workers: int | None = None
-    """How many processes, with --launch. Default: as many as there are cores and as share the shards evenly."""
+    workers: str | None = None
+    """How many processes, with --launch; MIN-MAX under Ray: as many as it has room for. Default: as many as there are
+    cores and as share the shards evenly."""
     address: str | None = None
-    """Of the Ray cluster, with --launch ray. Default: the one of this machine, or a new one."""
+    """HOST:PORT of the Ray cluster, with --launch ray. Default: RAY_ADDRESS, or a Ray of this machine of its own."""
     profile: bool = False
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     quiet: Quiet = False

@@ -1,6 +1,7 @@
 """``proximax train --launch``: the same command in several processes, started and watched over from here."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,10 @@ def launch(command: Train, arguments: Sequence[str], config: RunConfig, out: Pat
         raise UsageError("--address: goes with --launch ray")
     if command.launch == "ray" and not command.resume and any((out / name).exists() for name in HOLDS_RUN):
         raise StorageError(f"{out} already holds a run: choose another --out, or resume it: --resume {out}")
-    size = number_of_workers(command.workers, config.shards)
+    sizes = numbers_of_workers(command.workers, config.shards)
+    if len(sizes) > 1 and command.launch != "ray":
+        raise UsageError(f"--workers {command.workers}: from so many to so many goes with --launch ray")
+    size = sizes[-1]
     named = [*arguments, *(() if command.out or command.resumed_run else ("--out", str(out)))]
     again = [*named, *(() if command.resume else ("--resume", "auto"))]
     write_stderr(f"proximax: note: starting {size} process{'es' if size > 1 else ''} that train in {out}")
@@ -54,6 +58,7 @@ def launch(command: Train, arguments: Sequence[str], config: RunConfig, out: Pat
         size=size,
         checkpoint=lambda: newest_checkpoint(out),
         resume=shlex.join(["proximax", *again]),
+        sizes=sizes,
     )
     return supervise_with_ray(order, command.address) if command.launch == "ray" else supervise(order)
 
@@ -64,12 +69,18 @@ def newest_checkpoint(out: Path) -> str:
     return str(out / "checkpoints" / names[0]) if names else ""
 
 
-def number_of_workers(workers: int | None, shards: int) -> int:
-    """``--workers``, or the largest number that has a core each and shares the shards evenly."""
+def numbers_of_workers(workers: str | None, shards: int) -> list[int]:
+    """The numbers of processes that ``--workers`` allows, in order: K, or those from MIN-MAX that share the shards.
+
+    Without it the largest number that has a core each and shares the shards evenly.
+    """
     if workers is None:
-        return max(number for number in range(1, min(len(usable_cores()), shards) + 1) if shards % number == 0)
-    if workers < 1 or shards % workers:
+        return [max(number for number in range(1, min(len(usable_cores()), shards) + 1) if shards % number == 0)]
+    given = re.fullmatch(r"([1-9]\d{0,5})(?:-([1-9]\d{0,5}))?", workers)
+    least, most = (int(given[1]), int(given[2] or given[1])) if given else (0, 0)
+    if not 0 < least <= most or shards % least or shards % most:
         raise UsageError(
-            f"--workers {workers}: must share {plural(shards, 'shard')} evenly; --shards sets their number"
+            f"--workers {workers}: a number, or MIN-MAX, each of which must share {plural(shards, 'shard')} evenly; "
+            "--shards sets their number"
         )
-    return workers
+    return [number for number in range(least, most + 1) if shards % number == 0]

@@ -8,8 +8,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import jax
+
+# JAX has no public way to its coordinator's store, to gloo's address, and to whether it has computed. Only this module
+# looks inside it.
 from jax._src import distributed, xla_bridge
 from jax._src.lib import _jax  # type: ignore[attr-defined]
 from jax.extend.backend import register_backend_factory
@@ -69,8 +73,9 @@ def check_shards(place: Place, shards: int) -> None:
     """Refuse a number of shards that the processes cannot share evenly."""
     if shards % place.size:
         fitting = -(-shards // place.size) * place.size
+        who = "PROXIMAX_SIZE says" if place.launcher == "own" else f"{NAMES[place.launcher]} started"
         raise UsageError(
-            f"{NAMES[place.launcher]} started {place.size} processes, which cannot share {shards} "
+            f"{who} {place.size} processes, which cannot share {shards} "
             f"{'shard' if shards == 1 else 'shards'} evenly: --shards {fitting}, or a number of processes that divides "
             f"{shards}; PROXIMAX_SIZE=1 lets each process train alone"
         )
@@ -126,13 +131,18 @@ def own_address(place: Place) -> str:
         return str(probe.getsockname()[0])
 
 
+def coordination_client() -> Any:
+    """JAX's connection to the coordinator, after ``join``: a store of texts that all processes read and write."""
+    return distributed.global_state.client
+
+
 def make_cpu_client() -> object:
     """JAX's CPU client, its collectives on the coordinator's network.
 
     By default gloo listens where the machine's own name leads, which is 127.0.1.1 on a Debian as installed.
     """
     address = own_address(_joined[0])
-    collectives = _jax.make_gloo_tcp_collectives(distributed.global_state.client, hostname=address)
+    collectives = _jax.make_gloo_tcp_collectives(coordination_client(), hostname=address)
     return xla_bridge.make_cpu_client(collectives)
 
 

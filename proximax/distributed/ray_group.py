@@ -1,79 +1,63 @@
 """The processes of a training in a worker group of Ray Train, whose failure policy starts the group again.
 
-Each worker of Ray watches over one process of the same command. Ray places the workers on machines, notices when one is
-gone, and starts all of them again. The run directory must be on a file system that all machines share.
+Each worker of Ray watches over one process of the same command (``ray_worker``). Ray places the workers on machines,
+notices when one is gone, and starts all of them again, fewer where it may. The run directory must be on a file system
+that all machines share.
 """
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proximax.distributed.child import Child
-from proximax.distributed.place import COORDINATOR
-from proximax.distributed.supervisor import (
-    FAILURES,
-    LOOK_SECONDS,
-    POLL_SECONDS,
-    SIGNALS,
-    STOPPED,
-    Launch,
-    free_port,
-    killed_text,
-)
+from proximax.distributed.board import Board
+from proximax.distributed.place import LOOPBACK
+from proximax.distributed.ray_worker import watch_one_rank
+from proximax.distributed.supervisor import FAILURES, POLL_SECONDS, SAVE_SECONDS, Launch, given_up, passed_on_signals
 from proximax.errors import DependencyError, DistributedError, Interrupted
-from proximax.runtime import write_stderr
+from proximax.runtime import plural, write_stderr
 
 CARRIED = ("PROXIMAX_", "JAX_", "XLA_", "PYTHONPATH", "LD_LIBRARY_PATH", "MUJOCO_GL")  # variables for the processes
-VERDICT = "verdict"
-
-
-class Verdict:
-    """An actor: the exit code by which the training has ended for good, None while it goes on."""
-
-    def __init__(self) -> None:
-        self.code: int | None = None
-
-    def say(self, code: int) -> None:
-        """The training ends with this code; the first one holds."""
-        self.code = code if self.code is None else self.code
-
-    def get(self) -> int | None:
-        """The code."""
-        return self.code
+ROOM_SECONDS = 180  # for which the command waits until Ray has room for the workers
+NOTE_SECONDS = 30  # after which it says that it waits
+RESIZE_SECONDS = 60.0  # between two looks whether more workers, up to the largest number, have room
+VARIABLES = {  # of Ray, unless the user has set them
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "30",  # a worker that does not answer for so long is lost
+}
 
 
 def supervise_with_ray(launch: Launch, address: str | None) -> int:
     """Train in a worker group of Ray until the processes end by themselves; returns their exit code.
 
     ``address``: of the cluster; None: that of ``RAY_ADDRESS``, or a Ray of this machine, started and ended here. Raises
-    ``DistributedError`` where ``FAILURES`` failures bring no new checkpoint.
+    ``DistributedError`` where ``FAILURES`` failures bring no new checkpoint, or where Ray has no room for the workers.
     """
     ray, train = import_ray()
     started = connect(ray, address, launch.size)
     try:
-        verdict = ray.remote(Verdict).options(num_cpus=0).remote()
-        while True:
-            before = launch.checkpoint()
-            try:
-                make_trainer(train, launch, verdict).fit()
-                code = ray.get(verdict.get.remote())
-                return 0 if code is None else int(code)
-            except KeyboardInterrupt:
-                raise Interrupted(SIGNALS[0]) from None
-            except train.TrainingFailedError as error:
-                reason = str(error).strip().splitlines()[-1:]
-                checkpoint = launch.checkpoint()
-                newest = f"the newest checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint"
-                if checkpoint == before:
-                    raise DistributedError(
-                        f"{' '.join(reason)}. Given up after {FAILURES} failures without a new checkpoint; {newest}. "
-                        f"next: {launch.resume}"
-                    ) from error
-                write_stderr(f"proximax: warning: {' '.join(reason)}; starting again, {newest}")
+        board = make_board(ray)
+        with passed_on_signals() as caught:
+            while True:
+                before = launch.checkpoint()
+                try:
+                    wait_for_group(ray, board, launch, caught, make_trainer(train, launch, board).fit)
+                    return ray.get(board.code.remote()) or 0
+                except train.TrainingFailedError as error:
+                    reason = " ".join(str(error).strip().splitlines()[-1:])
+                    newest = launch.checkpoint()
+                    if newest == before:
+                        raise given_up(
+                            launch, f"{reason}. Given up after {FAILURES} failures without a new checkpoint"
+                        ) from error
+                    write_stderr(f"proximax: warning: {reason}; starting again, the newest checkpoint is {newest}")
     finally:
         if started:
             ray.shutdown()
@@ -81,13 +65,13 @@ def supervise_with_ray(launch: Launch, address: str | None) -> int:
 
 def import_ray() -> tuple[Any, Any]:
     """(Ray, Ray Train), if installed."""
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         from ray import train
     except ImportError as error:
-        raise DependencyError('--launch ray needs Ray Train: pip install "ray[train]"') from error
+        raise DependencyError('--launch ray needs Ray Train: pip install "proximax[ray]"') from error
     return ray, train
 
 
@@ -99,75 +83,93 @@ def connect(ray: Any, address: str | None, size: int) -> bool:
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS")
-    settings: dict[str, Any] = {"address": address} if address else {"num_cpus": max(size, os.cpu_count() or 1)}
+    settings: dict[str, Any] = {"address": address}
+    if not address:  # a Ray of our own that other machines do not reach
+        cores = max(size, os.cpu_count() or 1)
+        settings = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": LOOPBACK}
     try:
         ray.init(**settings, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         text = str(error).strip().partition("\n")[0]
         raise DistributedError(f"Ray at {address or 'this machine'} cannot be used: {text}") from error
     return True
 
 
-def make_trainer(train: Any, launch: Launch, verdict: Any) -> Any:
+def make_board(ray: Any) -> Any:
+    """The board, on the machine of the command, which may not be lost anyway."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def make_trainer(train: Any, launch: Launch, board: Any) -> Any:
     """The worker group, one CPU for each worker."""
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     variables = {name: text for name, text in os.environ.items() if name.startswith(CARRIED)}
     storage = Path(tempfile.gettempdir(), "proximax-ray")
+    sizes = launch.sizes or (launch.size,)
     return DataParallelTrainer(
         watch_one_rank,
         train_loop_config={
             "command": list(launch.again),
             "variables": variables,
             "folder": os.getcwd(),
-            VERDICT: verdict,
+            "sizes": list(sizes),
+            "board": board,
         },
-        scaling_config=train.ScalingConfig(num_workers=launch.size, resources_per_worker={"CPU": 1}),
+        scaling_config=train.ScalingConfig(
+            num_workers=launch.size if len(sizes) == 1 else (sizes[0], launch.size),
+            resources_per_worker={"CPU": 1},
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
+        ),
         run_config=train.RunConfig(
             storage_path=str(storage), failure_config=train.FailureConfig(max_failures=FAILURES - 1)
         ),
     )
 
 
-def watch_one_rank(config: Mapping[str, Any]) -> None:
-    """A worker of Ray: start the process of its rank and wait for it; an error of it lets Ray start all again."""
-    import ray
-    from ray.train import collective, get_context
-
-    verdict, context = config[VERDICT], get_context()
-    if ray.get(verdict.get.remote()) is not None:  # one that starting again would not help
-        return
-    rank, size = context.get_world_rank(), context.get_world_size()
-    host = ray.util.get_node_ip_address()
-    own = {
-        "PROXIMAX_RANK": str(rank),
-        "PROXIMAX_SIZE": str(size),
-        COORDINATOR: collective.broadcast_from_rank_zero(f"{host}:{free_port(host)}"),
-        "PROXIMAX_LOCAL_RANK": str(context.get_local_rank()),
-        "PROXIMAX_LOCAL_SIZE": str(context.get_local_world_size()),
-    }
-    with tempfile.TemporaryDirectory(prefix="proximax-") as folder:
-        child = Child(config["command"], rank, {**config["variables"], **own}, Path(folder), config["folder"])
-        try:
-            code = wait_for(child)
-        finally:
-            child.kill()
-        if code in (0, None):
-            return
-        if code > 0 and code not in (DistributedError.code, *STOPPED):
-            write_stderr(child.excerpt)
-            ray.get(verdict.say.remote(code))
-            return
-        raise RuntimeError(killed_text(child, code))
+def wait_for_group(ray: Any, board: Any, launch: Launch, caught: list[int], fit: Callable[[], object]) -> None:
+    """``fit`` in another thread, while this one passes signals on and looks whether any worker runs."""
+    errors: list[BaseException] = []
+    thread = threading.Thread(target=note_error, args=(fit, errors), daemon=True)
+    thread.start()
+    passed, told, noted = 0, 0.0, False
+    while thread.is_alive():
+        thread.join(POLL_SECONDS)
+        if len(caught) > passed:
+            passed, told = len(caught), time.monotonic()
+            ray.get(board.signal.remote(caught[-1]))
+        if passed and time.monotonic() - told > SAVE_SECONDS:
+            raise Interrupted(signal.Signals(caught[-1]))
+        silence = ray.get(board.silence.remote())
+        if silence > room_seconds():
+            text = f"Ray has started no process for {silence:.0f} s: {room_text(ray, launch)}"
+            raise given_up(launch, f"{text}. PROXIMAX_START_SECONDS waits longer")
+        if silence > NOTE_SECONDS and not noted:
+            write_stderr(f"proximax: note: waiting for Ray: {room_text(ray, launch)}")
+        noted = silence > NOTE_SECONDS
+    if errors:
+        raise errors[0]
 
 
-def wait_for(child: Child) -> int | None:
-    """Its exit code; raises ``RuntimeError`` where it is stuck."""
-    looked = time.monotonic()
-    while (code := child.process.poll()) is None:
-        if time.monotonic() - looked >= LOOK_SECONDS:
-            looked = time.monotonic()
-            if (seconds := child.stuck_for()) is not None:
-                raise RuntimeError(f"rank {child.rank} is stuck: no progress for {seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
-    return code
+def note_error(function: Callable[[], object], errors: list[BaseException]) -> None:
+    """Call a function in a thread; its exception is added to ``errors``."""
+    try:
+        function()
+    except BaseException as error:
+        errors.append(error)
+
+
+def room_seconds() -> float:
+    """How long the command waits for room: PROXIMAX_START_SECONDS, where that is set."""
+    text = os.environ.get("PROXIMAX_START_SECONDS", "")
+    return float(text) if text.isdigit() and int(text) else ROOM_SECONDS
+
+
+def room_text(ray: Any, launch: Launch) -> str:
+    """What the workers need and what the cluster has."""
+    needed = plural((launch.sizes or (launch.size,))[0], "worker")
+    total, free = (int(of().get("CPU", 0)) for of in (ray.cluster_resources, ray.available_resources))
+    return f"at least {needed} with a CPU each; the cluster has {plural(total, 'CPU')}, {free} of them free"

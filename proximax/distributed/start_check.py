@@ -3,17 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import distributed
 from jax.sharding import PartitionSpec
 
 from proximax.distributed.cores import cores_of_ranks, cores_text, use_cores
 from proximax.distributed.facts import Facts, differences, own_facts, processor_note, ranks_text
-from proximax.distributed.joining import start_seconds
+from proximax.distributed.joining import coordination_client, start_seconds
 from proximax.distributed.place import Place
 from proximax.errors import DependencyError, DistributedError, UsageError
 from proximax.runtime import SHARD_OPTIONS, SHARDS, compilation, from_processes, map_over_shards
@@ -37,7 +36,7 @@ def agree(place: Place, shards: int, settings: Mapping[str, object]) -> list[str
     """
     _meetings.append(place)
     prefix = f"proximax/start-{len(_meetings)}"
-    client: Any = distributed.global_state.client
+    client = coordination_client()
     milliseconds = start_seconds() * 1000
     client.key_value_set(f"{prefix}/{place.rank}", json.dumps(own_facts(settings)))
     try:

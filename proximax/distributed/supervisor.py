@@ -35,7 +35,8 @@ class Ending(NamedTuple):
 class Launch(NamedTuple):
     """What to start: ``size`` processes of ``command``, and of ``again`` after a failure.
 
-    ``checkpoint``: the name of the newest checkpoint, "" for none. ``resume``: the command for the user.
+    ``checkpoint``: the name of the newest checkpoint, "" for none. ``resume``: the command for the user. ``sizes``: of
+    Ray, the numbers of processes that will do, the smallest first; empty: ``size`` alone.
     """
 
     command: Sequence[str]
@@ -43,6 +44,7 @@ class Launch(NamedTuple):
     size: int
     checkpoint: Callable[[], str]
     resume: str
+    sizes: Sequence[int] = ()
 
 
 def supervise(launch: Launch) -> int:
@@ -59,13 +61,19 @@ def supervise(launch: Launch) -> int:
             checkpoint = launch.checkpoint()
             failures = failures + 1 if checkpoint == before else 1
             before, command = checkpoint, launch.again
-            newest = f"the newest checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint"
             if failures >= FAILURES:
-                raise DistributedError(
-                    f"{ending.text}. Given up after {failures} failures without a new checkpoint; {newest}. "
-                    f"next: {launch.resume}"
-                )
-            write_stderr(f"proximax: warning: {ending.text}; starting again, {newest}")
+                raise given_up(launch, f"{ending.text}. Given up after {failures} failures without a new checkpoint")
+            write_stderr(f"proximax: warning: {ending.text}; starting again, {newest_text(checkpoint)}")
+
+
+def given_up(launch: Launch, text: str) -> DistributedError:
+    """The end of a training that cannot go on: why, what is saved, and how it goes on."""
+    return DistributedError(f"{text}; {newest_text(launch.checkpoint())}. next: {launch.resume}")
+
+
+def newest_text(checkpoint: str) -> str:
+    """Which checkpoint there is."""
+    return f"the newest checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint"
 
 
 def run_once(command: Sequence[str], size: int, folder: Path, caught: list[int]) -> Ending:

@@ -3,7 +3,7 @@
 import pytest
 
 from proximax.cli import launching
-from proximax.cli.launching import is_launcher, newest_checkpoint, number_of_workers
+from proximax.cli.launching import is_launcher, newest_checkpoint, numbers_of_workers
 from proximax.errors import UsageError
 from tests.support.cli_process import run_command
 
@@ -11,7 +11,15 @@ from tests.support.cli_process import run_command
 @pytest.mark.parametrize(("shards", "cores", "workers"), [(1, 8, 1), (6, 4, 3), (4, 2, 2), (7, 4, 1)])
 def test_as_many_processes_as_have_a_core_and_share_the_shards(monkeypatch, shards, cores, workers):
     monkeypatch.setattr(launching, "usable_cores", lambda: list(range(cores)))
-    assert number_of_workers(None, shards) == workers
+    assert numbers_of_workers(None, shards) == [workers]
+
+
+def test_a_number_of_workers_or_those_between_two_that_share_the_shards():
+    assert numbers_of_workers("2", 4) == [2]
+    assert numbers_of_workers("1-4", 4) == [1, 2, 4]
+    for text in "4-1", "1-3", "-2", "two", "1-":
+        with pytest.raises(UsageError, match="must share 4 shards evenly"):
+            numbers_of_workers(text, 4)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +29,7 @@ def test_as_many_processes_as_have_a_core_and_share_the_shards(monkeypatch, shar
         ("--address 1.2.3.4:5", "--address: goes with --launch"),
         ("--launch local --workers 2 --shards 3", "must share 3 shards evenly"),
         ("--launch local --workers 0", "must share 1 shard evenly"),
+        ("--launch local --workers 1-2 --shards 2", "goes with --launch ray"),
         ("--launch local --address 1.2.3.4:5", "goes with --launch ray"),
     ],
 )
