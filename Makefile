@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo dev test test-slow test-all test-lowest test-newest lowest check release clean
+.PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
@@ -18,6 +18,14 @@ test-slow: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(PYTEST) --durations=40 $(OPTIONS)
+
+# On demand: Ray, Open MPI, MPICH, Slurm, network namespaces. As root; on Debian it installs what is missing.
+PROGRAMS := mpirun.openmpi mpirun.mpich srun slurmctld slurmd munged ip
+test-cluster: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
+	@for program in $(PROGRAMS); do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing=yes; done; \
+		if [ -n "$$missing" ]; then apt-get install --yes --quiet openmpi-bin mpich slurm-wlm munge iproute2; fi
+	$(BIN)/python -m pytest --cluster -m cluster --durations=0 $(OPTIONS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

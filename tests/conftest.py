@@ -3,7 +3,7 @@
 Rank promotion is forbidden (trap 10: (B, 1) - (B,) would silently make (B, B)). Compiled programs are kept below
 ``.pytest_cache`` for the next run and for the processes that tests start. Properties are tried on the same few examples
 every time; ``--hypothesis-profile=more`` draws many, others each time. ``--trap 12`` and ``--fault 24`` choose the
-tests that are marked with the number.
+tests that are marked with the number; ``--cluster`` adds those that need launchers.
 """
 
 import gc
@@ -45,6 +45,7 @@ def messages_on_stderr():
 def pytest_addoption(parser: pytest.Parser) -> None:
     for mark, page in NUMBERED.items():
         parser.addoption(f"--{mark}", type=int, metavar="NUMBER", help=f"only tests of this number in {page}")
+    parser.addoption("--cluster", action="store_true", help="also tests of launchers: make test-cluster installs them")
 
 
 @pytest.hookimpl(trylast=True)  # after jaxtyping has begun to watch imports
@@ -60,6 +61,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             chosen = [item for item in items if number in numbers(item, mark)]
             config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
             items[:] = chosen
+    if not config.getoption("cluster"):
+        left_out = [item for item in items if item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
     items.sort(key=is_optimised)  # stable: those last, since a change of the way to compile forgets what was compiled
 

@@ -1,8 +1,11 @@
 """What is compared and tried at the start, before anything is trained; it takes less than a second."""
 
+import ctypes
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -71,7 +74,8 @@ def check_computation(place: Place, shards: int) -> None:
     Raises ``DistributedError`` for collectives, ``DependencyError`` for a program that is not repeatable (jax#39741),
     ``UsageError`` for ranks that compute other bits from the same numbers.
     """
-    ranks = from_processes(np.arange(2, dtype=np.int64) + place.rank)
+    with without_native_output():
+        ranks = from_processes(np.arange(2, dtype=np.int64) + place.rank)
     numbers, first = small_update(shards)
     known = (
         np.array_equal(ranks, np.arange(place.size)[:, None] + np.arange(2)),
@@ -94,6 +98,27 @@ def check_computation(place: Place, shards: int) -> None:
             f"{ranks_text(other)} of {place.size} compute other bits than rank 0 from the same numbers: train on "
             "machines with the same processor"
         )
+
+
+@contextmanager
+def without_native_output() -> Iterator[None]:
+    """Nothing that is no Python prints on stdout within the block: gloo does when it first connects."""
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no stdout
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        if libc:
+            libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def small_update(shards: int) -> tuple[np.ndarray, bytes]:

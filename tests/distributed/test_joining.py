@@ -19,7 +19,9 @@ def second_of_two(monkeypatch):
 
 
 def test_shards_that_the_processes_cannot_share_are_refused_with_a_number_that_they_can(second_of_two):
-    with pytest.raises(UsageError, match=r"PROXIMAX_SIZE says 2 processes, which cannot share 3 shards evenly: --shards 4, or"):
+    with pytest.raises(
+        UsageError, match=r"PROXIMAX_SIZE says 2 processes, which cannot share 3 shards evenly: --shards 4, or"
+    ):
         join(3)
     check_shards(second_of_two, 4)
 

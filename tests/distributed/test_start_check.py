@@ -1,5 +1,7 @@
 """The check at the start, in one process: several are in tests/system/test_shards.py."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,10 @@ def test_each_fault_is_named(monkeypatch, numbers, digests, other, error, text):
     else:
         with pytest.raises(error, match=text):
             start_check.check_computation(PLACE, 2)
+
+
+def test_what_native_code_prints_at_the_first_collective_stays_off_stdout(capfd):
+    with start_check.without_native_output():
+        os.write(1, b"[Gloo] Rank 0 is connected")
+    os.write(1, b"ours")
+    assert capfd.readouterr().out == "ours"
