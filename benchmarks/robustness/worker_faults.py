@@ -5,8 +5,9 @@ results/robustness/worker_faults.json after every run, and worker_faults.md. ``-
 ``--page`` writes the page of the record that exists.
 
 A run meets five faults of one kind in a row: the signal goes to a random one of its two processes at a random moment
-within two seconds after a new row of metrics.jsonl. Under Ray it goes, as often, to the worker of Ray that watches over
-that process. Found: until all processes of before are gone. Trains again: until a new process writes a row.
+within two seconds after a new row of metrics.jsonl; each update is saved. Under Ray it goes, as often, to the worker of
+Ray that watches over that process. Found: until all processes of before are gone. Trains again: until a new process
+writes a row.
 """
 
 import argparse
@@ -32,7 +33,7 @@ PAGE = Path(__file__).with_suffix(".md")
 LAUNCHERS, FAULTS = ("local", "ray"), ("SIGKILL", "SIGTERM", "SIGSTOP")
 TRAIN = (
     "train CartPole-v1 --preset none --shards 2 --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 16 --ppo.hidden 8 "
-    "--ppo.epochs 2 --steps {steps} --checkpoint-every 640 --eval-episodes 2 --out run"
+    "--ppo.epochs 2 --steps {steps} --checkpoint-every 64 --eval-episodes 2 --out run"
 )
 EACH, IN_A_RUN, PAUSE_SECONDS = 20, 5, 2.0
 FOUND_LIMIT = {"SIGKILL": 15.0, "SIGTERM": 15.0, "SIGSTOP": 60.0}  # seconds

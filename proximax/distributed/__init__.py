@@ -2,8 +2,8 @@
 
 Read ``place`` (rank, size and address from the launcher's variables), ``joining`` (JAX's coordinator and collectives),
 ``facts`` (what all must have in common), ``cores`` (of each process), ``start_check`` (facts compared, an update
-tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed),
-``ray_group`` (the same by Ray).
+tried), ``child`` (a process and its progress), ``supervisor`` (starts processes, again where needed); the same by Ray:
+``ray_group`` (the command), ``ray_worker`` (beside each process), ``board`` (what these tell one another).
 """
 
 from proximax.distributed.child import PROGRESS, end_with_parent, mark_progress

@@ -78,22 +78,34 @@ class Signs:
 
 
 class Child:
-    """A process of one rank: its output and its progress are files in ``folder``; rank 0 shows its own output."""
+    """A process of one rank: its progress and its output are files in ``folder``.
+
+    ``shown``: rank 0 writes to this process's stdout and stderr; else to rank-0.out and rank-0.log. Other ranks write
+    both to rank-RANK.log.
+    """
 
     def __init__(
-        self, command: Sequence[str], rank: int, variables: Mapping[str, str], folder: Path, cwd: str | None = None
+        self,
+        command: Sequence[str],
+        rank: int,
+        variables: Mapping[str, str],
+        folder: Path,
+        cwd: str | None = None,
+        shown: bool = True,
     ) -> None:
         self.rank, self.folder = rank, folder
         self._progress, self._output = folder / f"progress-{rank}", folder / f"rank-{rank}.log"
         self._progress.unlink(missing_ok=True)
-        with self._output.open("wb") as output:
+        shown = shown and rank == 0
+        out_name = folder / "rank-0.out" if rank == 0 else self._output
+        with self._output.open("wb") as log, out_name.open("ab") as out:
             self.process = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env={**os.environ, **variables, PROGRESS: str(self._progress), PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
-                stdout=None if rank == 0 else output,
-                stderr=None if rank == 0 else output,
+                stdout=None if shown else out,
+                stderr=None if shown else log if rank == 0 else out,
                 start_new_session=True,  # a terminal's Ctrl-C is passed on once, by who watches
             )
         self._signs = Signs(time.monotonic())

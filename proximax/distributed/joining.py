@@ -61,7 +61,7 @@ def others_needed(ranks: str, hint: Callable[[], str]) -> Iterator[None]:
     """Name the loss of another process as such, within the block. ``hint``: for the user."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # which of them depends on where JAX notices it
         reason = str(error).partition("\n")[0]
         if not _joined or not any(sign in reason for sign in LOST):
             raise

@@ -8,17 +8,26 @@ that all machines share.
 import logging
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from proximax.distributed.board import Board
-from proximax.distributed.place import LOOPBACK
+from proximax.distributed.board import OUT, WARNING, Board, Said
 from proximax.distributed.ray_worker import watch_one_rank
-from proximax.distributed.supervisor import FAILURES, POLL_SECONDS, SAVE_SECONDS, Launch, given_up, passed_on_signals
+from proximax.distributed.supervisor import (
+    FAILURES,
+    POLL_SECONDS,
+    SAVE_SECONDS,
+    Launch,
+    given_up,
+    newest_text,
+    passed_on_signals,
+)
 from proximax.errors import DependencyError, DistributedError, Interrupted
 from proximax.runtime import plural, write_stderr
 
@@ -84,11 +93,10 @@ def connect(ray: Any, address: str | None, size: int) -> bool:
         return False
     address = address or os.environ.get("RAY_ADDRESS")
     settings: dict[str, Any] = {"address": address}
-    if not address:  # a Ray of our own that other machines do not reach
-        cores = max(size, os.cpu_count() or 1)
-        settings = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": LOOPBACK}
+    if not address:
+        settings = {"num_cpus": max(size, os.cpu_count() or 1), "include_dashboard": False}
     try:
-        ray.init(**settings, logging_level=logging.WARNING)
+        ray.init(**settings, logging_level=logging.ERROR, log_to_driver=False)  # rank 0's output comes by the board
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         text = str(error).strip().partition("\n")[0]
         raise DistributedError(f"Ray at {address or 'this machine'} cannot be used: {text}") from error
@@ -143,15 +151,29 @@ def wait_for_group(ray: Any, board: Any, launch: Launch, caught: list[int], fit:
             ray.get(board.signal.remote(caught[-1]))
         if passed and time.monotonic() - told > SAVE_SECONDS:
             raise Interrupted(signal.Signals(caught[-1]))
-        silence = ray.get(board.silence.remote())
+        silence, said = ray.get(board.look.remote())
+        show(said, launch)
         if silence > room_seconds():
             text = f"Ray has started no process for {silence:.0f} s: {room_text(ray, launch)}"
             raise given_up(launch, f"{text}. PROXIMAX_START_SECONDS waits longer")
         if silence > NOTE_SECONDS and not noted:
             write_stderr(f"proximax: note: waiting for Ray: {room_text(ray, launch)}")
         noted = silence > NOTE_SECONDS
+    show(ray.get(board.look.remote())[1], launch)
     if errors:
         raise errors[0]
+
+
+def show(said: Said, launch: Launch) -> None:
+    """Show what the workers said."""
+    for kind, text in said:
+        if kind == WARNING:
+            write_stderr(f"proximax: warning: {text}; starting again, {newest_text(launch.checkpoint())}")
+            continue
+        with suppress(OSError, ValueError):  # a closed pipe, a full disk
+            stream = sys.stdout if kind == OUT else sys.stderr
+            stream.write(text)
+            stream.flush()
 
 
 def note_error(function: Callable[[], object], errors: list[BaseException]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from proximax.distributed.board import ERR, OUT, WARNING
 from proximax.distributed.child import Child
 from proximax.distributed.place import COORDINATOR
 from proximax.distributed.supervisor import LOOK_SECONDS, POLL_SECONDS, STOPPED, free_port, killed_text
 from proximax.errors import DistributedError
-from proximax.runtime import write_stderr
 
 Answer = tuple[int | None, int]  # of Board.ask
 
@@ -25,10 +25,10 @@ def watch_one_rank(config: Mapping[str, Any]) -> None:
     from ray.train import collective, get_context
 
     board, context = config["board"], get_context()
-    code, signalled = ray.get(board.ask.remote())
+    rank, world = context.get_world_rank(), context.get_world_size()
+    code, signalled = ray.get((board.ask if rank else board.begin).remote())
     if code is not None or signalled:  # starting again would not help, or is not wanted
         return
-    rank, world = context.get_world_rank(), context.get_world_size()
     host = ray.util.get_node_ip_address()
     coordinator = collective.broadcast_from_rank_zero(f"{host}:{free_port(host)}")
     size = processes_of(world, config["sizes"])
@@ -39,17 +39,45 @@ def watch_one_rank(config: Mapping[str, Any]) -> None:
         local = context.get_local_rank(), context.get_local_world_size()
         own |= dict(zip(("PROXIMAX_LOCAL_RANK", "PROXIMAX_LOCAL_SIZE"), map(str, local)))
     with tempfile.TemporaryDirectory(prefix="proximax-") as folder:
-        child = Child(config["command"], rank, {**config["variables"], **own}, Path(folder), config["folder"])
+        variables = {**config["variables"], **own}
+        child = Child(config["command"], rank, variables, Path(folder), config["folder"], shown=False)
+        output = Output(child)
+
+        def ask() -> Answer:
+            output.show(board)
+            return ray.get(board.ask.remote())
+
         try:
-            code, signalled = wait_for(child, lambda: ray.get(board.ask.remote()))
+            code, signalled = wait_for(child, ask)
+            ended = final_code(code, signalled)
+            if ended is None:
+                raise RuntimeError(killed_text(child, code))
+            if ended and rank and not signalled:
+                board.tell.remote(ERR, f"proximax: of rank {rank}:\n{child.excerpt}\n")
+        except RuntimeError as error:
+            ray.get(board.tell.remote(WARNING, str(error)))
+            raise
         finally:
             child.kill()
-        ended = final_code(code, signalled)
-        if ended is None:
-            raise RuntimeError(killed_text(child, code))
+            output.show(board)
         if ended:
-            write_stderr(child.excerpt)
             ray.get(board.end.remote(ended))
+
+
+class Output:
+    """What rank 0 says, which the command shows: it comes from the files of the process."""
+
+    def __init__(self, child: Child) -> None:
+        names = {OUT: "rank-0.out", ERR: "rank-0.log"}
+        self._files = (
+            {kind: (child.folder / name).open("rb") for kind, name in names.items()} if child.rank == 0 else {}
+        )
+
+    def show(self, board: Any) -> None:
+        """Tell the board what is new."""
+        for kind, file in self._files.items():
+            if text := file.read():
+                board.tell.remote(kind, text.decode(errors="replace"))
 
 
 def processes_of(workers: int, sizes: Sequence[int]) -> int:

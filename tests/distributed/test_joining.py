@@ -2,11 +2,20 @@
 
 import sys
 
+import jax
 import pytest
 
-from proximax.distributed.joining import check_shards, join, leave, listening_address, own_address, start_seconds
+from proximax.distributed.joining import (
+    check_shards,
+    join,
+    leave,
+    listening_address,
+    others_needed,
+    own_address,
+    start_seconds,
+)
 from proximax.distributed.place import Place
-from proximax.errors import UsageError
+from proximax.errors import DistributedError, UsageError
 
 TWO = {"PROXIMAX_RANK": "1", "PROXIMAX_SIZE": "2", "PROXIMAX_COORDINATOR": "127.0.0.1:23456"}
 
@@ -34,6 +43,22 @@ def test_a_process_that_has_joined_keeps_its_place(second_of_two, monkeypatch):
     monkeypatch.setenv("PROXIMAX_RANK", "0")
     with pytest.raises(UsageError, match="has already trained as rank 1 of 2"):
         join(2)
+
+
+@pytest.mark.parametrize("error", [ValueError, jax.errors.JaxRuntimeError])
+def test_the_loss_of_another_process_is_named_whatever_jax_raises_and_no_other_error_is(
+    error, second_of_two, monkeypatch
+):
+    module = sys.modules[join.__module__]
+    monkeypatch.setattr(module, "_joined", [second_of_two])
+    monkeypatch.setattr(module, "_lost", [])
+    with (
+        pytest.raises(DistributedError, match=r"rank 1 of 2 lost another process: UNKNOWN: Gloo .* Saved until step-3"),
+        others_needed("rank 1 of 2", lambda: "Saved until step-3"),
+    ):
+        raise error("UNKNOWN: Gloo AllGather failed: Connection reset by peer\nmore")
+    with pytest.raises(error, match="another reason"), others_needed("rank 1 of 2", str):
+        raise error("another reason")
 
 
 def test_alone_nothing_is_joined_or_left(monkeypatch):

@@ -38,7 +38,7 @@ def fake_ray(started):
 def groups(monkeypatch):
     """What each worker group does, in turn; returns (these, what Ray was started with, the board)."""
     board, turns, started = Board(), [], []
-    names = "ask", "end", "code", "signal", "silence"
+    names = "ask", "end", "code", "signal", "look"
     handle = SimpleNamespace(**{name: SimpleNamespace(remote=getattr(board, name)) for name in names})
     train = SimpleNamespace(TrainingFailedError=FailedError)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -84,7 +84,7 @@ def test_without_room_it_says_so_waits_and_gives_up(groups, monkeypatch, capfd):
     turns, started, _ = groups
     turns.append(lambda: time.sleep(60))
     silences = iter([1.0, 31.0, 32.0])
-    monkeypatch.setattr(module.make_board(None).silence, "remote", lambda: next(silences, 200.0))
+    monkeypatch.setattr(module.make_board(None).look, "remote", lambda: (next(silences, 200.0), []))
     with pytest.raises(DistributedError, match=r"no process for 200 s: .* 2 workers .* 3 CPUs, 0 .* is step-1. next"):
         supervise_with_ray(launch("step-1"), None)
     assert capfd.readouterr().err.count("waiting for Ray: at least 2 workers") == 1
@@ -120,13 +120,28 @@ def test_a_cluster_that_cannot_be_reached_or_wants_a_token_is_named(error):
         connect(ray, "head:6379", 2)
 
 
-def test_a_ray_of_this_machine_listens_on_loopback_and_a_cluster_keeps_its_addresses(monkeypatch):
+def test_a_ray_of_this_machine_has_room_for_all_and_a_cluster_is_that_of_the_variable(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     started = []
     connect(fake_ray(started), None, 1000)
-    assert (started[0]["_node_ip_address"], started[0]["num_cpus"]) == ("127.0.0.1", 1000)
+    assert started[0]["num_cpus"] == 1000
     started.clear()
     monkeypatch.setenv("RAY_ADDRESS", "head:1")
     connect(fake_ray(started), None, 2)
     assert started[0]["address"] == "head:1"
-    assert "_node_ip_address" not in started[0]
+    assert "num_cpus" not in started[0]
+
+
+def test_what_the_workers_say_is_shown_and_a_failure_with_the_newest_checkpoint(groups, capfd):
+    turns, _, board = groups
+
+    def train():
+        board.tell(1, "result\n")
+        board.tell(2, "note\n")
+        board.tell(3, "rank 1 was killed")
+
+    turns.append(train)
+    assert supervise_with_ray(launch("step-1"), None) == 0
+    said = capfd.readouterr()
+    assert said.out == "result\n"
+    assert said.err == "note\nproximax: warning: rank 1 was killed; starting again, the newest checkpoint is step-1\n"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from proximax.distributed import ray_worker as module
-from proximax.distributed.board import Board
+from proximax.distributed.board import ERR, OUT, WARNING, Board
 from proximax.distributed.child import Child
 from proximax.distributed.ray_worker import final_code, processes_of, wait_for, watch_one_rank
 
@@ -27,7 +27,7 @@ def test_the_exit_code_of_the_training_or_another_start(code, signalled, final):
 def worker(monkeypatch):
     """Makes ``watch_one_rank`` run as a rank of a world; returns (the call, the board)."""
     board = Board()
-    names = ("ask", "end")
+    names = "ask", "begin", "end", "tell"
     handle = SimpleNamespace(**{name: SimpleNamespace(remote=getattr(board, name)) for name in names})
     ray = SimpleNamespace(get=lambda value: value, util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1"))
 
@@ -69,9 +69,20 @@ def test_a_process_gets_its_place_and_its_own_error_ends_the_training(worker, tm
 @pytest.mark.process
 def test_a_process_that_is_lost_is_an_error_for_ray(worker):
     call, board = worker
-    with pytest.raises(RuntimeError, match="rank 1 was killed by SIGKILL after no updates"):
+    text = "rank 1 was killed by SIGKILL after no updates"
+    with pytest.raises(RuntimeError, match=text):
         call("import os; os.kill(os.getpid(), 9)", rank=1, world=2, sizes=(2,))
     assert board.code() is None
+    assert board.look()[1] == [(WARNING, text)]
+
+
+@pytest.mark.process
+def test_the_command_gets_what_the_first_process_says(worker):
+    call, board = worker
+    call("import sys; print('result'); print('note', file=sys.stderr)")
+    assert sorted(board.look()[1]) == [(OUT, "result\n"), (ERR, "note\n")]
+    call("import sys; print('why'); sys.exit(3)", rank=1, world=2, sizes=(2,))
+    assert board.look()[1] == [(ERR, "proximax: of rank 1:\nwhy\n")]
 
 
 def test_a_worker_without_a_rank_and_one_of_a_training_that_has_ended_start_nothing(worker):
