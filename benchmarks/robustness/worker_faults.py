@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--launch", nargs="*", default=LAUNCHERS)
     parser.add_argument("--fault", nargs="*", default=FAULTS)
     parser.add_argument("--each", type=int, default=EACH, help="faults of each kind")
-    parser.add_argument("--steps", type=int, default=19_200, help="of the runs")
+    parser.add_argument("--steps", type=int, default=8_000, help="of the runs")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--page", action="store_true", help="only write the page of the record")
     options = parser.parse_args()
