@@ -19,7 +19,7 @@ from proximax.ppo import (
     stack_seeds,
 )
 from proximax.reports import compare, plot
-from proximax.runs import load
+from proximax.runs import export, load
 from proximax.runtime import seed_key
 from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
 from proximax.types import RewardHook, Transition
@@ -48,6 +48,7 @@ __all__ = [
     "Video",
     "compare",
     "evaluate",
+    "export",
     "from_equinox",
     "from_linen",
     "from_nnx",

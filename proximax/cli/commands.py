@@ -20,6 +20,7 @@ from proximax.cli.settings import (
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
 from proximax.errors import UsageError
+from proximax.exporting import CHECKED, Format, Output
 from proximax.reports import DEFAULT_SEEDS, has_runs
 from proximax.runs import load_config
 from proximax.training import check_may_change, resolve
@@ -27,9 +28,13 @@ from proximax.training import check_may_change, resolve
 Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
 RunOrPolicy = Annotated[
-    Path,
+    str,
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="RUN", help="Run directory; or, with --env, a file that agent.save wrote."),
+    tyro.conf.arg(
+        metavar="RUN",
+        help="Run directory; an exported policy (.onnx, .npz); zoo:CartPole-v1, a policy that comes with proximax; or, "
+        "with --env, a file that agent.save wrote.",
+    ),
 ]
 OtherEnv = Annotated[
     str | None,
@@ -151,7 +156,7 @@ class Video:
 
     run: RunOrPolicy
     out: Path | None = None
-    """An .mp4 or .gif file. Default: RUN/videos/policy-SEED-episode-SEED.mp4"""
+    """An .mp4 or .gif file. Default, of a run: RUN/videos/policy-SEED-episode-SEED.mp4"""
     seed: int = 0
     """Of the environment, and of the actions with --stochastic: the episode that `proximax eval --episodes 1` plays."""
     episodes: int = 1
@@ -166,6 +171,31 @@ class Video:
     env: OtherEnv = None
     env_kwargs: tyro.conf.Suppress[dict[str, Any]] = field(default_factory=dict)
     allow_import: AllowImport = False
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a policy of a run to one file that runs without JAX, checked against the run."""
+
+    run: Annotated[
+        Path,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN", help="Run directory, one of its checkpoints, or a file that agent.save wrote."),
+    ]
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """An .onnx or .npz file. Default: policy.onnx, or of --format."""
+    format: Format | None = None
+    """onnx: for onnxruntime, C++, browsers. npz: NumPy arrays, for a reader of 30 lines. Default: by the ending of
+    --out."""
+    output: Output = "action"
+    """Of an ONNX file. action: the most likely one. parameters: those of the distribution (logits, mean and log_std,
+    alpha and beta) beside it."""
+    seed: int | None = None
+    """Which of the run's seeds; by default the one with the best final evaluation."""
+    checkpoint: Checkpoint = "last"
+    check: int = CHECKED
+    """Observations on which the file is compared with the run."""
     debug: Debug = False
 
 
@@ -202,6 +232,7 @@ COMMANDS: dict[str, type] = {
     "compare": Compare,
     "eval": Eval,
     "video": Video,
+    "export": Export,
     "plot": Plot,
     "doctor": Doctor,
     "presets": Presets,
@@ -212,6 +243,7 @@ Command: Any = (
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
     | Annotated[Video, tyro.conf.subcommand("video", prefix_name=False)]
+    | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
     | Annotated[Plot, tyro.conf.subcommand("plot", prefix_name=False)]
     | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]

@@ -1,6 +1,7 @@
-"""The command line: ``proximax train | bench | compare | eval | video | plot | doctor | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | video | export | plot | doctor | presets``."""
 
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from proximax.cli.commands import (
     Compare,
     Doctor,
     Eval,
+    Export,
     Plot,
     Presets,
     Train,
@@ -52,7 +54,7 @@ from proximax.reports import (
     require_matplotlib,
     table,
 )
-from proximax.runs import Resume, run_name_of
+from proximax.runs import Resume, export, run_name_of
 from proximax.runtime import (
     format_number,
     lenient_output,
@@ -123,6 +125,8 @@ def execute(command: object, arguments: Sequence[str]) -> int:
             run_eval(command)
         case Video():
             run_video(command)
+        case Export():
+            run_export(command)
         case Plot():
             run_plot(command)
         case Doctor():
@@ -247,6 +251,22 @@ def run_plot(command: Plot) -> None:
             raise UsageError(f"--format {command.format}: --out {out} ends in {out.suffix}")
         out = out.with_name(f"{out.name}{ending}")
     print(printable(f"saved in {plot(runs_named(command.runs), out)}"))
+
+
+def run_export(command: Export) -> None:
+    """``proximax export``."""
+    out = command.out or Path(f"policy.{command.format or 'onnx'}")
+    path = export(
+        command.run,
+        out,
+        seed=command.seed,
+        checkpoint=command.checkpoint,
+        output=command.output,
+        format=command.format,
+        check=command.check,
+    )
+    print(printable(f"{path}: {path.stat().st_size:,} bytes, acts as the run on {command.check:,} random observations"))
+    print(printable(f"next: proximax eval {shlex.quote(str(path))}"))
 
 
 def run_eval(command: Eval) -> None:

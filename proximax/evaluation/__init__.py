@@ -1,6 +1,7 @@
 """Play episodes with a trained policy: score them, record them.
 
-Read ``episodes`` (the loop on host environments), ``evaluator``, ``statistics`` (over seeds), ``recording`` and
+Read ``subjects`` (what is evaluated, and on what), ``episodes`` (the loop on host environments), ``evaluator``,
+``stepwise`` (exported policies on compiled environments), ``statistics`` (over seeds), ``recording`` and
 ``video_encoding`` (videos).
 """
 
@@ -8,7 +9,6 @@ from proximax.evaluation.evaluator import (
     Evaluation,
     Evaluator,
     Purpose,
-    check_import,
     evaluate,
     evaluation_seed,
     make_evaluator,
@@ -21,6 +21,7 @@ from proximax.evaluation.statistics import (
     summarise_returns,
     t_quantile,
 )
+from proximax.evaluation.subjects import check_import
 from proximax.evaluation.video_encoding import require_encoder
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 
 from proximax.envs import HostEnv, env_seeds
 from proximax.errors import EnvError, NumericalError
-from proximax.policy import Policy, choose
+from proximax.policy import Policy, choice_of
 from proximax.runtime import compilation, key_from_data
 from proximax.spaces import DoesNotFit, check_ranges, flatten, paths, to_stored
 from proximax.types import Key, Params, PyTree
@@ -30,7 +29,7 @@ class EpisodePlayer:
 
     def __init__(self, env: HostEnv, policy: Policy, sample: bool) -> None:
         self._env, self._policy = env, policy
-        self._act = compilation.jit(partial(choose, policy, sample), fast_compile=True)
+        self._act = choice_of(policy, sample)
         self._all_masked = compilation.jit(policy.diagnostics.all_masked) if policy.diagnostics.all_masked else None
 
     def play(

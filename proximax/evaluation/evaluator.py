@@ -1,7 +1,6 @@
 """Score a policy on fresh episodes: raw rewards, frozen normaliser, as many episodes from every environment."""
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
@@ -19,17 +18,17 @@ from proximax.envs import (
     HostEnv,
     JaxEnv,
     can_recreate,
-    env_from_config,
-    env_name,
     env_options,
     make_env,
 )
 from proximax.errors import NumericalError, UsageError
 from proximax.evaluation.episodes import EpisodePlayer, check_masks
 from proximax.evaluation.statistics import Summary, summarise_returns
+from proximax.evaluation.stepwise import score_stepwise
+from proximax.evaluation.subjects import merge_env_kwargs, named_env, seeds_of, single_policy, trained_seed
 from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, Policy, choose
-from proximax.runs import load_agents
+from proximax.runs import exported_config, load_agents
 from proximax.runtime import compilation, own_settings, refuse_fork, seed_key, show_messages
 from proximax.types import Key, Params, PyTree
 
@@ -99,13 +98,14 @@ def evaluate(
     env_kwargs: Mapping[str, Any] | None = None,
     allow_import: bool = False,
 ) -> Evaluation:
-    """Evaluate a run directory's policies (all its seeds) or one: an ``Agent``, or a file that ``Agent.save`` wrote.
+    """Evaluate a run directory's policies (all its seeds) or one: an ``Agent``, or in a file (see ``load``).
 
     Deterministic actions (the distribution's mode) unless ``sample``; None: as the run's ``eval_stochastic`` says.
-    ``env`` replaces the run's own environment; one policy needs it. ``env_kwargs``: arguments of its constructor, over
-    the run's own where the id is the same. ``checkpoint`` is as in ``load``. ``network`` is needed for a policy
-    trained with a custom network. ``allow_import=True`` lets the run's ``config.json`` name a package to import
-    (``package:Env-v0``), which runs what the package holds. Raises ``UsageError``, ``CheckpointError``, ``EnvError``.
+    ``env`` replaces the run's own environment; an ``Agent`` and a file of ``Agent.save`` need it. ``env_kwargs``:
+    arguments of its constructor, over the run's own where the id is the same. ``checkpoint`` is as in ``load``.
+    ``network`` is needed for a policy trained with a custom network. ``allow_import=True`` lets the run's
+    ``config.json`` name a package to import (``package:Env-v0``), which runs what the package holds. Raises
+    ``UsageError``, ``CheckpointError``, ``EnvError``.
     """
     refuse(
         [
@@ -120,15 +120,17 @@ def evaluate(
     episodes = int(episodes)
     refuse_fork()
     compilation.use_compilation_cache()
+    config: RunConfig | None
+    seeds: tuple[int, ...]
     if (agent := single_policy(run, env, network)) is not None:
-        agents, sample = [agent], bool(sample)
-        options: dict[str, Any] = {"env_kwargs": env_kwargs}
-        seeds: tuple[int, ...] = (0,)
+        agents, config, seeds = [agent], exported_config(agent), (trained_seed(agent),)
+        sample = bool(sample)
     else:
         assert not isinstance(run, Agent)
         agents, config = load_agents(run, network, checkpoint)
-        sample = config.eval_stochastic if sample is None else sample
-        options, seeds = env_options(config), tuple(range(config.seed, config.seed + config.seeds))
+        sample, seeds = config.eval_stochastic if sample is None else sample, seeds_of(config)
+    options = {"env_kwargs": env_kwargs} if config is None else env_options(config)
+    if config is not None:
         options["env_kwargs"] = merge_env_kwargs(config, env, env_kwargs)
         env = named_env(config, allow_import) if env is None else env
     if env is None or (isinstance(env, str) and EnvId.parse(env).is_object):
@@ -143,42 +145,6 @@ def evaluate(
             score.close()
 
 
-def single_policy(run: str | Path | Agent, env: EnvLike | None, network: AnyNetwork | None = None) -> Agent | None:
-    """The policy that is an ``Agent`` or in a file, either of which needs ``env``; None for a run directory."""
-    if not isinstance(run, Agent) and not Path(run).is_file():
-        return None
-    if env is None:
-        source = "an Agent" if isinstance(run, Agent) else f"the policy in {run}"
-        raise UsageError(f"{source} does not know its environment: pass env=... (--env ID)")
-    return run if isinstance(run, Agent) else Agent.from_file(run, network)
-
-
-def merge_env_kwargs(config: RunConfig, env: EnvLike | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of the constructor: ``given``, over the run's own unless ``env`` is another environment."""
-    same = env is None or (isinstance(env, str) and env_name(env) == str(EnvId.parse(config.env)))
-    merged = {**(config.env_kwargs if same else {}), **(given or {})}
-    if same and merged != config.env_kwargs:
-        logger.info(f"env_kwargs: {merged}; the run was trained with {config.env_kwargs or 'none'}")
-    return merged
-
-
-def named_env(config: RunConfig, allow_import: bool) -> EnvLike:
-    """The environment that a run's files name; refused where that imports a package without consent."""
-    if not allow_import:
-        check_import(config)
-    return env_from_config(config)
-
-
-def check_import(config: RunConfig) -> None:
-    """Refuse a run whose environment is in a package that only its ``config.json`` names; imported ones are fine."""
-    package = EnvId.parse(config.env).package
-    if package is not None and package not in sys.modules:
-        raise UsageError(
-            f"the environment of this run is in the package {package!r}, which its config.json names, and importing "
-            "that would run what it holds. If you trust it: --allow-import, in Python allow_import=True"
-        )
-
-
 class Evaluator:
     """Environments and a compiled policy, kept for several evaluations: ``evaluator(params, moments, seed)``."""
 
@@ -187,9 +153,11 @@ class Evaluator:
         self.episodes = episodes
         self._warned = False  # of returns that are not known
         self.copies = episodes if isinstance(env, JaxEnv) else min(episodes, env.num_envs)
-        if isinstance(env, JaxEnv):
+        if isinstance(env, JaxEnv) and policy.choose_outside is not None:
+            self._run: Callable[..., Any] = partial(score_stepwise, env, policy, sample)
+        elif isinstance(env, JaxEnv):
             compiled = compilation.jit(partial(score_jax, env, policy, sample), static_argnums=3)
-            self._run: Callable[..., Any] = partial(checked, compiled)
+            self._run = partial(checked, compiled)
         else:
             self._run = partial(score_host, EpisodePlayer(env, policy, sample), env.num_envs)
 

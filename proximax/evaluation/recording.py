@@ -13,7 +13,14 @@ from proximax.config import COUNT, SEED, Rule, bool_problem, path_problem, range
 from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env, single_env_options
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
-from proximax.evaluation.evaluator import evaluation_seed, merge_env_kwargs, named_env, single_policy
+from proximax.evaluation.evaluator import (
+    evaluation_seed,
+    merge_env_kwargs,
+    named_env,
+    single_policy,
+    trained_env,
+    trained_seed,
+)
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent, load_config
@@ -57,7 +64,7 @@ def video(
 ) -> Video:
     """Record a video of a run's policy, or of one policy on ``env``: the episodes of ``evaluate`` with this ``seed``.
 
-    ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` wrote.
+    ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` or ``export`` wrote (``zoo:CartPole-v1`` too).
 
     ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``. ``agent_seed``: which of the run's
     policies; by default the one with the best final evaluation. ``checkpoint`` is as in ``load``. At most ``seconds``
@@ -83,7 +90,9 @@ def video(
     if single is not None:
         if out is None:
             raise UsageError("the video of one policy needs a file: pass out=... (--out FILE)")
-        agent, sample, options = single, bool(sample), {"env_kwargs": env_kwargs}
+        agent, sample = single, bool(sample)
+        agent_seed = trained_seed(agent) if agent_seed is None else agent_seed
+        env, env_kwargs = trained_env(agent, env, env_kwargs, allow_import)
     else:
         assert not isinstance(run, Agent)
         config = load_config(run)

@@ -5,24 +5,42 @@ Read ``policy`` (the record of pure functions), ``observations`` (encoding and n
 file).
 """
 
+from proximax.policy.actions import action_bounds
 from proximax.policy.agent import Agent, split_agents
 from proximax.policy.observations import (
+    OBS_CLIP,
+    PIXEL_VARIANCE,
     example_input,
     init_obs_moments,
+    is_image,
     network_input_space,
     update_obs_moments,
     without_mask,
 )
-from proximax.policy.policy import Policy, PolicyDiagnostics, check_size, choose, is_mlp, make_policy, policy_parameters
+from proximax.policy.policy import (
+    Policy,
+    PolicyDiagnostics,
+    check_size,
+    choice_of,
+    choose,
+    is_mlp,
+    make_policy,
+    policy_parameters,
+)
 
 __all__ = [
+    "OBS_CLIP",
+    "PIXEL_VARIANCE",
     "Agent",
     "Policy",
     "PolicyDiagnostics",
+    "action_bounds",
     "check_size",
+    "choice_of",
     "choose",
     "example_input",
     "init_obs_moments",
+    "is_image",
     "is_mlp",
     "make_policy",
     "network_input_space",

@@ -16,7 +16,7 @@ from proximax.maths import Categorical, Distribution, Joint, MultiCategorical
 from proximax.networks import AnyNetwork
 from proximax.policy.agent_file import read_agent, write_agent
 from proximax.policy.memories import Memories
-from proximax.policy.policy import Policy, assess, choose
+from proximax.policy.policy import Policy, assess, choice_of
 from proximax.runtime import compilation, key_from_data, own_numbers
 from proximax.spaces import (
     MASK,
@@ -59,9 +59,7 @@ class Agent:
     ) -> None:
         self.policy, self.params, self.obs_moments = policy, params, obs_moments
         self.observation_space, self.action_space = observation_space, action_space
-        self._mode, self._sample = (
-            compilation.jit(partial(choose, policy, sample), fast_compile=True) for sample in (False, True)
-        )
+        self._mode, self._sample = (choice_of(policy, sample) for sample in (False, True))
         self._assess = compilation.jit(partial(assess, policy), fast_compile=True)
         self._rng = np.random.default_rng()  # from the system: other draws in every process
         self._memories = Memories(policy.initial_carry)

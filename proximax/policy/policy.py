@@ -44,6 +44,7 @@ from proximax.policy.actions import (
     sampled_action,
 )
 from proximax.policy.observations import encode_obs, example_input, is_image, network_input_space
+from proximax.runtime import compilation
 from proximax.spaces import (
     check_action_space,
     check_mask,
@@ -95,6 +96,9 @@ class Policy(NamedTuple):
     # ``apply`` over time, of policies with memory: (params, carry, obs ``[T * B, ...]``, first ``[T, B]``) -> (dist and
     # value of T * B, carries after each step ``[T, B, ...]``). None: without memory.
     unroll: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]] | None = None
+    # In place of ``choose``, outside JAX: (sample, params, moments, carry, obs, first, key) -> (actions, carry), NumPy
+    # arrays. For policies in exported files, which have neither ``apply`` nor ``encode``.
+    choose_outside: Callable[..., tuple[PyTree, PyTree]] | None = None
 
 
 def make_policy(
@@ -254,6 +258,13 @@ def choose(
     """The environment's actions for observations ``[B, ...]``, the mode or a sample, and the next carry."""
     dist, _, carry = policy.apply(params, carry, policy.encode(moments, obs), first)
     return policy.env_action(dist.sample(key) if sample else dist.mode()), carry
+
+
+def choice_of(policy: Policy, sample: bool) -> Callable[..., tuple[PyTree, PyTree]]:
+    """``choose`` for environments outside the program: compiled, or what the policy has in its place."""
+    if policy.choose_outside is not None:
+        return partial(policy.choose_outside, sample)
+    return compilation.jit(partial(choose, policy, sample), fast_compile=True)
 
 
 def assess(

@@ -10,6 +10,7 @@ import numpy as np
 
 from proximax.config import SEED, RunConfig, from_json, path_problem, range_problem, refuse, type_problem
 from proximax.errors import CheckpointError, UsageError
+from proximax.exporting import ExportedAgent, is_exported, is_in_zoo, read_exported, zoo_file
 from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, check_size, init_obs_moments, make_policy, split_agents
 from proximax.runs.checkpoint import (
@@ -52,16 +53,44 @@ def load(
 ) -> Agent:
     """The trained policy of a run: that of ``seed``, by default the seed with the best final evaluation.
 
-    ``run_dir``: or a file that ``Agent.save`` wrote, which holds one policy.
+    ``run_dir``: or one of its checkpoints (``RUN/checkpoints/step-...``); or a file that holds one policy: of
+    ``Agent.save``, or of ``export`` (.onnx, .npz), whose policy acts and no more; or ``zoo:CartPole-v1``, a policy that
+    comes with proximax.
 
     ``checkpoint``: "last", "best" by the evaluations while training, or a name (``step-000000102400``).
     ``network``: needed for a policy trained with a custom network. Raises ``CheckpointError`` for anything that
     training did not save.
     """
-    if isinstance(run_dir, (str, Path)) and Path(run_dir).is_file():
-        refuse([network_problem(network, names=False)])
-        return Agent.from_file(run_dir, network)
+    if isinstance(run_dir, (str, Path)):
+        if (file := policy_file(run_dir)) is not None:
+            return load_file(file, network)
+        if is_checkpoint(Path(run_dir)):
+            run_dir, checkpoint = Path(run_dir).parent.parent, Path(run_dir).name
     return load_agent(run_dir, seed, network, checkpoint)[0]
+
+
+def policy_file(source: str | Path) -> Path | None:
+    """The file of one policy that a path or ``zoo:NAME`` says; None for a run directory."""
+    if is_in_zoo(source):
+        return zoo_file(str(source))
+    return Path(source) if Path(source).is_file() else None
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path is a checkpoint of a run."""
+    return path.parent.name == "checkpoints" and (path / MANIFEST).is_file()
+
+
+def load_file(path: Path, network: AnyNetwork | None = None) -> Agent:
+    """The policy in a file of ``Agent.save`` or of ``export``."""
+    refuse([network_problem(network, names=False)])
+    return read_exported(path) if is_exported(path) else Agent.from_file(path, network)
+
+
+def exported_config(agent: Agent) -> RunConfig | None:
+    """The settings of the run that an exported policy comes from; None where it does not know them."""
+    values = agent.about.get("config") if isinstance(agent, ExportedAgent) else None
+    return None if values is None else checked_config(values, Path("the exported policy's config"))
 
 
 def load_agent(
@@ -82,6 +111,11 @@ def load_config(run_dir: str | Path) -> RunConfig:
     path = path_named(run_dir, "the run directory")
     with reading(path):
         path, values = settings_of(path)
+    return checked_config(values, path)
+
+
+def checked_config(values: dict[str, Any], path: Path) -> RunConfig:
+    """The settings in a file, which may be anybody's."""
     try:
         config = from_json(values)
         config.check()

@@ -15,7 +15,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("config", "spaces", "distributed"),
     ("networks",),
     ("policy", "envs"),
-    ("ppo",),
+    ("ppo", "exporting"),
     ("runs", "profiling"),
     ("evaluation", "doctor"),
     ("loggers",),
