@@ -13,14 +13,8 @@ from proximax.config import COUNT, SEED, Rule, bool_problem, path_problem, range
 from proximax.envs import EnvId, EnvLike, env_name, make_rendered_env, single_env_options
 from proximax.errors import UsageError
 from proximax.evaluation.episodes import EpisodePlayer
-from proximax.evaluation.evaluator import (
-    evaluation_seed,
-    merge_env_kwargs,
-    named_env,
-    single_policy,
-    trained_env,
-    trained_seed,
-)
+from proximax.evaluation.evaluator import evaluation_seed
+from proximax.evaluation.subjects import merge_env_kwargs, named_env, single_policy, trained_env, trained_seed
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
 from proximax.runs import load_agent, load_config

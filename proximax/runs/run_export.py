@@ -34,8 +34,8 @@ def export(
 
     An ONNX file holds the observation normaliser, the network and what makes its outputs the environment's actions. Its
     inputs and outputs are ``obs`` and ``action``; ``action_mask`` for a policy with masks; ``first``, ``carry_in.0``
-    and ``carry_out.0`` for one with memory; each with a batch axis of any size. ``output="parameters"`` adds those of the
-    distribution: ``logits``, ``mean`` and ``log_std``, ``alpha`` and ``beta``. An .npz holds an MLP or a recurrent
+    and ``carry_out.0`` for one with memory; each with a batch axis of any size. ``output="parameters"`` adds those of
+    the distribution: ``logits``, ``mean`` and ``log_std``, ``alpha`` and ``beta``. An .npz holds an MLP or a recurrent
     network on top of one, of one observation and one action.
 
     Before it is written it is compared with ``Agent.act`` on ``check`` random observations, to 1e-5, by onnxruntime, or

@@ -14,7 +14,8 @@ import proximax
 from proximax.config.ppo_config import PPOConfig
 from proximax.envs import JaxEnv, auto_reset, env_seeds, probe
 from proximax.errors import CheckpointError, EnvError, NumericalError, UsageError
-from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed, merge_env_kwargs
+from proximax.evaluation.evaluator import Purpose, compensated_sum, evaluate, evaluation_seed
+from proximax.evaluation.subjects import merge_env_kwargs
 from proximax.policy.agent import Agent
 from proximax.policy.policy import make_policy
 from proximax.runs import load_config
