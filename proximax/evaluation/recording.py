@@ -86,7 +86,7 @@ def video(
             raise UsageError("the video of one policy needs a file: pass out=... (--out FILE)")
         agent, sample = single, bool(sample)
         agent_seed = trained_seed(agent) if agent_seed is None else agent_seed
-        env, env_kwargs = trained_env(agent, env, env_kwargs, allow_import)
+        env, options = trained_env(agent, env, env_kwargs, allow_import)
     else:
         assert not isinstance(run, Agent)
         config = load_config(run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proximax.config import RunConfig
-from proximax.envs import EnvId, EnvLike, env_from_config, env_name
+from proximax.envs import EnvId, EnvLike, env_from_config, env_name, single_env_options
 from proximax.errors import UsageError
 from proximax.exporting import ExportedAgent
 from proximax.networks import AnyNetwork
@@ -42,12 +42,13 @@ def trained_seed(agent: Agent) -> int:
 
 def trained_env(
     agent: Agent, env: EnvLike | None, env_kwargs: Mapping[str, Any] | None, allow_import: bool
-) -> tuple[EnvLike | None, Mapping[str, Any] | None]:
-    """``env`` and its arguments; without one those that an exported policy was trained on."""
+) -> tuple[EnvLike | None, dict[str, Any]]:
+    """(``env``, how one of it is made); without one the environment that an exported policy was trained on."""
     config = exported_config(agent)
     if config is None:
-        return env, env_kwargs
-    return (named_env(config, allow_import) if env is None else env), merge_env_kwargs(config, env, env_kwargs)
+        return env, {"env_kwargs": env_kwargs}
+    options = single_env_options(config) | {"env_kwargs": merge_env_kwargs(config, env, env_kwargs)}
+    return (named_env(config, allow_import) if env is None else env), options
 
 
 def seeds_of(config: RunConfig) -> tuple[int, ...]:

@@ -1,0 +1,90 @@
+"""Files of policies of every kind: each is compared with its agent before it is written."""
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from proximax.errors import CheckpointError, NumericalError, UsageError
+from proximax.exporting import exporter
+from proximax.exporting.exporter import export_agent
+from proximax.exporting.reading import read_exported
+from tests.support.exported_agents import BOX, IMAGE, MASKED, NESTED_ACTIONS, NESTED_OBS, agent
+
+onnx = pytest.importorskip("onnx")
+COUNT = 40  # observations of a check
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param({"obs": MASKED, "actions": spaces.MultiDiscrete([2, 3])}, id="masks"),
+        pytest.param({"obs": NESTED_OBS, "actions": NESTED_ACTIONS, "network": "mingru"}, id="nested"),
+        pytest.param({"obs": IMAGE, "normalise_pixels": True}, id="patch-cnn", marks=pytest.mark.slow),
+        pytest.param({"actions": spaces.Box(-1, 2, (2,)), "box_distribution": "beta", "activation": "elu"}, id="beta"),
+        *(
+            pytest.param({"obs": obs, "actions": actions, **settings}, id=str(i), marks=pytest.mark.slow)
+            for i, (obs, actions, settings) in enumerate(
+                [
+                    (BOX, spaces.Discrete(2, start=3), {"normalise_obs": False, "activation": "relu"}),
+                    (MASKED, spaces.Discrete(5), {"network": "lstm"}),
+                    (spaces.Dict(a=BOX, b=BOX, action_mask=spaces.MultiBinary(6)), spaces.MultiBinary(3), {}),
+                    (spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (2,)), {"activation": "silu"}),
+                    (BOX, spaces.Box(-1, 1, (2,)), {"box_distribution": "squashed_gaussian", "network": "gru"}),
+                    (BOX, spaces.Box(np.array([-1.0, 0.0]), np.array([np.inf, 2.0])), {"state_dependent_std": True}),
+                    (NESTED_OBS, spaces.MultiBinary([2, 2]), {"branch_torsos": True, "shared_torso": True}),
+                    (IMAGE, spaces.Discrete(3), {"network": "pong-small"}),
+                    (spaces.Box(0, 255, (40, 40, 3), np.uint8), spaces.Discrete(3), {"network": "nature"}),
+                    (spaces.Box(0, 255, (20, 20), np.uint8), spaces.Discrete(3), {"network": "impala"}),
+                    (IMAGE, spaces.Discrete(3), {"network": "gru", "normalise_pixels": True}),
+                    (spaces.Box(0, 255, (9,), np.uint8), spaces.Discrete(3), {"normalise_pixels": True}),
+                ]
+            )
+        ),
+    ],
+)
+def test_an_onnx_file_acts_as_the_agent_and_passes_the_checker_of_onnx(made, tmp_path):
+    path = export_agent(agent(**made), tmp_path / "policy.onnx", output="parameters", check=COUNT)
+    onnx.checker.check_model(str(path), full_check=True)
+    assert read_exported(path).observation_space == made.get("obs", BOX)
+
+
+def test_a_file_that_acts_otherwise_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch):
+    path = tmp_path / "policy.onnx"
+    export_agent(agent(), path, check=1)
+    before = path.read_bytes()
+    other = export_agent(agent(hidden=(4,)), tmp_path / "other.onnx", check=1).read_bytes()
+    monkeypatch.setattr(exporter, "model_bytes", lambda model, about: other)
+    with pytest.raises(NumericalError, match="No file was written"):
+        export_agent(agent(), path, check=COUNT)
+    assert path.read_bytes() == before
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["other.onnx", "policy.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("policy.pt", {}, "ends in .onnx or .npz"),
+        ("policy.onnx", {"format": "npz"}, "ends in .onnx"),
+        ("policy.npz", {"output": "parameters"}, "only for ONNX"),
+        ("policy.onnx", {"output": "mode"}, "output = 'mode'"),
+        ("policy.onnx", {"check": 0}, "check"),
+    ],
+)
+def test_wrong_arguments_are_refused(name, options, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        export_agent(agent(), tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exported_policy_is_not_exported_again(tmp_path):
+    path = export_agent(agent(), tmp_path / "policy.npz", check=1)
+    with pytest.raises(UsageError, match="copy that file"):
+        export_agent(read_exported(path), tmp_path / "again.npz")
+
+
+@pytest.mark.parametrize("ending", ["onnx", "npz"])
+def test_a_file_of_something_else_is_refused(ending, tmp_path):
+    path = tmp_path / f"policy.{ending}"
+    path.write_bytes(b"PK\x03\x04 something else")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_exported(path)
