@@ -3,7 +3,7 @@
 Read ``diagnosis``, ``checks`` (one function per check), ``live`` (while training).
 """
 
-from proximax.doctor.diagnosis import CHECKS, SEVERITIES, Diagnosis, Finding, diagnose_run
+from proximax.doctor.diagnosis import CHECKS, SEVERITIES, Diagnosis, Finding, diagnose_run, last_line, run_checks
 from proximax.doctor.live import LiveDoctor
 
 __all__ = [
@@ -13,4 +13,6 @@ __all__ = [
     "Finding",
     "LiveDoctor",
     "diagnose_run",
+    "last_line",
+    "run_checks",
 ]

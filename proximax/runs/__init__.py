@@ -28,7 +28,7 @@ from proximax.runs.loading import (
     policy_file,
 )
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
-from proximax.runs.metrics_file import read_metrics
+from proximax.runs.metrics_file import MAX_LINE_BYTES, MAX_METRICS_BYTES, parse_row, read_metrics
 from proximax.runs.progress import LoggerState, LogPosition, RunProgress
 from proximax.runs.pytree_json import bytes_of_tree, tree_of_bytes
 from proximax.runs.run_export import export
@@ -36,6 +36,8 @@ from proximax.runs.schedule import Every
 
 __all__ = [
     "EVALUATIONS_FILE",
+    "MAX_LINE_BYTES",
+    "MAX_METRICS_BYTES",
     "METRICS",
     "METRICS_FILE",
     "POLICY",
@@ -63,6 +65,7 @@ __all__ = [
     "load_agents",
     "load_config",
     "load_file",
+    "parse_row",
     "policy_file",
     "progress_of",
     "read_metrics",

@@ -1,0 +1,180 @@
+"""The metrics of a run as they grow: each look reads on where the last one ended."""
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proximax.errors import CheckpointError
+from proximax.ppo import RATIO_EDGES
+from proximax.runs import MAX_LINE_BYTES, MAX_METRICS_BYTES, METRICS, parse_row
+from proximax.runtime import open_plain
+
+EXACT = ("update", "steps", "time_s")  # as float64: a float32 has no number beyond 16 million exactly
+HISTOGRAM = "ratio_histogram"
+NUMBERS = tuple(name for name in METRICS if name not in (*EXACT, "seed", HISTOGRAM))  # as float32
+BUCKETS = len(RATIO_EDGES) + 1
+SPANS = 128  # of updates, whose ratios are kept together
+TAIL = 64  # bytes before the place that was reached, which must be the same when reading goes on
+
+
+class SeedColumns:
+    """The rows of one seed, by columns."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._exact = np.empty((0, len(EXACT)))
+        self._numbers = np.empty((0, len(NUMBERS)), np.float32)
+        self._new: list[dict[str, Any]] = []
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more row."""
+        self._new.append(row)
+
+    def settle(self) -> None:
+        """Put the rows that were added into the arrays."""
+        if not self._new:
+            return
+        size = self.count + len(self._new)
+        if size > len(self._exact):
+            room = max(size, 2 * len(self._exact), 256) - self.count
+            self._exact, self._numbers = (
+                np.concatenate([old[: self.count], np.empty((room, old.shape[1]), old.dtype)])
+                for old in (self._exact, self._numbers)
+            )
+        for array, names in ((self._exact, EXACT), (self._numbers, NUMBERS)):
+            with np.errstate(over="ignore"):
+                array[self.count : size] = np.array([[number(row, n) for n in names] for row in self._new], np.float64)
+        self.count, self._new = size, []
+
+    def column(self, name: str) -> np.ndarray:
+        """``[count]``: a metric; NaN where it was not logged."""
+        source, names = (self._exact, EXACT) if name in EXACT else (self._numbers, NUMBERS)
+        return source[: self.count, names.index(name)]
+
+    def all_columns(self) -> dict[str, np.ndarray]:
+        """Every metric that was logged, as the doctor reads them."""
+        columns = {name: np.asarray(self.column(name), np.float64) for name in (*EXACT, *NUMBERS)}
+        return {name: x for name, x in columns.items() if name in EXACT or np.isfinite(x).any()}
+
+
+def number(row: dict[str, Any], name: str) -> float | None:
+    """A metric of a row; None, which becomes NaN, where it has none."""
+    value = row.get(name)
+    return None if isinstance(value, list) else value
+
+
+class RatioHistory:
+    """Histograms of the ratios, those of all seeds together: of the last update, and of some spans of updates."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((SPANS, BUCKETS))
+        self.ends = np.zeros(SPANS)  # the steps at which each span ended
+        self.updates_per_span, self.used = 1, 0
+        self.latest, self.updates = np.zeros(BUCKETS), 0  # of the last of so many updates
+
+    def add(self, row: dict[str, Any]) -> None:
+        """The histogram of a row, if it has one."""
+        counts = row.get(HISTOGRAM)
+        if not isinstance(counts, list) or len(counts) != BUCKETS or row["update"] < 1:
+            return
+        try:
+            values = np.array(counts, np.float64)
+        except (TypeError, ValueError):
+            return
+        if not np.isfinite(values).all() or (values < 0).any():
+            return
+        if row["update"] != self.updates:
+            self.latest, self.updates = np.zeros(BUCKETS), row["update"]
+        self.latest += values
+        while (span := (row["update"] - 1) // self.updates_per_span) >= SPANS:
+            self._halve()
+        self.counts[span] += values
+        self.ends[span] = max(self.ends[span], row["steps"])
+        self.used = max(self.used, span + 1)
+
+    def _halve(self) -> None:
+        """Put every two spans together."""
+        half = SPANS // 2
+        self.counts = np.concatenate([self.counts[0::2] + self.counts[1::2], np.zeros((half, BUCKETS))])
+        self.ends = np.concatenate([np.maximum(self.ends[0::2], self.ends[1::2]), np.zeros(half)])
+        self.updates_per_span, self.used = 2 * self.updates_per_span, (self.used + 1) // 2
+
+
+class MetricsReader:
+    """Reads ``metrics.jsonl`` of the ``seeds`` of a run, a part at a time, from where it has got to.
+
+    Begins again where the file is another one, has become shorter, or holds something else before that place: its run
+    was resumed from an earlier checkpoint, or trained anew. Nobody has to trust the file (``runs.metrics_file``).
+    """
+
+    def __init__(self, path: Path, seeds: range) -> None:
+        self.path, self._allowed = path, seeds
+        self.generation = 0  # changes where the reader has begun again
+        self._restart((0, 0))
+
+    def _restart(self, identity: tuple[int, int]) -> None:
+        self.seeds: dict[int, SeedColumns] = {}
+        self.ratios = RatioHistory()
+        self.rows, self.offset, self._tail, self._identity = 0, 0, b"", identity
+        self.complete, self.fault = False, ""
+        self.generation += 1
+
+    @property
+    def version(self) -> str:
+        """Changes whenever there is something new."""
+        return f"{self.generation}.{self.rows}"
+
+    def read(self, deadline: float) -> None:
+        """Read on, until the end of the file or the ``deadline`` (``time.monotonic``); ``complete`` says which."""
+        try:
+            with open_plain(self.path) as file:
+                self._read(file, deadline)
+        except FileNotFoundError:
+            if self.rows:
+                self._restart((0, 0))
+            self.complete = True
+        except (CheckpointError, OSError) as error:
+            self.fault, self.complete = f"{error}", True
+        for columns in self.seeds.values():
+            columns.settle()
+
+    def _read(self, file: io.BufferedReader, deadline: float) -> None:
+        status = os.fstat(file.fileno())
+        identity = status.st_dev, status.st_ino
+        if identity != self._identity or status.st_size < self.offset or not self._continues(file):
+            self._restart(identity)
+        if self.fault:
+            return
+        if status.st_size > MAX_METRICS_BYTES:
+            raise CheckpointError(f"{self.path} has {status.st_size:,} bytes; at most {MAX_METRICS_BYTES:,} are read")
+        self.complete = False
+        while not self.complete:
+            file.seek(self.offset)
+            data = file.read(MAX_LINE_BYTES)
+            end = data.rfind(b"\n") + 1
+            if not end and len(data) == MAX_LINE_BYTES:
+                raise CheckpointError(f"{self.path} has a line of more than {MAX_LINE_BYTES:,} bytes")
+            self._take(data[:end])
+            self.complete = not end  # of a last line that is not whole the rest is still to come
+            if time.monotonic() > deadline:
+                break
+
+    def _continues(self, file: io.BufferedReader) -> bool:
+        """Whether what is before the place that was reached is what was read."""
+        file.seek(self.offset - len(self._tail))
+        return file.read(len(self._tail)) == self._tail
+
+    def _take(self, data: bytes) -> None:
+        """Whole lines."""
+        for line in data.split(b"\n")[:-1]:
+            row = parse_row(line, f"{self.path}, row {self.rows + 1}")
+            self.rows += 1
+            if row["seed"] in self._allowed:
+                self.seeds.setdefault(row["seed"], SeedColumns()).add(row)
+                self.ratios.add(row)
+        if data:
+            self.offset, self._tail = self.offset + len(data), (self._tail + data)[-TAIL:]
