@@ -29,6 +29,7 @@ class SeedColumns:
         self._exact = np.empty((0, len(EXACT)))
         self._numbers = np.empty((0, len(NUMBERS)), np.float32)
         self._new: list[dict[str, Any]] = []
+        self._logged = set[str]()
 
     def add(self, row: dict[str, Any]) -> None:
         """One more row."""
@@ -48,6 +49,7 @@ class SeedColumns:
         for array, names in ((self._exact, EXACT), (self._numbers, NUMBERS)):
             with np.errstate(over="ignore"):
                 array[self.count : size] = np.array([[number(row, n) for n in names] for row in self._new], np.float64)
+        self._logged.update(*self._new)
         self.count, self._new = size, []
 
     def column(self, name: str) -> np.ndarray:
@@ -57,8 +59,8 @@ class SeedColumns:
 
     def all_columns(self) -> dict[str, np.ndarray]:
         """Every metric that was logged, as the doctor reads them."""
-        columns = {name: np.asarray(self.column(name), np.float64) for name in (*EXACT, *NUMBERS)}
-        return {name: x for name, x in columns.items() if name in EXACT or np.isfinite(x).any()}
+        names = [name for name in (*EXACT, *NUMBERS) if name in self._logged]
+        return {name: np.asarray(self.column(name), np.float64) for name in names}
 
 
 def number(row: dict[str, Any], name: str) -> float | None:
