@@ -23,6 +23,7 @@ from proximax.runs import export, load
 from proximax.runtime import seed_key
 from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
 from proximax.types import RewardHook, Transition
+from proximax.web import Watcher, watch
 
 __all__ = [
     "ALGORITHMS",
@@ -46,6 +47,7 @@ __all__ = [
     "TrainingCallback",
     "Transition",
     "Video",
+    "Watcher",
     "compare",
     "evaluate",
     "export",
@@ -65,6 +67,7 @@ __all__ = [
     "stack_seeds",
     "train",
     "video",
+    "watch",
 ]
 
 

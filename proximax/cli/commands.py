@@ -24,6 +24,7 @@ from proximax.exporting import CHECKED, Format, Output
 from proximax.reports import DEFAULT_SEEDS, has_runs
 from proximax.runs import load_config
 from proximax.training import check_may_change, resolve
+from proximax.web import DEFAULT_PORT
 
 Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
@@ -61,6 +62,7 @@ Stochastic = Annotated[
     tyro.conf.arg(help="Sample actions. Without --stochastic and --deterministic: as the run's own evaluations do."),
 ]
 RUNS_HELP = "Run directories, finished or not, or folders with runs below them; LABEL=RUN gives it a label."
+WATCHED_HELP = "Run directories, or folders with runs below them, which need not exist yet. Default: runs"
 TARGETS_HELP = (
     "Environments to train on; and runs that exist: run directories, or folders with runs below them. LABEL=RUN gives "
     f"a run a label. Arguments of the environments: {KWARGS_HELP}"
@@ -88,6 +90,8 @@ class Train:
     """HOST:PORT of the Ray cluster, with --launch ray. Default: RAY_ADDRESS, or a Ray of this machine of its own."""
     profile: bool = False
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
+    watch: bool = False
+    """Show the run in the browser while it trains; prints the address. `proximax watch OUT` shows it again."""
     quiet: Quiet = False
     verbose: Verbose = False
     allow_import: AllowImport = False
@@ -220,6 +224,20 @@ class Doctor:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Show runs in the browser, while they train and after; until Ctrl-C. The page only reads."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]", help=WATCHED_HELP)] = ()
+    port: int = DEFAULT_PORT
+    """Of the page; 0 takes a free one. Where it is taken the next free one is used."""
+    host: str = "127.0.0.1"
+    """Where to serve the page. By default only this machine reaches it; any other host needs --token."""
+    token: str = ""
+    """What a browser must know to see the page: 16 characters and more. Default: none, or PROXIMAX_TOKEN."""
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
 class Presets:
     """List what is tuned, the return to expect, and where the settings come from."""
 
@@ -235,6 +253,7 @@ COMMANDS: dict[str, type] = {
     "export": Export,
     "plot": Plot,
     "doctor": Doctor,
+    "watch": Watch,
     "presets": Presets,
 }
 Command: Any = (
@@ -246,6 +265,7 @@ Command: Any = (
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
     | Annotated[Plot, tyro.conf.subcommand("plot", prefix_name=False)]
     | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
+    | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
 )
 

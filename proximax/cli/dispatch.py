@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | bench | compare | eval | video | export | plot | doctor | presets``."""
+"""The command line: ``proximax train | bench | compare | eval | video | export | plot | doctor | watch | presets``."""
 
 import os
 import shlex
@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -22,6 +23,7 @@ from proximax.cli.commands import (
     Presets,
     Train,
     Video,
+    Watch,
     config_of,
     parse,
 )
@@ -65,6 +67,7 @@ from proximax.runtime import (
     write_stderr,
 )
 from proximax.training import run, was_saved
+from proximax.web import watch
 
 GPU_REMEDY = 'pip install "jax[cuda13]" (older drivers: "jax[cuda12]"), or leave out --device'
 
@@ -131,6 +134,8 @@ def execute(command: object, arguments: Sequence[str]) -> int:
             run_plot(command)
         case Doctor():
             print(printable(doctor_report(diagnose_run(command.run))))
+        case Watch():
+            run_watch(command)
         case Presets():
             show_presets()
         case _:
@@ -161,6 +166,7 @@ def run_train(command: Train, arguments: Sequence[str]) -> int:
             quiet=command.quiet,
             verbose=command.verbose,
             profile=command.profile,
+            watch=command.watch,
             resume=resume,
         )
     except Interrupted:
@@ -289,6 +295,16 @@ def run_eval(command: Eval) -> None:
     low, median, high = np.percentile(result.returns, [0, 50, 100])
     shown = f"lowest {format_number(low)}, median {format_number(median)}, highest {format_number(high)}"
     print(f"episodes  {shown}")
+
+
+def run_watch(command: Watch) -> None:
+    """``proximax watch``: until Ctrl-C, which is how it ends well."""
+    token = command.token or os.environ.get("PROXIMAX_TOKEN", "")
+    with (
+        suppress(KeyboardInterrupt),
+        watch(*command.runs, host=command.host, port=command.port, token=token) as watcher,
+    ):
+        watcher.wait()
 
 
 def sample_of(command: Eval | Video) -> bool | None:

@@ -57,6 +57,7 @@ from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
 from proximax.training.warm_start import AGENT, init_from_problem, initial_agents, start_from, start_note
 from proximax.types import RewardHook
+from proximax.web import require_server, watch_run
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def train(
     verbose: bool = False,
     profile: bool = False,
     resume: Resume = False,
+    watch: bool = False,
     init_from: str | Path | Agent | None = None,
     reward_hook: RewardHook | None = None,
     **overrides: Any,
@@ -93,6 +95,7 @@ def train(
     training. Or ``TrainingCallback`` objects, which see more.
     ``quiet``: only warnings and errors on stderr; ``verbose``: also a table of the metrics every few seconds.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
+    ``watch``: show the run in the browser, at the address that is printed, until the program ends (``proximax.watch``).
     ``network``: a custom one, or the name of a built-in one (``RunConfig.network``).
     ``init_from``: a run directory, a file of ``Agent.save`` or an ``Agent`` to start from: its parameters and
     observation normaliser.
@@ -132,6 +135,7 @@ def train(
         verbose=verbose,
         profile=profile,
         resume=resume,
+        watch=watch,
         agent=init_from if isinstance(init_from, Agent) else None,
     )
 
@@ -149,6 +153,7 @@ def run(
     verbose: bool = False,
     profile: bool = False,
     resume: Resume = False,
+    watch: bool = False,
     agent: Agent | None = None,
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
@@ -157,13 +162,13 @@ def run(
     built in, ``agent`` for a ``config.init_from`` that was an ``Agent``. The rest is as in ``train``. Raises
     ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
-    flags = {"quiet": quiet, "verbose": verbose, "profile": profile}
+    flags = {"quiet": quiet, "verbose": verbose, "profile": profile, "watch": watch}
     check_arguments(config, custom_algorithm, out, network, callbacks, flags, resume)
     config.check()
     refuse_fork()
     verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "progress"
     began, env = time.perf_counter(), env_from_config(config, env)
-    check_requirements(config, env, out, profile, resume)
+    check_requirements(config, env, out, flags, resume)
     ranks, notes = join_ranks(config)
     compilation.prepare(config.seeds, config.shards)
     with ExitStack() as stack:
@@ -180,6 +185,8 @@ def run(
         setup = prepare(stack, config, env, places, network, custom_algorithm, profile, agent)
         if not ranks.is_first:
             callbacks, verbosity = (), "quiet"
+        elif watch and directory:
+            watch_run(directory.path)
         services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
@@ -192,13 +199,7 @@ def run(
 
 
 def check_arguments(
-    config: Any,
-    custom_algorithm: Any,
-    out: Any,
-    network: Any,
-    callbacks: Any,
-    flags: dict[str, Any],
-    resume: Any,
+    config: Any, custom_algorithm: Any, out: Any, network: Any, callbacks: Any, flags: dict[str, Any], resume: Any
 ) -> None:
     """Refuse arguments of other types than ``run`` takes: none is ignored."""
     are_functions = isinstance(callbacks, Sequence) and all(map(is_callback, callbacks))
@@ -220,12 +221,16 @@ def check_arguments(
     scheduled_settings(callbacks)  # refuses two of one setting
 
 
-def check_requirements(config: RunConfig, env: EnvLike, out: str | Path | None, profile: bool, resume: Resume) -> None:
+def check_requirements(
+    config: RunConfig, env: EnvLike, out: str | Path | None, flags: dict[str, Any], resume: Resume
+) -> None:
     """Refuse what needs a run directory where there is none, or a second environment where none can be made."""
-    needs_directory = {"profile": profile, "video_every": config.video_every is not None, "resume": bool(resume)}
-    for name, wanted in needs_directory.items():
-        if wanted and out is None:
+    given = {**flags, "video_every": config.video_every is not None, "resume": bool(resume)}
+    for name in ("profile", "watch", "video_every", "resume"):
+        if given[name] and out is None:
             raise UsageError(f"{name}: its files are in the run directory; name one with out")
+    if flags["watch"]:
+        require_server()
     for name in ("stop_at_return", "eval_every"):
         if getattr(config, name) is not None and not can_recreate(env):
             raise UsageError(

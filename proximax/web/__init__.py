@@ -6,11 +6,12 @@ Read ``server`` (``watch``: a port, a thread), ``app`` (the addresses and what e
 itself is in ``page``, with the chart library in ``page/vendor``.
 """
 
-from proximax.web.server import DEFAULT_PORT, Watcher, watch, watch_run
+from proximax.web.server import DEFAULT_PORT, Watcher, require_server, watch, watch_run
 
 __all__ = [
     "DEFAULT_PORT",
     "Watcher",
+    "require_server",
     "watch",
     "watch_run",
 ]

@@ -1,4 +1,4 @@
-"""Who may ask for what: reading only, under a name of this machine, from the page itself, with the token if there is one.
+"""Who may ask for what: only to read, under a name of this machine, from the page itself, with the token if any.
 
 A page of a stranger's site must not read runs through the browser of who looks at both: by DNS rebinding it could reach
 a server on loopback under the site's name, which the ``Host`` header then has.

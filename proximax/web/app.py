@@ -19,9 +19,9 @@ from proximax.errors import ProximaxError, describe
 from proximax.runs import METRICS
 from proximax.runtime import proximax_version
 from proximax.web.access import Access, Guard
-from proximax.web.curves import CHARTED, MAX_WIDTH, MAX_WINDOW, SPEED, Wish, curves_of, extent_of, step_of
+from proximax.web.curves import CHARTED, MAX_WIDTH, MAX_WINDOW, SPEED, Axis, Wish, curves_of, extent_of, step_of
 from proximax.web.media import open_part, videos_of
-from proximax.web.run_list import MAX_RUNS, RunList
+from proximax.web.run_list import MAX_RUNS, RunList, short_digest
 from proximax.web.run_view import RunView
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Runs:
         self._list, self._views = run_list, dict[str, RunView]()
         self._lock = threading.Lock()
         self._summaries: tuple[float, bytes] = (float("-inf"), b"")
-        self._curves: OrderedDict[object, str] = OrderedDict()
+        self._curves: OrderedDict[str, str] = OrderedDict()
 
     def view(self, run_id: str) -> RunView:
         """A run by its id; ``Refused`` where there is none."""
@@ -104,33 +104,39 @@ class Runs:
             view.read_on(time.monotonic() + READ_S)
             return as_json(view.details())
 
-    def curves(self, ids: list[str], wish: Wish) -> bytes:
-        """The curves of several runs on one grid, as JSON; of runs that are not read to their end, as far as they are."""
-        views, deadline, complete = self._known(ids), time.monotonic() + READ_S, True
+    def curves(self, known: dict[str, str], wish: Wish) -> bytes:
+        """The curves of several runs on one grid, as JSON, as far as their metrics are read.
+
+        ``known``: the runs, each with the tag of the curves that the browser has: they are not sent again.
+        """
+        runs, deadline, complete = self._list.runs(), time.monotonic() + READ_S, True
+        views = [self.view(run_id) for run_id in known if run_id in runs]
         for view in views:
             with view.lock:
-                late = time.monotonic() > deadline and not view.reader.rows
+                late = time.monotonic() > deadline and not view.reader.complete
                 complete &= not late and view.read_on(deadline)
         step = step_of([extent_of(view.reader, wish.axis) for view in views], wish)
-        parts = [f'"{view.found.id}":{self._curves_of(view, wish, step)}' for view in views]
+        parts = [f'"{view.found.id}":{self._curves_of(view, wish, step, known[view.found.id])}' for view in views]
         head = json.dumps({"step": step, "axis": wish.axis, "complete": complete})
         return f'{head[:-1]},"runs":{{{",".join(parts)}}}}}'.encode()
 
-    def _known(self, ids: list[str]) -> list[RunView]:
-        """The runs that are still there."""
-        known = self._list.runs()
-        return [self.view(run_id) for run_id in dict.fromkeys(ids) if run_id in known]
-
-    def _curves_of(self, view: RunView, wish: Wish, step: float) -> str:
+    def _curves_of(self, view: RunView, wish: Wish, step: float, known: str) -> str:
         """The curves of one run, as JSON; kept until it has new rows."""
         with view.lock:
-            key = (view.found.id, view.reader.version, view.config, wish._replace(width=0), step)
-            text = self._curves.get(key)
+            tag = short_digest(
+                f"{view.found.id} {view.reader.made} {view.reader.version} {wish._replace(width=0)} {step}"
+            )
+            if tag == known:
+                return f'{{"tag":"{tag}"}}'
+            with self._lock:
+                text = self._curves.get(tag)
             if text is None:
-                text = json.dumps(curves_of(view.reader, wish, step), allow_nan=False, separators=(",", ":"))
-                self._curves[key] = text
-        while len(self._curves) > MAX_CURVES:
-            self._curves.popitem(last=False)
+                curves = json.dumps(curves_of(view.reader, wish, step), allow_nan=False, separators=(",", ":"))
+                text = f'{{"tag":"{tag}","curves":{curves}}}'
+        with self._lock:
+            self._curves[tag] = text
+            while len(self._curves) > MAX_CURVES:
+                self._curves.popitem(last=False)
         return text
 
 
@@ -148,15 +154,15 @@ def tagged(request: Request, body: bytes, kind: str) -> Response:
     return Response(body, headers=headers)
 
 
-def wish_of(request: Request) -> tuple[list[str], Wish]:
-    """(the runs, what to show of them) that the query of a request says. Raises ``Refused``."""
+def wish_of(request: Request) -> tuple[dict[str, str], Wish]:
+    """(the runs with the tags of what is known of them, what to show) that a query says. Raises ``Refused``."""
     query = request.query_params
     metrics = tuple(dict.fromkeys(query.getlist("metric")))
-    ids = query.getlist("run")
+    runs = {run: tag for run, _, tag in (text.partition(".") for text in query.getlist("run"))}
     axis = query.get("axis", "steps")
     if unknown := [name for name in metrics if name not in CHARTED]:
         raise Refused(400, f"no metric {unknown[0][:60]!r}")
-    if axis not in ("steps", "time") or len(ids) > MAX_RUNS or len(metrics) > MAX_METRICS:
+    if axis not in ("steps", "time") or len(runs) > MAX_RUNS or len(metrics) > MAX_METRICS:
         raise Refused(400, "axis must be steps or time; of runs and metrics not so many")
     try:
         width, window = int(query.get("width", "600")), int(query.get("window", "1"))
@@ -165,7 +171,8 @@ def wish_of(request: Request) -> tuple[list[str], Wish]:
         raise Refused(400, "width, window, begin and end must be numbers") from error
     if not (10 <= width <= MAX_WIDTH and 1 <= window <= MAX_WINDOW and 0 <= begin < end):
         raise Refused(400, f"width: 10 to {MAX_WIDTH}; window: 1 to {MAX_WINDOW}; 0 <= begin < end")
-    return ids, Wish(metrics, "time" if axis == "time" else "steps", width, window, query.get("seeds") == "1", begin, end)
+    chosen: Axis = "time" if axis == "time" else "steps"
+    return runs, Wish(metrics, chosen, width, window, query.get("seeds") == "1", begin, end)
 
 
 def guarded(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:

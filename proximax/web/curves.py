@@ -9,6 +9,7 @@ from proximax.runs import METRICS
 from proximax.web.metrics_reader import EXACT, HISTOGRAM, MetricsReader
 from proximax.web.thinning import grid_step, rounded, smooth, thin_out
 
+Axis = Literal["steps", "time"]
 SPEED = "steps_per_s"
 SPEED_UPDATES = 10  # over which speed is taken: within a call of the compiled program times are interpolated
 CHARTED = (*(name for name in METRICS if name not in ("update", "seed", HISTOGRAM, "steps", "time_s")), SPEED)
@@ -20,7 +21,7 @@ class Wish(NamedTuple):
     """What a browser asks for; it is also the key under which answers are kept."""
 
     metrics: tuple[str, ...]
-    axis: Literal["steps", "time"] = "steps"
+    axis: Axis = "steps"
     width: int = 600  # columns of pixels
     window: int = 1  # updates over which values are averaged
     each_seed: bool = False
@@ -36,7 +37,7 @@ class SeedTable(NamedTuple):
     rows: list[np.ndarray]  # which rows of each seed
 
 
-def extent_of(reader: MetricsReader, axis: str) -> float:
+def extent_of(reader: MetricsReader, axis: Axis) -> float:
     """How far a run has got on an axis."""
     name = "time_s" if axis == "time" else "steps"
     ends = [float(np.nanmax(columns.column(name), initial=0.0)) for columns in reader.seeds.values()]
@@ -99,7 +100,7 @@ def curves_of(reader: MetricsReader, wish: Wish, step: float) -> dict[str, Any]:
         mean = np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
         low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
         thin = thin_out(table.x[part], low, mean, high, step)
-        curve: dict[str, Any] = {"index": thin.index.tolist()}
+        curve: dict[str, Any] = {"index": thin.place.tolist()}
         curve |= {name: rounded(getattr(thin, name)) for name in ("low", "mean", "high")}
         if wish.each_seed and len(values) > 1:
             curve["seeds"] = each_seed(table.x[part], values[:MAX_LINES], step)
@@ -110,4 +111,4 @@ def curves_of(reader: MetricsReader, wish: Wish, step: float) -> dict[str, Any]:
 def each_seed(x: np.ndarray, values: np.ndarray, step: float) -> list[dict[str, Any]]:
     """The curve of each seed."""
     thinned = [thin_out(x, row, row, row, step) for row in values]
-    return [{"index": thin.index.tolist(), "mean": rounded(thin.mean)} for thin in thinned]
+    return [{"index": thin.place.tolist(), "mean": rounded(thin.mean)} for thin in thinned]

@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ HISTOGRAM = "ratio_histogram"
 NUMBERS = tuple(name for name in METRICS if name not in (*EXACT, "seed", HISTOGRAM))  # as float32
 BUCKETS = len(RATIO_EDGES) + 1
 SPANS = 128  # of updates, whose ratios are kept together
+_numbers = count()
 TAIL = 64  # bytes before the place that was reached, which must be the same when reading goes on
 
 
@@ -116,6 +118,7 @@ class MetricsReader:
     def __init__(self, path: Path, seeds: range) -> None:
         self.path, self._allowed = path, seeds
         self.generation = 0  # changes where the reader has begun again
+        self.made = next(_numbers)  # another reader of the file is not this one
         self._restart((0, 0))
 
     def _restart(self, identity: tuple[int, int]) -> None:

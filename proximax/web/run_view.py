@@ -22,11 +22,16 @@ from proximax.web.metrics_reader import MetricsReader
 from proximax.web.run_list import FoundRun
 from proximax.web.thinning import rounded
 
+FRESH_S = 0.5  # for which metrics are not looked at again, however many viewers ask
 QUIET_S = 120.0  # without a new row, after which a run of another machine is taken to have stopped
 CHECK_S = 2.0  # between two looks of the doctor at a run that goes on
 FEW_SEEDS = 8  # whose evidence is shown
 MAX_TAIL, MAX_EVALUATIONS = 2**17, 2**22  # bytes that are read from the ends of the logs
 MAX_SEEDS = 2**16
+RESULT = (  # of result.json
+    *("return_mean", "return_iqm", "return_ci95", "returns", "steps", "wall_s", "compile_s", "steps_per_s"),
+    *("eval_episodes", "stopped_by", "notes", "restarts", "version"),
+)
 
 
 class RunView:
@@ -38,7 +43,7 @@ class RunView:
         self.reader = MetricsReader(found.path / METRICS_FILE, range(0))
         self._kept: dict[str, tuple[object, Any]] = {}
         self._findings: list[dict[str, Any]] = []
-        self._checked = ("", float("-inf"))
+        self._checked, self._read_at = ("", float("-inf")), float("-inf")
 
     def summary(self) -> dict[str, Any]:
         """What the list of runs has of it."""
@@ -78,6 +83,7 @@ class RunView:
             "training_return": finite_or_none(float(np.mean(returns))) if returns else None,
             "final_return": finite_number(result.get("return_mean")),
             "updated": updated,
+            "limits": limits_of(config),
             **({"fault": error} if error and not result else {}),
         }
 
@@ -132,12 +138,15 @@ class RunView:
 
     def read_on(self, deadline: float) -> bool:
         """Read more of the metrics; whether all of them are read."""
+        if self.reader.complete and time.monotonic() - self._read_at < FRESH_S:
+            return True
         try:
             self._read_config()
         except (ProximaxError, OSError):
             return True
         if self.found.in_place:
             self.reader.read(deadline)
+        self._read_at = time.monotonic()
         return self.reader.complete
 
     def details(self) -> dict[str, Any]:
@@ -155,7 +164,6 @@ class RunView:
             "evaluations": self._evaluations(),
             "result": {name: result[name] for name in RESULT if name in result},
             "settings": settings_of(config),
-            "limits": limits_of(config),
             "ratios": self._ratios(),
             "videos": [video.to_json() for video in videos_of(self.found.path)] if self.found.in_place else [],
         }
@@ -205,10 +213,6 @@ class RunView:
             "ends": ratios.ends[: ratios.used].tolist(),
             "shares": [rounded(row) for row in shares],
         }
-
-
-RESULT = ("return_mean", "return_iqm", "return_ci95", "returns", "steps", "wall_s", "compile_s", "steps_per_s")
-RESULT += ("eval_episodes", "stopped_by", "notes", "restarts", "version")
 
 
 def signature_of(path: Path) -> object:

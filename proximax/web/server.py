@@ -1,6 +1,7 @@
 """A server for the page, in a thread of its own: training goes on beside it."""
 
 import importlib
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -8,8 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from proximax.config import path_problem, range_problem, refuse, type_problem
-from proximax.config import Rule
+from proximax.config import Rule, path_problem, range_problem, refuse, type_problem
 from proximax.errors import DependencyError, StorageError, UsageError
 from proximax.runtime import forget_private, keep_from_children, path_named, write_stderr
 from proximax.web.access import Access, address_of, check_token
@@ -144,6 +144,7 @@ def make_server(run_list: RunList, access: Access) -> Any:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=2**16,  # the address of the curves of a thousand runs
     )
     return uvicorn.Server(config)
 
@@ -158,7 +159,8 @@ def open_port(host: str, port: int) -> socket.socket:
     for number in [port] if port == 0 else range(port, min(port + TRIES, 65535) + 1):
         listener = socket.socket(family, kind, protocol)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":  # elsewhere it would share the port with a stranger's program
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((place[0], number, *place[2:]))
             listener.listen(128)
             return listener

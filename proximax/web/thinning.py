@@ -1,4 +1,4 @@
-"""As many points as a screen has: smallest, mean and largest value in each column of pixels, so that no spike is lost."""
+"""As many points as a screen has: smallest, mean and largest value in each column of pixels. No spike is lost."""
 
 from typing import Any, NamedTuple
 
@@ -8,9 +8,9 @@ DIGITS = 5  # significant ones of what is sent
 
 
 class Thinned(NamedTuple):
-    """A curve on a grid of columns: entry i is of x in ``[index[i], index[i] + 1) * step``; empty columns are left out."""
+    """A curve on a grid: entry i is of x in ``[place[i], place[i] + 1) * step``. Empty columns are left out."""
 
-    index: np.ndarray
+    place: np.ndarray
     low: np.ndarray
     mean: np.ndarray
     high: np.ndarray

@@ -18,7 +18,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("ppo", "exporting"),
     ("runs", "profiling"),
     ("evaluation", "doctor"),
-    ("loggers",),
+    ("loggers", "web"),
     ("training",),
     ("reports",),
     ("cli",),
