@@ -63,13 +63,13 @@ test-newest: .venv-newest/.ready
 
 # Made anew each time, since tomorrow's newest are others.
 .PHONY: .venv-newest/.ready
-NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,export,plots,video,test
+NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,export,plots,video,watch,test
 .venv-newest/.ready: pyproject.toml
 	@$(call venv_of,3.13) .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(NEWEST)]'
 
 # After a bound in pyproject.toml has changed. Without box2d, whose Gymnasium is a later one.
-LOWEST := atari mujoco envpool gymnax flax equinox tensorboard export plots video test
+LOWEST := atari mujoco envpool gymnax flax equinox tensorboard export plots video watch test
 lowest: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --python-version 3.11 --no-annotate \

@@ -89,7 +89,7 @@ class RatioHistory:
             values = np.array(counts, np.float64)
         except (TypeError, ValueError):
             return
-        if not np.isfinite(values).all() or (values < 0).any():
+        if values.shape != (BUCKETS,) or not np.isfinite(values).all() or (values < 0).any():
             return
         if row["update"] != self.updates:
             self.latest, self.updates = np.zeros(BUCKETS), row["update"]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class Browser:
         line = [program, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={self._folder}", "about:blank"]
         self._process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port, path = self._address()
-        self._socket = connect(f"ws://127.0.0.1:{port}{path}", max_size=2**26)
+        self._stack = ExitStack()
+        self._socket = self._stack.enter_context(connect(f"ws://127.0.0.1:{port}{path}", max_size=2**26))
         self._number = 0
         self._session: str | None = None
         self.problems: list[str] = []  # errors on the console, exceptions, violations of the CSP
@@ -101,7 +103,7 @@ class Browser:
 
     def close(self) -> None:
         """End the browser."""
-        self._socket.close()
+        self._stack.close()
         self._process.terminate()
         try:
             self._process.wait(10)

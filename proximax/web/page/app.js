@@ -10,9 +10,9 @@ import { showRuns } from "./run_list.js";
 const FIRST = 10; // runs that are shown until somebody chooses
 const LIVE_MS = 1000, IDLE_MS = 4000, READING_MS = 60, LOST_MS = 3000;
 const kl = (runs) => [...new Set(runs.map((run) => run.limits?.kl))].slice(0, 3);
-const MAIN = { metric: "return_last_100", title: "Training return", about: "latest 100 episodes" };
+const MAIN = { metric: "return_last_100", title: "Training return", note: "latest 100 episodes; bands: lowest to highest seed", legend: true };
 const SMALL = [
-  { metric: "kl", title: "KL of an update", limits: kl },
+  { metric: "kl", title: "KL of an update", limits: kl, limitName: "target" },
   { metric: "clip_fraction", title: "Clip fraction" },
   { metric: "explained_variance", title: "Explained variance", limits: () => [1] },
   { metric: "entropy", title: "Entropy" },
@@ -32,7 +32,7 @@ async function start() {
   restoreView();
   openDetail();
   bindControls();
-  for (const query of ["(prefers-color-scheme: dark)"]) matchMedia(query).addEventListener("change", soon);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", soon);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
   new ResizeObserver(soon).observe(byId("curves"));
   tick();
@@ -45,7 +45,7 @@ async function makeCharts() {
   byId("status").title = `proximax ${version}`;
   const zoom = (range) => { view.zoom = range; byId("curves").classList.toggle("zoomed", range !== null); soon(); };
   const make = (place, parts, height) => parts.map((part) => {
-    const chart = new Chart({ about: meanings[part.metric], ...part, about: meanings[part.metric] }, height, zoom);
+    const chart = new Chart({ ...part, about: meanings[part.metric] }, height, zoom);
     byId(place).append(chart.node);
     return chart;
   });
@@ -70,9 +70,9 @@ async function tick() {
     drawList(answer);
     const complete = runs.length ? await drawRuns() : true;
     wait = !complete ? READING_MS : runs.some((run) => run.state === "training") ? LIVE_MS : IDLE_MS;
-    showState(true);
+    showState(complete ? (runs.some((run) => run.state === "training") ? "live" : "idle") : "reading metrics");
   } catch (error) {
-    showState(false, error);
+    showState("disconnected", error);
     wait = LOST_MS;
   }
   asking = false;
@@ -102,6 +102,7 @@ function keepOrder(wanted) {
 function drawList({ folders, left_out: leftOut }) {
   byId("empty").hidden = runs.length > 0;
   byId("content").hidden = runs.length === 0;
+  byId("nothing").hidden = chosen.size > 0;
   setText(byId("where"), folders.join(", "));
   setText(byId("folders"), `${folders.join(", ")}${leftOut ? ` (and ${leftOut} more runs, which are not shown)` : ""}`);
   showRuns(runs, chosen, focus, {
@@ -133,13 +134,13 @@ async function drawRuns() {
 
 const isDarkNow = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
-function showState(reached, error) {
-  const training = runs.filter((run) => run.state === "training").length;
-  setText(byId("status"), !reached ? "disconnected" : training ? "live" : "idle");
-  byId("status").className = `status ${!reached ? "off" : training ? "live" : "idle"}`;
+function showState(word, error) {
+  const lost = word === "disconnected";
+  setText(byId("status"), word);
+  byId("status").className = `status ${lost ? "off" : word === "idle" ? "idle" : "live"}`;
   const why = error instanceof ServerError ? error.message : "The server has ended or cannot be reached. Start it again: proximax watch";
-  byId("lost").hidden = reached;
-  setText(byId("lost"), reached ? "" : `${why} What is below was read before.`);
+  byId("lost").hidden = !lost;
+  setText(byId("lost"), lost ? `${why} What is below was read before.` : "");
 }
 
 function bindControls() {

@@ -1,6 +1,6 @@
 // One metric of several runs as lines with bands, drawn by uPlot.
 
-import { el, setText } from "./dom.js";
+import { el, refresh, setText } from "./dom.js";
 import { duration, number, short, steps } from "./format.js";
 import { colourOf, faded, themeColour } from "./palette.js";
 
@@ -18,8 +18,11 @@ export class Chart {
     this.plot = el("div", { class: "plot" });
     this.tip = el("div", { class: "tip", hidden: true });
     this.plot.append(this.tip);
-    const head = el("figcaption", {}, el("h3", { text: spec.title, title: spec.about }), this.value);
-    this.node = el("figure", { class: "card chart", role: "group", "aria-label": spec.title }, head, this.plot);
+    this.legend = el("ul", { class: "legend" });
+    const words = el("div", {}, el("h3", { text: spec.title, title: spec.about }), spec.note ? el("small", { text: spec.note }) : null);
+    const head = el("figcaption", {}, words, this.value);
+    this.node = el("figure", { class: "card chart", role: "group", "aria-label": spec.title }, head, this.legend, this.plot);
+    this.node.hidden = true;
     this.layout = "";
   }
 
@@ -42,6 +45,7 @@ export class Chart {
       this.uplot.setData(data);
       this.resize();
     }
+    if (this.spec.legend) this.#name(shown);
     const last = (run) => curves.get(run.id).mean.at(-1);
     setText(this.value, shown.length === 1 ? number(last(shown[0])) : "");
     this.plot.setAttribute("role", "img");
@@ -52,6 +56,13 @@ export class Chart {
   resize() {
     const width = Math.floor(this.plot.clientWidth);
     if (this.uplot && width > 0 && width !== this.uplot.width) this.uplot.setSize({ width, height: this.height });
+  }
+
+  /** The runs by colour, for where the list of runs is not beside the charts. */
+  #name(runs) {
+    const named = runs.slice(0, TOLD).map((run) => [run.name, colourOf(run.id)]);
+    const rest = runs.length > TOLD ? [[`and ${runs.length - TOLD} more`, null]] : [];
+    refresh(this.legend, [...named, ...rest], (entries) => entries.map(([name, colour]) => el("li", {}, colour && swatch(colour), name)));
   }
 
   /** uPlot's columns: x, and for each run either mean, high, low, or a line for each seed. */
@@ -104,7 +115,7 @@ export class Chart {
       padding: [10, 12, 0, 0],
       scales: { x: { time: false }, y: { range: (plot, low, high) => this.#range(low, high) } },
       axes: [
-        { ...axis, size: 30, space: 70, values: (plot, marks) => marks.map((x) => (time ? duration(x) : short(x))) },
+        { ...axis, size: 26, space: 70, values: (plot, marks) => marks.map((x) => (time ? duration(x) : short(x))) },
         { ...axis, size: 54, space: 34, values: (plot, marks) => marks.map(short) },
       ],
       cursor: { sync: { key: sync.key, scales: ["x", null] }, points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },
@@ -129,12 +140,12 @@ export class Chart {
   }
 
   #drawLimits(plot) {
-    const { ctx, bbox } = plot;
+    const { ctx, bbox } = plot, ink = this.limits.length ? themeColour("--ink") : "";
     for (const limit of this.limits) {
       const y = plot.valToPos(limit, "y", true);
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
       ctx.save();
-      ctx.strokeStyle = themeColour("--ink");
+      ctx.strokeStyle = ctx.fillStyle = ink;
       ctx.globalAlpha = 0.7;
       ctx.lineWidth = devicePixelRatio;
       ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
@@ -142,6 +153,11 @@ export class Chart {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
+      if (this.spec.limitName) {
+        ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+        ctx.textAlign = "right";
+        ctx.fillText(`${this.spec.limitName} ${short(limit)}`, bbox.left + bbox.width - 4 * devicePixelRatio, y - 4 * devicePixelRatio);
+      }
       ctx.restore();
     }
   }
@@ -168,9 +184,7 @@ export class Chart {
     const x = plot.data[0][idx];
     const near = told.sort((a, b) => a.far - b.far).slice(0, TOLD).sort((a, b) => b.value - a.value);
     const rows = near.map(({ run, value }) => {
-      const swatch = el("i", { class: "swatch" });
-      swatch.style.background = colourOf(run.id);
-      return el("li", {}, swatch, el("span", { class: "name", text: run.name }), el("b", { text: number(value) }));
+      return el("li", {}, swatch(colourOf(run.id)), el("span", { class: "name", text: run.name }), el("b", { text: number(value) }));
     });
     if (told.length > TOLD) rows.push(el("li", { class: "rest", text: `and ${told.length - TOLD} more` }));
     const where = el("p", { text: this.view.axis === "time" ? duration(x) : `${steps(Math.round(x))} steps` });
@@ -180,6 +194,13 @@ export class Chart {
     this.tip.style.left = right ? "auto" : `${left + shift + 14}px`;
     this.tip.style.right = right ? `${plot.over.clientWidth - left + 26}px` : "auto";
   }
+}
+
+/** A small square of a colour. */
+function swatch(colour) {
+  const node = el("i", { class: "swatch" });
+  node.style.background = colour;
+  return node;
 }
 
 /** The value at a place or the nearest one that is known, as runs with few updates leave columns empty. */

@@ -29,7 +29,7 @@ let shown = null, playing = "", newest = true;
 /** Put the parts into the page, once. */
 export function openDetail() {
   byId("detail").append(el("header", { class: "row head" }, title, state), fault, facts,
-    el("div", { class: "cards" }, ...Object.values(cards), settings.node));
+    el("div", { class: "cards" }, ...Object.values(cards)), settings.node);
 }
 
 /** Show a run; `runs`: all of them, to compare with. */
