@@ -257,3 +257,35 @@ def test_python_m_proximax_is_the_command_line():
 def test_a_mistyped_command_ends_with_exit_code_2(capsys):
     assert main(["trian", "CartPole-v1"]) == 2
     assert capsys.readouterr().err == "proximax: error[E2]: no command 'trian'; did you mean train?\n"
+
+
+def test_watch_serves_until_ctrl_c_which_ends_it_well(monkeypatch, capsys):
+    asked = {}
+
+    class Page:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            asked["closed"] = True
+
+        def wait(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("proximax.cli.dispatch.watch", lambda *runs, **how: asked.update(how, runs=runs) or Page())
+    monkeypatch.setenv("PROXIMAX_TOKEN", "a token of the environment")
+    assert main(["watch", "runs/a", "runs/b", "--port", "0"]) == 0
+    assert asked == {
+        "runs": ("runs/a", "runs/b"),
+        "host": "127.0.0.1",
+        "port": 0,
+        "token": "a token of the environment",
+        "closed": True,
+    }
+
+
+@pytest.mark.fault(40)
+def test_watch_on_another_host_needs_a_token(capsys, monkeypatch):
+    monkeypatch.delenv("PROXIMAX_TOKEN", raising=False)
+    assert main(["watch", "--host", "0.0.0.0"]) == 2
+    assert "--token" in capsys.readouterr().err

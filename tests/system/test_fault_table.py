@@ -1,7 +1,8 @@
 """What a user meets: every row of docs/development/faults.md through the command line.
 
 In this process, but for rows of which processes are killed, get signals, or lack memory, disk or a package. Row 14 is
-in envs/workers/test_vector_env.py; rows 40 to 45, a dashboard and several machines, do not exist yet.
+in envs/workers/test_vector_env.py, row 40 in web/test_access.py and web/test_server.py; rows 41 to 45 are of several
+machines.
 """
 
 import json
