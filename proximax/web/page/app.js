@@ -10,7 +10,7 @@ import { showRuns } from "./run_list.js";
 const FIRST = 10; // runs that are shown until somebody chooses
 const LIVE_MS = 1000, IDLE_MS = 4000, READING_MS = 60, LOST_MS = 3000;
 const kl = (runs) => [...new Set(runs.map((run) => run.limits?.kl))].slice(0, 3);
-const MAIN = { metric: "return_last_100", title: "Training return", note: "latest 100 episodes; bands: lowest to highest seed", legend: true };
+const MAIN = { metric: "return_last_100", title: "Training return", note: "latest 100 episodes; bands: lowest to highest seed", legend: true, whole: true };
 const SMALL = [
   { metric: "kl", title: "KL of an update", limits: kl, limitName: "target" },
   { metric: "clip_fraction", title: "Clip fraction" },

@@ -34,6 +34,7 @@ export class Chart {
     this.runs = shown;
     this.view = view;
     const { data, series, bands } = this.#tables(shown, curves, step);
+    this.usual = this.spec.whole ? null : usualRange(shown.map((run) => curves.get(run.id).mean));
     const layout = JSON.stringify([shown.map((run) => [run.id, colourOf(run.id)]), series.length, view.seeds, view.axis, view.theme]);
     this.limits = (this.spec.limits?.(shown) ?? []).filter((x) => Number.isFinite(x));
     const width = Math.max(120, Math.floor(this.plot.clientWidth));
@@ -131,6 +132,7 @@ export class Chart {
   /** The range of the vertical axis, with the limits in it where they are near. */
   #range(low, high) {
     if (low === null || high === null) return [0, 1];
+    if (this.usual) [low, high] = [Math.max(low, this.usual[0]), Math.min(high, this.usual[1])];
     for (const limit of this.limits ?? []) {
       if (limit > high && limit - high < 2 * Math.max(high - low, Math.abs(high))) high = limit;
       if (limit < low && low - limit < high - low) low = limit;
@@ -201,6 +203,14 @@ function swatch(colour) {
   const node = el("i", { class: "swatch" });
   node.style.background = colour;
   return node;
+}
+
+/** Where nearly all values are, with as much room again on both sides: a few outliers do not flatten the rest. */
+function usualRange(columns) {
+  const sorted = Float64Array.from(columns.flat().filter((x) => x !== null)).sort();
+  if (sorted.length < 40) return null;
+  const [low, high] = [0.02, 0.98].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
+  return high > low ? [low - (high - low), high + (high - low)] : null;
 }
 
 /** The value at a place or the nearest one that is known, as runs with few updates leave columns empty. */
