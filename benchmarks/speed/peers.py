@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[1] / ".peers"
 # What pip installs for each.
 PEERS = {
     "sb3": ["stable-baselines3", "gymnasium[mujoco]", "ale-py", "opencv-python-headless"],
+    "sb3-contrib": ["sb3-contrib", "gymnasium"],
     "sbx": ["sbx-rl", "gymnasium[mujoco]"],
     # Rejax 0.1.3 unpacks five values of a gymnax step; gymnax 1 gives six. PureJaxRL's scripts run here too.
     "rejax": ["rejax==0.1.3", "gymnax<1"],

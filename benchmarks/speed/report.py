@@ -98,6 +98,10 @@ def rows() -> Iterator[Row]:
     for network in ("Nature CNN", "patch-cnn"):
         what, ours = f"Pong from 84 x 84 pixels, {network}", f"proximax, {network}"
         yield speed(f"pong-{network.lower().removesuffix(' cnn')}-sb3", what, "pong_pixels", ours, "SB3")
+    for cell in ("lstm", "gru", "mingru"):
+        what, ours = f"CartPole-v1 without velocities, {cell}", f"proximax, {cell}"
+        yield speed(f"recurrent-{cell}", what, "recurrent", ours, "RecurrentPPO")
+        yield speed(f"recurrent-{cell}-mlp", f"{what}: against no memory", "recurrent", ours, "proximax, mlp")
     what = "Update's share of the speed of a [1024, 64] x [64, 64] product"
     yield Row("matmul-share", what, "matmul_share", "share_of_64", "proximax")
 

@@ -15,7 +15,7 @@ from measure import RESULTS, arguments
 HERE = Path(__file__).parent
 CLAIMS = (
     *("cartpole_solved", "half_cheetah", "half_cheetah_million", "gymnax_cartpole", "seeds", "matmul_share"),
-    *("double_buffering", "pong_pixels"),
+    *("double_buffering", "pong_pixels", "recurrent"),
 )
 
 

@@ -70,6 +70,14 @@ def atari(s: dict[str, Any]) -> Any:
     return VecFrameStack(made, 4)
 
 
+def hide_velocities(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """CartPole without its two velocities."""
+    space = env.observation_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    shown = gymnasium.spaces.Box(space.low[[0, 2]], space.high[[0, 2]])
+    return gymnasium.wrappers.TransformObservation(env, lambda obs: obs[[0, 2]], shown)
+
+
 def run(algorithm: Any, *packages: str) -> None:
     """Train as SETTINGS say and report."""
     s = settings()
@@ -78,9 +86,16 @@ def run(algorithm: Any, *packages: str) -> None:
 
         torch.set_num_threads(s["threads"])
     pixels = s["env"].startswith("ALE/")
-    env = atari(s) if pixels else make_vec_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=vector(s))
+    wrapper = hide_velocities if s.get("hide_velocities") else None
+    env = (
+        atari(s)
+        if pixels
+        else make_vec_env(s["env"], s["num_envs"], seed=s["seed"], vec_env_cls=vector(s), wrapper_class=wrapper)
+    )
+    units = s.get("lstm")  # of sb3-contrib's RecurrentPPO
+    memory = {"lstm_hidden_size": units} if units else {}
     model = algorithm(
-        "CnnPolicy" if pixels else "MlpPolicy",
+        "CnnPolicy" if pixels else "MlpLstmPolicy" if units else "MlpPolicy",
         env,
         learning_rate=rate(s, "learning_rate"),
         n_steps=s["num_steps"],
@@ -90,7 +105,7 @@ def run(algorithm: Any, *packages: str) -> None:
         gae_lambda=s["lam"],
         clip_range=rate(s, "epsilon"),
         ent_coef=s["entropy_coef"],
-        policy_kwargs={} if pixels else {"net_arch": s["hidden"]},
+        policy_kwargs={} if pixels else {"net_arch": s["hidden"], **memory},
         seed=s["seed"],
         device="cpu",
     )
