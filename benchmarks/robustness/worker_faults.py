@@ -5,7 +5,7 @@ results/robustness/worker_faults.json after every run, and worker_faults.md. ``-
 ``--page`` writes the page of the record that exists.
 
 A run meets five faults of one kind in a row: the signal goes to a random one of its two processes at a random moment
-within two seconds after a new row of metrics.jsonl; each update is saved. Under Ray it goes, as often, to the worker of
+within two seconds after a new checkpoint; each update is saved. Under Ray it goes, as often, to the worker of
 Ray that watches over that process. Found: until all processes of before are gone. Trains again: until a new process
 writes a row.
 """
@@ -80,21 +80,22 @@ def measure(options: argparse.Namespace, record: dict[str, Any]) -> None:
         expected, alone = digest(Path(folder, "run")), round(time.monotonic() - began, 1)
         checks = {name: start_check(Path(folder, "programs")) for name in ("cold", "cached")}
     record |= {"command": f"proximax {command} --workers 2", "one_process_s": alone, "start_check_s": checks}
-    for launcher in options.launch:
-        for fault in options.fault:
-            while (done := number(record, launcher, fault)) < options.each:
-                rng = random.Random(f"{launcher} {fault} {done}")
-                with tempfile.TemporaryDirectory() as folder:
-                    line = [*command.split(), "--launch", launcher, "--workers", "2"]
-                    run, trials = faulty_run(line, Path(folder), fault, rng, min(IN_A_RUN, options.each - done))
-                same = run["code"] == 0 and run.pop("digest") == expected
-                who = {"launcher": launcher, "fault": fault}
-                record["runs"].append(who | run | {"same_bits": same})
-                record["trials"] += [who | trial for trial in trials]
-                options.out.write_text(json.dumps(record, indent=1) + "\n")
-                print(record["runs"][-1], *trials, sep="\n  ", flush=True)
-                if not trials:
-                    raise SystemExit("a run without a fault: more --steps")
+    kinds = [(launcher, fault) for launcher in options.launch for fault in options.fault]
+    while missing := [kind for kind in kinds if number(record, *kind) < options.each]:
+        launcher, fault = min(missing, key=lambda kind: number(record, *kind))
+        done = number(record, launcher, fault)
+        rng = random.Random(f"{launcher} {fault} {done}")
+        with tempfile.TemporaryDirectory() as folder:
+            line = [*command.split(), "--launch", launcher, "--workers", "2"]
+            run, trials = faulty_run(line, Path(folder), fault, rng, min(IN_A_RUN, options.each - done))
+        same = run["code"] == 0 and run.pop("digest") == expected
+        who = {"launcher": launcher, "fault": fault}
+        record["runs"].append(who | run | {"same_bits": same})
+        record["trials"] += [who | trial for trial in trials]
+        options.out.write_text(json.dumps(record, indent=1) + "\n")
+        print(record["runs"][-1], *trials, sep="\n  ", flush=True)
+        if not trials:
+            raise SystemExit("a run without a fault: more --steps")
 
 
 def faulty_run(
@@ -112,7 +113,10 @@ def faulty_run(
             stderr=said,
         )
     if wait_for(lambda: new_row(mark, rows, set()), run):
+        checkpoint = ""
         for _ in range(faults):
+            # Three failures without a new checkpoint would be the end, as they should.
+            checkpoint = wait_for(lambda before=checkpoint: newer(folder, before), run) or ""
             time.sleep(rng.uniform(0.0, PAUSE_SECONDS))
             trial = one_fault(run, mark, rows, fault, rng)
             if trial is None:
@@ -182,6 +186,12 @@ def new_row(mark: str, rows: Path, before: set[int]) -> bool:
     size, last = rows.stat().st_size, _sizes.get((mark, first))
     _sizes[mark, first] = size
     return last is not None and size > last
+
+
+def newer(folder: Path, before: str) -> str:
+    """The newest checkpoint, if it is newer than another one."""
+    newest = max((path.name for path in folder.glob("run/checkpoints/step-*")), default="")
+    return newest if newest > before else ""
 
 
 def processes(mark: str) -> Iterator[int]:
@@ -261,7 +271,7 @@ def page(record: dict[str, Any]) -> str:
         "Made by `python benchmarks/robustness/worker_faults.py`, on 2 cores that other programs used, too:",
         f"`{record['command']}`",
         "with `--launch local` and `--launch ray`. Five faults in each run. The signal goes to a random one of the two",
-        "processes at a random moment; under Ray, as often, to the worker of Ray that watches over the process. At the",
+        "processes within two seconds after a new checkpoint; under Ray, as often, to the worker of Ray that watches over the process. At the",
         "end the checkpoint must be that of an undisturbed run by one process, bit for bit, and 15 s after it no",
         "process of the run may be left. Found: all processes of before are gone. Trains again: seconds from the fault",
         "to the next row of metrics.jsonl.",
