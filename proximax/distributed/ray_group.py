@@ -38,6 +38,8 @@ RESIZE_SECONDS = 60.0  # between two looks whether more workers, up to the large
 VARIABLES = {  # of Ray, unless the user has set them
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # of a Ray that is started here: 15 would let every other program go first
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one more process for each start; the processes save by themselves
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "30",  # a worker that does not answer for so long is lost
 }
@@ -55,9 +57,9 @@ def supervise_with_ray(launch: Launch, address: str | None) -> int:
         board = make_board(ray)
         with passed_on_signals() as caught:
             while True:
-                before = launch.checkpoint()
+                before, warned = launch.checkpoint(), list[str]()
                 try:
-                    wait_for_group(ray, board, launch, caught, make_trainer(train, launch, board).fit)
+                    wait_for_group(ray, board, launch, (caught, warned), make_trainer(train, launch, board).fit)
                     return ray.get(board.code.remote()) or 0
                 except train.TrainingFailedError as error:
                     reason = " ".join(str(error).strip().splitlines()[-1:])
@@ -66,7 +68,8 @@ def supervise_with_ray(launch: Launch, address: str | None) -> int:
                         raise given_up(
                             launch, f"{reason}. Given up after {FAILURES} failures without a new checkpoint"
                         ) from error
-                    write_stderr(f"proximax: warning: {reason}; starting again, the newest checkpoint is {newest}")
+                    if not any(text in reason for text in warned):
+                        write_stderr(f"proximax: warning: {reason}; starting again, the newest checkpoint is {newest}")
     finally:
         if started:
             ray.shutdown()
@@ -138,8 +141,14 @@ def make_trainer(train: Any, launch: Launch, board: Any) -> Any:
     )
 
 
-def wait_for_group(ray: Any, board: Any, launch: Launch, caught: list[int], fit: Callable[[], object]) -> None:
-    """``fit`` in another thread, while this one passes signals on and looks whether any worker runs."""
+def wait_for_group(
+    ray: Any, board: Any, launch: Launch, lists: tuple[list[int], list[str]], fit: Callable[[], object]
+) -> None:
+    """``fit`` in another thread, while this one passes signals on and looks whether any worker runs.
+
+    ``lists``: the signals that came, and the warnings that were shown, which grows.
+    """
+    caught, warned = lists
     errors: list[BaseException] = []
     thread = threading.Thread(target=note_error, args=(fit, errors), daemon=True)
     thread.start()
@@ -152,20 +161,20 @@ def wait_for_group(ray: Any, board: Any, launch: Launch, caught: list[int], fit:
         if passed and time.monotonic() - told > SAVE_SECONDS:
             raise Interrupted(signal.Signals(caught[-1]))
         silence, said = ray.get(board.look.remote())
-        show(said, launch)
+        warned += show(said, launch)
         if silence > room_seconds():
             text = f"Ray has started no process for {silence:.0f} s: {room_text(ray, launch)}"
             raise given_up(launch, f"{text}. PROXIMAX_START_SECONDS waits longer")
         if silence > NOTE_SECONDS and not noted:
             write_stderr(f"proximax: note: waiting for Ray: {room_text(ray, launch)}")
         noted = silence > NOTE_SECONDS
-    show(ray.get(board.look.remote())[1], launch)
+    warned += show(ray.get(board.look.remote())[1], launch)
     if errors:
         raise errors[0]
 
 
-def show(said: Said, launch: Launch) -> None:
-    """Show what the workers said."""
+def show(said: Said, launch: Launch) -> list[str]:
+    """Show what the workers said; returns the warnings among it."""
     for kind, text in said:
         if kind == WARNING:
             write_stderr(f"proximax: warning: {text}; starting again, {newest_text(launch.checkpoint())}")
@@ -174,6 +183,7 @@ def show(said: Said, launch: Launch) -> None:
             stream = sys.stdout if kind == OUT else sys.stderr
             stream.write(text)
             stream.flush()
+    return [text for kind, text in said if kind == WARNING]
 
 
 def note_error(function: Callable[[], object], errors: list[BaseException]) -> None:
