@@ -97,7 +97,8 @@ def connect(ray: Any, address: str | None, size: int) -> bool:
     address = address or os.environ.get("RAY_ADDRESS")
     settings: dict[str, Any] = {"address": address}
     if not address:
-        settings = {"num_cpus": max(size, os.cpu_count() or 1), "include_dashboard": False}
+        # "local": a new one, though another program may have left traces of its own
+        settings = {"address": "local", "num_cpus": max(size, os.cpu_count() or 1), "include_dashboard": False}
     try:
         ray.init(**settings, logging_level=logging.ERROR, log_to_driver=False)  # rank 0's output comes by the board
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

@@ -92,7 +92,7 @@ def cluster(folder, nodes, **variables):
     script.write_text(CLUSTER)
     process = subprocess.Popen(
         [sys.executable, str(script), str(nodes)],
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"} | variables,
+        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"} | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -112,14 +112,15 @@ def cluster(folder, nodes, **variables):
 
 
 def test_a_cluster_that_loses_a_machine_goes_on_with_fewer_processes(undisturbed, tmp_path):
-    """Three of four machines are left, whose workers are two processes, as four shards want."""
-    with cluster(tmp_path, 3) as (address, remove):
+    """Two of three machines are left: of two workers, as four shards want."""
+    with cluster(tmp_path, 2) as (address, remove):
         line = f"{TRAIN.format(shards=4)} --launch ray --workers 1-4 --address {address}"
         with MarkedRun(tmp_path, line) as run:
-            run.wait(run.saved)
-            assert len(run.ranks()) == 4
+            run.wait(run.saved, 300)
+            before = run.ranks()
             remove()
-            run.finish(180).fine("4 processes", "2 processes", "resumed at")
+            run.finish(300).fine("2 processes, 4 shards", "resumed at")
+            assert len(before) == 2
     assert saved(tmp_path / "run") == undisturbed(4)
 
 

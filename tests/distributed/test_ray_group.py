@@ -124,7 +124,7 @@ def test_a_ray_of_this_machine_has_room_for_all_and_a_cluster_is_that_of_the_var
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     started = []
     connect(fake_ray(started), None, 1000)
-    assert started[0]["num_cpus"] == 1000
+    assert (started[0]["address"], started[0]["num_cpus"]) == ("local", 1000)
     started.clear()
     monkeypatch.setenv("RAY_ADDRESS", "head:1")
     connect(fake_ray(started), None, 2)
