@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from proximax.distributed.facts import Facts, differences, own_facts, processor_
 from proximax.distributed.joining import coordination_client, start_seconds
 from proximax.distributed.place import Place
 from proximax.errors import DependencyError, DistributedError, UsageError
-from proximax.runtime import SHARD_OPTIONS, SHARDS, compilation, from_processes, map_over_shards
+from proximax.runtime import SHARD_OPTIONS, SHARDS, compilation, from_processes, gather_shards, map_over_shards
 
 STEPS, ROWS, WIDTH = 4, 64, 32  # of the small update
 _meetings: list[Place] = []  # of this process: a key of JAX's coordinator is written once
@@ -127,23 +128,23 @@ def small_update(shards: int) -> tuple[np.ndarray, bytes]:
     params = [rng.normal(size=(WIDTH, WIDTH)).astype(np.float32) / WIDTH**0.5 for _ in range(2)]
     data = rng.normal(size=(ROWS, WIDTH)).astype(np.float32)
     whole = PartitionSpec()
-    update = map_over_shards(gradient_steps, shards, (whole, whole), (whole, whole))
+    update = map_over_shards(partial(gradient_steps, shards), shards, (whole, whole), (whole, whole))
     with compilation.extra_cpu_options(SHARD_OPTIONS):
         numbers, params = compilation.jit(update)(params, data)
     digest = hashlib.sha256(b"".join(np.asarray(x.addressable_data(0)).tobytes() for x in params)).digest()
     return np.asarray(numbers.addressable_data(0)), digest
 
 
-def gradient_steps(params: list[jax.Array], data: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+def gradient_steps(shards: int, params: list[jax.Array], data: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
     """A few steps of one shard: its gradient on its own numbers, summed over the shards in their order."""
     index = jax.lax.axis_index(SHARDS)
 
     def step(params: list[jax.Array], _: None) -> tuple[list[jax.Array], None]:
         gradient = jax.grad(small_loss)(params, data * (1 + index))
-        every = jax.tree.map(lambda x: jax.lax.all_gather(x, SHARDS), gradient)
+        every = [gather_shards(x, shards) for x in gradient]
         return [x - 0.01 * jnp.sum(g, axis=0) for x, g in zip(params, every)], None
 
-    return jax.lax.all_gather(index, SHARDS), jax.lax.scan(step, params, length=STEPS)[0]
+    return gather_shards(index, shards), jax.lax.scan(step, params, length=STEPS)[0]
 
 
 def small_loss(params: list[jax.Array], data: jax.Array) -> jax.Array:

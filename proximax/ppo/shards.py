@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec
 
 from proximax.maths import batch_moments, merge_moments
-from proximax.runtime import SHARDS
+from proximax.runtime import SHARDS, gather_shards
 from proximax.spaces import Stacked
 from proximax.types import Key, Moments, PyTree, RewardScale, TrainState, Transition
 
@@ -38,7 +38,7 @@ def rollout_specs(stacked: bool) -> Transition:
 def from_all(tree: PyTree, shards: int) -> PyTree:
     """Every shard's arrays of numbers, ``[V, ...]``, in one exchange."""
     flat, unravel = ravel_pytree(tree)
-    gathered = jax.lax.all_gather(flat, SHARDS)
+    gathered = gather_shards(flat, shards)
     return jax.tree.map(lambda *parts: jnp.stack(parts), *(unravel(gathered[i]) for i in range(shards)))
 
 

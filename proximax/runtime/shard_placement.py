@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -49,6 +50,24 @@ def local_shards(shards: int) -> range:
 def map_over_shards(function: Callable[..., Any], shards: int, inputs: object, outputs: object) -> Callable[..., Any]:
     """``function`` of one shard's parts, on all shards; ``inputs`` and ``outputs`` say how arrays are divided."""
     return jax.shard_map(function, mesh=shard_mesh(shards), in_specs=inputs, out_specs=outputs, check_vma=False)
+
+
+def gather_shards(x: jax.Array, shards: int) -> jax.Array:
+    """``x`` of every shard, ``[V, ...]``, in their order; called in ``map_over_shards``.
+
+    On CPU not by XLA's all-gather, a ring of many small messages: 10,000 numbers took it 0.44 to 0.63 ms between two
+    processes on a core each, and one message there and back 0.13 ms. Here in ⌈log2 V⌉ exchanges: what has been
+    collected is handed to the shard that is as many places before, until each has all.
+    Source: Bruck et al. 1997, Efficient Algorithms for All-to-All Communications, section 3.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.lax.all_gather(x, SHARDS)
+    blocks = x[None]  # [i]: of the shard i places after this one
+    while (collected := len(blocks)) < shards:
+        to_earlier = [((shard + collected) % shards, shard) for shard in range(shards)]
+        later = jax.lax.ppermute(blocks[: shards - collected], SHARDS, to_earlier)
+        blocks = jnp.concatenate([blocks, later])
+    return blocks[(jnp.arange(shards) - jax.lax.axis_index(SHARDS)) % shards]
 
 
 def place_whole(tree: PyTree, specs: PyTree, shards: int) -> PyTree:

@@ -12,6 +12,7 @@ from proximax.runtime import (
     SHARDS,
     compilation,
     from_processes,
+    gather_shards,
     is_key,
     join_parts,
     largest,
@@ -54,6 +55,13 @@ def test_a_tree_is_placed_as_its_prefix_says_and_comes_back_the_same():
     np.testing.assert_array_equal(on_this_device(placed)["same"][0], tree["same"][0])
     parts = place_parts(tree["divided"], BY_COLUMN, 1)
     np.testing.assert_array_equal(parts, tree["divided"])
+
+
+@pytest.mark.parametrize("shards", range(1, 10))
+def test_every_shard_gathers_all_numbers_in_the_order_of_the_shards(shards):
+    x = np.arange(6.0 * shards, dtype=np.float32).reshape(shards, 3, 2)
+    gathered = jax.vmap(lambda part: gather_shards(part, shards), axis_name=SHARDS)(x)
+    np.testing.assert_array_equal(gathered, np.broadcast_to(x, (shards, *x.shape)))
 
 
 def test_a_function_of_a_shard_sees_its_part_and_the_axis():
