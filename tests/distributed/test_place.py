@@ -1,10 +1,13 @@
 """The variables of each launcher, as it sets them."""
 
 import pytest
+import yaml
 
+from proximax.cli.commands import config_of, parse
 from proximax.distributed import place as places
 from proximax.distributed.place import Place, check_address, find_place, first_host, port_of
 from proximax.errors import UsageError
+from tests.support import ROOT
 
 OPENMPI_4 = {  # mpirun of Open MPI 4.1.4, on two machines
     "OMPI_COMM_WORLD_RANK": "1",
@@ -124,3 +127,19 @@ def test_a_name_that_means_this_machine_everywhere_is_refused(monkeypatch):
     with pytest.raises(UsageError, match=r"head, is 127\.0\.1\.1 on this machine, which no other machine reaches"):
         check_address(Place(0, 4, "head:23456", 0, 2))
     check_address(Place(0, 2, "head:23456", 0, 2))  # one machine
+
+
+def test_the_manifest_of_the_guide_starts_as_many_processes_as_it_says_at_the_name_of_its_service():
+    text = (ROOT / "docs" / "guides" / "many-machines.md").read_text()
+    service, job = yaml.safe_load_all(text.partition("```yaml\n")[2].partition("```")[0])
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    place = find_place(variables | {"JOB_COMPLETION_INDEX": "1"})  # as Kubernetes sets it
+    name = f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+    assert place == Place(1, 2, f"{name}:23456", launcher="kubernetes")
+    assert spec["completions"] == spec["parallelism"] == place.size
+    assert (pod["subdomain"], spec["completionMode"]) == (service["metadata"]["name"], "Indexed")
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    command = parse(container["command"][1:])
+    assert (command.resume, config_of(command).shards) == ("auto", place.size)

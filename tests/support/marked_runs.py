@@ -15,7 +15,7 @@ from tests.support.cli_process import Ran, environment
 MARK = "PROXIMAX_TEST_RUN"
 TRAIN = (
     "train CartPole-v1 --preset none --shards {shards} --num-envs 4 --ppo.num-steps 16 --ppo.minibatch-size 16 "
-    "--ppo.hidden 8 --ppo.epochs 2 --steps 12800 --checkpoint-every 640 --eval-episodes 2 --out run"
+    "--ppo.hidden 8 --ppo.epochs 2 --steps 4480 --checkpoint-every 320 --eval-episodes 2 --out run"
 )
 Value = TypeVar("Value")
 
