@@ -4,7 +4,7 @@
 results/robustness/worker_faults.json after every run, and worker_faults.md. ``--launch`` and ``--fault`` choose some,
 ``--page`` writes the page of the record that exists.
 
-A run meets five faults of one kind in a row: the signal goes to a random one of its two processes at a random moment
+A run meets several faults of one kind in a row: the signal goes to a random one of its two processes at a random moment
 within two seconds after a new checkpoint; each update is saved. Under Ray it goes, as often, to the worker of
 Ray that watches over that process. Found: until all processes of before are gone. Trains again: until a new process
 writes a row.
@@ -37,7 +37,7 @@ TRAIN = (
 )
 EACH, IN_A_RUN, PAUSE_SECONDS = 20, 5, 2.0
 FOUND_LIMIT = {"SIGKILL": 15.0, "SIGTERM": 15.0, "SIGSTOP": 60.0}  # seconds
-AGAIN_LIMIT, WAIT_SECONDS, ORPHAN_SECONDS = 60.0, 180.0, 15.0
+AGAIN_LIMIT, WAIT_SECONDS, ORPHAN_SECONDS = 60.0, 600.0, 15.0
 MARK = "PROXIMAX_FAULTS"  # in the environment of every process of a run
 CHECK = """
 import time
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--launch", nargs="*", default=LAUNCHERS)
     parser.add_argument("--fault", nargs="*", default=FAULTS)
     parser.add_argument("--each", type=int, default=EACH, help="faults of each kind")
+    parser.add_argument("--in-a-run", type=int, default=IN_A_RUN)
     parser.add_argument("--steps", type=int, default=8_000, help="of the runs")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--page", action="store_true", help="only write the page of the record")
@@ -87,7 +88,7 @@ def measure(options: argparse.Namespace, record: dict[str, Any]) -> None:
         rng = random.Random(f"{launcher} {fault} {done}")
         with tempfile.TemporaryDirectory() as folder:
             line = [*command.split(), "--launch", launcher, "--workers", "2"]
-            run, trials = faulty_run(line, Path(folder), fault, rng, min(IN_A_RUN, options.each - done))
+            run, trials = faulty_run(line, Path(folder), fault, rng, min(options.in_a_run, options.each - done))
         same = run["code"] == 0 and run.pop("digest") == expected
         who = {"launcher": launcher, "fault": fault}
         record["runs"].append(who | run | {"same_bits": same})
@@ -270,7 +271,7 @@ def page(record: dict[str, Any]) -> str:
         "",
         "Made by `python benchmarks/robustness/worker_faults.py`, on 2 cores that other programs used, too:",
         f"`{record['command']}`",
-        "with `--launch local` and `--launch ray`. Five faults in each run. The signal goes to a random one of the two",
+        "with `--launch local` and `--launch ray`. Several faults in each run. The signal goes to a random one of the two",
         "processes within two seconds after a new checkpoint; under Ray, as often, to the worker of Ray that watches",
         "over the process. At the end the checkpoint must be that of an undisturbed run by one process, bit for bit,",
         "and 15 s after it no process of the run may be left. Found: all processes of before are gone. Trains again:",
