@@ -30,7 +30,7 @@ def parent_of(pid):
 @pytest.mark.parametrize("victim", ["process", "worker of Ray"])
 def test_a_process_or_its_worker_of_ray_is_killed(victim, undisturbed, tmp_path):
     with MarkedRun(tmp_path, TWO) as run:
-        run.wait(run.saved)
+        run.wait(run.saved, 300)
         pid = run.ranks()[1]
         os.kill(pid if victim == "process" else parent_of(pid), signal.SIGKILL)
         run.finish().fine("resumed at")
@@ -39,7 +39,7 @@ def test_a_process_or_its_worker_of_ray_is_killed(victim, undisturbed, tmp_path)
 
 def test_a_signal_to_the_command_lets_all_save(undisturbed, tmp_path):
     with MarkedRun(tmp_path, TWO) as run:
-        run.wait(run.saved)
+        run.wait(run.saved, 300)
         run.process.terminate()
         ended = run.finish(60)
     assert ended.code == 143
@@ -51,7 +51,7 @@ def test_a_signal_to_the_command_lets_all_save(undisturbed, tmp_path):
 
 def test_no_process_outlives_a_command_that_is_killed(tmp_path):
     with MarkedRun(tmp_path, TWO) as run:
-        run.wait(run.saved)
+        run.wait(run.saved, 300)
         run.process.kill()
         assert run.finish(60).code == -signal.SIGKILL
 
@@ -128,7 +128,7 @@ def test_a_cluster_that_is_too_small_is_named_and_given_up(undisturbed, tmp_path
     with cluster(tmp_path, 1) as (address, remove):
         line = f"{TRAIN.format(shards=2)} --launch ray --workers 2 --address {address}"
         with MarkedRun(tmp_path, line, PROXIMAX_START_SECONDS="40") as run:
-            run.wait(run.saved)
+            run.wait(run.saved, 300)
             remove()
             ended = run.finish(150)
         ended.fault(8, "at least 2 workers", "the cluster has 1 CPU,", "the newest checkpoint is", "next: proximax")
