@@ -36,7 +36,7 @@ from proximax.runs import METRICS  # noqa: E402
 from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa: E402
 
 DOCS = ROOT / "docs"
-COMMANDS = ("train", "eval", "video", "compare", "plot", "doctor", "watch", "bench", "presets")
+COMMANDS = ("train", "eval", "video", "export", "compare", "plot", "doctor", "watch", "bench", "presets")
 MADE = "<!-- Made by docs/check.py --write from {}. -->"
 METRICS_HEAD = f"""{MADE.format("proximax.runs.metrics.METRICS")}
 
@@ -204,7 +204,7 @@ def help_of(command: str) -> tuple[str, list[tuple[str, str, str]]]:
     plain = re.sub(r"\x1b\[[\d;]*m", "", output.read())
     about = plain.partition("\n\n")[2].partition("\n\n")[0].strip()
     options: list[tuple[str, str, str]] = []
-    for line in re.findall(r"^│ (.*?) *│$", plain, re.MULTILINE):
+    for line in re.findall(r"^│ (?:-[a-z] \S+, )?(.*?) *│$", plain, re.MULTILINE):  # a short form: the text names it
         flag, _, rest = line.partition(" ")
         if re.match(r"--?[a-z]|[A-Z]{2,}$", flag):
             values, _, meaning = rest.partition("  ")

@@ -188,7 +188,7 @@ class Export:
         tyro.conf.arg(metavar="RUN", help="Run directory, one of its checkpoints, or a file that agent.save wrote."),
     ]
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """An .onnx or .npz file. Default: policy.onnx, or of --format."""
+    """An .onnx or .npz file; -o for short. Default: policy.onnx, or of --format."""
     format: Format | None = None
     """onnx: for onnxruntime, C++, browsers. npz: NumPy arrays, for a reader of 30 lines. Default: by the ending of
     --out."""
