@@ -73,7 +73,8 @@ def policy_file(source: str | Path) -> Path | None:
     """The file of one policy that a path or ``zoo:NAME`` says; None for a run directory."""
     if is_in_zoo(source):
         return zoo_file(str(source))
-    return Path(source) if Path(source).is_file() else None
+    path = Path(source)
+    return path if path.is_file() or (is_exported(path) and not path.exists()) else None
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from proximax.cli.dispatch import default_directory, main
 from proximax.runtime.version import proximax_version
+from tests.support.saved_runs import arrays, save_run
 
 QUICK = ["--steps", "512", "--num-envs", "4", "--eval-episodes", "3", "--quiet"]
 QUICK += ["--ppo.num-steps", "32", "--ppo.minibatch-size", "64", "--ppo.epochs", "1"]
@@ -124,6 +125,26 @@ def test_help_shows_the_settings_that_the_environments_preset_would_use(capsys):
         with pytest.raises(SystemExit) as info:
             main([*command, "--help"])
         assert info.value.code == 0
+
+
+def test_a_policy_is_exported_and_evaluated_without_its_run(here, capsys):
+    pytest.importorskip("onnx")
+    save_run(here / "run", *arrays()[1:])
+    assert main(["export", "run", "-o", "policy.onnx", "--seed", "6", "--check", "20"]) == 0
+    assert "policy.onnx: " in capsys.readouterr().out
+    assert main(["export", "run", "--format", "npz", "--check", "20"]) == 0
+    assert "next: proximax eval policy.npz" in capsys.readouterr().out
+    assert main(["eval", "policy.onnx"]) == 2  # its config names a package: only with consent
+    assert "--allow-import" in capsys.readouterr().err
+    assert main(["eval", "missing.onnx"]) == 4
+    assert "missing.onnx cannot be read" in capsys.readouterr().err
+    assert main(["export", "run", "-o", "policy.txt"]) == 2
+
+
+def test_a_policy_that_comes_with_proximax_is_evaluated(here, capsys):
+    pytest.importorskip("onnx")
+    assert main(["eval", "zoo:CartPole-v1", "--episodes", "2"]) == 0
+    assert "mean 500 over 2 evaluation episodes" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Files of policies of every kind: each is compared with its agent before it is written."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -8,6 +10,7 @@ from proximax.errors import CheckpointError, NumericalError, UsageError
 from proximax.exporting import exporter
 from proximax.exporting.exporter import export_agent
 from proximax.exporting.reading import read_exported
+from proximax.networks import Network
 from tests.support.exported_agents import BOX, IMAGE, MASKED, NESTED_ACTIONS, NESTED_OBS, agent
 
 onnx = pytest.importorskip("onnx")
@@ -46,6 +49,23 @@ def test_an_onnx_file_acts_as_the_agent_and_passes_the_checker_of_onnx(made, tmp
     path = export_agent(agent(**made), tmp_path / "policy.onnx", output="parameters", check=COUNT)
     onnx.checker.check_model(str(path), full_check=True)
     assert read_exported(path).observation_space == made.get("obs", BOX)
+
+
+def test_a_custom_network_is_exported_like_the_built_in_ones(tmp_path):
+    def apply(params, obs):
+        centred = obs - obs.mean(axis=1, keepdims=True)
+        features = jax.nn.gelu((centred / jnp.sqrt(obs.var(axis=1, keepdims=True) + 1e-5)) @ params["w"])
+        return features[:, :3], features[:, 3]
+
+    network = Network(lambda key, obs: {"w": np.ones((3, 4), np.float32)}, apply)
+    export_agent(agent(network=network), tmp_path / "policy.onnx", output="parameters", check=COUNT)
+
+
+def test_a_custom_network_with_an_unknown_operation_is_refused(tmp_path):
+    network = Network(lambda key, obs: {}, lambda params, obs: (jnp.sort(obs, axis=1), obs[:, 0]))
+    with pytest.raises(UsageError, match="'sort' of JAX"):
+        export_agent(agent(network=network), tmp_path / "policy.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_acts_otherwise_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch):
