@@ -92,6 +92,9 @@ class Train:
     """Write a trace of some updates to OUT/profile, which opens in https://ui.perfetto.dev"""
     watch: bool = False
     """Show the run in the browser while it trains; prints the address. `proximax watch OUT` shows it again."""
+    log: str | None = None
+    """Where metrics go besides metrics.jsonl, separated by commas: csv, tensorboard, wandb, trackio; none for nothing.
+    Default: tensorboard, where it is installed."""
     quiet: Quiet = False
     verbose: Verbose = False
     allow_import: AllowImport = False

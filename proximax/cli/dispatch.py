@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,6 +46,7 @@ from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
 from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxError, UsageError, describe
 from proximax.evaluation import check_import, evaluate, video
+from proximax.loggers import Log, log_problem
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
 from proximax.reports import (
@@ -163,6 +165,7 @@ def run_train(command: Train, arguments: Sequence[str]) -> int:
         result = run(
             config,
             out=out,
+            log=loggers_named(command.log),
             quiet=command.quiet,
             verbose=command.verbose,
             profile=command.profile,
@@ -180,6 +183,16 @@ def run_train(command: Train, arguments: Sequence[str]) -> int:
     if result.directory:  # of several processes the first one's
         print(printable(report(result, out)))
     return 0
+
+
+def loggers_named(text: str | None) -> Log:
+    """The loggers of ``--log``."""
+    if text is None or text.strip() == "none":
+        return None if text is None else ()
+    names: Any = [name.strip() for name in text.split(",")]
+    if problem := log_problem(names):
+        raise UsageError(f"--log {text}: {problem}")
+    return names
 
 
 def run_bench(command: Bench) -> None:

@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from proximax.errors import CheckpointError, StorageError
-from proximax.loggers.base import Rows
+from proximax.loggers.base import Logger, Rows
 from proximax.runs import LogPosition, read_metrics
 from proximax.runtime import open_plain, open_to_append
 
 logger = logging.getLogger(__name__)
 
 
-class JsonlLogger:
+class JsonlLogger(Logger):
     """A JSON object per row, on disk as soon as it is known; of an older file stays what ``saved`` has.
 
     What a full disk does not take is buffered until the next row: no run ends because of a row, and none is cut in two.
@@ -62,9 +62,6 @@ class JsonlLogger:
             if not self._warned:
                 logger.warning(f"{self.path}: {error.strerror}; buffering metrics until the disk has space")
             self._warned = True
-
-    def write_evaluation(self, rows: Rows, final: bool) -> None:
-        """Evaluations have a file of their own."""
 
     def close(self) -> None:
         """Close the file."""

@@ -6,9 +6,9 @@ from typing import Any
 from proximax.config import RunConfig
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation
-from proximax.loggers.base import Logger, Rows, Verbosity
+from proximax.loggers.base import Log, LoggedRun, Logger, Rows, Verbosity
 from proximax.loggers.jsonl import JsonlLogger
-from proximax.loggers.tensorboard import TensorBoardLogger, tensorboard_installed
+from proximax.loggers.selection import make_loggers
 from proximax.loggers.terminal import TerminalLogger
 from proximax.runs import EVALUATIONS_FILE, METRICS_FILE, History, LoggerState, RunDirectory
 from proximax.runtime import finite_or_none, storing, write_json
@@ -19,6 +19,7 @@ class RunLogger:
     """What a run leaves behind: rows for the loggers, and in its directory the config, the evaluations, the result.
 
     ``saved``: the ``state`` that a checkpoint has of an earlier part of the run; rows written after it are dropped.
+    ``log``: other loggers.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class RunLogger:
         directory: RunDirectory | None,
         verbosity: Verbosity,
         saved: LoggerState | None = None,
+        log: Log = None,
     ) -> None:
         self.rows: Rows = []
         self.history = History(config.seed, config.seeds)
@@ -40,6 +42,8 @@ class RunLogger:
         if directory:
             with storing(directory.path):
                 self._open(directory.path, saved)
+        steps = None if saved is None else self.history.steps.tolist()
+        self._loggers += make_loggers(log, LoggedRun(config, directory.path if directory else None, self.rows, steps))
         if verbosity != "quiet":
             update, verbose = self.history.update, verbosity == "verbose"
             self._terminal = TerminalLogger(config, update, verbose, earlier=self.rows)
@@ -57,9 +61,6 @@ class RunLogger:
         for ending in ("result.json", "error.log"):  # of the part of the run that is resumed
             (path / ending).unlink(missing_ok=True)
         write_json(path / "config.json", config.to_json())
-        if tensorboard_installed():
-            steps = None if saved is None else self.history.steps.tolist()
-            self._loggers.append(TensorBoardLogger(path / "tensorboard", config, steps))
 
     @property
     def state(self) -> LoggerState:
@@ -100,6 +101,11 @@ class RunLogger:
         """For the loggers alone: on disk it is in ``result.json``."""
         for logger in self._loggers:
             logger.write_evaluation(self._evaluation_rows(evaluation), final=True)
+
+    def write_video(self, path: Path, steps: int) -> None:
+        """For the loggers alone."""
+        for logger in self._loggers:
+            logger.write_video(path, steps)
 
     def finish_training(self) -> None:
         """No update follows; the final evaluation does."""

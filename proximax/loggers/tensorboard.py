@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proximax.config import RunConfig, flatten_dict
-from proximax.loggers.base import Rows, group_of
+from proximax.loggers.base import LoggedRun, Logger, Rows, group_of
 from proximax.loggers.progress import SpeedMeter
 from proximax.ppo import RATIO_EDGES
 from proximax.runs import Every
@@ -31,17 +31,20 @@ BAR_WIDTH = RATIO_EDGES[1] - RATIO_EDGES[0]
 RIGHT_EDGES = [*RATIO_EDGES.tolist(), float(RATIO_EDGES[-1] + BAR_WIDTH)]
 
 
-class TensorBoardLogger:
+class TensorBoardLogger(Logger):
     """Numbers for TensorBoard, a folder per seed: of a thousand updates at most, since one takes time and room.
 
     Tags: the names in metrics.jsonl after ``rollout/``, ``train/`` and ``time/`` (``group_of``); ``eval/``; ``config``.
 
     Event files are written synchronously. ``tensorboardX.SummaryWriter`` uses a thread, which ends at the first write
-    that a full disk refuses, and training would wait for it forever. ``steps``: of each seed, in the checkpoint that a
-    run is resumed from; what had been written beyond is dropped.
+    that a full disk refuses, and training would wait for it forever. Of a run that is resumed, what had
+    been written beyond its checkpoint is dropped.
     """
 
-    def __init__(self, directory: Path, config: RunConfig, steps: Sequence[int] | None = None) -> None:
+    def __init__(self, run: LoggedRun) -> None:
+        config, steps = run.config, run.steps
+        assert run.directory is not None
+        directory = run.directory / "tensorboard"
         self._schedule, self._last = Every(-(-config.updates // TENSORBOARD_ROWS)), config.updates
         self._directory, self._files, self._flushed = directory, dict[int, "EventsWriter"](), time.monotonic()
         self._meter = SpeedMeter()

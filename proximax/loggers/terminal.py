@@ -11,7 +11,7 @@ from rich.text import Text
 from proximax.config import RunConfig
 from proximax.doctor import Finding, LiveDoctor
 from proximax.envs import EnvId
-from proximax.loggers.base import Rows
+from proximax.loggers.base import Logger, Rows
 from proximax.loggers.progress import Progress, SpeedMeter, file_line, terminal_line
 from proximax.loggers.table import metrics_table
 from proximax.runtime import DOCTOR, PROGRESS, can_encode, is_terminal, plural
@@ -47,7 +47,7 @@ class ProgressLine:
         yield text.append(layout.after)
 
 
-class TerminalLogger:
+class TerminalLogger(Logger):
     """Progress on stderr: on a terminal a line that stays in its place, in a file a line every 30 s, first and last.
 
     ``verbose``: also a table of the metrics, on a terminal every 5 s, in a file instead of the line. The most severe

@@ -34,6 +34,7 @@ RECORDS = (
     "checkpoints",
 )  # any of them makes it a run's directory
 FOLDERS = ("crash", "profile", "tensorboard", "videos")
+OTHER_LOGS = ("metrics.csv", "trackio", "wandb")  # of which the last has links of its own
 LOCK, PROBE = ".lock", ".probe"
 
 
@@ -112,7 +113,7 @@ class RunDirectory:
     def discard(self) -> None:
         """Remove what the run created: its files, its folder, and those above it where no other run uses them."""
         if self._before is not None:  # else another process may have come to use it
-            for name in {*RECORDS, *FOLDERS, "error.log", LOCK} - self._before:
+            for name in {*RECORDS, *FOLDERS, *OTHER_LOGS, "error.log", LOCK} - self._before:
                 remove(self.path / name)
         if self.path in self._created and self._lock >= 0:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -149,6 +150,8 @@ def check_plain(path: Path) -> None:
 
     Writing would change what a link leads to, and a pipe's end never comes.
     """
+    for name in OTHER_LOGS:
+        refuse_special(path / name)
     for name in (*RECORDS, *FOLDERS, LOCK, PROBE, "error.log"):
         refuse_special(path / name)
         # Checkpoints are new folders, and the files of old ones are looked at as they are read.

@@ -39,20 +39,19 @@ class PeriodicVideo:
         last = self._config.updates
         return min(self._schedule.next_update(update), last) if self._schedule else last
 
-    def after_update(self, state: TrainState, update: int) -> None:
-        """A video, if one is due."""
-        if self._schedule is not None and update != self._last_recorded and self._schedule.due(update):
-            self._record(state, update)
+    def after_update(self, state: TrainState, update: int) -> Path | None:
+        """A video, if one is due: where it is."""
+        due = self._schedule is not None and update != self._last_recorded and self._schedule.due(update)
+        return self._record(state, update) if due else None
 
-    def at_end(self, state: TrainState, update: int) -> None:
+    def at_end(self, state: TrainState, update: int) -> Path | None:
         """A video of the last policy, if there is none yet."""
-        if update > self._last_recorded:
-            self._record(state, update)
+        return self._record(state, update) if update > self._last_recorded else None
 
-    def _record(self, state: TrainState, update: int) -> None:
+    def _record(self, state: TrainState, update: int) -> Path | None:
         """Record a video, or say why not: no training run is to end because of a video."""
         if self._recorder is None or self._directory is None:
-            return
+            return None
         steps, self._last_recorded = update * self._config.batch_size, update
         policy = jax.tree.map(lambda x: np.asarray(x[0]), (state.params, state.obs_moments))
         path = self._directory / "videos" / f"{steps:0{len(str(self._config.steps))}d}.mp4"
@@ -60,6 +59,8 @@ class PeriodicVideo:
             self._recorder.record(path, policy, evaluation_seed(self._config.seed))
         except ProximaxError as error:
             logger.warning(f"no video at {steps:,} steps: {error}")
+            return None
+        return path
 
     def close(self) -> None:
         """Close the environment."""

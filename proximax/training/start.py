@@ -12,10 +12,7 @@ from proximax.config import (
     AlgorithmName,
     NetworkName,
     RunConfig,
-    bool_problem,
-    path_problem,
     refuse,
-    shown,
     type_problem,
 )
 from proximax.envs import (
@@ -28,7 +25,7 @@ from proximax.envs import (
     make_env_shards,
 )
 from proximax.errors import UsageError
-from proximax.loggers import Callback, RunLogger, Verbosity
+from proximax.loggers import Callback, Log, RunLogger, Verbosity
 from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
@@ -44,7 +41,8 @@ from proximax.runtime import (
     show_messages,
 )
 from proximax.spaces import describe_space
-from proximax.training.callbacks import Callbacks, TrainingCallback, hook_problem, is_callback, scheduled_settings
+from proximax.training.arguments import check_arguments, check_requirements
+from proximax.training.callbacks import Callbacks, TrainingCallback, scheduled_settings
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
 from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
@@ -57,7 +55,7 @@ from proximax.training.resume import check_same, load_resume_point, restore
 from proximax.training.trainer import RunServices, Trainer, TrainingSetup
 from proximax.training.warm_start import AGENT, init_from_problem, initial_agents, start_from, start_note
 from proximax.types import RewardHook
-from proximax.web import require_server, watch_run
+from proximax.web import watch_run
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +71,7 @@ def train(
     out: str | Path | None = None,
     network: AnyNetwork | NetworkName | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
+    log: Log = None,
     quiet: bool = False,
     verbose: bool = False,
     profile: bool = False,
@@ -93,6 +92,8 @@ def train(
     ``resume``: continue the run in ``out`` from its last checkpoint; "auto": or start it where there is none.
     ``callbacks``: functions, each called with the rows of every update (``runs.metrics``); a true result stops
     training. Or ``TrainingCallback`` objects, which see more.
+    ``log``: where metrics go besides metrics.jsonl: "csv", "tensorboard", "wandb", "trackio", functions that make a
+    ``Logger``. None: TensorBoard where it is installed; () for nothing more.
     ``quiet``: only warnings and errors on stderr; ``verbose``: also a table of the metrics every few seconds.
     ``profile``: write a trace of some updates to ``out / "profile"``, for https://ui.perfetto.dev.
     ``watch``: show the run in the browser, at the address that is printed, until the program ends (``proximax.watch``).
@@ -131,6 +132,7 @@ def train(
         out=out,
         network=None if isinstance(network, str) else network,
         callbacks=callbacks,
+        log=log,
         quiet=quiet,
         verbose=verbose,
         profile=profile,
@@ -149,6 +151,7 @@ def run(
     out: str | Path | None = None,
     network: AnyNetwork | None = None,
     callbacks: Sequence[Callback | TrainingCallback] = (),
+    log: Log = None,
     quiet: bool = False,
     verbose: bool = False,
     profile: bool = False,
@@ -163,12 +166,12 @@ def run(
     ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
     """
     flags = {"quiet": quiet, "verbose": verbose, "profile": profile, "watch": watch}
-    check_arguments(config, custom_algorithm, out, network, callbacks, flags, resume)
+    check_arguments(config, custom_algorithm, out, network, callbacks, log, flags, resume)
     config.check()
     refuse_fork()
     verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "progress"
     began, env = time.perf_counter(), env_from_config(config, env)
-    check_requirements(config, env, out, flags, resume)
+    check_requirements(config, env, out, log, flags, resume)
     ranks, notes = join_ranks(config)
     compilation.prepare(config.seeds, config.shards)
     with ExitStack() as stack:
@@ -184,10 +187,10 @@ def run(
         places = Places(directory, continued, ranks)
         setup = prepare(stack, config, env, places, network, custom_algorithm, profile, agent)
         if not ranks.is_first:
-            callbacks, verbosity = (), "quiet"
+            callbacks, log, verbosity = (), (), "quiet"
         elif watch and directory:
             watch_run(directory.path)
-        services = start_services(stack, config, env, setup, compile_clock, callbacks, verbosity, profile)
+        services = start_services(stack, config, env, setup, compile_clock, callbacks, (verbosity, log), profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
             last = trainer.finish_training()
@@ -196,47 +199,6 @@ def run(
             result = trainer.finish(evaluation, stopped_by, last)
             services.interrupts.check()  # a signal is never swallowed, though nothing is left to stop
             return result
-
-
-def check_arguments(
-    config: Any, custom_algorithm: Any, out: Any, network: Any, callbacks: Any, flags: dict[str, Any], resume: Any
-) -> None:
-    """Refuse arguments of other types than ``run`` takes: none is ignored."""
-    are_functions = isinstance(callbacks, Sequence) and all(map(is_callback, callbacks))
-    refuse(
-        [
-            type_problem("config", config, RunConfig, "a RunConfig"),
-            type_problem("custom_algorithm", custom_algorithm, (Algorithm, type(None)), "an Algorithm or None"),
-            path_problem("out", out, optional=True),
-            network_problem(network, names=False),
-            ""
-            if are_functions
-            else f"callbacks = {shown(callbacks)}: must be a list of functions or TrainingCallback objects",
-            *(map(hook_problem, callbacks) if are_functions else ()),
-            *(bool_problem(name, flag) for name, flag in flags.items()),
-            "quiet and verbose are both True: give one of them" if flags["quiet"] is flags["verbose"] is True else "",
-            "" if resume == "auto" else bool_problem("resume", resume),
-        ]
-    )
-    scheduled_settings(callbacks)  # refuses two of one setting
-
-
-def check_requirements(
-    config: RunConfig, env: EnvLike, out: str | Path | None, flags: dict[str, Any], resume: Resume
-) -> None:
-    """Refuse what needs a run directory where there is none, or a second environment where none can be made."""
-    given = {**flags, "video_every": config.video_every is not None, "resume": bool(resume)}
-    for name in ("profile", "watch", "video_every", "resume"):
-        if given[name] and out is None:
-            raise UsageError(f"{name}: its files are in the run directory; name one with out")
-    if flags["watch"]:
-        require_server()
-    for name in ("stop_at_return", "eval_every"):
-        if getattr(config, name) is not None and not can_recreate(env):
-            raise UsageError(
-                f"{name} evaluates on a second environment: pass an id, a callable that returns one single "
-                "environment, or a JaxEnv, no object"
-            )
 
 
 @contextmanager
@@ -330,13 +292,12 @@ def start_services(
     setup: TrainingSetup,
     compile_clock: CompileClock,
     callbacks: Sequence[Callback | TrainingCallback],
-    verbosity: Verbosity,
+    shown: tuple[Verbosity, Log],
     profile: bool,
 ) -> RunServices:
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
     path, ranks = setup.directory.path if setup.directory else None, setup.ranks
     config = config_of_rank(config, ranks)
-    video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
     for note in [*setup.notes, *rounding_notes(config), *sequence_notes(config, setup.policy)]:
         logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
@@ -344,7 +305,8 @@ def start_services(
     evaluator = stack.enter_context(closing(PeriodicEvaluator(config, env, setup.policy, settled)))
     interrupts = stack.enter_context(Interrupts(ranks.largest if ranks.size > 1 else None))
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
-    run_logger = RunLogger(config, setup.directory, verbosity, setup.progress.logger)
+    video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
+    run_logger = RunLogger(config, setup.directory, shown[0], setup.progress.logger, shown[1])
     return RunServices(
         run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
     )

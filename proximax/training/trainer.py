@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
@@ -117,7 +118,12 @@ class Trainer:
     def record_video(self) -> None:
         """Record a video if one is due."""
         with self.services.interrupts.interruptible():
-            self.services.video.after_update(self.state, self.update)
+            self.log_video(self.services.video.after_update(self.state, self.update))
+
+    def log_video(self, path: Path | None) -> None:
+        """Hand a video to the loggers."""
+        if path is not None:
+            self.services.logger.write_video(path, self.update * self.config.batch_size)
 
     def check(self) -> str | None:
         """What ends the run after this update, if anything does; raises ``Interrupted`` after a signal."""
@@ -244,7 +250,7 @@ class Trainer:
         last = self.snapshot()
         self.services.checkpoints.save(last, wait=True)
         with self.services.interrupts.interruptible():
-            self.services.video.at_end(self.state, self.update)
+            self.log_video(self.services.video.at_end(self.state, self.update))
         return last
 
     def finish(self, evaluation: Evaluation, stopped_by: str, last: Snapshot) -> Result:
