@@ -7,6 +7,7 @@ from proximax.config import AtariConfig, PPOConfig, RunConfig
 from proximax.envs import HostEnv, JaxEnv, make_env
 from proximax.errors import ProximaxError
 from proximax.evaluation import Evaluation, Video, evaluate, video
+from proximax.loggers import Logger
 from proximax.networks import Network, from_equinox, from_linen, from_nnx, mlp
 from proximax.policy import Agent, Policy, make_policy
 from proximax.ppo import (
@@ -33,6 +34,7 @@ __all__ = [
     "Evaluation",
     "HostEnv",
     "JaxEnv",
+    "Logger",
     "Network",
     "ObjectiveInputs",
     "PPOConfig",

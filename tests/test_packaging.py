@@ -26,7 +26,7 @@ WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(
 # hold box2d.
 NOT_LOWEST = {"box2d", "ray", "all", "dev"}
 # Ray: a download of 70 MB and as much again of pandas and pyarrow, which only who has a cluster needs.
-NOT_IN_ALL = {"ray"}
+NOT_IN_ALL = {"ray", "trackio", "wandb"}
 # Bounds from above, each with a comment in pyproject.toml that says why.
 UPPER_BOUNDS: set[str] = set()
 

@@ -1,6 +1,8 @@
 """The commands of ``proximax`` and their flags."""
 
 import difflib
+import functools
+import operator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -259,17 +261,9 @@ COMMANDS: dict[str, type] = {
     "watch": Watch,
     "presets": Presets,
 }
-Command: Any = (
-    Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
-    | Annotated[Bench, tyro.conf.subcommand("bench", prefix_name=False)]
-    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
-    | Annotated[Eval, tyro.conf.subcommand("eval", prefix_name=False)]
-    | Annotated[Video, tyro.conf.subcommand("video", prefix_name=False)]
-    | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
-    | Annotated[Plot, tyro.conf.subcommand("plot", prefix_name=False)]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor", prefix_name=False)]
-    | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
-    | Annotated[Presets, tyro.conf.subcommand("presets", prefix_name=False)]
+Command: Any = functools.reduce(
+    operator.or_,
+    (Annotated[command, tyro.conf.subcommand(name, prefix_name=False)] for name, command in COMMANDS.items()),
 )
 
 

@@ -1,8 +1,8 @@
 """The loop around the learner: start, resume, evaluate, save, stop.
 
-Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then its helpers: ``resolve_config``, ``resume``,
-``warm_start``, ``ranks`` (several processes), ``notes``, ``callbacks``, ``periodic_evaluation``, ``periodic_video``,
-``interrupts``, ``crash_report``, ``result``.
+Read ``start`` (``train`` and ``run``), ``trainer`` (the loop), then what helps them: ``arguments``, ``resolve_config``,
+``resume``, ``warm_start``, ``ranks`` (several processes), ``notes``, ``callbacks``, ``periodic_evaluation``,
+``periodic_video``, ``interrupts``, ``crash_report``, ``result``.
 """
 
 from proximax.training.callbacks import Schedule, Training, TrainingCallback

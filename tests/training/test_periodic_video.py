@@ -34,10 +34,10 @@ def recorded(monkeypatch):
 def test_videos_are_of_the_updates_that_pass_a_multiple_and_of_the_last(recorded, tmp_path):
     video = PeriodicVideo(CONFIG, None, None, tmp_path)
     assert [video.next_update(update) for update in (0, 3, 4, 6, 7, 9)] == [4, 4, 7, 7, 10, 10]
-    for update in range(11):
-        video.after_update(STATE, update)
-    video.after_update(STATE, 10)  # a run resumed after it
-    video.at_end(STATE, 10)
+    paths = [video.after_update(STATE, update) for update in range(11)]
+    assert [path.name for path in paths if path] == ["064.mp4", "112.mp4", "160.mp4"]
+    assert video.after_update(STATE, 10) is None  # a run resumed after it
+    assert video.at_end(STATE, 10) is None
     video.close()
     assert recorded == ["064.mp4", "112.mp4", "160.mp4", "closed"]
 
@@ -46,7 +46,7 @@ def test_the_last_policy_is_recorded_where_no_multiple_was_passed(recorded, tmp_
     video = PeriodicVideo(replace(CONFIG, video_every=10**6), None, None, tmp_path)
     assert video.next_update(3) == 10
     video.after_update(STATE, 10)
-    video.at_end(STATE, 10)
+    assert video.at_end(STATE, 10) == tmp_path / "videos" / "160.mp4"
     assert recorded == ["160.mp4"]
 
 
@@ -68,5 +68,5 @@ def test_a_video_that_fails_is_a_warning_and_no_end_of_the_run(tmp_path, monkeyp
             raise EnvError("no screen")
 
     monkeypatch.setattr(periodic_video, "VideoRecorder", lambda *_: Fails())
-    PeriodicVideo(CONFIG, None, None, tmp_path).after_update(STATE, 4)
+    assert PeriodicVideo(CONFIG, None, None, tmp_path).after_update(STATE, 4) is None
     assert capsys.readouterr().err == "proximax: warning: no video at 64 steps: no screen\n"
