@@ -19,6 +19,7 @@ HISTOGRAM = "ratio_histogram"
 NUMBERS = tuple(name for name in METRICS if name not in (*EXACT, "seed", HISTOGRAM))  # as float32
 BUCKETS = len(RATIO_EDGES) + 1
 SPANS = 128  # of updates, whose ratios are kept together
+MAX_UPDATE, MAX_COUNT = 2**53, 1e300
 _numbers = count()
 TAIL = 64  # bytes before the place that was reached, which must be the same when reading goes on
 
@@ -50,7 +51,7 @@ class SeedColumns:
             )
         for array, names in ((self._exact, EXACT), (self._numbers, NUMBERS)):
             with np.errstate(over="ignore"):
-                array[self.count : size] = np.array([[number(row, n) for n in names] for row in self._new], np.float64)
+                array[self.count : size] = table_of(self._new, names)
         self._logged.update(*self._new)
         self.count, self._new = size, []
 
@@ -65,10 +66,13 @@ class SeedColumns:
         return {name: np.asarray(self.column(name), np.float64) for name in names}
 
 
-def number(row: dict[str, Any], name: str) -> float | None:
-    """A metric of a row; None, which becomes NaN, where it has none."""
-    value = row.get(name)
-    return None if isinstance(value, list) else value
+def table_of(rows: list[dict[str, Any]], names: tuple[str, ...]) -> np.ndarray:
+    """``[rows, names]``: metrics as numbers; NaN where a row has none, or something else."""
+    values = [list(map(row.get, names)) for row in rows]
+    try:
+        return np.array(values, np.float64).reshape(len(rows), len(names))
+    except (TypeError, ValueError):  # a list in the place of a number
+        return np.array([[None if isinstance(x, list) else x for x in row] for row in values], np.float64)
 
 
 class RatioHistory:
@@ -80,25 +84,22 @@ class RatioHistory:
         self.updates_per_span, self.used = 1, 0
         self.latest, self.updates = np.zeros(BUCKETS), 0  # of the last of so many updates
 
-    def add(self, row: dict[str, Any]) -> None:
-        """The histogram of a row, if it has one."""
-        counts = row.get(HISTOGRAM)
-        if not isinstance(counts, list) or len(counts) != BUCKETS or row["update"] < 1:
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """The histograms of rows, of those that have one."""
+        usable = [row for row in rows if 1 <= row["update"] <= MAX_UPDATE and is_histogram(row.get(HISTOGRAM))]
+        if not usable:
             return
-        try:
-            values = np.array(counts, np.float64)
-        except (TypeError, ValueError):
-            return
-        if values.shape != (BUCKETS,) or not np.isfinite(values).all() or (values < 0).any():
-            return
-        if row["update"] != self.updates:
-            self.latest, self.updates = np.zeros(BUCKETS), row["update"]
-        self.latest += values
-        while (span := (row["update"] - 1) // self.updates_per_span) >= SPANS:
+        values = np.array([row[HISTOGRAM] for row in usable], np.float64)
+        updates = np.array([row["update"] for row in usable], np.int64)
+        if updates[-1] != self.updates:
+            self.latest, self.updates = np.zeros(BUCKETS), int(updates[-1])
+        self.latest = self.latest + values[updates == updates[-1]].sum(axis=0)
+        while (updates.max() - 1) // self.updates_per_span >= SPANS:
             self._halve()
-        self.counts[span] += values
-        self.ends[span] = max(self.ends[span], row["steps"])
-        self.used = max(self.used, span + 1)
+        spans = (updates - 1) // self.updates_per_span
+        np.add.at(self.counts, spans, values)
+        np.maximum.at(self.ends, spans, np.array([float(row["steps"]) for row in usable]))
+        self.used = max(self.used, int(spans.max()) + 1)
 
     def _halve(self) -> None:
         """Put every two spans together."""
@@ -106,6 +107,13 @@ class RatioHistory:
         self.counts = np.concatenate([self.counts[0::2] + self.counts[1::2], np.zeros((half, BUCKETS))])
         self.ends = np.concatenate([np.maximum(self.ends[0::2], self.ends[1::2]), np.zeros(half)])
         self.updates_per_span, self.used = 2 * self.updates_per_span, (self.used + 1) // 2
+
+
+def is_histogram(counts: object) -> bool:
+    """Whether a row has a histogram of the ratios, and not something that only a stranger writes there."""
+    if not isinstance(counts, list) or len(counts) != BUCKETS:
+        return False
+    return set(map(type, counts)) <= {int, float} and min(counts) >= 0 and sum(counts) < MAX_COUNT
 
 
 class MetricsReader:
@@ -175,11 +183,15 @@ class MetricsReader:
 
     def _take(self, data: bytes) -> None:
         """Whole lines."""
-        for line in data.split(b"\n")[:-1]:
-            row = parse_row(line, f"{self.path}, row {self.rows + 1}")
-            self.rows += 1
-            if row["seed"] in self._allowed:
-                self.seeds.setdefault(row["seed"], SeedColumns()).add(row)
-                self.ratios.add(row)
+        rows: list[dict[str, Any]] = []
+        try:
+            for line in data.split(b"\n")[:-1]:
+                row = parse_row(line, f"{self.path}, row {self.rows + 1}")
+                self.rows += 1
+                if row["seed"] in self._allowed:
+                    rows.append(row)
+                    self.seeds.setdefault(row["seed"], SeedColumns()).add(row)
+        finally:
+            self.ratios.add(rows)
         if data:
             self.offset, self._tail = self.offset + len(data), (self._tail + data)[-TAIL:]

@@ -114,8 +114,34 @@ def test_ratios_are_those_of_the_latest_update_and_of_spans_of_the_run(path):
     assert ratios.ends[ratios.used - 1] == 100 * (2 * SPANS + 1)
 
 
-@pytest.mark.parametrize("histogram", [None, 3, [1], ["x"] * BUCKETS, [-1] * BUCKETS, [[1]] * BUCKETS])
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        None,
+        3,
+        [1],
+        ["x"] * BUCKETS,
+        [-1] * BUCKETS,
+        [[1]] * BUCKETS,
+        [1, float("nan"), *[2] * (BUCKETS - 2)],
+        [1e300] * BUCKETS,
+    ],
+)
 def test_a_histogram_that_is_none_is_left_out(path, histogram):
     path.write_text(json.dumps(row(1, ratio_histogram=histogram)) + "\n")
     reader = read(MetricsReader(path, range(1)))
     assert (reader.rows, reader.fault, reader.ratios.used) == (1, "", 0)
+
+
+def test_a_list_in_the_place_of_a_number_is_no_number(path):
+    path.write_text(text([row(1), row(2, kl=[1, 2], entropy=[])]))
+    columns = read(MetricsReader(path, range(1))).seeds[0]
+    assert columns.column("kl")[0] == np.float32(0.01)
+    assert np.isnan(columns.column("kl")[1])
+    assert columns.column("entropy").tolist()[0] == np.float32(0.6)
+
+
+def test_updates_and_steps_beyond_all_bounds_do_no_harm(path):
+    path.write_text(text([row(1), row(10**300, steps=10**300)]))
+    reader = read(MetricsReader(path, range(1)))
+    assert (reader.rows, reader.fault, reader.ratios.used) == (2, "", 1)

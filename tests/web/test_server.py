@@ -1,3 +1,4 @@
+import json
 import socket
 import urllib.error
 import urllib.request
@@ -8,6 +9,7 @@ import proximax
 from proximax.errors import DependencyError, StorageError, UsageError
 from proximax.web import server
 from proximax.web.server import open_port, shown_host, watch, watch_run
+from tests.support.saved_runs import TINY, saved
 from tests.support.watched_runs import watched_run
 
 
@@ -74,20 +76,44 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
         watch("runs", port=0)
 
 
-def test_the_runs_that_a_program_trains_are_on_one_page(tmp_path, monkeypatch, capsys):
-    kept = []
-    monkeypatch.setattr(server, "_of_this_program", kept)
-    monkeypatch.setattr(server, "DEFAULT_PORT", 0)
+@pytest.fixture
+def any_port(monkeypatch):
+    """The page of this program is made anew, at a free port, and closed."""
+    pages = []
+    monkeypatch.setattr(server, "_of_this_program", pages)
     monkeypatch.setattr(server.watch, "__kwdefaults__", {**server.watch.__kwdefaults__, "port": 0})
+    yield pages
+    for page in pages:
+        page.close()
+
+
+def test_the_runs_that_a_program_trains_are_on_one_page(tmp_path, any_port, capsys):
     first = watch_run(watched_run(tmp_path / "a"))
-    try:
-        assert watch_run(watched_run(tmp_path / "b")) is first
-        assert capsys.readouterr().err.count(first.address) == 2
-        listed = get(f"{first.address}api/runs")
-        assert '"name":"a"' in listed
-        assert '"name":"b"' in listed
-    finally:
-        first.close()
+    assert watch_run(watched_run(tmp_path / "b")) is first
+    assert capsys.readouterr().err.count(first.address) == 2
+    listed = get(f"{first.address}api/runs")
+    assert '"name":"a"' in listed
+    assert '"name":"b"' in listed
+
+
+@pytest.mark.slow
+def test_training_is_the_same_while_it_is_watched(tmp_path, any_port, capsys):
+    looks = []
+
+    def look(rows):
+        if any_port:
+            (run,) = json.loads(get(f"{any_port[0].address}api/runs"))["runs"]
+            looks.append(json.loads(get(f"{any_port[0].address}api/runs/{run['id']}")))
+
+    alone, watched = (
+        proximax.train("probe:choice", out=tmp_path / name, watch=name == "watched", callbacks=[look], seeds=2, **TINY)
+        for name in ("alone", "watched")
+    )
+    assert "watch at http://127.0.0.1:" in capsys.readouterr().err
+    assert len(looks) == 6
+    assert looks[-1]["state"] == "training"
+    assert looks[-1]["updates"] >= 1
+    assert saved(alone.directory) == saved(watched.directory)
 
 
 def test_addresses_that_stand_for_all_are_shown_by_the_name_of_the_machine():

@@ -57,7 +57,7 @@ export function showDetail(run, runs) {
 function factsOf(run) {
   if (!run.env) return [];
   const pairs = [["Environment", run.env], ["Algorithm", run.algo], ["Seeds", String(run.seeds)]];
-  const share = run.planned && run.steps < run.planned ? ` of ${steps(run.planned)} (${percent(run.steps / run.planned)})` : "";
+  const share = run.state !== "finished" && run.planned ? ` of ${steps(run.planned)} (${percent(run.steps / run.planned)})` : "";
   pairs.push(["Steps", steps(run.steps) + share], ["Time", duration(run.time_s)]);
   if (run.time_s > 0) pairs.push(["Speed", `${steps(Math.round((run.steps * run.seeds) / run.time_s))} steps/s`]);
   if (run.state === "training" && run.steps > 0) {
