@@ -92,7 +92,7 @@ class Runs:
                     view = self.view(run_id)
                     with view.lock:
                         listed.append(view.summary())
-                folders = [str(folder) for folder in self._list.folders]
+                folders = list(self._list.folders.values())
                 body = as_json({"runs": listed, "left_out": self._list.left_out, "folders": folders})
                 self._summaries = time.monotonic(), body
             return body

@@ -36,7 +36,7 @@ class RunList:
     """The runs below ``folders``, which need not exist yet; read anew when it is older than ``SECONDS``."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = [folder.absolute() for folder in folders]
+        self.folders = {folder.absolute(): harmless_name(str(folder)) for folder in folders}  # as they were named
         self.left_out = 0  # runs beyond ``MAX_RUNS``
         self._runs, self._read = dict[str, FoundRun](), float("-inf")
         self._lock = threading.Lock()
@@ -44,15 +44,14 @@ class RunList:
     def add(self, folder: Path) -> None:
         """Watch one more folder."""
         with self._lock:
-            if folder.absolute() not in self.folders:
-                self.folders.append(folder.absolute())
+            self.folders.setdefault(folder.absolute(), harmless_name(str(folder)))
             self._read = float("-inf")
 
     def runs(self) -> dict[str, FoundRun]:
         """By id."""
         with self._lock:
             if time.monotonic() - self._read > SECONDS:
-                found = {run.id: run for folder in reversed(self.folders) for run in find_runs_below(folder)}
+                found = {run.id: run for folder in reversed(self.folders.keys()) for run in find_runs_below(folder)}
                 kept = dict(list(found.items())[:MAX_RUNS])
                 self._runs, self.left_out, self._read = kept, len(found) - len(kept), time.monotonic()
             return self._runs

@@ -19,7 +19,19 @@ const SMALL = [
   { metric: "value_loss", title: "Value loss" },
   { metric: "steps_per_s", title: "Steps per second" },
 ];
-const TITLES = { episode_return: "Return of a rollout", episode_length: "Episode length", global_grad_norm: "Gradient norm" };
+const TITLES = {
+  episode_return: "Return of a rollout",
+  global_grad_norm: "Gradient norm",
+  kl_k1: "KL, estimate k1",
+  kl_k3: "KL, estimate k3",
+  first_ratio_error: "Error of the first ratio",
+  advantage_std: "Advantages, σ",
+  obs_abs_max_mean: "Size of observations",
+  action_std: "Actions, σ",
+  entropy_coef: "Weight of the entropy",
+  epsilon: "Clip, ε",
+  beta: "Penalty, β",
+};
 
 const view = { axis: "steps", seeds: "band", window: 1, zoom: null, theme: "auto", width: 600 };
 const charts = { main: [], small: [], more: [] };

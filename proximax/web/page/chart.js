@@ -116,7 +116,7 @@ export class Chart {
       padding: [10, 12, 0, 0],
       scales: { x: { time: false }, y: { range: (plot, low, high) => this.#range(low, high) } },
       axes: [
-        { ...axis, size: 26, space: 70, values: (plot, marks) => marks.map((x) => (time ? duration(x) : short(x))) },
+        { ...axis, size: 26, space: 56, values: (plot, marks) => marks.map((x) => (time ? duration(x) : short(x))) },
         { ...axis, size: 54, space: 34, values: (plot, marks) => marks.map(short) },
       ],
       cursor: { sync: { key: sync.key, scales: ["x", null] }, points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },

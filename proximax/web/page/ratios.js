@@ -13,8 +13,8 @@ export function ratioParts(ratios, epsilon) {
   const words = epsilon && total
     ? `Clip band 1 ± ${epsilon}; outside it after the latest update: about ${percent(outside)}.`
     : "This algorithm does not clip.";
-  const map = el("canvas", { class: "map", role: "img", "aria-label": "Ratios over the run; darker is more" });
-  const under = "The same over the run, from its first update to the latest: darker is more.";
+  const map = el("canvas", { class: "map", role: "img", "aria-label": "Ratios over the run" });
+  const under = "The same over the run, from its first update to the latest: the stronger the colour, the more.";
   return [bars(ratios, epsilon, total), el("p", { class: "note", text: words }), map, el("p", { class: "note", text: under })];
 }
 
