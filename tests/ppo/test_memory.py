@@ -132,6 +132,7 @@ def test_one_whole_sequence_gives_the_gradient_of_the_loop_over_time():
 def test_refreshed_memories_are_those_of_the_parameters_at_the_epochs_start():
     same, fresh = (jax_update(refresh_carry=x, epochs=3, sequence_length=4, learning_rate=0.03) for x in (False, True))
     assert float(same[-1]["finite"]) == float(fresh[-1]["finite"]) == 1
+    assert max(float(run[-1]["first_ratio_error"]) for run in (same, fresh)) < 1e-5
     one_epoch = [jax_update(refresh_carry=x, epochs=1, sequence_length=4) for x in (False, True)]
     for a, b in zip(*(jax.tree.leaves(run[3].params) for run in one_epoch)):
         np.testing.assert_allclose(a, b, atol=1e-6)  # in the first epoch the parameters are those that acted
@@ -165,6 +166,48 @@ def test_burn_in_computes_the_memory_of_a_sequence_from_the_steps_before_it():
     ours, theirs = (jax.value_and_grad(values)(params, *args) for args in ((rollout, 4), (burnt, 0)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
     assert abs(values(params, rollout, 0) - ours[0]) > 1e-4  # as it was stored, the memory is another
+
+
+@pytest.mark.trap(31)
+def test_burn_in_of_parts_of_the_environments_and_of_seeds_side_by_side_is_as_alone():
+    learner, state, rollout = host_rollout("lstm")
+    policy, moments = learner.policy, state.obs_moments
+    seeds = jax.tree.map(lambda *x: np.stack(x), *(move(state.params, seed) for seed in (1, 2)))
+    rollout = add_values(policy, state.params, moments, rollout)
+    rollout = rollout._replace(value=None, next_value=None, dist=None)
+    starts = np.array([0, 4, 8, 4])
+    steps = starts + np.arange(4)[:, None]  # [L, B]
+
+    @jax.jit
+    def values(params, rollout, envs):
+        return unroll_sequences(policy, params, moments, rollout, steps * rollout.first.shape[1] + envs, 3)[1]
+
+    together = jax.vmap(lambda params: values(params, rollout, np.array([[2, 1, 2, 2]])))(seeds)
+    shard = jax.tree.map(lambda x: x[:, 1:], rollout)  # the last two environments
+    for i in range(2):
+        alone = values(jax.tree.map(lambda x, i=i: x[i], seeds), shard, np.array([[1, 0, 1, 1]]))
+        np.testing.assert_allclose(together[i], alone, atol=2e-6)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+@pytest.mark.trap(3)
+@pytest.mark.trap(31)
+def test_three_autoreset_modes_give_equal_memories():
+    seen = []
+    for mode in AutoresetMode:
+        learner, state, rollout = host_rollout("gru", mode=mode, rollouts=1)
+        carry = jax.jit(add_values, static_argnums=0)(learner.policy, state.params, state.obs_moments, rollout).carry
+        opened = rollout.first[..., None]
+        used = [np.where(opened, 0.0, np.asarray(x)) for x in jax.tree.leaves(carry)]  # as the step sees it
+        rows = [np.concatenate([x[:, n] for x in used], axis=1)[rollout.valid[:, n] > 0] for n in range(3)]
+        assert rollout.truncated.any()
+        assert rollout.terminated.any()
+        seen.append(rows)
+    for rows in zip(*seen):
+        shortest = min(map(len, rows))
+        assert shortest >= 6
+        for other in rows[1:]:
+            np.testing.assert_allclose(other[:shortest], rows[0][:shortest], atol=1e-6)
 
 
 LEARN = {"num_envs": 16, "num_steps": 20, "minibatch_size": 80, "epochs": 4, "learning_rate": 3e-3, "gamma": 0.9}
