@@ -24,7 +24,7 @@ from proximax.ppo.values import add_values, unroll_sequences
 from proximax.runtime import seed_key
 from proximax.types import TrainState
 
-LENGTH, BURN_INS, UPDATES, EVERY = 16, (4, 16), 60, 20
+LENGTH, BURN_INS, UPDATES, EVERY = 16, (4, 16), 40, 20
 PPO = PPOConfig(num_steps=128, minibatch_size=256, epochs=10, learning_rate=1e-3, sequence_length=LENGTH, anneal="none")
 
 
@@ -55,9 +55,7 @@ def main() -> None:
         if (i + 1) % EVERY == 0:
             kl, stale, *burnt, score = np.mean(rows[-EVERY:], axis=0)
             text = ", ".join(f"burn-in {n}: {x:.1e}" for n, x in zip(BURN_INS, burnt))
-            print(
-                f"updates to {i + 1}: return {score:.0f}; KL of the update {kl:.1e}, of stale memories {stale:.1e}, {text}"
-            )
+            print(f"to {i + 1}: return {score:.0f}; KL of the update {kl:.1e}, of stale memories {stale:.1e}, {text}")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"seeds": 2, "standardise_across_envs": True, "recompute_advantage": True, "hidden": (256, 256)},
     ),
     "host": ("CartPole-v1", {"algo": "trpo", "eval_every": 128}),
-    "memory": (
-        "probe:recall",
-        {
-            **{"network": "gru", "recurrent_units": 3, "sequence_length": 4, "refresh_carry": True, "burn_in": 3},
-            "scale_reward": False,
-        },
-    ),
+    "memory": ("probe:recall", {"network": "gru", "recurrent_units": 3, "refresh_carry": True, "scale_reward": False}),
 }
 
 
