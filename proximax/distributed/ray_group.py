@@ -40,6 +40,7 @@ VARIABLES = {  # of Ray, unless the user has set them
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # of a Ray that is started here: 15 would let every other program go first
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one more process for each start; the processes save by themselves
+    "RAY_COLOR_PREFIX": "0",  # no colours in what goes to a file
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "30",  # a worker that does not answer for so long is lost
 }
