@@ -30,7 +30,7 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(start, rank, undisturbed,
     with begin() as run:
         run.wait(run.saved)
         os.kill(run.ranks(variable)[rank], signal.SIGKILL)
-        ended = run.finish(60)
+        ended = run.finish(120)
     assert ended.code != 0
     with begin("--resume auto") as run:
         run.finish().fine("resumed at")
@@ -42,7 +42,7 @@ def test_a_process_that_is_preempted_lets_all_save(start, undisturbed, tmp_path)
     with begin() as run:
         run.wait(run.saved)
         os.kill(run.ranks(variable)[1], signal.SIGTERM)
-        ended = run.finish(60)
+        ended = run.finish(120)
     assert ended.code == 143
     assert "saved in run" in ended.err
     with begin("--resume auto") as run:

@@ -41,7 +41,7 @@ def test_a_signal_to_the_command_lets_all_save(undisturbed, tmp_path):
     with MarkedRun(tmp_path, TWO) as run:
         run.wait(run.saved, 300)
         run.process.terminate()
-        ended = run.finish(60)
+        ended = run.finish(120)
     assert ended.code == 143
     assert "saved in run" in ended.err
     with MarkedRun(tmp_path, f"{TWO} --resume auto") as run:
@@ -53,7 +53,7 @@ def test_no_process_outlives_a_command_that_is_killed(tmp_path):
     with MarkedRun(tmp_path, TWO) as run:
         run.wait(run.saved, 300)
         run.process.kill()
-        assert run.finish(60).code == -signal.SIGKILL
+        assert run.finish(120).code == -signal.SIGKILL
 
 
 def test_a_training_that_fails_again_and_again_is_given_up(tmp_path):
@@ -69,7 +69,7 @@ def test_a_training_that_fails_again_and_again_is_given_up(tmp_path):
 
         with pytest.raises(AssertionError):  # ``wait`` ends with the run
             run.wait(kill_next, 150)
-        run.finish(60).fault(8, "Given up after 3 failures", "there is no checkpoint", "next: proximax train")
+        run.finish(240).fault(8, "Given up after 3 failures", "there is no checkpoint", "next: proximax train")
 
 
 CLUSTER = """
@@ -130,7 +130,7 @@ def test_a_cluster_that_is_too_small_is_named_and_given_up(undisturbed, tmp_path
         with MarkedRun(tmp_path, line, PROXIMAX_START_SECONDS="40") as run:
             run.wait(run.saved, 300)
             remove()
-            ended = run.finish(150)
+            ended = run.finish(240)
         ended.fault(8, "at least 2 workers", "the cluster has 1 CPU,", "the newest checkpoint is", "next: proximax")
         assert "waiting for Ray: at least 2 workers" in ended.err
         with MarkedRun(tmp_path, f"{TRAIN.format(shards=2)} --resume auto") as run:
@@ -145,7 +145,7 @@ def test_a_cluster_that_wants_a_token_takes_who_has_it_and_names_it_to_others(un
     with cluster(tmp_path, 1, **token) as (address, _):
         line = f"{TWO} --address {address}"
         with MarkedRun(tmp_path, line, RAY_AUTH_MODE="disabled") as run:
-            run.finish(120).fault(8, f"Ray at {address} cannot be used")
+            run.finish(240).fault(8, f"Ray at {address} cannot be used")
         with MarkedRun(tmp_path, line, **token) as run:
             run.finish().fine("2 processes")
     assert saved(tmp_path / "run") == undisturbed(2)

@@ -122,7 +122,7 @@ def test_a_job_that_is_preempted_saves_and_goes_on(start, slurm, undisturbed, tm
     with start() as run:
         run.wait(run.saved)
         subprocess.run(["scancel", "--signal=TERM", "--user=root"], env=os.environ | slurm, check=True)
-        ended = run.finish(60)
+        ended = run.finish(120)
     assert ended.code == 143
     assert "saved in run" in ended.err
     with start("--resume auto") as run:

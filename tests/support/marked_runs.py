@@ -69,7 +69,7 @@ class MarkedRun:
             time.sleep(0.05)
         return value
 
-    def finish(self, seconds: float = 120.0) -> Ran:
+    def finish(self, seconds: float = 300.0) -> Ran:
         """Wait for its end; no process of it may be left 15 seconds later."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
