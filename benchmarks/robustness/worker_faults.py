@@ -288,8 +288,8 @@ def page(record: dict[str, Any]) -> str:
     lines += [
         "",
         "Limits: a dead process is found within 15 s, a stopped one within 60 s; training goes on within 60 s after",
-        f"that. The undisturbed run took {record['one_process_s']} s. A start imports Ray and JAX in several processes:",
-        "these times grow with what else the machine does.",
+        f"that. The undisturbed run took {record['one_process_s']} s. A start imports Ray and JAX in several",
+        "processes: these times grow with what else the machine does.",
         "",
         f"The check at the start took {checks['cached']} s in two processes ({checks['cold']} s where nothing was",
         "compiled before).",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 PROGRESS = "PROXIMAX_PROGRESS"  # names the file to which a process writes its number of updates
 PARENT = "PROXIMAX_PARENT"  # the number of the process that watches over it
-STUCK_SECONDS = 45.0  # without progress and without work: the process is stuck
+STUCK_SECONDS = 45.0  # without progress and without work, after the first update: the process is stuck
 LONGEST_SECONDS = 600.0  # without progress, though it works: compiling, or a long evaluation
 GAPS = 5  # a process may take so many times as long as its longest time between two signs of progress
 WORK_SHARE = 0.05  # of a core: what an idle process does not use
@@ -56,6 +56,7 @@ class Signs:
         self.marked = False  # it has made progress at all
         self._progress_s = self._work_s = self._look_s = now
         self._mark: int | None = None
+        self._marks = 0
         self._cpu_s = 0.0
         self._longest_gap = 0.0
 
@@ -65,6 +66,7 @@ class Signs:
             if self.marked:  # before its first progress it compiles
                 self._longest_gap = max(self._longest_gap, now - self._progress_s)
             self._mark, self.marked, self._progress_s, self._work_s = mark, True, now, now
+            self._marks += 1
         if cpu is None or abs(cpu - self._cpu_s) >= WORK_SHARE * (now - self._look_s):
             self._work_s = now
         self._look_s, self._cpu_s = now, cpu or 0.0
@@ -73,8 +75,9 @@ class Signs:
         """The seconds without progress, where they are too many; else None."""
         idle, without = now - self._work_s, now - self._progress_s
         patience = max(0.0, GAPS * self._longest_gap)
-        too_long = idle > max(STUCK_SECONDS, patience) or without > max(LONGEST_SECONDS, patience)
-        return without if too_long else None
+        # Until the first update is done a process may wait, idle, for one that still compiles.
+        is_idle = self._marks > 1 and idle > max(STUCK_SECONDS, patience)
+        return without if is_idle or without > max(LONGEST_SECONDS, patience) else None
 
 
 class Child:

@@ -34,6 +34,7 @@ def test_progress_is_a_file_that_somebody_asked_for(tmp_path, monkeypatch):
 
 def test_a_process_without_progress_and_without_work_is_stuck():
     signs = Signs(0.0)
+    signs.look(0.5, 0, 5.0)
     signs.look(1.0, 1, 5.0)
     signs.look(STUCK_SECONDS, 1, 5.0)
     assert signs.stuck_for(STUCK_SECONDS) is None
@@ -41,6 +42,14 @@ def test_a_process_without_progress_and_without_work_is_stuck():
     assert signs.stuck_for(STUCK_SECONDS + 2) == STUCK_SECONDS + 1
     signs.look(STUCK_SECONDS + 3, 2, 5.0)
     assert signs.stuck_for(STUCK_SECONDS + 3) is None
+
+
+def test_until_its_first_update_is_done_a_process_may_wait_for_one_that_compiles():
+    signs = Signs(0.0)
+    signs.look(1.0, 0, 5.0)
+    signs.look(LONGEST_SECONDS, 0, 5.0)
+    assert signs.stuck_for(LONGEST_SECONDS) is None
+    assert signs.stuck_for(LONGEST_SECONDS + 2) == LONGEST_SECONDS + 1
 
 
 def test_work_is_a_sign_of_life_but_not_forever():
