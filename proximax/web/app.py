@@ -63,7 +63,8 @@ class Runs:
 
     def __init__(self, run_list: RunList) -> None:
         self._list, self._views = run_list, dict[str, RunView]()
-        self._lock = threading.Lock()
+        # Taken in this order: that of the list, that of a view, that of what is kept here.
+        self._list_lock, self._kept_lock = threading.Lock(), threading.Lock()
         self._summaries: tuple[float, bytes] = (float("-inf"), b"")
         self._curves: OrderedDict[str, str] = OrderedDict()
 
@@ -72,21 +73,20 @@ class Runs:
         found = self._list.runs().get(run_id)
         if found is None:
             raise Refused(404, "there is no such run; it may have been deleted")
-        view = self._views.get(run_id)
-        if view is None or view.found.path != found.path:  # new, or renamed
-            view = RunView(found)
-            self._views[run_id] = view
-        view.found = found
-        return view
+        with self._kept_lock:
+            view = self._views.get(run_id)
+            if view is None or view.found.path != found.path:  # new, or renamed
+                view = self._views[run_id] = RunView(found)
+            return view
 
     def summaries(self) -> bytes:
         """The list of runs, as JSON."""
-        with self._lock:
+        with self._list_lock:
             made, body = self._summaries
             if time.monotonic() - made > LIST_S:
                 runs = self._list.runs()
-                for gone in self._views.keys() - runs.keys():
-                    del self._views[gone]
+                with self._kept_lock:
+                    self._views = {run_id: view for run_id, view in self._views.items() if run_id in runs}
                 listed = []
                 for run_id in runs:
                     view = self.view(run_id)
@@ -128,12 +128,12 @@ class Runs:
             )
             if tag == known:
                 return f'{{"tag":"{tag}"}}'
-            with self._lock:
+            with self._kept_lock:
                 text = self._curves.get(tag)
             if text is None:
                 curves = json.dumps(curves_of(view.reader, wish, step), allow_nan=False, separators=(",", ":"))
                 text = f'{{"tag":"{tag}","curves":{curves}}}'
-        with self._lock:
+        with self._kept_lock:
             self._curves[tag] = text
             while len(self._curves) > MAX_CURVES:
                 self._curves.popitem(last=False)
