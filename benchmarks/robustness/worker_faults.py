@@ -294,7 +294,7 @@ def page(record: dict[str, Any]) -> str:
         f"The check at the start took {checks['cached']} s in two processes ({checks['cold']} s where nothing was",
         "compiled before).",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(["", record["note"]] if "note" in record else [])]) + "\n"
 
 
 def table_row(record: dict[str, Any], launcher: str, fault: str, trials: list[dict[str, Any]]) -> str:
