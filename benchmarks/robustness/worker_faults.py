@@ -91,12 +91,12 @@ def measure(options: argparse.Namespace, record: dict[str, Any]) -> None:
             run, trials = faulty_run(line, Path(folder), fault, rng, min(options.in_a_run, options.each - done))
         same = run["code"] == 0 and run.pop("digest") == expected
         who = {"launcher": launcher, "fault": fault}
+        if not trials:
+            raise SystemExit("a run that ended before it met a fault: more --steps")
         record["runs"].append(who | run | {"same_bits": same})
         record["trials"] += [who | trial for trial in trials]
         options.out.write_text(json.dumps(record, indent=1) + "\n")
         print(record["runs"][-1], *trials, sep="\n  ", flush=True)
-        if not trials:
-            raise SystemExit("a run without a fault: more --steps")
 
 
 def faulty_run(
