@@ -20,10 +20,13 @@ def agent(obs=BOX, actions=CHOICES, network="auto", **settings):
     """An agent whose weights, and so its actions, are spread."""
     config = PPOConfig(**{"hidden": (8,), "recurrent_units": 6, **settings})
     policy, rng = make_policy(obs, actions, config, network), np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda x: x + rng.normal(0, 0.1, np.shape(x)).astype(np.float32), policy.init(jax.random.key(0))
-    )
+    params = jax.tree.map(lambda x: x + spread(x, rng), policy.init(jax.random.key(0)))
     return Agent(policy, params, random_moments(init_obs_moments(obs, config), rng), obs, actions)
+
+
+def spread(x, rng):
+    """Noise that keeps the size of features in deep networks: rounding is relative to it."""
+    return (0.3 / np.sqrt(np.size(x[..., 0])) * rng.normal(size=np.shape(x))).astype(np.float32)
 
 
 def random_moments(moments, rng):
