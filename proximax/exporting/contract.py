@@ -18,6 +18,7 @@ there: the critic's stays behind.
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -181,11 +182,14 @@ def signature(agent: Agent) -> Signature:
     carry = [Port(f"{CARRY_IN}.{i}", x.shape[1:], x.dtype.name) for i, x in enumerate(jax.tree.leaves(example))]
     observations = observation_ports(agent.observation_space)
     inputs = [port.example(2) for port in observations], [port.example(2) for port in carry]
-    dist, _ = jax.eval_shape(partial(distribution, agent, structure), *inputs, jax.ShapeDtypeStruct((2,), bool))
+
+    def parameters_by_name(*inputs: Any) -> list[OrderedDict[str, Any]]:  # JAX would sort the names of a dict
+        parts = parts_of(distribution(agent, structure, *inputs)[0])
+        return [OrderedDict((name, getattr(part, name)) for name in parameter_names(part)) for part in parts]
+
+    named = jax.eval_shape(parameters_by_name, *inputs, jax.ShapeDtypeStruct((2,), bool))
     paths = [leaf.removeprefix("action") for leaf in leaf_names(agent.action_space, "action")]
     parameters = [
-        Port(f"{name}{path}", getattr(part, name).shape[1:], "float32")
-        for part, path in zip(parts_of(dist), paths)
-        for name in parameter_names(part)
+        Port(f"{name}{path}", x.shape[1:], "float32") for part, path in zip(named, paths) for name, x in part.items()
     ]
     return Signature(partial(act, agent, structure), observations, carry, action_ports(agent.action_space), parameters)

@@ -15,6 +15,7 @@ import io
 import json
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
@@ -98,9 +99,9 @@ def feature_arrays(agent: Agent, space: Space) -> dict[str, Any]:
     unit = np.float32(255.0 if is_image(space) else 1.0)
     if moments is None:
         return {"mean": np.float32(0.0), "std": unit, "clip": np.float32(np.inf)}
-    around_0 = Moments(moments.count, np.zeros_like(moments.mean), moments.m2)
+    around_0 = Moments(moments.count, jnp.zeros_like(moments.mean), moments.m2)
     least = [PIXEL_VARIANCE] if is_image(space) else []
-    std = 1.0 / np.asarray(normalise(around_0, np.ones_like(moments.mean), *least))
+    std = 1.0 / np.asarray(normalise(around_0, jnp.ones_like(moments.mean), *least))
     mean = np.asarray(moments.mean, np.float32)
     return {"mean": mean.reshape(-1) * unit, "std": std.reshape(-1) * unit, "clip": np.float32(OBS_CLIP)}
 

@@ -51,6 +51,18 @@ def test_an_onnx_file_acts_as_the_agent_and_passes_the_checker_of_onnx(made, tmp
     assert read_exported(path).observation_space == made.get("obs", BOX)
 
 
+def test_parameters_have_the_names_of_what_they_are(tmp_path):
+    sessions = pytest.importorskip("onnxruntime")
+    gaussian = agent(actions=spaces.Box(-1, 1, (2,)), state_dependent_std=True)
+    path = export_agent(gaussian, tmp_path / "policy.onnx", output="parameters", check=COUNT)
+    obs = np.random.default_rng(1).uniform(-1, 1, (5, 3)).astype(np.float32)
+    mean, log_std = sessions.InferenceSession(str(path)).run(["mean", "log_std"], {"obs": obs})
+    expected = gaussian.distribution(obs)
+    np.testing.assert_allclose(mean, expected.mean, atol=1e-5)
+    np.testing.assert_allclose(log_std, expected.log_std, atol=1e-5)
+    assert np.abs(mean - log_std).max() > 0.1
+
+
 def test_a_custom_network_is_exported_like_the_built_in_ones(tmp_path):
     def apply(params, obs):
         centred = obs - obs.mean(axis=1, keepdims=True)

@@ -27,10 +27,13 @@ def add(history, episodes=0.0, return_sum=0.0, length_sum=0.0, steps=64.0, time_
     return history.add({k: v if v.ndim else np.full(len(history.seeds), v) for k, v in each.items()}, time_s)
 
 
-def logged(algo, env):
+OF_MEMORY = {"memory_kl", "memory_abs_max"}
+
+
+def logged(algo, env, network="auto"):
     """What a learner logs: one row, found without compiling the update."""
     config = RunConfig("probe", num_envs=2, algo=algo, ppo=PPOConfig(num_steps=4, minibatch_size=4, epochs=1))
-    learner = make_learner(env, make_policy(env.observation_space, env.action_space, config.ppo), config)
+    learner = make_learner(env, make_policy(env.observation_space, env.action_space, config.ppo, network), config)
     _, metrics = jax.eval_shape(learner.step, learner.init(seed_key(0)))
     shapes = {name: x.shape for name, x in metrics.items()}
     assert shapes.pop("ratio_histogram") == (len(RATIO_EDGES) + 1,)
@@ -43,9 +46,8 @@ def logged(algo, env):
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_the_table_explains_exactly_what_a_learner_logs(algo):
-    missing = {"fully_masked_index", "action_std", "actions_at_bounds"} | (
-        {"line_search_fraction"} if algo != "trpo" else set()
-    )
+    missing = {"fully_masked_index", "action_std", "actions_at_bounds"} | OF_MEMORY
+    missing |= {"line_search_fraction"} if algo != "trpo" else set()
     if algo in ("reinforce", "npg", "trpo"):  # one step on the whole rollout: no KL before it
         missing |= {"kl_k1", "kl_k3", "clip_fraction"}
     assert set(logged(algo, constant())) == set(METRICS) - missing
@@ -67,9 +69,14 @@ def test_an_action_mask_adds_a_row_and_nothing_else_is_ever_logged():
     space = spaces.Dict({"obs": env.observation_space, "action_mask": spaces.MultiBinary(2)})
     row = logged("trpo", env._replace(reset=reset, step=step, observation_space=space))
     of_boxes = {"action_std", "actions_at_bounds"}
-    assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} | of_boxes == set(METRICS)
+    assert set(row) | {"kl_k1", "kl_k3", "clip_fraction"} | of_boxes | OF_MEMORY == set(METRICS)
     assert of_boxes < set(logged("clip", choice(continuous=True)))
     assert all(text.endswith(".") for text in METRICS.values())
+
+
+@pytest.mark.slow
+def test_memory_adds_two_numbers():
+    assert set(logged("clip", constant(), "mingru")) == set(logged("clip", constant())) | OF_MEMORY
 
 
 def test_rows_are_plain_numbers_one_per_seed():
