@@ -90,7 +90,9 @@ def test_the_run_directory_is_complete_and_strict_json(cartpole):
         "fully_masked_index",
         "action_std",
         "actions_at_bounds",
-    }  # of trpo, of masks, of Box actions
+        "memory_kl",
+        "memory_abs_max",
+    }  # of trpo, of masks, of Box actions, of memory
     rows = [json.loads(line, parse_constant=pytest.fail) for line in (cartpole.directory / "metrics.jsonl").open()]
     assert rows == cartpole.history
     assert all(set(row) == set(METRICS) - others for row in rows)
