@@ -23,7 +23,7 @@ except ImportError:
     PositionOnlyCartPoleEasy = RepeatPreviousEasy = None
 
 NETWORKS = ("mlp", "gru")
-COLORS = {"mlp": "tab:gray", "gru": "tab:blue"}
+COLORS, COLUMNS = {"mlp": "tab:gray", "gru": "tab:blue"}, 3
 SETTINGS: dict[str, Any] = {"num_envs": 8, "num_steps": 128, "minibatch_size": 256, "epochs": 10, "learning_rate": 1e-3}
 SHORT: dict[str, Any] = {"num_envs": 16, "num_steps": 20, "minibatch_size": 80, "epochs": 4, "learning_rate": 3e-3}
 SHORT |= {"gamma": 0.9, "hidden": (16,), "recurrent_units": 16}
@@ -95,16 +95,23 @@ def page(results: dict[str, Any], how: str) -> str:
 
 def draw(results: dict[str, Any]) -> None:
     """Learning curves: return against steps, a line for each seed."""
-    figure, axes = plt.subplots(1, len(results), figsize=(3.4 * len(results), 3), layout="constrained", squeeze=False)
-    for axis, (task, of_task) in zip(axes[0], results.items()):
+    rows = -(-len(results) // COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(3.4 * COLUMNS, 2.8 * rows), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(results) :]:
+        axis.set_axis_off()
+    for axis, (task, of_task) in zip(axes.flat, results.items()):
         for name in NETWORKS:
             for i, curve in enumerate(of_task[name]["curves"]):
                 axis.plot(*np.transpose(curve), color=COLORS[name], lw=1, label="" if i else name)
         axis.axhline(TASKS[task][3], color="black", lw=0.5, ls=":")
         axis.set_title(task, fontsize=9)
+        axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g} k")
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[-1]:
         axis.set_xlabel("steps")
-    axes[0][0].set_ylabel("return")
-    axes[0][0].legend()
+    for axis in axes[:, 0]:
+        axis.set_ylabel("return")
+    axes[0][0].legend(frameon=False)
     figure.savefig(RESULTS / "memory_tasks.png", dpi=100)
 
 

@@ -107,8 +107,9 @@ def rows() -> Iterator[Row]:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The recorded files by name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    """The recorded comparisons by name."""
+    records = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {name: values for name, values in records.items() if "contestants" in values}
 
 
 def find(results: dict[str, Any], row: Row, name: str) -> Any:
