@@ -5,7 +5,6 @@ and many_processes.md.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -19,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
+from worker_faults import digest
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "robustness" / "many_processes.json"
 PAGE = Path(__file__).with_suffix(".md")
@@ -112,16 +111,6 @@ def is_running(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
-
-
-def digest(run: Path) -> str:
-    """Of all arrays of a run's last checkpoint but its times."""
-    last = max((run / "checkpoints").glob("step-*"))
-    tensors = load_file(last / "policy.safetensors") | load_file(last / "state.safetensors")
-    text = [
-        (name, hashlib.sha256(x.tobytes()).hexdigest()) for name, x in sorted(tensors.items()) if "time" not in name
-    ]
-    return hashlib.sha256(json.dumps(text).encode()).hexdigest()
 
 
 def summary(trials: list[dict[str, object]]) -> dict[str, dict[str, object]]:

@@ -20,11 +20,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
+
+from proximax import AtariConfig, PPOConfig, RunConfig
+from proximax.distributed import join
+from proximax.envs import env_options, make_env
+from proximax.policy import make_policy
+from proximax.ppo import HostMultiSeedLearner, make_multi_seed_learner
+from proximax.runtime import gather_shards, map_over_shards, place_whole
 
 HERE = Path(__file__).parent
 RECORD = HERE.parent / "results" / "speed" / "processes.json"
@@ -70,27 +80,18 @@ def exchange_seconds(sizes: tuple[int, ...]) -> dict[str, float]:
     return json.loads(together(line, [{0}, {1}])[0])
 
 
+def gather_often(rounds: int, x: jax.Array) -> jax.Array:
+    """``x`` of both shards gathered and averaged, so many times, each after the other."""
+    return jax.lax.fori_loop(0, rounds, lambda _, x: jnp.mean(gather_shards(x, 2), axis=0), x)
+
+
 def time_exchanges(sizes: list[int]) -> None:
     """What each process of ``exchange_seconds`` does."""
-    import jax
-    import jax.numpy as jnp
-    from jax.sharding import PartitionSpec
-
-    from proximax.distributed import join
-    from proximax.runtime import gather_shards, map_over_shards, place_whole
-
     join(2)
-
-    def gather(x: jax.Array, rounds: int) -> jax.Array:
-        def once(_: int, x: jax.Array) -> jax.Array:
-            return jnp.sum(gather_shards(x, 2), axis=0) * 0.5
-
-        return jax.lax.fori_loop(0, rounds, once, x)
-
     seconds, everywhere = {}, PartitionSpec()
     for size in sizes:
         rounds = max(10, 2_000_000 // size)
-        program = jax.jit(map_over_shards(lambda x, n=rounds: gather(x, n), 2, (everywhere,), everywhere))
+        program = jax.jit(map_over_shards(partial(gather_often, rounds), 2, (everywhere,), everywhere))
         x = place_whole(np.ones(size, np.float32), everywhere, 2)
         times = []
         for _ in range(6):
@@ -104,11 +105,6 @@ def time_exchanges(sizes: list[int]) -> None:
 def update_parts(env_id: str, network: str, steps: int, updates: int) -> dict[str, Any]:
     """Seconds of each update's rollout, and the median of learning, of one shard's 8 environments on one core."""
     os.sched_setaffinity(0, {0})
-    from proximax import AtariConfig, PPOConfig, RunConfig
-    from proximax.envs import env_options, make_env
-    from proximax.policy import make_policy
-    from proximax.ppo import HostMultiSeedLearner, make_multi_seed_learner
-
     ppo = PPOConfig(num_steps=steps, minibatch_size=128, epochs=4)
     atari = AtariConfig() if env_id.startswith("ALE/") else None
     config = RunConfig(env_id, num_envs=8, steps=8 * steps * updates, network=network, ppo=ppo, atari=atari)

@@ -1,4 +1,4 @@
-"""What is compared and tried at the start, before anything is trained; it takes less than a second."""
+"""What is compared and tried at the start, before anything is trained; it takes about a second."""
 
 import ctypes
 import hashlib

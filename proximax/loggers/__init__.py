@@ -4,7 +4,7 @@ Read ``base`` (the protocol), ``jsonl``, ``csv_logger``, ``tensorboard``, ``trac
 name), ``terminal`` with ``progress`` (lines) and ``table``, and ``run_logger``, which feeds them all.
 """
 
-from proximax.loggers.base import Callback, Log, LoggedRun, Logger, LoggerName, Rows, Verbosity, group_of
+from proximax.loggers.base import Callback, Log, LoggedRun, Logger, LoggerName, Reporting, Rows, Verbosity, group_of
 from proximax.loggers.run_logger import RunLogger
 from proximax.loggers.selection import check_log, log_problem
 from proximax.loggers.terminal import sparkline
@@ -15,6 +15,7 @@ __all__ = [
     "LoggedRun",
     "Logger",
     "LoggerName",
+    "Reporting",
     "Rows",
     "RunLogger",
     "Verbosity",

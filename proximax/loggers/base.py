@@ -64,6 +64,13 @@ LoggerMaker = Callable[[LoggedRun], Logger]
 Log = Sequence[LoggerName | LoggerMaker] | None
 
 
+class Reporting(NamedTuple):
+    """What is told of a run while it trains: on stderr, and to which loggers."""
+
+    verbosity: Verbosity
+    log: Log
+
+
 def group_of(metric: str) -> str:
     """``rollout``, ``time`` or ``train``."""
     return "rollout" if metric in ROLLOUT_METRICS else "time" if metric in TIME_METRICS else "train"

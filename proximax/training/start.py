@@ -25,7 +25,7 @@ from proximax.envs import (
     make_env_shards,
 )
 from proximax.errors import UsageError
-from proximax.loggers import Callback, Log, RunLogger, Verbosity
+from proximax.loggers import Callback, Log, Reporting, RunLogger
 from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, make_policy
 from proximax.ppo import Algorithm, make_multi_seed_learner
@@ -169,7 +169,7 @@ def run(
     check_arguments(config, custom_algorithm, out, network, callbacks, log, flags, resume)
     config.check()
     refuse_fork()
-    verbosity: Verbosity = "quiet" if quiet else "verbose" if verbose else "progress"
+    reporting = Reporting("quiet" if quiet else "verbose" if verbose else "progress", log)
     began, env = time.perf_counter(), env_from_config(config, env)
     check_requirements(config, env, out, log, flags, resume)
     ranks, notes = join_ranks(config)
@@ -187,10 +187,10 @@ def run(
         places = Places(directory, continued, ranks)
         setup = prepare(stack, config, env, places, network, custom_algorithm, profile, agent)
         if not ranks.is_first:
-            callbacks, log, verbosity = (), (), "quiet"
+            callbacks, reporting = (), Reporting("quiet", ())
         elif watch and directory:
             watch_run(directory.path)
-        services = start_services(stack, config, env, setup, compile_clock, callbacks, (verbosity, log), profile)
+        services = start_services(stack, config, env, setup, compile_clock, callbacks, reporting, profile)
         with Trainer(config, setup, services, began) as trainer:
             stopped_by = trainer.train()
             last = trainer.finish_training()
@@ -292,7 +292,7 @@ def start_services(
     setup: TrainingSetup,
     compile_clock: CompileClock,
     callbacks: Sequence[Callback | TrainingCallback],
-    shown: tuple[Verbosity, Log],
+    reporting: Reporting,
     profile: bool,
 ) -> RunServices:
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
@@ -306,7 +306,7 @@ def start_services(
     interrupts = stack.enter_context(Interrupts(ranks.largest if ranks.size > 1 else None))
     profiler = stack.enter_context(closing(Tracer(path / "profile" if path and profile else None)))
     video = stack.enter_context(closing(PeriodicVideo(config, env, setup.policy, path)))
-    run_logger = RunLogger(config, setup.directory, shown[0], setup.progress.logger, shown[1])
+    run_logger = RunLogger(config, setup.directory, reporting.verbosity, setup.progress.logger, reporting.log)
     return RunServices(
         run_logger, checkpoints, evaluator, video, interrupts, profiler, compile_clock, Callbacks(callbacks)
     )

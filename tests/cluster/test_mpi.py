@@ -1,4 +1,4 @@
-"""Open MPI and MPICH: a process that is killed ends all, and the same command goes on to the same bits."""
+"""Open MPI and MPICH: a process that is killed or stopped ends all, and the same command goes on to the same bits."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ def start(request, program, tmp_path):
     return lambda *more: MarkedRun(tmp_path, " ".join([TRAIN.format(shards=2), *more]), line, **AS_ROOT), variable
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_ends_all_and_the_run_goes_on(start, rank, undisturbed, tmp_path):
+@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)])
+def test_a_process_that_is_killed_or_stopped_ends_all_and_the_run_goes_on(start, rank, number, undisturbed, tmp_path):
     begin, variable = start
     with begin() as run:
         run.wait(run.saved)
-        os.kill(run.ranks(variable)[rank], signal.SIGKILL)
+        os.kill(run.ranks(variable)[rank], number)
         ended = run.finish(120)
     assert ended.code != 0
     with begin("--resume auto") as run:
@@ -45,18 +45,6 @@ def test_a_process_that_is_preempted_lets_all_save(start, undisturbed, tmp_path)
         ended = run.finish(120)
     assert ended.code == 143
     assert "saved in run" in ended.err
-    with begin("--resume auto") as run:
-        run.finish().fine("resumed at")
-    assert saved(tmp_path / "run") == undisturbed(2)
-
-
-def test_a_stopped_process_ends_all_with_the_checkpoints_name(start, undisturbed, tmp_path):
-    begin, variable = start
-    with begin() as run:
-        run.wait(run.saved)
-        os.kill(run.ranks(variable)[1], signal.SIGSTOP)
-        ended = run.finish(90)
-    assert ended.code != 0
     with begin("--resume auto") as run:
         run.finish().fine("resumed at")
     assert saved(tmp_path / "run") == undisturbed(2)

@@ -90,6 +90,7 @@ def test_a_worker_without_a_rank_and_one_of_a_training_that_has_ended_start_noth
     call("must not run", rank=2, world=3, sizes=(1, 2))
     board.end(3)
     call("must not run")
+    assert board.look()[1] == []  # "must not run" is no program: it would have said so
 
 
 @pytest.mark.process

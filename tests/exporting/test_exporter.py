@@ -70,7 +70,8 @@ def test_a_custom_network_is_exported_like_the_built_in_ones(tmp_path):
         return features[:, :3], features[:, 3]
 
     network = Network(lambda key, obs: {"w": np.ones((3, 4), np.float32)}, apply)
-    export_agent(agent(network=network), tmp_path / "policy.onnx", output="parameters", check=COUNT)
+    path = export_agent(agent(network=network), tmp_path / "policy.onnx", output="parameters", check=COUNT)
+    onnx.checker.check_model(str(path), full_check=True)
 
 
 def test_a_custom_network_with_an_unknown_operation_is_refused(tmp_path):

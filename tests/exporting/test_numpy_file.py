@@ -10,6 +10,7 @@ from gymnasium import spaces
 from proximax.errors import UsageError
 from proximax.exporting.exporter import export_agent
 from proximax.exporting.numpy_file import npz_bytes, numpy_arrays
+from proximax.exporting.reading import read_exported
 from proximax.networks import mlp
 from tests.support.exported_agents import BOX, IMAGE, MASKED, NESTED_ACTIONS, agent
 
@@ -33,7 +34,8 @@ from tests.support.exported_agents import BOX, IMAGE, MASKED, NESTED_ACTIONS, ag
     ],
 )
 def test_a_file_acts_as_the_agent(made, tmp_path):
-    export_agent(agent(**made), tmp_path / "policy.npz", check=40)
+    path = export_agent(agent(**made), tmp_path / "policy.npz", check=40)  # raises where one action differs
+    assert read_exported(path).action_space == agent(**made).action_space
 
 
 @pytest.mark.parametrize(
