@@ -4,7 +4,7 @@ python benchmarks/speed/recurrent.py
 
 Steps per second, and the return of the latest episodes after ``SCORED`` steps; also networks without memory of both,
 for what memory costs. LSTMs of 64 units, one for actor and one for critic; RecurrentPPO has its hidden layer after the
-LSTM, proximax before it, so that its LSTM has 64 inputs instead of 2. About 4 minutes on 2 quiet cores.
+LSTM, proximax before it, so that its LSTM has 64 inputs instead of 2. About 12 minutes on 2 quiet cores.
 """
 
 from measure import Contestant, arguments, compare
