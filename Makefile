@@ -40,7 +40,7 @@ dev: $(VENV)/.dev
 # What holds with one version of the dependencies and may not with another, in an environment of its own: with the lowest
 # versions that pyproject.toml allows, and with the newest. gymnax is left out of the newest: it holds Gymnasium back.
 VERSIONS := tests/maths tests/runtime tests/ppo/test_learner.py tests/runs/test_loading.py tests/spaces/test_serialization.py \
-	tests/networks/test_adapters.py tests/exporting tests/loggers tests/reports tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
+	tests/networks/test_adapters.py tests/exporting tests/loggers tests/reports tests/tuning tests/cli/test_dispatch.py tests/evaluation/test_recording.py \
 	tests/envs/test_env_state.py tests/envs/test_gymnasium_env.py tests/envs/test_rendering.py tests/envs/atari
 FAST := -m "not slow and not process and not learning"
 # A new environment from a Python of the versions given: the latest that tools/find_python.py finds, which says so.
@@ -63,13 +63,13 @@ test-newest: .venv-newest/.ready
 
 # Made anew each time, since tomorrow's newest are others.
 .PHONY: .venv-newest/.ready
-NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,export,plots,video,watch,test
+NEWEST := atari,box2d,mujoco,envpool,flax,equinox,tensorboard,export,plots,video,watch,tune,test
 .venv-newest/.ready: pyproject.toml
 	@$(call venv_of,3.13) .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$(NEWEST)]'
 
 # After a bound in pyproject.toml has changed. Without box2d, whose Gymnasium is a later one.
-LOWEST := atari mujoco envpool gymnax flax equinox tensorboard export plots video watch test
+LOWEST := atari mujoco envpool gymnax flax equinox tensorboard export plots video watch tune test
 lowest: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --python-version 3.11 --no-annotate \

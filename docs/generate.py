@@ -36,7 +36,7 @@ from proximax.runs import METRICS  # noqa: E402
 from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa: E402
 
 DOCS = ROOT / "docs"
-COMMANDS = ("train", "eval", "video", "export", "compare", "plot", "doctor", "watch", "bench", "presets")
+COMMANDS = ("train", "eval", "video", "export", "compare", "tune", "plot", "doctor", "watch", "bench", "presets")
 MADE = "<!-- Made by docs/check.py --write from {}. -->"
 METRICS_HEAD = f"""{MADE.format("proximax.runs.metrics.METRICS")}
 

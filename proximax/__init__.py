@@ -23,6 +23,7 @@ from proximax.reports import compare, plot
 from proximax.runs import export, load
 from proximax.runtime import seed_key
 from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
+from proximax.tuning import TuneResult, tune
 from proximax.types import RewardHook, Transition
 from proximax.web import Watcher, watch
 
@@ -48,6 +49,7 @@ __all__ = [
     "Training",
     "TrainingCallback",
     "Transition",
+    "TuneResult",
     "Video",
     "Watcher",
     "compare",
@@ -68,6 +70,7 @@ __all__ = [
     "seed_key",
     "stack_seeds",
     "train",
+    "tune",
     "video",
     "watch",
 ]

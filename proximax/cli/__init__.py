@@ -2,7 +2,7 @@
 
 Read ``dispatch`` (what each command does), ``commands`` (their flags), ``settings`` (flags of settings, from
 ``RunConfig``), ``targets`` (runs and environments that ``compare`` and ``plot`` name), ``output`` (what they print),
-``old_flags`` (flags of version 0.1), ``launching`` (several processes).
+``old_flags`` (flags of version 0.1), ``launching`` (several processes), ``tuning`` (searches), ``device``.
 """
 
 from proximax.cli.dispatch import main

@@ -10,15 +10,19 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from proximax.cli.settings import (
-    ENV_HELP,
     KWARGS_HELP,
     REGISTRY,
+    Debug,
+    Device,
+    Env,
+    Quiet,
     RunSettings,
     SharedSettings,
     as_defaults,
     overrides,
     take_env_kwargs,
 )
+from proximax.cli.tuning import Tune
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
 from proximax.errors import UsageError
@@ -26,9 +30,9 @@ from proximax.exporting import CHECKED, Format, Output
 from proximax.reports import DEFAULT_SEEDS, has_runs
 from proximax.runs import load_config
 from proximax.training import check_may_change, resolve
+from proximax.tuning import SEARCH_SEED
 from proximax.web import DEFAULT_PORT
 
-Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
 RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
 RunOrPolicy = Annotated[
     str,
@@ -46,10 +50,7 @@ OtherEnv = Annotated[
         help="Instead of the run's environment. Its constructor's arguments, over the run's: --env-kwargs.NAME VALUE",
     ),
 ]
-Device = Annotated[Literal["auto", "cpu", "gpu"], tyro.conf.arg(help="Where to compute.")]
-Quiet = Annotated[bool, tyro.conf.arg(help="Show no progress.")]
 Verbose = Annotated[bool, tyro.conf.arg(help="Show also a table of the metrics every few seconds.")]
-Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 AllowImport = Annotated[
     bool, tyro.conf.arg(help="Let the run's config.json name a package to import (package:Env-v0).")
 ]
@@ -253,6 +254,7 @@ COMMANDS: dict[str, type] = {
     "train": Train,
     "bench": Bench,
     "compare": Compare,
+    "tune": Tune,
     "eval": Eval,
     "video": Video,
     "export": Export,
@@ -280,7 +282,7 @@ def parse(arguments: list[str]) -> Any:
             raise UsageError(f"no command {arguments[0]!r}{hint}")
         return _tyro(Command, arguments)
     prog, rest = f"proximax {arguments[0]}", arguments[1:]
-    if command in (Train, Bench, Compare, Eval, Video):
+    if command in (Train, Bench, Compare, Tune, Eval, Video):
         rest, env_kwargs = take_env_kwargs(rest, command is not Compare)
         if env_kwargs:
             given = parse([arguments[0], *rest])
@@ -288,7 +290,7 @@ def parse(arguments: list[str]) -> Any:
                 return replace(given, env_kwargs=env_kwargs)
             return replace(given, settings=given.settings | {"env_kwargs": env_kwargs})
     without_help = [argument for argument in rest if argument not in ("--help", "-h")]
-    if len(without_help) < len(rest) and command in (Train, Bench, Compare):
+    if len(without_help) < len(rest) and command in (Train, Bench, Compare, Tune):
         return _tyro(command, ["--help"], prog, default=_with_defaults(command, without_help))
     return _tyro(command, rest, prog)
 
@@ -307,6 +309,8 @@ def _with_defaults(command: Any, arguments: list[str]) -> Any:
     if isinstance(given, Compare):
         env = next((target for target in given.targets if not has_runs(Path(target))), "")
         given = Bench(env, {"seeds": DEFAULT_SEEDS} | given.settings)
+    elif isinstance(given, Tune):
+        given = Bench(given.env, {"seed": SEARCH_SEED} | given.settings)
     settings = as_defaults(config_of(given))
     if command is Compare:
         settings.pop("algo")

@@ -1,4 +1,4 @@
-"""The command line: ``proximax train | bench | compare | eval | video | export | plot | doctor | watch | presets``."""
+"""The command line: ``proximax train | bench | compare | tune | eval | video | export | plot | doctor | ...``."""
 
 import os
 import shlex
@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 
@@ -28,6 +27,7 @@ from proximax.cli.commands import (
     config_of,
     parse,
 )
+from proximax.cli.device import use_device
 from proximax.cli.launching import is_launcher, launch
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import (
@@ -41,10 +41,11 @@ from proximax.cli.output import (
 )
 from proximax.cli.settings import overrides
 from proximax.cli.targets import references_named, runs_named, split_targets
+from proximax.cli.tuning import Tune, run_tune
 from proximax.config import VALUE_ALIASES
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
-from proximax.errors import DependencyError, EnvError, Interrupted, ProximaxError, UsageError, describe
+from proximax.errors import EnvError, Interrupted, ProximaxError, UsageError, describe
 from proximax.evaluation import check_import, evaluate, video
 from proximax.loggers import Log, log_problem
 from proximax.ppo import ALGORITHMS
@@ -70,8 +71,6 @@ from proximax.runtime import (
 )
 from proximax.training import run, was_saved
 from proximax.web import watch
-
-GPU_REMEDY = 'pip install "jax[cuda13]" (older drivers: "jax[cuda12]"), or leave out --device'
 
 
 @lenient_output()
@@ -126,6 +125,8 @@ def execute(command: object, arguments: Sequence[str]) -> int:
             run_bench(command)
         case Compare():
             run_compare(command)
+        case Tune():
+            run_tune(command)
         case Eval():
             run_eval(command)
         case Video():
@@ -242,21 +243,6 @@ def default_directory(env: str, algo: str) -> Path:
     stem = Path("runs") / f"{run_name_of(EnvId.parse(env).display)}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
     return stem if not stem.exists() else next(path for path in taken if not path.exists())
-
-
-def use_device(device: str) -> None:
-    """Choose JAX's platform before it starts."""
-    if device == "auto":
-        return
-    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm,cpu")
-    if device == "cpu":
-        return
-    try:
-        found = jax.default_backend()
-    except RuntimeError as error:
-        raise DependencyError(f"--device {device}: JAX could not start it: {error}. {GPU_REMEDY}") from error
-    if found == "cpu":
-        raise DependencyError(f"--device gpu: JAX sees no GPU. {GPU_REMEDY}")
 
 
 def run_plot(command: Plot) -> None:

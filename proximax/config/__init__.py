@@ -1,7 +1,8 @@
 """Settings: documented records, their validation, tuned presets.
 
 Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
-``presets`` (tuned settings), ``validation`` (ranges and choices), ``renames`` (other names of settings).
+``presets`` (tuned settings), ``settings_file`` (presets of the user's), ``validation`` (ranges and choices), ``renames``
+(other names of settings).
 """
 
 from proximax.config import presets
@@ -29,6 +30,7 @@ from proximax.config.run_config import (
     is_custom,
     seconds_or_steps,
 )
+from proximax.config.settings_file import is_settings_file, preset_of, read_preset_file, read_settings_file, toml_text
 from proximax.config.validation import (
     COUNT,
     SEED,
@@ -75,12 +77,17 @@ __all__ = [
     "flatten_dict",
     "from_json",
     "is_custom",
+    "is_settings_file",
     "path_problem",
+    "preset_of",
     "preset_settings",
     "presets",
     "range_problem",
+    "read_preset_file",
+    "read_settings_file",
     "refuse",
     "seconds_or_steps",
     "shown",
+    "toml_text",
     "type_problem",
 ]

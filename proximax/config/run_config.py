@@ -100,7 +100,8 @@ class RunConfig:
     algo: str = "clip"
     """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None
-    """A name from `proximax presets`; by default the one tuned for the environment; "none" for the plain defaults."""
+    """A name from `proximax presets`, or a TOML or JSON file of settings, as `proximax tune` writes; by default the one
+    tuned for the environment; "none" for the plain defaults."""
     steps: int = 1_000_000
     """Environment steps of each seed, rounded down to whole rollouts."""
     seeds: int = 1

@@ -11,7 +11,7 @@ from proximax.envs.atari.games import Game
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
 from proximax.envs.changed_observations import unchanged
 from proximax.envs.env_checker import ignores_seed
-from proximax.envs.env_groups import Group, pipeline_groups
+from proximax.envs.env_groups import EnvGroups, Group, pipeline_groups
 from proximax.envs.envpool_env import EnvPoolEnv
 from proximax.envs.gymnax_env import from_gymnax
 from proximax.envs.ids import EnvId
@@ -32,6 +32,7 @@ from proximax.envs.partial_observations import hide_velocities, show_previous
 from proximax.envs.workers.vector_env import kill_all
 
 __all__ = [
+    "EnvGroups",
     "EnvId",
     "EnvLike",
     "EnvPoolEnv",

@@ -17,7 +17,15 @@ from proximax.runs.checkpoint import (
     progress_of,
 )
 from proximax.runs.checkpoint_manager import CheckpointManager, to_host_copy
-from proximax.runs.directory import EVALUATIONS_FILE, METRICS_FILE, Resume, RunDirectory, is_run_name, run_name_of
+from proximax.runs.directory import (
+    EVALUATIONS_FILE,
+    METRICS_FILE,
+    Resume,
+    RunDirectory,
+    is_run_name,
+    lock,
+    run_name_of,
+)
 from proximax.runs.loading import (
     exported_config,
     load,
@@ -65,6 +73,7 @@ __all__ = [
     "load_agents",
     "load_config",
     "load_file",
+    "lock",
     "parse_row",
     "policy_file",
     "progress_of",

@@ -16,7 +16,9 @@ from proximax.config import (
     current_names,
     custom_name,
     find_preset,
+    is_settings_file,
     preset_settings,
+    read_preset_file,
     refuse,
     type_problem,
 )
@@ -32,9 +34,13 @@ logger = logging.getLogger(__name__)
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
     """The complete configuration: defaults, then what preset and algorithm set, then the overrides.
 
-    And the algorithm, where ``overrides["algo"]`` is a custom one. Raises ``UsageError``.
+    And the algorithm, where ``overrides["algo"]`` is a custom one. A preset in a file, as ``best.toml``, stands over the
+    plain defaults. Raises ``UsageError``.
     """
     overrides, preset = current_names(overrides), current_names({"preset": preset})["preset"]
+    if is_settings_file(preset):
+        own = {"preset": preset}  # what the run's config says of where its settings are from
+        return resolve(env, "none", own | current_names(read_preset_file(str(preset))) | overrides)
     check_names(overrides, RunConfig, PPOConfig, AtariConfig)
     if "ppo" in overrides:
         raise UsageError("ppo: give its settings by their own names, as learning_rate=1e-3")

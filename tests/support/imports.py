@@ -21,6 +21,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("loggers", "web"),
     ("training",),
     ("reports",),
+    ("tuning",),
     ("cli",),
 ]
 

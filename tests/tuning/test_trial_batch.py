@@ -1,0 +1,115 @@
+"""Trials side by side: each learns what it learns alone with its settings, whoever is beside it."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import proximax
+from proximax.runtime.prng import key_from_data
+from proximax.training import resolve
+from proximax.tuning.search_space import with_settings
+from proximax.tuning.trial_batch import TrialBatch, replace_row, rows_not_finite
+from proximax.types import Transition
+from tests.support.saved_runs import TINY
+
+SETTINGS = [
+    {"learning_rate": 3e-3, "gamma": 0.9, "entropy_coef": 0.01, "epsilon": 0.1, "anneal_end": 0.5},
+    {"learning_rate": 3e-4, "gamma": 0.99, "entropy_coef": 0.0, "epsilon": 0.3, "anneal_end": 0.0},
+    {"learning_rate": 1e-3, "gamma": 0.5, "entropy_coef": 0.1, "epsilon": 0.2, "anneal_end": 1.0},
+]
+
+
+def config_of(env):
+    return resolve(env, "none", {name: x for name, x in TINY.items() if name not in ("quiet", "preset")})[0]
+
+
+def trained(stack, config, trials, updates, seeds=1):
+    """(batch, its state) after each (place, config) was trained for so many updates."""
+    batch = TrialBatch(stack, replace(config, seeds=seeds), config.env, 3)
+    for place, trial in trials:
+        batch.start(place, trial)
+    left = updates
+    while left:
+        left -= batch.advance(left).updates
+    return batch
+
+
+def learned(batch, row):
+    return jax.tree.map(lambda x: np.asarray(x)[row], (batch.state.params, batch.state.obs_moments))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+def test_a_trial_is_the_run_with_its_settings_whoever_is_beside_it(env):
+    config = config_of(env)
+    trials = [replace(with_settings(config, s), seed=10 + i) for i, s in enumerate(SETTINGS)]
+    with ExitStack() as stack:
+        batch = trained(stack, config, enumerate(trials), config.updates)
+        first, scores = learned(batch, 0), [batch.score(i, 10 + i) for i in range(3)]
+        batch.start(0, trials[2])  # another place, other neighbours, after another trial in it
+        batch.start(1, trials[0])
+        batch.clear(2)
+        left = config.updates
+        while left:
+            left -= batch.advance(left).updates
+        for mine, other in zip(jax.tree.leaves(first), jax.tree.leaves(learned(batch, 1)), strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert batch.score(1, 10) == scores[0]
+    alone = proximax.train(env, seed=10, **TINY, **SETTINGS[0])
+    for mine, other in zip(jax.tree.leaves(first[0]), jax.tree.leaves(alone.agents[0].params), strict=True):
+        # vmapped matrix products may round otherwise than single ones
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+    assert scores[0] == pytest.approx(alone.summary.mean)
+
+
+@pytest.mark.slow
+def test_trials_of_two_seeds_are_runs_of_two_seeds_to_the_bit():
+    config = config_of("probe:matching")
+    trial = replace(with_settings(config, SETTINGS[0]), seed=4)
+    with ExitStack() as stack:
+        batch = trained(stack, config, [(0, trial), (1, replace(trial, seed=6)), (2, trial)], config.updates, seeds=2)
+        run = proximax.train("probe:matching", seed=4, seeds=6, **TINY, **SETTINGS[0])
+        for row in range(4):
+            for mine, other in zip(jax.tree.leaves(learned(batch, row)[0]), jax.tree.leaves(run.agents[row].params)):
+                np.testing.assert_array_equal(mine, other)
+        assert batch.score(0, 4) == pytest.approx(run.evaluation.returns[:2].mean())
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_stops_and_the_others_go_on():
+    config = config_of("probe:matching")
+    trials = [replace(with_settings(config, SETTINGS[i]), seed=i) for i in range(3)]
+    with ExitStack() as stack:
+        batch = trained(stack, config, enumerate(trials), 1)
+        whole = batch.state._replace(learning_rate=np.array([1e-3, np.inf, 1e-3], np.float32))
+        batch.state = batch.learner.place(whole)
+        failed, made = set(), 0
+        for _ in range(3):
+            advanced = batch.advance(1)
+            failed |= advanced.failed
+            made += advanced.updates
+        assert failed == {1}
+        assert np.asarray(batch.state.update)[[0, 2]].tolist() == [1 + made] * 2
+        assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(learned(batch, 0))])).all()
+
+
+def test_a_row_is_replaced_and_the_whole_stays_as_it_was():
+    whole, one = np.zeros((3, 2), np.float32), np.ones(2, np.float32)
+    assert replace_row(whole, 1, one).tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert whole.sum() == 0
+    keys = key_from_data(np.arange(6, dtype=np.uint32).reshape(3, 2))
+    changed = replace_row(keys, 2, key_from_data(np.array([7, 8], np.uint32)))
+    assert jax.random.key_data(changed).tolist() == [[0, 1], [2, 3], [7, 8]]
+
+
+def test_rows_with_numbers_that_are_not_finite_are_found():
+    obs, reward = np.zeros((4, 3, 2, 5), np.float32), np.zeros((4, 3, 2), np.float32)
+    obs[1, 0, 1, 3], reward[2, 2, 0] = np.nan, np.inf
+    nothing = dict.fromkeys(("first", "action", "log_prob", "terminated", "truncated", "valid"))
+    rollout = Transition(obs=obs, final_obs=obs, reward=reward, **nothing)
+    assert rows_not_finite(rollout) == [0, 2]
+    assert rows_not_finite(None) == []
+    assert rows_not_finite(rollout._replace(final_obs={"a": np.zeros((4, 3, 2), np.int8)})) == [2]
