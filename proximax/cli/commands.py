@@ -12,6 +12,7 @@ import tyro
 from proximax.cli.settings import (
     KWARGS_HELP,
     REGISTRY,
+    AllowImport,
     Debug,
     Device,
     Env,
@@ -51,9 +52,6 @@ OtherEnv = Annotated[
     ),
 ]
 Verbose = Annotated[bool, tyro.conf.arg(help="Show also a table of the metrics every few seconds.")]
-AllowImport = Annotated[
-    bool, tyro.conf.arg(help="Let the run's config.json name a package to import (package:Env-v0).")
-]
 Checkpoint = Annotated[
     str,
     tyro.conf.arg(

@@ -1,8 +1,8 @@
 """Settings: documented records, their validation, tuned presets.
 
 Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
-``presets`` (tuned settings), ``settings_file`` (presets of the user's), ``validation`` (ranges and choices), ``renames``
-(other names of settings).
+``presets`` (tuned settings), ``settings_file`` (presets of the user's), ``validation`` (ranges and choices),
+``renames`` (other names of settings).
 """
 
 from proximax.config import presets

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
     """The complete configuration: defaults, then what preset and algorithm set, then the overrides.
 
-    And the algorithm, where ``overrides["algo"]`` is a custom one. A preset in a file, as ``best.toml``, stands over the
-    plain defaults. Raises ``UsageError``.
+    And the algorithm, where ``overrides["algo"]`` is a custom one. A preset in a file, as ``best.toml``, stands over
+    the plain defaults. Raises ``UsageError``.
     """
     overrides, preset = current_names(overrides), current_names({"preset": preset})["preset"]
     if is_settings_file(preset):

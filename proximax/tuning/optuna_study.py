@@ -88,7 +88,7 @@ class Study:
         return bool(trial.trial.should_prune())
 
     def end(self, trial: OpenTrial, state: str, score: float | None, steps: int) -> None:
-        """A trial ends: ``complete`` with its score, ``pruned``, or ``diverged``, which the sampler takes as the worst."""
+        """A trial ends: ``complete`` with its score, ``pruned``, or ``diverged``: to the sampler the worst."""
         optuna = require_optuna()
         trial.trial.set_user_attr(STEPS_KEY, steps)
         trial.trial.set_user_attr(END_KEY, state)

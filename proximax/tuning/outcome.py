@@ -102,8 +102,8 @@ def preset_text(config: RunConfig, best: TrialRecord, trials: Sequence[TrialReco
     settings = preset_of(config) | {name: best.settings[name] for name in space}
     comments = [
         f"Best of {counts_text(trials)} of proximax tune {EnvId.parse(config.env).display}.",
-        f"Trial {best.number}, seed {best.seed}: mean return {format_number(best.score or 0.0)}, the best of many and so "
-        "partly luck: train it with other seeds.",
+        f"Trial {best.number}, seed {best.seed}: mean return {format_number(best.score or 0.0)}, the best of many and "
+        "so partly luck: train it with other seeds.",
         f"proximax train {EnvId.parse(config.env).display} --preset THIS-FILE --seeds {FRESH_SEEDS}",
     ]
     return toml_text(settings, comments)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +80,7 @@ class Plan(NamedTuple):
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """What must be the same for a study to go on: all but how many trials, how many at a time, and by which sampler."""
+        """What must be the same for a study to go on: not how many trials, how many at a time, by which sampler."""
         return made_with(self.config, self.space, self.halvings, self.pruner)
 
 
@@ -117,10 +116,10 @@ def tune(
     "scale": "log"}}``: settings that are data of the program. None: ``tuning.default_space``.
     ``sampler``, ``pruner``: Optuna's. "halving" compares the trials after 1/2, 1/4, ... of the steps (``halvings``
     times), and of those that reach such a rung about the better half goes on.
-    ``out``: directory for the study, its page and figures and ``best.toml``; a search in it that was interrupted, or had
-    fewer ``trials``, goes on. None writes nothing. ``storage``: where Optuna keeps the study instead of ``out/study.db``:
-    a URL, a ``.log`` journal or an SQLite file. ``study``: its name there. ``preset_out``: a file for the best settings
-    instead of ``out/best.toml``.
+    ``out``: directory for the study, its page and figures and ``best.toml``; a search in it that was interrupted, or
+    had fewer ``trials``, goes on. None writes nothing. ``storage``: where Optuna keeps the study instead of
+    ``out/study.db``: a URL, a ``.log`` journal or an SQLite file. ``study``: its name there. ``preset_out``: a file for
+    the best settings instead of ``out/best.toml``.
 
     Raises ``UsageError`` and the other errors of ``proximax.errors``.
     """
@@ -157,36 +156,26 @@ def plan_tuning(
     study: str | None = None,
     network: AnyNetwork | None = None,
 ) -> Plan:
-    """What ``tune`` does with these arguments, all of them checked. ``options``: how it searches; ``settings``: of runs.
+    """What ``tune`` does with these arguments, all of them checked.
 
-    ``out`` "auto": ``runs/ENV-tune-...``, always the same for the same search.
+    ``options``: how it searches; ``settings``: of runs. ``out`` "auto": ``runs/ENV-tune-...``, always the same for the
+    same search.
     """
-    counts = ("trials", "side_by_side")
-    refuse([range_problem(name, options[name], COUNT) for name in counts])
-    refuse([range_problem("halvings", options["halvings"], Rule(0, 20, integer=True))])
-    check_names_of(options["sampler"], options["pruner"])
+    check_options(options)
     refuse(
         [
             network_problem(network),
             *(path_problem(name, x, optional=True) for name, x in (("out", out), ("storage", storage))),
             type_problem("study", study, (str, type(None)), "a name or None"),
+            ""
+            if can_recreate(env)
+            else "env: an object cannot be made again for each trial; give an id, a callable or a JaxEnv",
         ]
     )
-    require_optuna()
-    if not can_recreate(env):
-        raise UsageError("env: an object cannot be made again for each trial; give an id, a callable, or a JaxEnv")
     config, custom = resolve(env, options["preset"], settings)
-    plain = RunConfig(config.env)
-    if given := [name for name in NOT_FOR_TRIALS if getattr(config, name) != getattr(plain, name)]:
-        raise UsageError(f"{', '.join(given)}: not in a search; train the best settings with it afterwards")
-    config.check()
-    space = search_space(options["space"], config)
     halvings, pruner = int(options["halvings"]), options["pruner"]
-    if len({rung.update for rung in rungs_of(config.updates, halvings)}) <= halvings:
-        raise UsageError(
-            f"steps = {config.steps:,} are {plural(config.updates, 'update')}, too few for halvings = {halvings}: give "
-            "more steps, smaller rollouts, or fewer halvings"
-        )
+    check_config(config, halvings)
+    space = search_space(options["space"], config)
     identity = sha256(json.dumps(made_with(config, space, halvings, pruner), sort_keys=True).encode())[:8]
     if out == "auto":
         out = Path("runs", f"{run_name_of(EnvId.parse(config.env).display)}-tune-{identity}")
@@ -204,8 +193,33 @@ def plan_tuning(
         pruner=pruner,
         directory=directory,
         storage=directory / STUDY_FILE if storage is None and directory else storage,
-        study=study or f"proximax-{identity}",
+        study=study or ("proximax" if storage is None else f"proximax-{identity}"),
     )
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse how nothing can be searched."""
+    require_optuna()
+    check_names_of(options["sampler"], options["pruner"])
+    refuse(
+        [
+            *(range_problem(name, options[name], COUNT) for name in ("trials", "side_by_side")),
+            range_problem("halvings", options["halvings"], Rule(0, 20, integer=True)),
+        ]
+    )
+
+
+def check_config(config: RunConfig, halvings: int) -> None:
+    """Refuse settings that trials have no use for, and fewer updates than there are rungs."""
+    plain = RunConfig(config.env)
+    if given := [name for name in NOT_FOR_TRIALS if getattr(config, name) != getattr(plain, name)]:
+        raise UsageError(f"{', '.join(given)}: not in a search; train the best settings with it afterwards")
+    config.check()
+    if len({rung.update for rung in rungs_of(config.updates, halvings)}) <= halvings:
+        raise UsageError(
+            f"steps = {config.steps:,} are {plural(config.updates, 'update')}, too few for halvings = {halvings}: give "
+            "more steps, smaller rollouts, or fewer halvings"
+        )
 
 
 def made_with(config: RunConfig, space: Space, halvings: int, pruner: str) -> dict[str, Any]:

@@ -157,7 +157,5 @@ def rows_not_finite(rollout: Transition | None) -> list[int]:
     if rollout is None:
         return []
     arrays = [np.asarray(x) for x in jax.tree.leaves((rollout.final_obs, rollout.reward))]
-    bad = [
-        ~np.isfinite(x).all(axis=(0, *range(2, x.ndim))) for x in arrays if np.issubdtype(x.dtype, np.floating)
-    ]
+    bad = [~np.isfinite(x).all(axis=(0, *range(2, x.ndim))) for x in arrays if np.issubdtype(x.dtype, np.floating)]
     return np.flatnonzero(np.any(bad, axis=0)).tolist()
