@@ -159,7 +159,7 @@ def check_space(space: Space, where: str, config: RunConfig) -> None:
             raise UsageError(f"{where}: {error}") from error
 
 
-def with_settings(config: RunConfig, settings: Mapping[str, float]) -> RunConfig:
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """``config`` with the settings of a trial."""
     return replace(config, ppo=replace(config.ppo, **settings))
 

@@ -76,7 +76,7 @@ class TrialBatch:
         for i in range(self.config.seeds):
             row = place * self.config.seeds + i
             still = self._initial(row, replace(self.config, seeds=1))
-            self._put(row, still._replace(learning_rate=np.zeros_like(still.learning_rate)))
+            self._put(row, still._replace(learning_rate=jnp.zeros_like(still.learning_rate)))
 
     def _initial(self, row: int, config: RunConfig) -> TrainState:
         """The state that a run of this config alone begins with; host environments of the row are reset."""
@@ -137,9 +137,9 @@ def open_envs(stack: ExitStack, config: RunConfig, env: EnvLike, rows: int) -> J
 def with_numbers(state: TrainState, config: RunConfig) -> TrainState:
     """The first state of a run with the settings of ``config`` in place of those that it was made with."""
     return state._replace(
-        beta=np.float32(config.ppo.beta),
-        learning_rate=np.float32(config.ppo.learning_rate),
-        hyperparameters={name: np.float32(x) for name, x in config.numbers().items()},
+        beta=jnp.asarray(config.ppo.beta, jnp.float32),
+        learning_rate=jnp.asarray(config.ppo.learning_rate, jnp.float32),
+        hyperparameters={name: jnp.asarray(x, jnp.float32) for name, x in config.numbers().items()},
     )
 
 
