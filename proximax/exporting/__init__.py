@@ -4,9 +4,10 @@ Read ``contract`` (what goes in and comes out), ``exporter`` (makes, checks and 
 as a flat list of JAX's operations), ``translation`` (of these into ONNX's, by the rules in ``elementwise``, ``layout``
 and ``products``, on a ``graph``), ``onnx_file``, ``numpy_file`` and its reader ``numpy_policy``, ``sessions`` (they run
 a file), ``checking`` (against the agent, on ``observations``), ``reading`` (a file as an agent), ``zoo`` (policies that
-come with proximax).
+come with proximax), ``browser`` (a policy as values for a page in the browser).
 """
 
+from proximax.exporting.browser import onnx_text, weights_json, zoo_weights
 from proximax.exporting.contract import Output
 from proximax.exporting.exporter import CHECKED, Format, export_agent
 from proximax.exporting.reading import SUFFIXES, ExportedAgent, is_exported, read_exported
@@ -21,8 +22,11 @@ __all__ = [
     "export_agent",
     "is_exported",
     "is_in_zoo",
+    "onnx_text",
     "read_exported",
+    "weights_json",
     "zoo_card",
     "zoo_file",
     "zoo_names",
+    "zoo_weights",
 ]

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -18,9 +19,10 @@ from starlette.routing import Route
 from proximax.errors import ProximaxError, describe
 from proximax.runs import METRICS
 from proximax.runtime import proximax_version
-from proximax.web.access import Access, Guard
+from proximax.web.access import CONTENT_POLICY, Access, Guard
 from proximax.web.curves import CHARTED, MAX_WIDTH, MAX_WINDOW, SPEED, Axis, Wish, curves_of, extent_of, step_of
 from proximax.web.media import open_part, videos_of
+from proximax.web.policies import CHECKPOINTS, Policies
 from proximax.web.run_list import MAX_RUNS, RunList, short_digest
 from proximax.web.run_view import RunView
 
@@ -30,8 +32,12 @@ READ_S = 0.25  # for which an answer may read metrics; what is left is for the n
 LIST_S = 0.5  # for which the list of runs is used again, however many viewers ask
 MAX_CURVES = 4000  # answers about single runs that are kept
 MAX_METRICS = 60  # that are asked for at once
+NO_HEADERS: Mapping[str, str] = {}
 MEANINGS = {**METRICS, SPEED: "Environment steps per second of all seeds together, over the latest ten updates."}
-TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
+TEXT_TYPES = {"html": "text/html", "js": "text/javascript", "mjs": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+TYPES = {name: f"{kind}; charset=utf-8" for name, kind in TEXT_TYPES.items()} | {"gz": "application/gzip"}
+# The page that plays policies runs WebAssembly, and no other does.
+PLAY_HEADERS = {"content-security-policy": CONTENT_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")}
 
 
 class Refused(Exception):
@@ -47,22 +53,24 @@ class Pages:
 
     def __init__(self) -> None:
         page = resources.files("proximax.web").joinpath("page")
-        files = [*page.iterdir(), *page.joinpath("vendor").iterdir()]
-        self._files = {file.name: file.read_bytes() for file in files if file.is_file()}
+        folders = {"": page, "play/": page.joinpath("play")}  # those of vendor have their names alone
+        files = [("", file) for file in page.joinpath("vendor").iterdir()]
+        files += [(prefix, file) for prefix, folder in folders.items() for file in folder.iterdir()]
+        self._files = {f"{prefix}{file.name}": file.read_bytes() for prefix, file in files if file.is_file()}
 
-    def answer(self, request: Request, name: str) -> Response:
+    def answer(self, request: Request, name: str, headers: Mapping[str, str] = NO_HEADERS) -> Response:
         """One of them."""
         if name not in self._files:
             raise Refused(404, "there is no such file")
-        kind = TYPES.get(name.rpartition(".")[2], "text/plain")
-        return tagged(request, self._files[name], f"{kind}; charset=utf-8")
+        kind = TYPES.get(name.rpartition(".")[2], "text/plain; charset=utf-8")
+        return tagged(request, self._files[name], kind, headers)
 
 
 class Runs:
     """The runs, and what was read of them, shared by all who look."""
 
     def __init__(self, run_list: RunList) -> None:
-        self._list, self._views = run_list, dict[str, RunView]()
+        self._list, self._views, self._policies = run_list, dict[str, RunView](), Policies()
         # Taken in this order: that of the list, that of a view, that of what is kept here.
         self._list_lock, self._kept_lock = threading.Lock(), threading.Lock()
         self._summaries: tuple[float, bytes] = (float("-inf"), b"")
@@ -103,6 +111,15 @@ class Runs:
         with view.lock:
             view.read_on(time.monotonic() + READ_S)
             return as_json(view.details())
+
+    def policy(self, run_id: str, query: Mapping[str, str]) -> bytes:
+        """The policy of a run's checkpoint, as JSON, to be played in the page."""
+        view, which, seed = self.view(run_id), query.get("checkpoint", "last"), query.get("seed")
+        if which not in CHECKPOINTS or (seed is not None and not re.fullmatch(r"\d{1,9}", seed)):
+            raise Refused(400, f"checkpoint: {' or '.join(CHECKPOINTS)}; seed: a number")
+        if not view.found.in_place:
+            raise Refused(404, "the run is elsewhere by now")
+        return self._policies.answer(view.found.path, view.found.name, which, None if seed is None else int(seed))
 
     def curves(self, known: dict[str, str], wish: Wish) -> bytes:
         """The curves of several runs on one grid, as JSON, as far as their metrics are read.
@@ -145,10 +162,10 @@ def as_json(values: dict[str, Any]) -> bytes:
     return json.dumps(values, allow_nan=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
-def tagged(request: Request, body: bytes, kind: str) -> Response:
-    """An answer with an ETag, without a body where the browser has it already."""
+def tagged(request: Request, body: bytes, kind: str, more: Mapping[str, str] = NO_HEADERS) -> Response:
+    """An answer with an ETag, without a body where the browser has it already; ``more``: other headers."""
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {"etag": tag, "content-type": kind}
+    headers = {"etag": tag, "content-type": kind, **more}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers)
@@ -220,11 +237,15 @@ def make_app(run_list: RunList, access: Access) -> Guard:
 
     answers: dict[str, Callable[[Request], Response]] = {
         "/": lambda request: pages.answer(request, "index.html"),
-        "/static/{name}": lambda request: pages.answer(request, request.path_params["name"]),
+        "/play": lambda request: pages.answer(request, "play.html", PLAY_HEADERS),
+        "/static/{name:path}": lambda request: pages.answer(request, request.path_params["name"]),
         "/api/about": lambda request: tagged(request, about, kind),
         "/api/runs": lambda request: tagged(request, runs.summaries(), kind),
         "/api/runs/{run}": lambda request: tagged(request, runs.details(request.path_params["run"]), kind),
         "/api/runs/{run}/videos/{video}": video,
+        "/api/runs/{run}/policy": lambda request: tagged(
+            request, runs.policy(request.path_params["run"], request.query_params), kind
+        ),
         "/api/curves": lambda request: tagged(request, runs.curves(*wish_of(request)), kind),
     }
     return Guard(Starlette(routes=[Route(path, guarded(answer)) for path, answer in answers.items()]), access)

@@ -19,6 +19,7 @@ from proximax.runs import EVALUATIONS_FILE, MAX_LINE_BYTES, METRICS_FILE, load_c
 from proximax.runtime import finite_or_none, open_plain, read_json
 from proximax.web.media import videos_of
 from proximax.web.metrics_reader import MetricsReader
+from proximax.web.policies import is_playable
 from proximax.web.run_list import FoundRun
 from proximax.web.thinning import rounded
 
@@ -165,6 +166,7 @@ class RunView:
             "result": {name: result[name] for name in RESULT if name in result},
             "settings": settings_of(config),
             "ratios": self._ratios(),
+            "playable": self.found.in_place and is_playable(config, self.found.path),
             "videos": [video.to_json() for video in videos_of(self.found.path)] if self.found.in_place else [],
         }
 

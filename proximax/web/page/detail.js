@@ -8,6 +8,7 @@ import { Settings } from "./settings.js";
 
 const title = el("h2", {});
 const state = el("span", { class: "state" });
+const playLink = el("a", { class: "button", hidden: true, text: "▶ Play", title: "Let the policy play, and play beside it" });
 const facts = el("dl", { class: "facts-row" });
 const fault = el("p", { class: "lost", role: "alert" });
 const findings = el("div", { class: "findings" });
@@ -28,7 +29,7 @@ let shown = null, playing = "", newest = true;
 
 /** Put the parts into the page, once. */
 export function openDetail() {
-  byId("detail").append(el("header", { class: "row head" }, title, state), fault, facts,
+  byId("detail").append(el("header", { class: "row head" }, title, state, playLink), fault, facts,
     el("div", { class: "cards" }, ...Object.values(cards)), settings.node);
 }
 
@@ -39,6 +40,8 @@ export function showDetail(run, runs) {
   setText(title, run.name);
   setText(state, STATES[run.state] ?? run.state);
   state.className = `state ${run.state}`;
+  playLink.hidden = !run.playable;
+  playLink.href = `/play?run=${encodeURIComponent(run.id)}`;
   const message = [run.fault, run.metrics_fault].filter(Boolean).join(" ");
   fault.hidden = !message;
   setText(fault, message);
