@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check release clean
+.PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check play release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
@@ -74,6 +74,10 @@ lowest: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --python-version 3.11 --no-annotate \
 		--custom-compile-command "make lowest" $(LOWEST:%=--extra %) --output-file requirements/lowest.txt
+
+# docs/play/index.html: the zoo's policies, playing.
+play: $(VENV)/.dev
+	$(BIN)/python tools/make_play.py
 
 release:
 	$(PYTHON) tools/release.py

@@ -1,21 +1,21 @@
 """Make ``docs/play/index.html``, in which the zoo's policies play: ``make play``.
 
-One file with everything in it: it opens from the disk and from any server. Each policy is its ONNX file's weights, which
-a few lines of JavaScript compute with. ``tests/web/test_play_modules.py`` compares them with the file.
+One file with everything in it: it opens from the disk and from any server. Each policy is its ONNX file's weights, with
+which a few lines of JavaScript compute. ``tests/web/test_play_modules.py`` compares them with the file.
 """
 
 from pathlib import Path
 
 from proximax.exporting import zoo_card, zoo_names, zoo_weights
-from proximax.web import PlayedPolicy, player_page
+from proximax.web import CANVASES, PlayedPolicy, player_page
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "play" / "index.html"
 TITLE = "Policies that play"
-INTRODUCTION = """<p>Each was trained with <code>proximax train</code> and the preset of its environment. It plays here in your
-browser, by its weights and a few lines of JavaScript; the dynamics are Gymnasium's, step for step. Take the keyboard and play the
-same episode beside it.</p>
-<p>This page is one file. It opens from the disk, or served by <code>python -m http.server</code> in its folder. To play a policy of
-your own: <code>proximax watch</code>, and the button <em>Play</em> of a run.</p>"""
+INTRODUCTION = """<p>Each was trained with <code>proximax train</code> and the preset of its environment. It plays here
+in your browser, by its weights and a few lines of JavaScript; the dynamics are Gymnasium's, step for step. Take the
+keyboard and play the same episode beside it.</p>
+<p>This page is one file. It opens from the disk, or served by <code>python -m http.server</code> in its folder. To play
+a policy of your own: <code>proximax watch</code>, and the button <em>Play</em> of a run.</p>"""
 
 
 def main() -> None:
@@ -27,14 +27,14 @@ def main() -> None:
 
 def page() -> str:
     """The page with all policies of the zoo."""
-    return player_page([played(name) for name in zoo_names()], TITLE, INTRODUCTION)
+    return player_page([played(name) for name in sorted(zoo_names(), key=CANVASES.index)], TITLE, INTRODUCTION)
 
 
 def played(name: str) -> PlayedPolicy:
     """One policy, with what its card says of it."""
     card = zoo_card(name)
-    low, high = card["ci95"]
-    about = f"{card['train']}: mean return {card['mean']:.1f} of {card['episodes']:,} episodes (95 % {low:.1f} to {high:.1f})"
+    mean, low, high = (f"{x:.1f}".replace("-", "−") for x in (card["mean"], *card["ci95"]))
+    about = f"{card['train']}: mean return {mean} of {card['episodes']:,} episodes (95 % {low} to {high})"
     return PlayedPolicy(name, name, about, zoo_weights(name))
 
 

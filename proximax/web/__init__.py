@@ -8,9 +8,11 @@ in ``page``: environments and policies in ``page/play``, the libraries of others
 """
 
 from proximax.web.embedding import PlayedPolicy, embedded_player, played_policy, player_page
+from proximax.web.policies import CANVASES
 from proximax.web.server import DEFAULT_PORT, Watcher, require_server, watch, watch_run
 
 __all__ = [
+    "CANVASES",
     "DEFAULT_PORT",
     "PlayedPolicy",
     "Watcher",

@@ -34,10 +34,18 @@ MAX_CURVES = 4000  # answers about single runs that are kept
 MAX_METRICS = 60  # that are asked for at once
 NO_HEADERS: Mapping[str, str] = {}
 MEANINGS = {**METRICS, SPEED: "Environment steps per second of all seeds together, over the latest ten updates."}
-TEXT_TYPES = {"html": "text/html", "js": "text/javascript", "mjs": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+TEXT_TYPES = {
+    "html": "text/html",
+    "js": "text/javascript",
+    "mjs": "text/javascript",
+    "css": "text/css",
+    "svg": "image/svg+xml",
+}
 TYPES = {name: f"{kind}; charset=utf-8" for name, kind in TEXT_TYPES.items()} | {"gz": "application/gzip"}
 # The page that plays policies runs WebAssembly, and no other does.
-PLAY_HEADERS = {"content-security-policy": CONTENT_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")}
+PLAY_HEADERS = {
+    "content-security-policy": CONTENT_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+}
 
 
 class Refused(Exception):

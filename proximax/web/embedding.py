@@ -1,7 +1,7 @@
 """Policies that play in a page of their own, as one piece of HTML: no server, no other file, no wasm.
 
-    embedded_player([PlayedPolicy("CartPole-v1", "CartPole", "mean 500", weights), ...])  # a section, for a report
-    player_page(...)                                                                     # a whole page
+embedded_player([PlayedPolicy("CartPole-v1", "CartPole", "mean 500", weights), ...])  # a section, for a report
+player_page(...)                                                                     # a whole page
 """
 
 import html
@@ -67,6 +67,7 @@ def player_page(policies: Sequence[PlayedPolicy], title: str, introduction: str)
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{html.escape(title)}</title>
+<link rel="icon" href="data:,">
 <style>
 {page_file("play/page.css")}</style>
 </head>
@@ -87,23 +88,23 @@ def page_file(name: str) -> str:
 
 def bundle(entry: str) -> str:
     """A module and all that it imports as one script: each module is a function that gives what it exports."""
-    done: dict[str, str] = {}
-    include(entry, done)
-    return "\n".join(done.values())
+    scripts: dict[str, str] = {}
+    include(entry, scripts)
+    return "\n".join(scripts.values())
 
 
-def include(name: str, done: dict[str, str]) -> None:
-    """Add a module to ``done``, by name, after those that it imports."""
+def include(name: str, scripts: dict[str, str]) -> None:
+    """Add a module to ``scripts``, by name, after those that it imports."""
     text = page_file(name)
     for _, source in IMPORT.findall(text):
-        if (path := beside(name, source)) not in done:
-            include(path, done)
+        if (path := beside(name, source)) not in scripts:
+            include(path, scripts)
     body = IMPORT.sub(lambda match: f"const {{ {match[1]} }} = {variable(beside(name, match[2]))};\n", text)
     names = ", ".join(exported for _, exported in EXPORT.findall(body))
     body = EXPORT.sub(r"\1 \2", body)
     if re.search(r"^(import|export)\b", body, re.MULTILINE):
         raise ValueError(f"{name} has an import or export of another form")
-    done[name] = f"const {variable(name)} = (() => {{\n{body}return {{ {names} }};\n}})();"
+    scripts[name] = f"const {variable(name)} = (() => {{\n{body}return {{ {names} }};\n}})();"
 
 
 def beside(name: str, source: str) -> str:

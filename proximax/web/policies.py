@@ -56,7 +56,8 @@ class Policies:
     def answer(self, run_dir: Path, name: str, which: str, seed: int | None) -> bytes:
         """The policy of a checkpoint of the run that the page calls ``name``, as JSON.
 
-        Raises ``UsageError`` where it cannot be played, ``CheckpointError``."""
+        Raises ``UsageError`` where it cannot be played, ``CheckpointError``.
+        """
         config = load_config(run_dir)
         if problem := canvas_problem(config):
             raise UsageError(problem)
@@ -66,7 +67,9 @@ class Policies:
         key = Key(run_dir, found.path.name, found.manifest["sha256"], seed)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = json.dumps({"name": name, **policy_json(run_dir, found, seed)}, allow_nan=False).encode()
+                self._kept[key] = json.dumps(
+                    {"name": name, **policy_json(run_dir, found, seed)}, allow_nan=False
+                ).encode()
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)
             return self._kept[key]

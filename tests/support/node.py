@@ -25,8 +25,8 @@ def run_module(folder: Path, script: str, question: Any) -> Any:
         (folder / "package.json").write_text('{"type": "module"}')
     head = 'import { readFileSync } from "node:fs";\nconst asked = JSON.parse(readFileSync(0, "utf8"));\n'
     (folder / "script.js").write_text(head + script)
-    done = subprocess.run(
+    ran = subprocess.run(
         [program, "script.js"], cwd=folder, input=json.dumps(question), capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)

@@ -8,9 +8,9 @@ from gymnasium import spaces
 
 from proximax.config import PPOConfig, RunConfig
 from proximax.errors import CheckpointError, UsageError
+from proximax.runs.checkpoint import save_checkpoint
 from proximax.web import policies
 from proximax.web.policies import Policies, canvas_problem, is_playable
-from proximax.runs.checkpoint import save_checkpoint
 from tests.support.saved_runs import filled, header, newest, save_run, sign, snapshot
 
 OBS, ACTIONS = spaces.Box(-np.inf, np.inf, (4,), np.float32), spaces.Discrete(2)
