@@ -16,6 +16,7 @@ from proximax.config import MAX_EPISODE_STEPS, shown
 from proximax.envs.base import HostEnv
 from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
 from proximax.envs.workers.main import mask_method
+from proximax.envs.workers.quick_step import quick_step
 from proximax.errors import ENV_ERRORS, EnvError, ProximaxError, UsageError, text_of
 from proximax.spaces import (
     MASK,
@@ -58,6 +59,7 @@ class EnvReport(NamedTuple):
     observation_space: Space
     action_space: Space
     mask_method: bool = False  # whether they come from a method ``action_masks`` instead
+    quick: bool = False  # whether steps are quick ones (``workers.quick_step``)
 
 
 def check_env(
@@ -105,12 +107,14 @@ def _check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float, limit
         check_observation(obs, env.observation_space)
         outside += not _contains(env.observation_space, obs)
         reached = _call_env(limit("reset"), _reset_one, env) if last else (obs, info)
+    is_quick = quick_step(env) is not None
     close_quietly(env.close, limit)
     notes = [f"{outside} of {len(times)} observations checked lie outside the bounds of their space"] if outside else []
     notes += long_episode_notes(getattr(env.spec, "max_episode_steps", None))
     if masked and has_method:
         notes.append(f"action masks are those of the environment's method {MASK_METHOD}()")
-    return EnvReport(min(times), masked, notes, env.observation_space, env.action_space, masked and has_method)
+    spaces_of_env = env.observation_space, env.action_space
+    return EnvReport(min(times), masked, notes, *spaces_of_env, masked and has_method, not masked and is_quick)
 
 
 def long_episode_notes(limit: int | None) -> list[str]:

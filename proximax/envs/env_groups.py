@@ -201,7 +201,7 @@ def vectorise(
     restarts.supported = True
 
     def make_workers(size: int) -> HostEnv:
-        return Workers(make, size, report, restarts, timeout)
+        return Workers(make, size, report, restarts, timeout, report.quick and env_groups == 1)
 
     if total * report.seconds > WORKER_SECONDS and min(total, len(usable_cores())) > 1 and os.name == "posix":
         try:

@@ -13,7 +13,9 @@ none), then the states. The worker exits when the pipe is closed.
 import importlib.util
 import mmap
 import os
+import select
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +28,7 @@ import numpy as np
 Shape = tuple[str, tuple[int, ...]]  # dtype and shape of one array
 RestartFn = Callable[[BaseException], int]
 MASK = "action_mask"
+SPIN_SECONDS = 3e-4
 ENV_ERRORS = (Exception, SystemExit)  # as in ``env_checker``: an environment must not end its process
 
 
@@ -77,6 +80,8 @@ class WorkerEnvs:
     ) -> None:
         self.numbers, self.layout, self.arrays, self.make = numbers, layout, arrays, make
         self.exact = load_module("..", "spaces", "exact.py")
+        self.find_quick_step = load_module("workers", "quick_step.py").quick_step
+        self.quick_steps: dict[int, Any] = {}  # of the environments that were looked at; None: it has none
         self.calls, self.current = arrays.calls[0][worker : worker + 1], arrays.current[0][worker : worker + 1]
         self.method = "its constructor"  # the method that is being called
         self.masks: list[tuple[int, bool, bool, Any]] = []  # (environment, fresh, whether info had one, the mask)
@@ -102,25 +107,34 @@ class WorkerEnvs:
 
     def step(self, restart: RestartFn) -> None:
         """One step of each environment, and a reset where it ended the episode."""
-        arrays, tree = self.arrays, self.layout.actions
+        arrays = self.arrays
         reward, terminated, truncated, crashed = (x[0] for x in arrays[3:7])
         for k, i in enumerate(self.numbers):
             self.method, crashed[i] = "step", False
             self.begin(i)
             try:
-                obs, value, ended, cut, info = self.envs[k].step(read_tree(tree, arrays.actions, i))
-                reward[i] = self.exact.one_number(value, "the reward")
-                terminated[i], truncated[i] = (
-                    self.exact.one_flag(flag, name) for flag, name in ((ended, "terminated"), (cut, "truncated"))
-                )
-                over = terminated[i] or truncated[i]  # no action follows, so no mask is needed
-                self.write(k, False, obs, info if over else self.with_mask(k, info))
+                if quick := self.quick_steps.get(k):
+                    reward[i], terminated[i], truncated[i] = quick(arrays.actions[0][i], arrays.reached[0][i])
+                else:
+                    self.step_one(k, i)
             except ENV_ERRORS as error:  # the outcome of this step is unknown
                 self.write(k, False, *self.recreate_env(k, restart(error), restart))
                 reward[i], terminated[i], truncated[i], crashed[i] = 0.0, False, True, True
                 continue
             if terminated[i] or truncated[i]:
                 self.start_episode(k, restart)
+
+    def step_one(self, k: int, i: int) -> None:
+        """Step ``envs[k]``, whose number is ``i``, by its own method; afterwards it may have a quicker one."""
+        arrays = self.arrays
+        obs, value, ended, cut, info = self.envs[k].step(read_tree(self.layout.actions, arrays.actions, i))
+        arrays.reward[0][i] = self.exact.one_number(value, "the reward")
+        arrays.terminated[0][i] = self.exact.one_flag(ended, "terminated")
+        arrays.truncated[0][i] = self.exact.one_flag(cut, "truncated")
+        over = arrays.terminated[0][i] or arrays.truncated[0][i]  # no action follows, so no mask is needed
+        self.write(k, False, obs, info if over else self.with_mask(k, info))
+        if k not in self.quick_steps:
+            self.quick_steps[k] = None if self.layout.masked else self.find_quick_step(self.envs[k])
 
     def start_episode(self, k: int, restart: RestartFn, **options: int) -> None:
         """Start a new episode of ``envs[k]``."""
@@ -141,6 +155,7 @@ class WorkerEnvs:
             self.method = "its constructor"
             try:
                 self.envs[k] = self.make()
+                self.quick_steps.pop(k, None)
                 self.method = "reset"
                 obs, info = self.envs[k].reset(seed=seed)
                 info = self.with_mask(k, info)
@@ -244,17 +259,52 @@ class Pipes:
         return int(self.incoming.recv())
 
 
+class Spin:
+    """Looks for a byte in a pipe without rest before its reader sleeps: to be woken takes as long as a quick step.
+
+    Only for ``SPIN_SECONDS``, and where that was in vain not the next times: 1, 3, 7, ... up to 255 of them. Then the
+    machine is busy with something else, or the other side with something longer than a step.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self.poll = select.poll()
+        self.poll.register(pipe, select.POLLIN)
+        self.vain = self.pause = 0  # times not to look: after the latest one in vain; still
+
+    def found(self) -> bool:
+        """Whether there was something in time; the pipe's end counts."""
+        if self.pause:
+            self.pause -= 1
+            return False
+        until = time.perf_counter() + SPIN_SECONDS
+        while time.perf_counter() < until:
+            if self.poll.poll(0):
+                self.vain = 0
+                return True
+            os.sched_yield()
+        self.vain = self.pause = min(2 * self.vain + 1, 255)
+        return False
+
+
+def read_command(pipe: int, spin: Spin | None) -> bytes:
+    """One byte, b"" where the pipe is closed."""
+    if spin is not None:
+        spin.found()
+    return os.read(pipe, 1)
+
+
 def serve(commands: int, answers: int, memory: int) -> None:
     """Answer commands until the pipe is closed."""
     pipes = Pipes(commands, answers)
     sys.path[:] = pipes.incoming.recv()  # before the next message, which imports the environment's modules
     envs = None
     try:
-        make, worker, numbers, layout, shapes = pipes.incoming.recv()
+        make, worker, numbers, layout, shapes, spins = pipes.incoming.recv()
         envs = WorkerEnvs(make, worker, numbers, SpaceLayout(*layout), carve(mmap.mmap(memory, 0), shapes))
         restart = partial(pipes.request_restart, envs)
         os.write(answers, b"k")
-        while command := os.read(commands, 1):
+        spin = Spin(commands)
+        while command := read_command(commands, spin if spins else None):
             states = None
             if command == b"s":
                 envs.step(restart)

@@ -25,8 +25,10 @@ class Worker:
     answers: Connection
     alive = False
 
-    def __init__(self, job: bytes, k: int, numbers: range, memory: int, arrays: Arrays, timeout: float) -> None:
-        self.numbers = numbers
+    def __init__(
+        self, job: bytes, k: int, numbers: range, memory: int, arrays: Arrays, timeout: float, spins: bool = False
+    ) -> None:
+        self.numbers, self._spins, self._spin = numbers, spins, None
         self._job, self._k, self._memory, self._timeout = job, k, memory, timeout
         self._calls, self._current = arrays.calls[0][k : k + 1], arrays.current[0][k : k + 1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,6 +49,7 @@ class Worker:
             keep_from_children(end)
         self._ready = select.poll()
         self._ready.register(answers_read, select.POLLIN)
+        self._spin = main.Spin(answers_read) if self._spins else None
         passed = (commands_read, answers_write, self._memory)
         # -P: its folder does not go on the module path
         line = [sys.executable, "-P", watchdog.__file__, main.__file__, *map(str, passed)]
@@ -87,6 +90,8 @@ class Worker:
 
     def wait(self, method: str, step: int) -> None:
         """Wait for the answer; raises ``EnvError`` where the environment raised, hangs or its process died."""
+        if self._spin is not None:
+            self._spin.found()
         calls, since = 0, time.monotonic()
         limit = max(self._timeout, START_SECONDS) if method == "its constructor" else self._timeout
         while not self._ready.poll(min(100 * limit, POLL_MS)):  # a tenth of the limit, or less

@@ -23,13 +23,13 @@ from gymnasium.vector.utils import CloudpickleWrapper
 
 from proximax.envs.base import HostEnv, host_state, read_host_state, restoring_errors, saving_errors
 from proximax.envs.crash_recovery import RestartBudget, new_seed
-from proximax.envs.env_checker import EnvReport
+from proximax.envs.env_checker import EnvReport, what_was_raised
 from proximax.envs.env_state import StateError
-from proximax.envs.time_limit import TIMEOUT_SECONDS
-from proximax.envs.workers.main import Arrays, Shape, SpaceLayout, carve, padded
+from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
+from proximax.envs.workers.main import Arrays, Shape, SpaceLayout, WorkerEnvs, carve, exchange_states, padded
 from proximax.envs.workers.process import Worker
 from proximax.envs.workers.watchdog import GRACE_SECONDS
-from proximax.errors import EnvError, UsageError
+from proximax.errors import EnvError, UsageError, text_of
 from proximax.runtime import usable_cores
 from proximax.spaces import (
     MASK,
@@ -47,12 +47,11 @@ from proximax.types import PyTree, Step
 _ALL: "weakref.WeakSet[Workers]" = weakref.WeakSet()  # of this process, for ``kill_all``
 
 
-def pin(pids: Sequence[int]) -> None:
+def pin(pids: Sequence[int], cores: Sequence[int]) -> None:
     """One core per process, if there are as many: processes woken at the same time often share a core otherwise.
 
     8 environments of 30 us a step on 2 cores with other load: 312 us a step, 168 us pinned.
     """
-    cores = usable_cores()
     if sys.platform == "linux" and len(pids) == len(cores):
         for pid, core in zip(pids, cores):
             with suppress(OSError):  # not permitted, or the process has exited
@@ -62,6 +61,8 @@ def pin(pids: Sequence[int]) -> None:
 class Workers(HostEnv):
     """``num_envs`` copies of one environment, in one process per core. ``report``: the result of ``check_env``.
 
+    ``takes_share``: this process is one of them, which steps its share itself while the others step theirs. Only for
+    environments that do no harm to the process that they are in.
     Raises ``EnvError`` where an environment raises, a worker dies, or a call takes ``timeout`` seconds, unless
     ``restarts`` allows a restart; and whatever pickling raises for a ``make`` that cannot be pickled.
     """
@@ -73,6 +74,7 @@ class Workers(HostEnv):
         report: EnvReport,
         restarts: RestartBudget | None = None,
         timeout: float = TIMEOUT_SECONDS,
+        takes_share: bool = False,
     ) -> None:
         space, self.action_space = report.observation_space, report.action_space
         self.num_envs, choices = num_envs, num_mask_entries(self.action_space)
@@ -83,7 +85,7 @@ class Workers(HostEnv):
         # [0] of the observations before a reset, [1] of first observations: the masks, and whether info had them.
         self._masks, self._has_mask = np.ones((2, num_envs, choices), np.int8), np.ones((2, num_envs), bool)
         self._all_valid: Any = np.ones(num_envs, bool)
-        self._steps, self._seeds = 0, [0] * num_envs
+        self._steps, self._seeds, self._limit = 0, [0] * num_envs, CallLimit(timeout)
         self._workers: list[Worker] = []
         numbers = [range(int(part[0]), int(part[-1]) + 1) for part in split(num_envs, len(usable_cores()))]
         layout = SpaceLayout(
@@ -95,18 +97,25 @@ class Workers(HostEnv):
             report.mask_method,
         )
         shapes = array_shapes(space, self.action_space, num_envs, len(numbers))
-        jobs = [(CloudpickleWrapper(make), k, part, tuple(layout), shapes) for k, part in enumerate(numbers)]
+        jobs = [
+            (CloudpickleWrapper(make), k, part, tuple(layout), shapes, takes_share) for k, part in enumerate(numbers)
+        ]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
+        self._cores = usable_cores()[int(takes_share) :]
+        self._share: WorkerEnvs | None = None
         file = anonymous_file(sum(padded(*shape) for leaves_shapes in shapes for shape in leaves_shapes))
         self._memory: int | None = file  # the shared file, for restarted workers
         _ALL.add(self)
         try:
             self._arrays: Arrays = carve(mmap(file, 0), shapes)
             self._outcome: list[Any] = [x[0] for x in self._arrays[3:7]]
-            for k, (job, part) in enumerate(zip(pickled, numbers)):
-                self._workers.append(Worker(job, k, part, file, self._arrays, timeout))
+            for k, (job, part) in list(enumerate(zip(pickled, numbers)))[int(takes_share) :]:
+                self._workers.append(Worker(job, k, part, file, self._arrays, timeout, takes_share))
                 self._workers[-1].start()
-            pin([worker.pid for worker in self._workers])
+            pin([worker.pid for worker in self._workers], self._cores)
+            if takes_share:
+                with self._limit("its constructor"):
+                    self._share = WorkerEnvs(make, 0, numbers[0], layout, self._arrays)
             for worker in self._workers:
                 worker.wait("its constructor", 0)
         except BaseException:
@@ -118,6 +127,9 @@ class Workers(HostEnv):
         self._seeds = [int(seed) for seed in seeds]
         for worker in self._workers:
             worker.reset(self._seeds)
+        if self._share is not None:
+            with self._limit("reset", self._steps):
+                self._share.reset(self._seeds[: len(self._share.numbers)], self._restart_own)
         self._wait("reset")
         return jax.tree.map(np.array, self._observed(1, self._has_mask[1]))
 
@@ -129,7 +141,10 @@ class Workers(HostEnv):
             worker.send(b"s")
 
     def receive(self) -> Step:
-        """Wait for all workers."""
+        """Step this process's share, if it has one, and wait for all workers."""
+        if self._share is not None:
+            with self._limit("step", self._steps):
+                self._share.step(self._restart_own)
         self._wait("step")
         self._steps += 1
         reward, terminated, truncated, crashed = self._outcome
@@ -169,11 +184,21 @@ class Workers(HostEnv):
                     replaced = True
                     self._replace_process(worker)
 
+    def _restart_own(self, error: BaseException) -> int:
+        """The seed of a new environment in the place of one of this process's that raised, if that is allowed."""
+        assert self._share is not None
+        i, method = int(self._share.current[0]), self._share.method
+        raised = what_was_raised(method, self._steps, type(error).__name__, text_of(error))
+        env_error = EnvError(f"environment {i} {raised}")
+        env_error.__cause__ = error
+        self._use_restart(env_error)
+        return new_seed(self._seeds[i], self._budget.number)
+
     def _replace_process(self, worker: Worker) -> None:
         """Start another process in place of one that died or hung; its environments start new episodes."""
         while True:
             worker.start()
-            pin([worker.pid for worker in self._workers])
+            pin([worker.pid for worker in self._workers], self._cores)
             try:
                 worker.wait("its constructor", self._steps)
                 break
@@ -219,9 +244,13 @@ class Workers(HostEnv):
             worker.send(command)
             if states is not None:
                 worker.send_object([states[i] for i in worker.numbers])
+        answers = []
+        if self._share is not None:
+            mine = None if states is None else [states[i] for i in self._share.numbers]
+            answers.append(exchange_states(self._share, mine))
         for worker in self._workers:
             worker.wait(method, self._steps)
-        answers = [worker.answers.recv() for worker in self._workers]  # all of them, before one's error is raised
+        answers += [worker.answers.recv() for worker in self._workers]  # all of them, before one's error is raised
         with saving_errors() if states is None else nullcontext():
             for error, _ in answers:
                 if error is not None:
@@ -247,6 +276,9 @@ class Workers(HostEnv):
         for worker in self._workers:
             worker.join(max(limit - time.monotonic(), 0.0))
         self._workers = []
+        if self._share is not None:
+            close_quietly(self._share.close, self._limit)
+            self._share = None
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
