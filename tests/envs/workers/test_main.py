@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from proximax.envs import make_env
+from proximax.envs.workers.main import Spin
 from proximax.envs.workers.vector_env import Workers
 from proximax.errors import EnvError
 from tests.support.worker_envs import Breaks, Recycles, Remembers, Twice
@@ -124,3 +125,21 @@ def test_the_environments_own_traceback_is_in_the_faults_notes():
         history(env, 5, range(5))
     env.close()
     assert [note for note in caught.value.__notes__ if 'raise ZeroDivisionError("oh no")' in note]
+
+
+def test_who_looks_in_vain_pauses_ever_longer_and_what_is_found_ends_that():
+    reading, writing = os.pipe()
+    try:
+        spin = Spin(reading)
+        looked = [(spin.found(), spin.pause) for _ in range(6)]
+        assert looked == [(False, 1), (False, 0), (False, 3), (False, 2), (False, 1), (False, 0)]
+        os.write(writing, b"s")
+        assert (spin.found(), spin.vain) == (True, 0)
+        assert os.read(reading, 1) == b"s"  # it only looks
+        os.close(writing)
+        writing = None
+        assert spin.found()  # the end of the pipe is something to read
+    finally:
+        for end in (reading, writing):
+            if end is not None:
+                os.close(end)

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from proximax.envs import env_seeds
-from proximax.envs.env_checker import EnvReport
+from proximax.envs.env_checker import EnvReport, check_env
 from proximax.envs.env_groups import vectorise
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.envs.workers.vector_env import Workers
@@ -51,6 +51,42 @@ def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
     finally:
         mine.close()
         plain.close()
+
+
+@pytest.mark.slow
+@pytest.mark.trap(4)
+def test_a_share_in_this_process_gives_the_same_transitions_and_states_bit_for_bit():
+    pytest.importorskip("mujoco")
+    make, seeds = partial(gymnasium.make, "HalfCheetah-v5", max_episode_steps=40), env_seeds(3, 5)
+    report = check_env(make)
+    mine, aside = Workers(make, 5, report, takes_share=True), Workers(make, 5, report)
+    plain = GymnasiumEnv(vector(make, 5, AutoresetMode.DISABLED))
+    try:
+        seen = history(mine, 100, seeds)
+        assert_same(seen, history(plain, 100, seeds))
+        assert sum(s["first"].sum() for s in seen[1:]) == 10
+        aside.reset(seeds[::-1])
+        aside.set_state(mine.get_state())
+        mine.reset(seeds)
+        mine.set_state(aside.get_state())
+        actions = np.random.default_rng(1).uniform(-1, 1, (50, 5, 6)).astype(np.float32)
+        for action in actions:
+            assert_same([env.step(action)._asdict() for env in (mine,)], [plain.step(action)._asdict()])
+    finally:
+        for env in (mine, aside, plain):
+            env.close()
+
+
+def test_only_quick_environments_are_shared_with_this_process_and_not_those_of_groups(monkeypatch):
+    pytest.importorskip("mujoco")
+    monkeypatch.setattr("proximax.envs.env_groups.usable_cores", lambda: [0, 1])
+    monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
+    seen = []
+    monkeypatch.setattr("proximax.envs.env_groups.Workers", lambda *a: seen.append(a[-1]) or 1 / 0)
+    cheetah = partial(gymnasium.make, "HalfCheetah-v5")
+    for make, groups in ((cheetah, 1), (cheetah, 2), (Script, 1)):
+        vectorise(make, 2, env_groups=groups).close()
+    assert seen == [True, False, False]
 
 
 @pytest.mark.slow
