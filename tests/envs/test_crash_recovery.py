@@ -32,12 +32,12 @@ def aside(make, num_envs, most, timeout=60.0):
     return Workers(make, num_envs, tried, RestartBudget(most), timeout)
 
 
-def share(make, num_envs, most, timeout=60.0):
-    """All in this process, as the share of one core."""
+def part(make, num_envs, most, timeout=60.0):
+    """All in this process, as the part of one core."""
     tried = EnvReport(0.0, False, [], Script.observation_space, Script.action_space)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vector_env, "usable_cores", lambda: [0])
-        return Workers(make, num_envs, tried, RestartBudget(most), timeout, takes_share=True)
+        return Workers(make, num_envs, tried, RestartBudget(most), timeout, steps_part=True)
 
 
 def here(make, num_envs, most, timeout=60.0):
@@ -48,7 +48,7 @@ def here(make, num_envs, most, timeout=60.0):
 
 CRASHES = [(aside, "raise", {3}), (here, "raise", {3}), (aside, "exit", {3}), (here, "exit", {3})]
 CRASHES += [(aside, "shape", {3}), (aside, "die", {3, 4})]
-CRASHES += [(share, "raise", {3}), (share, "exit", {3}), (share, "shape", {3})]
+CRASHES += [(part, "raise", {3}), (part, "exit", {3}), (part, "shape", {3})]
 CRASHES += [(aside, "leave", {3, 4}), (aside, "hang", {3, 4})]
 
 
@@ -82,7 +82,7 @@ def plain_breaks():
     return GymnasiumEnv(vector(Breaks, 5, AutoresetMode.DISABLED))
 
 
-@pytest.mark.parametrize("kind", [aside, share, here])
+@pytest.mark.parametrize("kind", [aside, part, here])
 @pytest.mark.parametrize("how", ["raise", "reset"])
 def test_there_is_an_end_to_making_environments_anew(kind, how, capfd):
     class Always(Breaks):
@@ -99,7 +99,7 @@ def test_there_is_an_end_to_making_environments_anew(kind, how, capfd):
         env.close()
 
 
-@pytest.mark.parametrize("kind", [aside, share, here])
+@pytest.mark.parametrize("kind", [aside, part, here])
 def test_a_crash_in_a_reset_leaves_the_episode_before_it_whole(kind):
     class Once(Fixed):
         resets = 0
@@ -121,7 +121,7 @@ def test_a_crash_in_a_reset_leaves_the_episode_before_it_whole(kind):
         env.close()
 
 
-@pytest.mark.parametrize("kind", [aside, share, here])
+@pytest.mark.parametrize("kind", [aside, part, here])
 @pytest.mark.parametrize("split", [0, 4])
 def test_what_a_crash_cuts_is_neither_learned_from_nor_counted(kind, split):
     env = kind(Fragile, 2, 2)

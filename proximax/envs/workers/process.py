@@ -28,7 +28,8 @@ class Worker:
     def __init__(
         self, job: bytes, k: int, numbers: range, memory: int, arrays: Arrays, timeout: float, spins: bool = False
     ) -> None:
-        self.numbers, self._spins, self._spin = numbers, spins, None
+        self.numbers, self._spins = numbers, spins
+        self._spin: main.Spin | None = None
         self._job, self._k, self._memory, self._timeout = job, k, memory, timeout
         self._calls, self._current = arrays.calls[0][k : k + 1], arrays.current[0][k : k + 1]
         self._process: subprocess.Popen[bytes] | None = None

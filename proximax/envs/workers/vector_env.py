@@ -61,7 +61,7 @@ def pin(pids: Sequence[int], cores: Sequence[int]) -> None:
 class Workers(HostEnv):
     """``num_envs`` copies of one environment, in one process per core. ``report``: the result of ``check_env``.
 
-    ``takes_share``: this process is one of them, which steps its share itself while the others step theirs. Only for
+    ``steps_part``: this process is one of them, which steps its part itself while the others step theirs. Only for
     environments that do no harm to the process that they are in.
     Raises ``EnvError`` where an environment raises, a worker dies, or a call takes ``timeout`` seconds, unless
     ``restarts`` allows a restart; and whatever pickling raises for a ``make`` that cannot be pickled.
@@ -74,7 +74,7 @@ class Workers(HostEnv):
         report: EnvReport,
         restarts: RestartBudget | None = None,
         timeout: float = TIMEOUT_SECONDS,
-        takes_share: bool = False,
+        steps_part: bool = False,
     ) -> None:
         space, self.action_space = report.observation_space, report.action_space
         self.num_envs, choices = num_envs, num_mask_entries(self.action_space)
@@ -98,24 +98,24 @@ class Workers(HostEnv):
         )
         shapes = array_shapes(space, self.action_space, num_envs, len(numbers))
         jobs = [
-            (CloudpickleWrapper(make), k, part, tuple(layout), shapes, takes_share) for k, part in enumerate(numbers)
+            (CloudpickleWrapper(make), k, part, tuple(layout), shapes, steps_part) for k, part in enumerate(numbers)
         ]
         pickled = [bytes(ForkingPickler.dumps(job)) for job in jobs]
-        self._cores = usable_cores()[int(takes_share) :]
-        self._share: WorkerEnvs | None = None
+        self._cores = usable_cores()[int(steps_part) :]
+        self._part: WorkerEnvs | None = None
         file = anonymous_file(sum(padded(*shape) for leaves_shapes in shapes for shape in leaves_shapes))
         self._memory: int | None = file  # the shared file, for restarted workers
         _ALL.add(self)
         try:
             self._arrays: Arrays = carve(mmap(file, 0), shapes)
             self._outcome: list[Any] = [x[0] for x in self._arrays[3:7]]
-            for k, (job, part) in list(enumerate(zip(pickled, numbers)))[int(takes_share) :]:
-                self._workers.append(Worker(job, k, part, file, self._arrays, timeout, takes_share))
+            for k, (job, part) in list(enumerate(zip(pickled, numbers)))[int(steps_part) :]:
+                self._workers.append(Worker(job, k, part, file, self._arrays, timeout, steps_part))
                 self._workers[-1].start()
             pin([worker.pid for worker in self._workers], self._cores)
-            if takes_share:
+            if steps_part:
                 with self._limit("its constructor"):
-                    self._share = WorkerEnvs(make, 0, numbers[0], layout, self._arrays)
+                    self._part = WorkerEnvs(make, 0, numbers[0], layout, self._arrays)
             for worker in self._workers:
                 worker.wait("its constructor", 0)
         except BaseException:
@@ -127,9 +127,9 @@ class Workers(HostEnv):
         self._seeds = [int(seed) for seed in seeds]
         for worker in self._workers:
             worker.reset(self._seeds)
-        if self._share is not None:
+        if self._part is not None:
             with self._limit("reset", self._steps):
-                self._share.reset(self._seeds[: len(self._share.numbers)], self._restart_own)
+                self._part.reset(self._seeds[: len(self._part.numbers)], self._restart_own)
         self._wait("reset")
         return jax.tree.map(np.array, self._observed(1, self._has_mask[1]))
 
@@ -141,10 +141,10 @@ class Workers(HostEnv):
             worker.send(b"s")
 
     def receive(self) -> Step:
-        """Step this process's share, if it has one, and wait for all workers."""
-        if self._share is not None:
+        """Step this process's part, if it has one, and wait for all workers."""
+        if self._part is not None:
             with self._limit("step", self._steps):
-                self._share.step(self._restart_own)
+                self._part.step(self._restart_own)
         self._wait("step")
         self._steps += 1
         reward, terminated, truncated, crashed = self._outcome
@@ -186,8 +186,8 @@ class Workers(HostEnv):
 
     def _restart_own(self, error: BaseException) -> int:
         """The seed of a new environment in the place of one of this process's that raised, if that is allowed."""
-        assert self._share is not None
-        i, method = int(self._share.current[0]), self._share.method
+        assert self._part is not None
+        i, method = int(self._part.current[0]), self._part.method
         raised = what_was_raised(method, self._steps, type(error).__name__, text_of(error))
         env_error = EnvError(f"environment {i} {raised}")
         env_error.__cause__ = error
@@ -245,9 +245,9 @@ class Workers(HostEnv):
             if states is not None:
                 worker.send_object([states[i] for i in worker.numbers])
         answers = []
-        if self._share is not None:
-            mine = None if states is None else [states[i] for i in self._share.numbers]
-            answers.append(exchange_states(self._share, mine))
+        if self._part is not None:
+            mine = None if states is None else [states[i] for i in self._part.numbers]
+            answers.append(exchange_states(self._part, mine))
         for worker in self._workers:
             worker.wait(method, self._steps)
         answers += [worker.answers.recv() for worker in self._workers]  # all of them, before one's error is raised
@@ -276,9 +276,9 @@ class Workers(HostEnv):
         for worker in self._workers:
             worker.join(max(limit - time.monotonic(), 0.0))
         self._workers = []
-        if self._share is not None:
-            close_quietly(self._share.close, self._limit)
-            self._share = None
+        if self._part is not None:
+            close_quietly(self._part.close, self._limit)
+            self._part = None
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None

@@ -55,11 +55,11 @@ def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
 
 @pytest.mark.slow
 @pytest.mark.trap(4)
-def test_a_share_in_this_process_gives_the_same_transitions_and_states_bit_for_bit():
+def test_a_part_in_this_process_gives_the_same_transitions_and_states_bit_for_bit():
     pytest.importorskip("mujoco")
     make, seeds = partial(gymnasium.make, "HalfCheetah-v5", max_episode_steps=40), env_seeds(3, 5)
     report = check_env(make)
-    mine, aside = Workers(make, 5, report, takes_share=True), Workers(make, 5, report)
+    mine, aside = Workers(make, 5, report, steps_part=True), Workers(make, 5, report)
     plain = GymnasiumEnv(vector(make, 5, AutoresetMode.DISABLED))
     try:
         seen = history(mine, 100, seeds)
@@ -77,7 +77,7 @@ def test_a_share_in_this_process_gives_the_same_transitions_and_states_bit_for_b
             env.close()
 
 
-def test_only_quick_environments_are_shared_with_this_process_and_not_those_of_groups(monkeypatch):
+def test_only_quick_environments_are_stepped_in_this_process_too_and_not_those_of_groups(monkeypatch):
     pytest.importorskip("mujoco")
     monkeypatch.setattr("proximax.envs.env_groups.usable_cores", lambda: [0, 1])
     monkeypatch.setattr("proximax.envs.env_groups.WORKER_SECONDS", 0.0)
