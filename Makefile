@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check play release clean
+.PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check docs play release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
 
@@ -32,6 +32,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/check.py
+
+# The site, in site/: an environment of its own, since its versions are pinned. Broken links and unknown references are errors.
+docs: .venv-docs/.ready
+	.venv-docs/bin/python docs/site/build.py
+
+.venv-docs/.ready: requirements/docs.txt | $(BIN)/python
+	@$(BIN)/python -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # For contributors: the environment of the tests and checks, and the checks before each commit.
 dev: $(VENV)/.dev
@@ -96,4 +105,4 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*
+	rm -rf $(VENV) .venv-docs site build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage*

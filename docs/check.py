@@ -24,7 +24,7 @@ from pathlib import Path
 import cloudpickle
 import jax
 from generate import ROOT, command_flags, generated_pages
-from pages import FENCE, anchors, inline_code, python_blocks, relative_links
+from pages import FENCE, INLINE, anchors, inline_code, python_blocks, relative_links
 
 import proximax
 from proximax.runtime.compilation import usable_cores
@@ -41,6 +41,7 @@ FOREIGN = {"PPOKLPenaltyAgent", "TRUST_REMOTE_CODE", "VecNormalize", "_final_obs
 FOREIGN |= {"psum_scatter", "vf_coef", "weights_only"}  # names of other libraries that pages speak of
 LOGGERS = {"proximax.doctor", "proximax.progress"}
 HISTORY = {"CHANGELOG.md", "log.md"}  # speak of names that were
+OF_OTHERS = {"migrate.md"}  # whose tables have names of other libraries in their first column
 
 
 def main() -> int:
@@ -96,7 +97,7 @@ def link_problems(page: Path) -> list[str]:
 
 def flag_problems(page: Path) -> list[str]:
     """Flags in code that no command of ours has."""
-    text = "\n".join([*(m[2] for m in FENCE.finditer(page.read_text())), *inline_code(page)])
+    text = "\n".join([*(m[2] for m in FENCE.finditer(page.read_text())), *our_code(page)])
     text = re.sub(r"--env-kwargs\.[\w.]+", "", text)
     text = re.sub(r"XLA_FLAGS=\"[^\"]*\"", "", text)
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", text))
@@ -122,9 +123,17 @@ def name_problems(page: Path) -> list[str]:
     """Names in code that occur nowhere in the source: they were renamed, or are misspelt."""
     blocks = " ".join(m[2] for m in FENCE.finditer(page.read_text()))
     known = words_of_source() | FOREIGN | set(re.findall(r"\w+", blocks))
-    names = [m[1] for code in inline_code(page) if (m := re.fullmatch(r"([A-Za-z_][\w.]*)(\(\))?", code))]
+    names = [m[1] for code in our_code(page) if (m := re.fullmatch(r"([A-Za-z_][\w.]*)(\(\))?", code))]
     parts = {part for dotted in names for part in dotted.split(".") if re.search(r"_|[a-z][A-Z]", part)}
     return [f"{name(page)}: nothing is called {part}" for part in sorted(parts - known)]
+
+
+def our_code(page: Path) -> list[str]:
+    """What is between backticks, without the first column of tables of other libraries' names."""
+    if page.name not in OF_OTHERS:
+        return inline_code(page)
+    text = re.sub(r"^\|[^|]*\|", "|", FENCE.sub("", page.read_text()), flags=re.MULTILINE)
+    return INLINE.findall(text)
 
 
 @cache

@@ -12,10 +12,11 @@ import sys
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+import api_pages  # noqa: E402
 
 import proximax  # noqa: E402
 from proximax._renamed import ELSEWHERE as NAMES_ELSEWHERE  # noqa: E402
@@ -46,7 +47,7 @@ Each update writes one metrics row per seed: to `metrics.jsonl`, to TensorBoard 
 r is the ratio π(a|s) / π_old(a|s) and A the advantage, as in [ppo-clip.md](../algorithms/ppo-clip.md). Means are over
 valid transitions: steps that only reset an environment are left out.
 
-In TensorBoard the tag is `GROUP/NAME`, against environment steps; `update`, `seed` and `steps` are no curves, and
+In TensorBoard the tag is `GROUP/NAME`, against environment steps; `update`, `seed` and `steps` are not curves, and
 `ratio_histogram` is a histogram. Beside them are `time/steps_per_s` (of all seeds together, over the latest seconds),
 `eval/return_mean` (evaluations while training), `eval/final_return_mean`, and the settings: as text under `config`, and
 on the HPARAMS page.
@@ -80,7 +81,7 @@ A run is one `RunConfig`, saved as `config.json`. Each setting has a flag of the
 `--num-envs`; `ppo.num_steps`: `--ppo.num-steps`) and is a keyword of `proximax.train(env, ...)`, those of `PPOConfig`
 and `AtariConfig` too. The defaults here are the plain ones; a preset (`proximax presets`) replaces some of them.
 
-Numbers that are no sizes are data of the compiled program: with other values it is not compiled again. They are
+Numbers that are not sizes are data of the compiled program: with other values it is not compiled again. They are
 {", ".join(f"`{name}`" for name in DATA)}.
 Whether one is None is part of the program, as are all other settings.
 """
@@ -108,11 +109,48 @@ API_HEAD = f"""{MADE.format("the docstrings of proximax.__all__")}
 
 # Python API
 
-Everything that `import proximax` offers; `help(proximax.NAME)` shows the whole docstring.
+Everything that `import proximax` offers, in the order in which it is usually needed. `help(proximax.NAME)` shows the
+same. Types that have no entry of their own: [below](#types). Errors: [exit-codes.md](exit-codes.md).
 
-| name | |
-|---|---|
 """
+MATHS_HEAD = f"""{MADE.format("the docstrings of proximax.maths")}
+
+# proximax.maths
+
+The equations of the papers as pure functions: `jit`, `vmap` and `grad` work on all of them. T time steps, N
+environments, B samples; `*N` is any number of axes. The tests call them with these shapes checked
+(`make test`), and against float64 loops in NumPy.
+
+"""
+API_GROUPS = {
+    "Train, evaluate, deploy": "train run Result evaluate Evaluation load Agent export video Video",
+    "Look at runs, search settings": "watch Watcher plot compare tune TuneResult",
+    "Callbacks, logs, rewards": "TrainingCallback Training Schedule Logger RewardHook",
+    "Environments": "make_env JaxEnv HostEnv",
+    "Networks and policies": "mlp Network from_linen from_nnx from_equinox make_policy Policy",
+    "Algorithms, and loops of your own": "Algorithm ObjectiveInputs ScheduledValues Transition make_learner "
+    "make_host_learner seed_key stack_seeds",
+    "Errors": "ProximaxError",
+}
+ON_OTHER_PAGES = {  # name -> what it is
+    "RunConfig": "A whole run: [settings](config.md#runconfig).",
+    "PPOConfig": "How the algorithms learn: [settings](config.md#ppoconfig).",
+    "AtariConfig": "Preprocessing of Atari games: [settings](config.md#atariconfig).",
+    "ALGORITHMS": "A dict of the built-in algorithms: [overview](../algorithms/overview.md).",
+    "maths": "The equations: [maths.md](maths.md).",
+}
+TYPES = {
+    "EnvLike": "an environment: an id, a function or class that makes one, a `VectorEnv`, a `JaxEnv`, a `HostEnv`",
+    "AlgorithmName": "`reinforce`, `a2c`, `npg`, `trpo`, `surrogate`, `penalty`, `clip`",
+    "NetworkName": "a built-in network: [networks](../guides/networks.md#images), [memory](../guides/memory.md)",
+    "AnyNetwork": "a `Network`, or a `RecurrentNetwork` of `proximax.networks`",
+    "Callback": "a function of the rows of an update; a true result ends training",
+    "Rows": "a list of dicts, one per seed: the [metrics](metrics.md) of an update",
+    "Log": "a list of names of loggers or of functions that make a `Logger`",
+    "Summary": "`mean`, `iqm` and `ci95` (a pair, or None) over seeds",
+    "Params, PyTree": "nested dicts, lists and tuples of arrays",
+    "Key": "a random key of JAX",
+}
 
 
 def generated_pages() -> dict[Path, str]:
@@ -127,9 +165,18 @@ def generated_pages() -> dict[Path, str]:
         DOCS / "reference" / "config.md": config_page(),
         DOCS / "reference" / "cli.md": cli_page(),
         DOCS / "reference" / "api.md": api_page(),
+        DOCS / "reference" / "maths.md": api_pages.maths_page(proximax.maths, MATHS_HEAD),
         DOCS / "guides" / "doctor.md": doctor_page(),
         architecture: text,
+        DOCS / "index.md": with_evidence((DOCS / "index.md").read_text()),
     }
+
+
+def with_evidence(page: str) -> str:
+    """The first page, with the number of known bugs that its evidence has."""
+    caught, known = re.findall(r"(\d+) of (\d+) bugs are killed", (ROOT / "tests/mutants/results.md").read_text())[0]
+    assert caught == known, "docs/index.md says that all known bugs are caught"
+    return re.sub(r"\d+ known bugs", f"{known} known bugs", page)
 
 
 def metric_rows() -> list[str]:
@@ -238,14 +285,16 @@ def cli_page() -> str:
 
 def api_page() -> str:
     """The content of docs/reference/api.md."""
+    grouped = {name for names in API_GROUPS.values() for name in names.split()} | set(ON_OTHER_PAGES)
+    assert grouped == set(proximax.__all__), f"docs/generate.py: {sorted(grouped ^ set(proximax.__all__))}"
     text = API_HEAD
-    for name in proximax.__all__:
-        thing: Any = getattr(proximax, name)
-        first = (inspect.getdoc(thing) or "").partition("\n\n")[0]
-        text += table_row(
-            f"`{name}`", first if callable(thing) or inspect.ismodule(thing) else f"{type(thing).__name__}"
-        )
-    return text
+    for title, names in API_GROUPS.items():
+        text += f"## {title}\n\n"
+        text += "".join(api_pages.entry(name, getattr(proximax, name), "###") for name in names.split())
+    text += "## On other pages\n\n| name | |\n|---|---|\n"
+    text += "".join(table_row(f"`{name}`", about) for name, about in ON_OTHER_PAGES.items())
+    text += "\n## Types\n\n| name | |\n|---|---|\n"
+    return text + "".join(table_row(f"`{name}`", about) for name, about in TYPES.items())
 
 
 def packages_table() -> str:

@@ -66,7 +66,7 @@ ENV_ERRORS = (Exception, SystemExit)
 
 
 def describe(error: BaseException) -> str:
-    """``TypeName: text``, also of an exception whose text cannot be had."""
+    """``TypeName: text``, also of an exception whose text is not available."""
     return f"{type(error).__name__}: {text_of(error)}"
 
 

@@ -287,7 +287,7 @@ def page(record: dict[str, Any]) -> str:
                 lines.append(table_row(record, launcher, fault, trials))
     lines += [
         "",
-        "Limits: a dead process is found within 15 s, a stopped one within 60 s; training goes on within 60 s after",
+        "Limits: a dead process is found within 15 s, a stopped one within 60 s; training continues within 60 s after",
         f"that. The undisturbed run took {record['one_process_s']} s. A start imports Ray and JAX in several",
         "processes: these times grow with what else the machine does.",
         "",

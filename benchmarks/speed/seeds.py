@@ -2,7 +2,7 @@
 
 python benchmarks/speed/seeds.py --purejaxrl FOLDER
 
-PureJaxRL with 2, 4 or 16 seeds hangs for ever on CPU (QR under vmap locks up XLA's thread pool), so it runs with 8.
+PureJaxRL with 2, 4 or 16 seeds hangs forever on CPU (QR under vmap locks up XLA's thread pool), so it runs with 8.
 Where that hangs too, the run is given up after five minutes and counted as failed.
 """
 

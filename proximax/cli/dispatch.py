@@ -307,7 +307,7 @@ def run_watch(command: Watch) -> None:
 
 
 def sample_of(command: Eval | Video) -> bool | None:
-    """Whether to draw actions; None: as the run's own evaluations do."""
+    """Whether to sample actions; None: as the run's own evaluations do."""
     if command.stochastic and command.deterministic:
         raise UsageError("--stochastic and --deterministic: give one of them, or none")
     return command.stochastic if command.stochastic or command.deterministic else None

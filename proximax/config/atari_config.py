@@ -52,7 +52,8 @@ class AtariConfig:
             f"up to {self.noop_max} no-ops" + (", then fire" if self.fire_on_reset else ""),
             f"sticky actions {self.sticky_actions:g}",
             f"a lost life {'ends' if self.episodic_life else 'does not end'} the learner's episode",
-            f"{'signs of rewards' if self.clip_reward else 'rewards'}, games of {self.frame_cap:,} frames at most",
+            "rewards clipped to their sign" if self.clip_reward else "rewards",
+            f"games of {self.frame_cap:,} frames at most",
         ]
         return "; ".join(parts)
 

@@ -37,7 +37,8 @@ class PPOConfig:
     learning_rate: float = 3e-4
     """Adam's step size; for npg and trpo the critic's. Source: arXiv 1707.06347, table 3."""
     anneal: tuple[Annealed, ...] = ("learning_rate",)
-    """What falls linearly from its value to anneal_end times that: learning_rate, epsilon, entropy_coef, or none.
+    """Which settings are annealed linearly, from their value to anneal_end times that: learning_rate, epsilon,
+    entropy_coef, or none.
     Factor anneal_end + (1 - anneal_end) min(1, (1 - update / updates) / (1 - anneal_start))."""
     anneal_start: float = 0.0
     """Fraction of the updates during which it is constant; 0: it is annealed from the start."""
@@ -111,9 +112,9 @@ class PPOConfig:
     """Steps of a sequence to learn from, with networks that have memory: gradients go back as far; divides num_steps
     and minibatch_size. None: the largest number that does."""
     refresh_carry: bool = False
-    """Compute the memory at the start of each sequence anew before each epoch, instead of taking that which acted."""
+    """Recompute the memory at the start of each sequence before each epoch, instead of taking that of acting."""
     burn_in: int = 0
-    """Steps before each sequence from which its memory is computed anew, by the parameters of the moment and without
+    """Steps before each sequence from which its memory is recomputed, with the current parameters and without
     gradient, in each gradient step (Kapturowski et al. 2019, R2D2); those of the same rollout. At most num_steps."""
     branch_torsos: bool = False
     """One torso per entry of a nested observation, instead of one for the concatenated entries."""

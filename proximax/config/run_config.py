@@ -96,7 +96,7 @@ class RunConfig:
     init_checkpoint: str = "last"
     """Which checkpoint of init_from: last, best, or a name in its checkpoints."""
     init_optimiser: bool = False
-    """Whether to take Adam's moments from the run init_from too, instead of starting it afresh."""
+    """Whether to take Adam's moments from the run init_from too, instead of starting from zero."""
     algo: str = "clip"
     """Algorithm of the family from REINFORCE to PPO; in Python also a custom one, saved as ``custom:NAME``."""
     preset: str | None = None

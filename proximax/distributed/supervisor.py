@@ -67,7 +67,7 @@ def supervise(launch: Launch) -> int:
 
 
 def given_up(launch: Launch, text: str) -> DistributedError:
-    """The end of a training that cannot go on: why, what is saved, and how it goes on."""
+    """The end of a training that cannot continue: why, what is saved, and how to resume it."""
     return DistributedError(f"{text}; {newest_text(launch.checkpoint())}. next: {launch.resume}")
 
 

@@ -85,7 +85,7 @@ def _check_env(make: Callable[[], gymnasium.Env[Any, Any]], budget: float, limit
             "single environment, of which proximax makes num_envs. To train on a VectorEnv, pass the object itself"
         )
     if not all(hasattr(env, name) for name in ("reset", "step", "observation_space", "action_space")):
-        raise UsageError(f"env: the callable returned {shown(env)}, which is no Gymnasium environment")
+        raise UsageError(f"env: the callable returned {shown(env)}, which is not a Gymnasium environment")
     check_observation_space(env.observation_space)
     check_action_space(env.action_space)
     check_mask(env.observation_space, env.action_space)

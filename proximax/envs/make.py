@@ -50,16 +50,18 @@ def make_env(
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
-    ``env`` is an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
+    ``env``: an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
     ``package:Env-v0`` imports ``package`` first), an Atari ``Game`` with its preprocessing, a Gymnasium ``VectorEnv``
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
-    with another's. ``env_groups``: every group's environments in so many parts that step at different times
-    (``env_groups.DoubleBufferedEnvs``). ``num_envs_if_native_vector`` replaces ``num_envs`` where the
-    environment has its own vector version, whose copies cost next to nothing. ``env_restarts`` and ``env_timeout``: as
-    in ``RunConfig``; ``env_restarted``: how many of the restarts have been made before. ``env_kwargs``: arguments for
-    the constructor of an environment that is given by its id. ``hide_velocities``, ``show_previous``: as in
-    ``RunConfig``.
+    with another's.
+    ``env_groups``: every group's environments in so many parts that step at different times
+    (``env_groups.DoubleBufferedEnvs``).
+    ``num_envs_if_native_vector``: replaces ``num_envs`` where the environment has its own vector version, whose copies
+    cost next to nothing.
+    ``env_restarted``: how many of the restarts have been made before.
+    ``env_kwargs``: arguments for the constructor of an environment that is given by its id.
+    ``env_restarts``, ``env_timeout``, ``hide_velocities``, ``show_previous``: as in ``RunConfig``.
     """
     counts = {"num_envs": num_envs, "groups": groups, "env_groups": env_groups}
     refuse(

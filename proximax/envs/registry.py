@@ -29,7 +29,7 @@ def find_spec(name: str) -> Any:
 def import_package(package: str, name: str) -> None:
     """Import the package of the id ``name``, which registers its environments."""
     if not all(part.isidentifier() for part in package.split(".")):
-        raise UsageError(f"{name}: {package!r} is no name of a package; an id is package:Env-v0")
+        raise UsageError(f"{name}: {package!r} is not the name of a package; an id is package:Env-v0")
     if importlib.util.find_spec(package.partition(".")[0]) is None:
         raise DependencyError(f"{name} needs the package {package!r}, {where_it_is(package)}")
     try:

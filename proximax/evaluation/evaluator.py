@@ -100,12 +100,17 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a run directory's policies (all its seeds) or one: an ``Agent``, or in a file (see ``load``).
 
-    Deterministic actions (the distribution's mode) unless ``sample``; None: as the run's ``eval_stochastic`` says.
-    ``env`` replaces the run's own environment; an ``Agent`` and a file of ``Agent.save`` need it. ``env_kwargs``:
-    arguments of its constructor, over the run's own where the id is the same. ``checkpoint`` is as in ``load``.
-    ``network`` is needed for a policy trained with a custom network. ``allow_import=True`` lets the run's
-    ``config.json`` name a package to import (``package:Env-v0``), which runs what the package holds. Raises
-    ``UsageError``, ``CheckpointError``, ``EnvError``.
+    ``run``: a run directory, an ``Agent``, or a file of one policy.
+    ``episodes``: of each seed.
+    ``env``: replaces the run's own environment; an ``Agent`` and a file of ``Agent.save`` need it.
+    ``seed``: of the environments, and of the actions if they are sampled.
+    ``sample``: sample actions instead of taking the mode; None: as the run's ``eval_stochastic`` says.
+    ``network``: needed for a policy trained with a custom network.
+    ``checkpoint``: as in ``load``.
+    ``env_kwargs``: arguments of the environment's constructor, over the run's own where the id is the same.
+    ``allow_import``: let the run's ``config.json`` name a package to import (``package:Env-v0``), whose code then runs.
+
+    Raises ``UsageError``, ``CheckpointError``, ``EnvError``.
     """
     refuse(
         [

@@ -59,12 +59,16 @@ def video(
     """Record a video of a run's policy, or of one policy on ``env``: the episodes of ``evaluate`` with this ``seed``.
 
     ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` or ``export`` wrote (``zoo:CartPole-v1`` too).
+    ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``.
+    ``episodes``: how many, one after the other.
+    ``seed``: of the environment, and of the actions if they are sampled.
+    ``agent_seed``: which of the run's policies; by default the one with the best final evaluation.
+    ``checkpoint``: as in ``load``.
+    ``seconds``: at most so much play is recorded.
+    ``env``, ``env_kwargs``, ``sample``, ``allow_import``: as in ``evaluate``.
 
-    ``out``: an .mp4 or .gif file; by default one in the run's folder ``videos``. ``agent_seed``: which of the run's
-    policies; by default the one with the best final evaluation. ``checkpoint`` is as in ``load``. At most ``seconds``
-    of play are recorded. ``env``, ``env_kwargs``, ``sample`` and ``allow_import`` are as in ``evaluate``. Load a policy
-    with a custom network first. Atari games are shown at 60 frames a second, with those that the policy skips; a GIF
-    has one frame for each step.
+    Load a policy with a custom network first, and pass the ``Agent``. Atari games are shown at 60 frames a second, with
+    those that the policy skips; a GIF has one frame for each step.
     Needs the ``video`` extra. Raises ``UsageError``, ``CheckpointError``, ``DependencyError`` and ``StorageError``.
     """
     refuse(

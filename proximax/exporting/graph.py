@@ -175,7 +175,7 @@ class Graph:
             factor, remainder = divmod(dim[1] - dim[0], BATCHES[1] - BATCHES[0])
             rest = dim[0] - factor * BATCHES[0]
             if remainder:
-                raise UsageError("an array's size is no multiple of the batch size: it cannot be exported")
+                raise UsageError("an array's size is not a multiple of the batch size: it cannot be exported")
             name = f"batch_{len(self.nodes)}"
             self.add_node("Shape", [self._batch_of], [name], start=0, end=1)
             for operator, number, neutral in (("Mul", factor, 1), ("Add", rest, 0)):

@@ -119,5 +119,5 @@ def run_identity(path: Path) -> str:
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, identity.encode())
     if not identity.isalnum():
-        raise CheckpointError(f"{path} is no id: delete it")
+        raise CheckpointError(f"{path} is not an id: delete it")
     return identity

@@ -163,7 +163,7 @@ def notes_on(
         ]
     counts = {len(run["returns"]) for run in runs if run["label"] in complete}
     if len(counts) > 1 and len(usable) > 1:
-        notes.append("numbers of seeds differ: the IQM over environments weighs those with more seeds more")
+        notes.append("numbers of seeds differ: the IQM over environments gives more weight to those with more seeds")
     if len(usable) > 1 and not references:
         notes.append("normalised scores depend on the runs that are compared: with others they change")
     return notes

@@ -77,7 +77,7 @@ def check_folders(directory: Path, variants: Sequence[Variant], reserved: Sequen
 
 
 def check_environments(variants: Sequence[Variant]) -> None:
-    """Create each of several environments once: one that cannot be had is reported before the others are trained."""
+    """Create each of several environments once: one that fails is reported before the others are trained."""
     by_env = {env_label(variant.config): variant for variant in variants if isinstance(variant.env, str)}
     for variant in by_env.values() if len(by_env) > 1 else ():
         env = make_env(env_from_config(variant.config, variant.env), 1, **env_options(variant.config))

@@ -134,7 +134,7 @@ def settings_of(run_dir: Path) -> tuple[Path, dict[str, Any]]:
             return saved.path / MANIFEST, saved.manifest["config"]
     if run_dir.is_file():
         raise CheckpointError(
-            f"{run_dir} is a file, no run directory. In Python proximax.load takes one that agent.save wrote"
+            f"{run_dir} is a file, not a run directory. In Python proximax.load takes one that agent.save wrote"
         )
     try:
         return path, read_json(path, f"{run_dir} is not a run directory")

@@ -36,7 +36,7 @@ def refuse_fork() -> None:
     if _forked_after_jax:
         raise UsageError(
             "this process was forked from one in which JAX had started, and JAX does not work in such a process. Start "
-            "it anew: multiprocessing.get_context('spawn'), or 'forkserver'"
+            "it again: multiprocessing.get_context('spawn'), or 'forkserver'"
         )
 
 

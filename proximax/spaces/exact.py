@@ -49,7 +49,7 @@ def as_numbers(value: object) -> np.ndarray:
     try:
         array = value if type(value) is np.ndarray else np.asarray(value)
     except ValueError as error:  # lists of different lengths
-        raise DoesNotFit(f"is {shown(value)}, which is no array: {error}") from error
+        raise DoesNotFit(f"is {shown(value)}, which is not an array: {error}") from error
     if array.dtype.kind not in "biuf":
         raise DoesNotFit(f"is {shown(value)}, of {array.dtype}, where numbers belong")
     return array
@@ -60,7 +60,7 @@ def shown(value: object) -> str:
     try:
         text = " ".join(repr(value).split())
     except Exception as error:
-        text = f"a {type(value).__name__} whose text cannot be had ({type(error).__name__})"
+        text = f"a {type(value).__name__} whose text is not available ({type(error).__name__})"
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 

@@ -246,7 +246,7 @@ def hook_problem(callback: object) -> str:
     ]
     if not unknown:
         return ""
-    are = "is no hook and would never be called" if len(unknown) == 1 else "are no hooks and would never be called"
+    are = "is not a hook and would never be called" if len(unknown) == 1 else "are not hooks and would never be called"
     return f"{kind.__name__}.{', '.join(unknown)} {are}; the hooks of a TrainingCallback: {', '.join(HOOKS)}"
 
 

@@ -105,7 +105,7 @@ def others_needed_by(ranks: Ranks, directory: Path | None) -> AbstractContextMan
 
     def hint() -> str:
         names = checkpoint_names(directory / "checkpoints") if directory else []
-        return f"Saved until {directory}/checkpoints/{names[0]}: --resume auto goes on from there" if names else ""
+        return f"Saved until {directory}/checkpoints/{names[0]}: --resume auto resumes from there" if names else ""
 
     return others_needed(f"rank {ranks.rank} of {ranks.size}", hint)
 

@@ -161,9 +161,11 @@ def run(
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
-    ``env`` stands in for a ``config.env`` that was an object, ``custom_algorithm`` for a ``config.algo`` that is not
-    built in, ``agent`` for a ``config.init_from`` that was an ``Agent``. The rest is as in ``train``. Raises
-    ``Interrupted`` after SIGINT or SIGTERM, the run being saved.
+    ``env``: in place of a ``config.env`` that was an object.
+    ``custom_algorithm``: in place of a ``config.algo`` that is not built in.
+    ``agent``: in place of a ``config.init_from`` that was an ``Agent``.
+
+    The rest is as in ``train``. Raises ``Interrupted`` after SIGINT or SIGTERM, after the run was saved.
     """
     flags = {"quiet": quiet, "verbose": verbose, "profile": profile, "watch": watch}
     check_arguments(config, custom_algorithm, out, network, callbacks, log, flags, resume)

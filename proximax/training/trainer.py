@@ -228,7 +228,7 @@ class Trainer:
         return Snapshot(state, env_state, progress, self.update, steps, self.evaluation_return())
 
     def env_state(self, env: HostEnv) -> PyTree | None:
-        """The environments' state; None where it cannot be had, which is noted once: no run ends because of it."""
+        """The environments' state; None where it is not available, which is noted once: no run ends because of it."""
         state = None
         try:
             state = env.get_state()

@@ -44,8 +44,8 @@ def initial_agents(config: RunConfig, agent: Agent | None, network: AnyNetwork |
 def start_from(agents: list[Agent], state: TrainState, config: RunConfig, spaces: tuple[Space, Space]) -> TrainState:
     """The first ``state`` of a run with the agents' parameters and normalisers: seed i has those of agent i mod len.
 
-    Step sizes, reward scale and environments start afresh, and the optimiser too unless ``config.init_optimiser``: so
-    environment, number of environments, learning rate and horizon may differ. ``spaces``: the run's, of observations
+    Step sizes, reward scale and environments start from scratch, the optimiser too unless ``config.init_optimiser``:
+    so environment, number of environments, learning rate and horizon may differ. ``spaces``: the run's, of observations
     and actions. Raises ``UsageError`` where spaces, networks or normalisers do not fit.
     """
     chosen = [agents[i % len(agents)] for i in range(config.seeds)]
@@ -126,7 +126,7 @@ def initial_optimiser(config: RunConfig, state: TrainState) -> PyTree:
     if kinds[0] != kinds[1] and ours != set(theirs):
         raise UsageError(
             f"init_optimiser: that run's algorithm is {kinds[0]}, this one's {kinds[1]}, and their optimisers differ: "
-            "leave init_optimiser out, and the new run's starts afresh"
+            "leave init_optimiser out, and the new run starts from zero"
         )
     saved = restore_tree(like, theirs, checkpoint.path)
     check_no_extra_arrays(theirs, checkpoint.path)

@@ -120,7 +120,7 @@ class MetricsReader:
     """Reads ``metrics.jsonl`` of the ``seeds`` of a run, a part at a time, from where it has got to.
 
     Begins again where the file is another one, has become shorter, or holds something else before that place: its run
-    was resumed from an earlier checkpoint, or trained anew. Nobody has to trust the file (``runs.metrics_file``).
+    was resumed from an earlier checkpoint, or trained again. Nobody has to trust the file (``runs.metrics_file``).
     """
 
     def __init__(self, path: Path, seeds: range) -> None:

@@ -33,7 +33,7 @@ class FoundRun(NamedTuple):
 
 
 class RunList:
-    """The runs below ``folders``, which need not exist yet; read anew when it is older than ``SECONDS``."""
+    """The runs below ``folders``, which need not exist yet; read again when it is older than ``SECONDS``."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = {folder.absolute(): harmless_name(str(folder)) for folder in folders}  # as they were named

@@ -88,7 +88,7 @@ def watch(
         [
             *(path_problem("runs", run) for run in runs),
             type_problem("host", host, str, "a name or an address"),
-            type_problem("token", token, str, "a text"),
+            type_problem("token", token, str, "a string"),
             range_problem("port", port, PORT),
         ]
     )

@@ -22,7 +22,7 @@ def test_a_module_that_is_there_already_is_not_looked_for(name):
 
 @pytest.mark.parametrize("name", [":X-v0", ".x:X-v0", "a b:X-v0", "a/b:X-v0", "sys:no_such.thing:X-v0", "a:b:X-v0"])
 def test_what_is_no_name_of_a_package_is_refused(name):
-    with pytest.raises(ProximaxError, match="is no name of a package"):
+    with pytest.raises(ProximaxError, match="is not the name of a package"):
         find_spec(name)
 
 

@@ -25,7 +25,7 @@ def test_equal_constants_are_one_and_sizes_come_from_the_batch():
 def test_a_size_that_is_no_multiple_of_the_batch_is_refused():
     graph = Graph()
     x = graph.add_input("obs", ((5, 7),), np.float32)
-    with pytest.raises(UsageError, match="no multiple"):
+    with pytest.raises(UsageError, match="not a multiple"):
         graph.expand(x, ((5, 7), (5, 8)))
 
 

@@ -107,7 +107,7 @@ def test_an_id_that_is_none_is_refused(tmp_path):
     path = tmp_path / "wandb" / ID_FILE
     assert run_identity(path) == run_identity(path)
     path.write_text("../../etc")
-    with pytest.raises(CheckpointError, match="is no id: delete it"):
+    with pytest.raises(CheckpointError, match="is not an id: delete it"):
         run_identity(path)
 
 

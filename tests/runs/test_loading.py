@@ -362,7 +362,7 @@ def test_a_header_with_any_one_part_wrong_is_a_policy_or_a_fault(path, data):
 
 def test_a_file_in_place_of_a_run_and_a_cut_config_come_with_a_remedy(tmp_path):
     (file := tmp_path / "file").write_text("x")
-    with pytest.raises(CheckpointError, match=r"file is a file, no run directory\. In Python proximax\.load"):
+    with pytest.raises(CheckpointError, match=r"file is a file, not a run directory\. In Python proximax\.load"):
         load_config(file)
     config = tmp_path / "config.json"
     config.write_text('{"env": ')

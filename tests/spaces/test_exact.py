@@ -66,7 +66,7 @@ def test_the_entry_the_place_the_value_and_the_remedy_are_named():
         ({"a": [1, 2, 3], "b": ([4, 5], 0.5)}, r"observation\['b'\]\[1\] is 0.5, which int64 cannot hold"),
         ({"a": [1, 2], "b": ([4, 5], 6)}, r"observation\['a'\] has shape \(2,\), where \(3,\) belongs"),
         ({"a": "far", "b": ([4, 5], 6)}, r"observation\['a'\] is 'far', of <U3, where numbers belong"),
-        ({"a": [[1], [2, 3]], "b": ([4, 5], 6)}, r"observation\['a'\] is .*, which is no array"),
+        ({"a": [[1], [2, 3]], "b": ([4, 5], 6)}, r"observation\['a'\] is .*, which is not an array"),
         ({"b": ([4, 5], 6)}, r"the observation lacks the entry 'a'; its space has \['a', 'b'\]"),
         ({"a": [1, 2, 3], "b": ([4, 5], 6), "c": 1}, "the observation has the entry 'c', which its space lacks"),
         ({"a": [1, 2, 3], "b": ([4, 5],)}, r"observation\['b'\] is .*, where 2 entries belong"),

@@ -239,7 +239,7 @@ def test_a_method_that_looks_like_a_hook_is_refused():
             pass
 
     hooks = "on_start, on_update, on_evaluation, on_end"
-    with pytest.raises(UsageError, match=f"Ported.on_rollout_end, on_step are no hooks and .*: {hooks}"):
+    with pytest.raises(UsageError, match=f"Ported.on_rollout_end, on_step are not hooks and .*: {hooks}"):
         proximax.train("probe:matching", callbacks=[Ported()], **TINY)
 
 

@@ -1,0 +1,202 @@
+"""The reference of the Python API: signatures, parameters with types, results and errors, read from the source."""
+
+import ast
+import inspect
+import re
+import textwrap
+from types import ModuleType
+from typing import Any
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+# Sentences of a docstring about parameters, and about errors.
+ABOUT = re.compile(r"(?:^|(?<=[.;] ))((?:``\*{0,2}\w+``(?:, | and )?)+)(?:: | is | are )")
+RAISES = re.compile(r"(?:^|(?<=[.;] ))Raises .*?(?:\.(?= [A-Z`]|$)|$)")
+LINE = 100  # characters of a signature in one line
+
+
+def entry(name: str, thing: Any, heading: str = "##") -> str:
+    """The part of a reference page about a function or class."""
+    thing = inspect.unwrap(thing)
+    node = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    if isinstance(node, ast.ClassDef):
+        return class_entry(name, node, inspect.getsource(thing), inspect.getdoc(thing) or "", heading)
+    assert isinstance(node, Function)
+    return f"{heading} {name}\n\n{function_entry(name, node)}"
+
+
+def function_entry(name: str, node: Function, method: bool = False) -> str:
+    """Signature, docstring, parameters and errors of a function."""
+    summary, about, rest, errors = parts_of(ast.get_docstring(node) or "", {a.arg for a in arguments(node)})
+    rows = [
+        row(
+            f"`{stars}{a.arg}`", f"`{ast.unparse(a.annotation)}`" if a.annotation else "", default, about.get(a.arg, "")
+        )
+        for a, stars, default in parameters(node, method)
+    ]
+    described = any(about.values()) or len(rows) > 2
+    table = "| parameter | type | default | |\n|---|---|---|---|\n" + "".join(rows) + "\n" if rows and described else ""
+    return block(signature(name, node, method)) + summary + rest + table + errors
+
+
+def parts_of(doc: str, names: set[str]) -> tuple[str, dict[str, str], str, str]:
+    """(first paragraph, what is said about each parameter, the other paragraphs, errors) of a docstring.
+
+    About parameters are sentences that begin with names: "``out``: a directory", "``seed`` and ``env`` are as in".
+    """
+    first, _, rest = doc.partition("\n\n")
+    about: dict[str, str] = {}
+    others, errors = [], ""
+    for paragraph in filter(str.strip, rest.split("\n\n")):
+        if re.search(r"^ ", paragraph, re.MULTILINE):  # a formula
+            others.append(paragraph)
+            continue
+        text = " ".join(paragraph.split())
+        if found := RAISES.search(text):
+            errors, text = (
+                f"**Errors.** {markdown(found[0])}\n\n",
+                (text[: found.start()] + text[found.end() :]).strip(),
+            )
+        starts = [m for m in ABOUT.finditer(text) if names.issuperset(re.findall(r"\w+", m[1].replace(" and ", " ")))]
+        others.append(text[: starts[0].start()] if starts else text)
+        for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(text)]):
+            for name in re.findall(r"\w+", start[1].replace(" and ", " ")):
+                about[name] = text[start.end() : end].strip()
+    return paragraph_of(first), about, paragraph_of("\n\n".join(filter(str.strip, others))), errors
+
+
+def paragraph_of(text: str) -> str:
+    """Markdown of a docstring's paragraphs."""
+    return f"{markdown(text).strip()}\n\n" if text.strip() else ""
+
+
+def markdown(text: str) -> str:
+    """A docstring's text: its double backticks become single ones."""
+    return text.replace("``", "`").replace("[T, N", "[T, N")
+
+
+def arguments(node: Function) -> list[ast.arg]:
+    """All parameters of a function."""
+    a = node.args
+    return [*a.posonlyargs, *a.args, *filter(None, [a.vararg]), *a.kwonlyargs, *filter(None, [a.kwarg])]
+
+
+def parameters(node: Function, method: bool) -> list[tuple[ast.arg, str, str]]:
+    """(parameter, its stars, its default) without ``self``."""
+    a = node.args
+    positional = [*a.posonlyargs, *a.args]
+    missing = [None] * (len(positional) - len(a.defaults))
+    pairs = [*zip(positional, [*missing, *a.defaults]), *zip(a.kwonlyargs, a.kw_defaults)]
+    found = [(arg, "", f"`{ast.unparse(value)}`" if value is not None else "required") for arg, value in pairs]
+    found += [(a.vararg, "\\*", "")] if a.vararg else []
+    found += [(a.kwarg, "\\*\\*", "")] if a.kwarg else []
+    return found[1:] if method else found
+
+
+def signature(name: str, node: Function, method: bool = False) -> str:
+    """How a function is called, on one line if it fits."""
+    args = ast.parse(ast.unparse(node)).body[0].args  # type: ignore[attr-defined]
+    if method:
+        (args.posonlyargs or args.args).pop(0)
+    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    flat = f"{name}({ast.unparse(args)}){result}"
+    if len(flat) <= LINE:
+        return flat
+    pieces = split_arguments(ast.unparse(args))
+    return f"{name}(\n" + "".join(f"    {piece},\n" for piece in pieces) + f"){result}"
+
+
+def split_arguments(text: str) -> list[str]:
+    """The parameters of a signature: at the commas that are in no brackets or strings."""
+    pieces, depth, quoted, start = [], 0, "", 0
+    for i, char in enumerate(text):
+        if quoted:
+            quoted = "" if char == quoted else quoted
+        elif char in "'\"":
+            quoted = char
+        depth += (char in "([{") - (char in ")]}") if not quoted else 0
+        if char == "," and depth == 0 and not quoted:
+            pieces.append(text[start:i].strip())
+            start = i + 1
+    return [*pieces, text[start:].strip()]
+
+
+def class_entry(name: str, node: ast.ClassDef, source: str, doc: str, heading: str) -> str:
+    """Docstring, fields and public methods of a class."""
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    text = f"{heading} {name}\n\n" + block(f"class {name}({bases})" if bases else f"class {name}")
+    summary, about, rest, errors = parts_of(doc, field_names(node))
+    text += summary + rest
+    fields = field_rows(node, source.splitlines(), about)
+    text += "| field | type | default | |\n|---|---|---|---|\n" + "".join(fields) + "\n" if fields else ""
+    for item in node.body:
+        if isinstance(item, Function) and (item.name == "__init__" or not item.name.startswith("_")):
+            text += method_entry(name, item)
+    return text + errors
+
+
+def method_entry(owner: str, node: Function) -> str:
+    """A public method, property or constructor of a class."""
+    decorators = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
+    if any("setter" in decorator for decorator in decorators) or "overload" in decorators:
+        return ""
+    if node.name == "__init__":
+        return block(signature(owner, node, method=True)) if len(arguments(node)) > 1 else ""
+    if "property" in decorators:
+        kind = f": {ast.unparse(node.returns)}" if node.returns else ""
+        return f"**`{node.name}`**`{kind}`. ".replace("``: ", "`: ") + paragraph_of(ast.get_docstring(node) or "")
+    bound = "staticmethod" not in decorators
+    call = f"{owner}.{node.name}" if decorators & {"classmethod", "staticmethod"} else f".{node.name}"
+    return function_entry(call, node, method=bound)
+
+
+def field_names(node: ast.ClassDef) -> set[str]:
+    """The names of a record's fields."""
+    return {
+        item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+
+
+def field_rows(node: ast.ClassDef, lines: list[str], about: dict[str, str]) -> list[str]:
+    """A row for each field: its type, default, and the string below it or the comment behind it."""
+    rows = []
+    for item, below in zip(node.body, [*node.body[1:], None]):
+        if (
+            not isinstance(item, ast.AnnAssign)
+            or not isinstance(item.target, ast.Name)
+            or item.target.id.startswith("_")
+        ):
+            continue
+        meaning = about.get(item.target.id, "")
+        comment = re.search(r"#\s*(.*)$", lines[(item.end_lineno or item.lineno) - 1])
+        meaning = meaning or (comment[1] if comment else "")
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            meaning = str(below.value.value)
+        default = f"`{ast.unparse(item.value)}`" if item.value is not None else "required"
+        rows.append(row(f"`{item.target.id}`", f"`{ast.unparse(item.annotation)}`", default, meaning))
+    return rows
+
+
+def block(code: str) -> str:
+    """Code that is shown and not run."""
+    return f"```py\n{code}\n```\n\n"
+
+
+def row(*cells: str) -> str:
+    """A line of a table."""
+    plain = (" ".join(markdown(cell).split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(plain)} |\n"
+
+
+def maths_page(maths: ModuleType, head: str) -> str:
+    """Every function and distribution of ``proximax.maths``, by module."""
+    text = head
+    modules: dict[str, list[str]] = {}
+    for name in maths.__all__:
+        modules.setdefault(inspect.unwrap(getattr(maths, name)).__module__, []).append(name)
+    for module, names in modules.items():
+        short = module.removeprefix("proximax.")
+        link = f"../../{module.replace('.', '/')}.py"
+        about = (inspect.getmodule(inspect.unwrap(getattr(maths, names[0]))).__doc__ or "").partition("\n\n")[0]
+        text += f"## {short.rpartition('.')[2]}\n\n{paragraph_of(about)}[{short}]({link})\n\n"
+        text += "".join(entry(name, getattr(maths, name), "###") for name in names)
+    return text
