@@ -6,11 +6,10 @@ import os
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypedDict
 
-from proximax.runtime import proximax_version, usable_cores
+from proximax.runtime import library_version, proximax_version, usable_cores
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
 SHOWN = 8  # of a list of processor features in a message
@@ -41,14 +40,6 @@ def own_facts(settings: Mapping[str, object]) -> Facts:
         machine=machine_name(),
         cores=neighbours(usable_cores()),
     )
-
-
-def library_version(name: str) -> str:
-    """The installed version."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
 
 
 def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:

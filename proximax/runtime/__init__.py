@@ -3,8 +3,9 @@
 Read ``plain_files`` (the door to files that a stranger may have made), ``files`` (atomic writes, strict JSON),
 ``console`` (messages on a terminal), ``formatting`` (numbers and durations as text), ``forking`` (what a forked child
 must not keep), ``compilation`` (compiler options and the cache of compiled programs), ``jax_settings`` (those of the
-user), ``named_arrays`` (trees in files), ``prng`` (keys without compiling), ``seed_sharding`` (seeds on devices),
-``shard_placement`` (shards on devices), ``user_functions`` (called by name), ``version``.
+user), ``machine`` (what a run was computed with), ``named_arrays`` (trees in files), ``prng`` (keys without compiling),
+``seed_sharding`` (seeds on devices), ``shard_placement`` (shards on devices), ``user_functions`` (called by name),
+``version``.
 """
 
 from proximax.runtime import compilation
@@ -35,6 +36,7 @@ from proximax.runtime.files import (
 from proximax.runtime.forking import close_private, forget_private, keep_from_children, refuse_fork
 from proximax.runtime.formatting import format_duration, format_number, plural
 from proximax.runtime.jax_settings import own_numbers, own_settings
+from proximax.runtime.machine import library_version, machine_facts
 from proximax.runtime.named_arrays import check_no_extra_arrays, is_key, named_leaves, restore_tree
 from proximax.runtime.plain_files import (
     is_temporary,
@@ -99,7 +101,9 @@ __all__ = [
     "kind_of",
     "largest",
     "lenient_output",
+    "library_version",
     "local_shards",
+    "machine_facts",
     "map_over_seeds",
     "map_over_shards",
     "named_leaves",

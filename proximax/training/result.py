@@ -11,7 +11,7 @@ from proximax.envs import EnvId
 from proximax.evaluation import Evaluation, Summary
 from proximax.loggers import Rows
 from proximax.policy import Agent
-from proximax.runtime import finite_or_none, format_number, plural, proximax_version
+from proximax.runtime import finite_or_none, format_number, machine_facts, plural, proximax_version
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,5 @@ class Result:
             "notes": self.notes,
             "restarts": self.restarts,
             "version": proximax_version(),
+            "machine": machine_facts(),
         }
