@@ -37,7 +37,20 @@ from proximax.runs import METRICS  # noqa: E402
 from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa: E402
 
 DOCS = ROOT / "docs"
-COMMANDS = ("train", "eval", "video", "export", "compare", "tune", "plot", "doctor", "watch", "bench", "presets")
+COMMANDS = (
+    "train",
+    "eval",
+    "video",
+    "export",
+    "compare",
+    "tune",
+    "plot",
+    "report",
+    "doctor",
+    "watch",
+    "bench",
+    "presets",
+)
 MADE = "<!-- Made by docs/check.py --write from {}. -->"
 METRICS_HEAD = f"""{MADE.format("proximax.runs.metrics.METRICS")}
 
@@ -124,7 +137,7 @@ environments, B samples; `*N` is any number of axes. The tests call them with th
 """
 API_GROUPS = {
     "Train, evaluate, deploy": "train run Result evaluate Evaluation load Agent export video Video",
-    "Look at runs, search settings": "watch Watcher plot compare tune TuneResult",
+    "Look at runs, search settings": "watch Watcher plot report compare tune TuneResult",
     "Callbacks, logs, rewards": "TrainingCallback Training Schedule Logger RewardHook",
     "Environments": "make_env JaxEnv HostEnv",
     "Networks and policies": "mlp Network from_linen from_nnx from_equinox make_policy Policy",

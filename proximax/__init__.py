@@ -19,7 +19,7 @@ from proximax.ppo import (
     make_learner,
     stack_seeds,
 )
-from proximax.reports import compare, plot
+from proximax.reports import compare, plot, report
 from proximax.runs import export, load
 from proximax.runtime import seed_key
 from proximax.training import Result, Schedule, Training, TrainingCallback, run, train
@@ -66,6 +66,7 @@ __all__ = [
     "maths",
     "mlp",
     "plot",
+    "report",
     "run",
     "seed_key",
     "stack_seeds",

@@ -177,5 +177,5 @@ def test_every_package_is_found_by_setuptools_and_says_that_it_is_typed():
     assert PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"] == ["proximax*"]
     assert not {path.parent for path in ROOT.glob("proximax/**/*.py") if not path.with_name("__init__.py").exists()}
     assert Path(proximax.__file__).with_name("py.typed").exists()
-    data = ["py.typed", "web/page/*", "web/page/play/*", "web/page/vendor/*", "zoo/*"]
+    data = ["py.typed", "web/page/*", "web/page/play/*", "web/page/vendor/*", "reports/page/*.css", "zoo/*"]
     assert PYPROJECT["tool"]["setuptools"]["package-data"] == {"proximax": data}

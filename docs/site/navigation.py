@@ -18,6 +18,7 @@ NAVIGATION: dict[str, list[str]] = {
         "docs/guides/doctor.md",
         "docs/guides/compare.md",
         "docs/guides/statistics.md",
+        "docs/guides/report.md",
     ],
     "Use the policy": ["docs/guides/deploy.md"],
     "Algorithms": [

@@ -1,8 +1,9 @@
 """The command line: ``python -m proximax`` and ``proximax``.
 
-Read ``dispatch`` (what each command does), ``commands`` (their flags), ``settings`` (flags of settings, from
-``RunConfig``), ``targets`` (runs and environments that ``compare`` and ``plot`` name), ``output`` (what they print),
-``old_flags`` (flags of version 0.1), ``launching`` (several processes), ``tuning`` (searches), ``device``.
+Read ``dispatch`` (what each command does), ``existing_runs`` (those about runs that exist), ``commands`` (their
+flags), ``arguments`` (the types of these), ``settings`` (flags of settings, from ``RunConfig``), ``targets`` (runs and
+environments that ``compare``, ``plot`` and ``report`` name), ``output`` (what they print), ``old_flags`` (flags of
+version 0.1), ``launching`` (several processes), ``tuning`` (searches), ``device``.
 """
 
 from proximax.cli.dispatch import main

@@ -9,20 +9,25 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from proximax.cli.settings import (
-    KWARGS_HELP,
-    REGISTRY,
+from proximax.cli.arguments import (
+    RUNS_HELP,
+    TARGETS_HELP,
+    WATCHED_HELP,
     AllowImport,
+    Checkpoint,
     Debug,
+    Deterministic,
     Device,
     Env,
+    OtherEnv,
     Quiet,
-    RunSettings,
-    SharedSettings,
-    as_defaults,
-    overrides,
-    take_env_kwargs,
+    References,
+    RunDirectory,
+    RunOrPolicy,
+    Stochastic,
+    Verbose,
 )
+from proximax.cli.settings import REGISTRY, RunSettings, SharedSettings, as_defaults, overrides, take_env_kwargs
 from proximax.cli.tuning import Tune
 from proximax.config import AtariConfig, RunConfig, is_custom
 from proximax.envs import EnvId
@@ -33,42 +38,6 @@ from proximax.runs import load_config
 from proximax.training import check_may_change, resolve
 from proximax.tuning import SEARCH_SEED
 from proximax.web import DEFAULT_PORT
-
-RunDirectory = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="Run directory.")]
-RunOrPolicy = Annotated[
-    str,
-    tyro.conf.Positional,
-    tyro.conf.arg(
-        metavar="RUN",
-        help="Run directory; an exported policy (.onnx, .npz); zoo:CartPole-v1, a policy that comes with proximax; or, "
-        "with --env, a file that agent.save wrote.",
-    ),
-]
-OtherEnv = Annotated[
-    str | None,
-    tyro.conf.arg(
-        metavar="ENV",
-        help="Instead of the run's environment. Its constructor's arguments, over the run's: --env-kwargs.NAME VALUE",
-    ),
-]
-Verbose = Annotated[bool, tyro.conf.arg(help="Show also a table of the metrics every few seconds.")]
-Checkpoint = Annotated[
-    str,
-    tyro.conf.arg(
-        help="last, best (by the evaluations of --eval-every and --stop-at-return), or a name in RUN/checkpoints."
-    ),
-]
-Stochastic = Annotated[
-    bool,
-    tyro.conf.arg(help="Sample actions. Without --stochastic and --deterministic: as the run's own evaluations do."),
-]
-RUNS_HELP = "Run directories, finished or not, or folders with runs below them; LABEL=RUN gives it a label."
-WATCHED_HELP = "Run directories, or folders with runs below them, which need not exist yet. Default: runs"
-TARGETS_HELP = (
-    "Environments to train on; and runs that exist: run directories, or folders with runs below them. LABEL=RUN gives "
-    f"a run a label. Arguments of the environments: {KWARGS_HELP}"
-)
-Deterministic = Annotated[bool, tyro.conf.arg(help="Take the most likely action (the mode).")]
 
 
 @dataclass(frozen=True)
@@ -132,9 +101,7 @@ class Compare:
     runs/ENV-compare-HASH, always the same for the same command."""
     format: str = "png"
     """Of the figures: png (200 dpi), pdf, svg; or several, separated by commas."""
-    references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENV=LOW,HIGH ...")] = ()
-    """For each environment the scores that are normalised to 0 and 1, as CartPole-v1=20,500. Default: the lowest and
-    the highest of all that are compared."""
+    references: References = ()
     device: Device = "auto"
     quiet: Quiet = False
     debug: Debug = False
@@ -220,6 +187,19 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write one HTML file about runs: curves, scores with intervals, diagnostics, settings, how to train them again."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]", help=RUNS_HELP)]
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("report.html")
+    """An .html file, which opens without a network; -o for short. An existing one is replaced."""
+    files: Path | None = None
+    """A folder for each figure as SVG and PNG, and for the tables as Markdown and LaTeX."""
+    references: References = ()
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Report what is wrong with a run, finished or not, the cause and the remedy. Exit code 0 also with findings."""
 
@@ -257,6 +237,7 @@ COMMANDS: dict[str, type] = {
     "video": Video,
     "export": Export,
     "plot": Plot,
+    "report": Report,
     "doctor": Doctor,
     "watch": Watch,
     "presets": Presets,

@@ -1,16 +1,13 @@
-"""The command line: ``proximax train | bench | compare | tune | eval | video | export | plot | doctor | ...``."""
+"""The command line: what each command of ``proximax`` does."""
 
 import os
-import shlex
 import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from proximax.cli.commands import (
@@ -21,6 +18,7 @@ from proximax.cli.commands import (
     Export,
     Plot,
     Presets,
+    Report,
     Train,
     Video,
     Watch,
@@ -28,6 +26,7 @@ from proximax.cli.commands import (
     parse,
 )
 from proximax.cli.device import use_device
+from proximax.cli.existing_runs import run_eval, run_export, run_plot, run_report, run_video, run_watch
 from proximax.cli.launching import is_launcher, launch
 from proximax.cli.old_flags import current_arguments
 from proximax.cli.output import (
@@ -36,17 +35,16 @@ from proximax.cli.output import (
     doctor_report,
     report,
     run_argument,
-    score_line,
     show_presets,
 )
 from proximax.cli.settings import overrides
-from proximax.cli.targets import references_named, runs_named, split_targets
+from proximax.cli.targets import references_named, split_targets
 from proximax.cli.tuning import Tune, run_tune
 from proximax.config import VALUE_ALIASES
 from proximax.doctor import diagnose_run
 from proximax.envs import EnvId
 from proximax.errors import EnvError, Interrupted, ProximaxError, UsageError, describe
-from proximax.evaluation import check_import, evaluate, video
+from proximax.evaluation import check_import
 from proximax.loggers import Log, log_problem
 from proximax.ppo import ALGORITHMS
 from proximax.profiling import bench
@@ -55,13 +53,11 @@ from proximax.reports import (
     execute_comparison,
     files_of,
     plan_comparison,
-    plot,
     require_matplotlib,
     table,
 )
-from proximax.runs import Resume, export, run_name_of
+from proximax.runs import Resume, run_name_of
 from proximax.runtime import (
-    format_number,
     lenient_output,
     printable,
     proximax_version,
@@ -70,7 +66,6 @@ from proximax.runtime import (
     write_stderr,
 )
 from proximax.training import run, was_saved
-from proximax.web import watch
 
 
 @lenient_output()
@@ -135,6 +130,8 @@ def execute(command: object, arguments: Sequence[str]) -> int:
             run_export(command)
         case Plot():
             run_plot(command)
+        case Report():
+            run_report(command)
         case Doctor():
             print(printable(doctor_report(diagnose_run(command.run))))
         case Watch():
@@ -243,93 +240,3 @@ def default_directory(env: str, algo: str) -> Path:
     stem = Path("runs") / f"{run_name_of(EnvId.parse(env).display)}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
     taken = (stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
     return stem if not stem.exists() else next(path for path in taken if not path.exists())
-
-
-def run_plot(command: Plot) -> None:
-    """``proximax plot``."""
-    if not command.runs:
-        raise UsageError("plot: name runs, as in proximax plot runs/NAME")
-    ending = f".{command.format or 'png'}"
-    out = command.out or Path(f"returns{ending}")
-    if command.format is not None and out.suffix.lower() != ending:
-        if out.suffix:
-            raise UsageError(f"--format {command.format}: --out {out} ends in {out.suffix}")
-        out = out.with_name(f"{out.name}{ending}")
-    print(printable(f"saved in {plot(runs_named(command.runs), out)}"))
-
-
-def run_export(command: Export) -> None:
-    """``proximax export``."""
-    out = command.out or Path(f"policy.{command.format or 'onnx'}")
-    path = export(
-        command.run,
-        out,
-        seed=command.seed,
-        checkpoint=command.checkpoint,
-        output=command.output,
-        format=command.format,
-        check=command.check,
-    )
-    print(printable(f"{path}: {path.stat().st_size:,} bytes, acts as the run on {command.check:,} random observations"))
-    print(printable(f"next: proximax eval {shlex.quote(str(path))}"))
-
-
-def run_eval(command: Eval) -> None:
-    """``proximax eval``."""
-    sample = sample_of(command)
-    result = evaluate(
-        command.run,
-        command.episodes,
-        seed=command.seed,
-        env=command.env,
-        env_kwargs=command.env_kwargs,
-        sample=sample,
-        checkpoint=command.checkpoint,
-        allow_import=command.allow_import,
-    )
-    seeds = result.returns.shape[0]
-    print(score_line(result.summary, seeds, command.episodes))
-    for seed, returns in zip(result.seeds, result.returns) if seeds > 1 else []:
-        print(f"  seed {seed}: mean {format_number(returns.mean())}")
-    low, median, high = np.percentile(result.returns, [0, 50, 100])
-    shown = f"lowest {format_number(low)}, median {format_number(median)}, highest {format_number(high)}"
-    print(f"episodes  {shown}")
-
-
-def run_watch(command: Watch) -> None:
-    """``proximax watch``: until Ctrl-C, which is how it ends well."""
-    token = command.token or os.environ.get("PROXIMAX_TOKEN", "")
-    with (
-        suppress(KeyboardInterrupt),
-        watch(*command.runs, host=command.host, port=command.port, token=token) as watcher,
-    ):
-        watcher.wait()
-
-
-def sample_of(command: Eval | Video) -> bool | None:
-    """Whether to sample actions; None: as the run's own evaluations do."""
-    if command.stochastic and command.deterministic:
-        raise UsageError("--stochastic and --deterministic: give one of them, or none")
-    return command.stochastic if command.stochastic or command.deterministic else None
-
-
-def run_video(command: Video) -> None:
-    """``proximax video``."""
-    recorded = video(
-        command.run,
-        command.out,
-        episodes=command.episodes,
-        seed=command.seed,
-        env=command.env,
-        env_kwargs=command.env_kwargs,
-        sample=sample_of(command),
-        agent_seed=command.agent_seed,
-        checkpoint=command.checkpoint,
-        seconds=command.seconds,
-        allow_import=command.allow_import,
-    )
-    last = len(recorded.returns) - 1
-    for i, (total, length) in enumerate(zip(recorded.returns, recorded.lengths)):
-        note = ", truncated there: --seconds records more" if recorded.cut and i == last else ""
-        print(f"return {format_number(total)} in {length:,} steps{note}")
-    print(f"{recorded.path}: {recorded.frames / recorded.fps:.1f} s at {recorded.fps:.3g} frames per second")

@@ -54,14 +54,6 @@ SharedSettings: Any = flags(
 )  # of all runs of a comparison
 KWARGS_HELP = "--env-kwargs.NAME VALUE, with VALUE as in Python: 0.5, True, None, '[0.5, 0.5]'; other text is a string."
 ENV_HELP = f"{descriptions(RunConfig)['env']} Its constructor's arguments: {KWARGS_HELP}"
-# Arguments that several commands have.
-Env = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help=ENV_HELP)]
-Device = Annotated[Literal["auto", "cpu", "gpu"], tyro.conf.arg(help="Where to compute.")]
-AllowImport = Annotated[
-    bool, tyro.conf.arg(help="Let the run's config.json name a package to import (package:Env-v0).")
-]
-Quiet = Annotated[bool, tyro.conf.arg(help="Show no progress.")]
-Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 ENV_KWARGS = "--env-kwargs."  # before the name of an argument of the environment's constructor
 
 REGISTRY = tyro.constructors.ConstructorRegistry()  # how tyro reads a value from text

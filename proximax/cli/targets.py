@@ -24,7 +24,7 @@ def split_targets(targets: Sequence[str]) -> tuple[list[str], dict[str | None, l
 
 
 def runs_named(targets: Sequence[str]) -> dict[str | None, list[str]]:
-    """The runs that ``plot`` names, under their labels or None."""
+    """The runs that ``plot`` and ``report`` name, under their labels or None."""
     runs: dict[str | None, list[str]] = {}
     for target in targets:
         label, path = label_and_path(target)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from proximax.cli.arguments import Debug, Device, Env, Quiet
 from proximax.cli.device import use_device
-from proximax.cli.settings import ENV_KWARGS, Debug, Device, Env, Quiet, RunSettings, overrides
+from proximax.cli.settings import ENV_KWARGS, RunSettings, overrides
 from proximax.errors import UsageError
 from proximax.runtime import format_number, printable, write_stderr
 from proximax.tuning import (

@@ -3,7 +3,16 @@
 Read ``diagnosis``, ``checks`` (one function per check), ``live`` (while training).
 """
 
-from proximax.doctor.diagnosis import CHECKS, SEVERITIES, Diagnosis, Finding, diagnose_run, last_line, run_checks
+from proximax.doctor.diagnosis import (
+    CHECKS,
+    SEVERITIES,
+    Diagnosis,
+    Finding,
+    columns,
+    diagnose_run,
+    last_line,
+    run_checks,
+)
 from proximax.doctor.live import LiveDoctor
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "LiveDoctor",
+    "columns",
     "diagnose_run",
     "last_line",
     "run_checks",

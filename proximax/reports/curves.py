@@ -1,5 +1,6 @@
 """Learning curves of runs that exist: a panel for each environment, a curve for each group of runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from proximax.runs import METRICS_FILE, read_metrics
 from proximax.runtime import path_named, shorten
 
 POINTS = 200  # of a curve
+Curve = dict[str, Any]
 
 
 def plot(runs: Runs, out: str | Path = "returns.png") -> Path:
@@ -37,7 +39,7 @@ def plot(runs: Runs, out: str | Path = "returns.png") -> Path:
     return path
 
 
-def read_curve(group: Group) -> dict[str, Any]:
+def read_curve(group: Group) -> Curve:
     """The curve of a group of runs, as far as all of them have got, thinned out to ``POINTS``."""
     curves: list[Rows] = []
     for member, seeds in group.members:
@@ -49,12 +51,22 @@ def read_curve(group: Group) -> dict[str, Any]:
         if any(type(row.get("return_last_100")) not in (int, float, type(None)) for of in of_seeds for row in of):
             raise CheckpointError(f"{path} was not written by a run: return_last_100 must be a number or null")
         curves += of_seeds
-    points = thin_out(min(map(len, curves)), POINTS)
+    return curve_of(group, columns_of(curves, "steps"), columns_of(curves, "return_last_100"))
+
+
+def columns_of(curves: list[Rows], name: str) -> list[np.ndarray]:
+    """A metric of each seed, NaN where it has none."""
+    return [np.array([row.get(name) for row in curve], np.float64) for curve in curves]
+
+
+def curve_of(group: Group, steps: Sequence[np.ndarray], returns: Sequence[np.ndarray], most: int = POINTS) -> Curve:
+    """The curve of a group, given the steps and the training returns of each of its seeds."""
+    points = thin_out(min(map(len, steps)), most)
     return {
         "env": group.env,
         "label": group.label,
         "algo": group.config.algo,
         "seeds": group.seeds,
-        "at_steps": [float(np.mean([curve[i]["steps"] for curve in curves])) for i in points],
-        "return": [[rounded(curve[i].get("return_last_100")) for i in points] for curve in curves],
+        "at_steps": np.mean([of_seed[points] for of_seed in steps], axis=0).tolist(),
+        "return": [[rounded(x) for x in of_seed[points]] for of_seed in returns],
     }

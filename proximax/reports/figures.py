@@ -75,13 +75,29 @@ def check_formats(formats: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(x.lower() for x in formats))
 
 
-def save(figure: Any, paths: Sequence[Path]) -> None:
+class InPage:
+    """Takes a figure instead of a file: as SVG for a web page, with its text as text, without a background."""
+
+    def __init__(self) -> None:
+        self.svg = b""
+
+
+Target = Path | InPage
+
+
+def save(figure: Any, targets: Sequence[Target]) -> None:
     """Write a figure in the format of each path's ending, each file whole or not at all. Raises ``StorageError``."""
-    for path in paths:
-        data, form = BytesIO(), path.suffix[1:].lower()
+    for target in targets:
+        data = BytesIO()
+        if isinstance(target, InPage):
+            with require_matplotlib().rc_context({"svg.fonttype": "none"}):
+                figure.savefig(data, format="svg", metadata=METADATA["svg"], transparent=True)
+            target.svg = data.getvalue()
+            continue
+        form = target.suffix[1:].lower()
         figure.savefig(data, format=form, dpi=DPI, metadata=METADATA[form])
-        with storing(path):
-            write_atomically(path, data.getvalue())
+        with storing(target):
+            write_atomically(target, data.getvalue())
 
 
 def line_styles(runs: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:

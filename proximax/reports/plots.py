@@ -1,15 +1,15 @@
 """Figures of training: returns against steps, and what each algorithm's updates did to the policy."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from proximax.evaluation import mean_interval
 from proximax.ppo import RATIO_EDGES
-from proximax.reports.figures import drawing, line_styles, save, scale_of
+from proximax.reports.figures import Target, drawing, line_styles, save, scale_of
+from proximax.reports.reliability import aggregate
 from proximax.runtime import plural
 
 MIN_KL = 1e-7  # drawn for anything below
@@ -18,14 +18,30 @@ LEGEND = 46  # characters of a line in a legend
 Styles = dict[str, tuple[str, str]]  # (colour, line) of each label
 
 
-def band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mean_band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(mean, low, high) over seeds at every point of curves ``[S, points]``: 95 % intervals; of one seed no width."""
     mean = curves.mean(axis=0)
     return (mean, mean, mean) if len(curves) == 1 else (mean, *mean_interval(curves.T))
 
 
-def draw_returns(comparison: dict[str, Any], *paths: Path) -> None:
-    """Training return against steps: mean over seeds, with its 95 % interval; a panel for each environment."""
+def iqm_band(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of the interquartile mean, with the interval of ``aggregate``."""
+    estimates = [aggregate([point], "iqm") for point in curves.T]
+    middle, low, high = np.array([(x.value, *(x.ci95 or (x.value, x.value))) for x in estimates]).T
+    return middle, low, high
+
+
+BANDS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
+    "Mean": mean_band,
+    "IQM": iqm_band,
+}
+
+
+def draw_returns(comparison: dict[str, Any], *targets: Target, middle: str = "Mean") -> None:
+    """Training return against steps: a mean over seeds, with its 95 % interval; a panel for each environment.
+
+    ``middle``: one of ``BANDS``.
+    """
     runs, envs = comparison["runs"], comparison["envs"]
     columns = min(COLUMNS, len(envs))
     rows = -(-len(envs) // columns)
@@ -35,19 +51,21 @@ def draw_returns(comparison: dict[str, Any], *paths: Path) -> None:
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         drawn: dict[str, Any] = {}
         for axis, env in zip(axes, envs):
-            drawn |= _draw_curves(axis, env, [run for run in runs if run["env"] == env], styles)
+            drawn |= draw_curves(axis, env, [run for run in runs if run["env"] == env], styles, middle)
         for axis in axes[len(envs) :]:
             axis.set_axis_off()
         for row in range(rows):
             axes[row * columns].set_ylabel("return, latest 100 episodes")
         names = seed_counts(runs)
         named = {f"{label}{names.get(label, '')}": line for label, line in drawn.items()}
-        add_legend(figure, named, title=legend_title(names[""]))
-        save(figure, paths)
+        add_legend(figure, named, title=legend_title(names[""], middle))
+        save(figure, targets)
 
 
-def _draw_curves(axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles) -> dict[str, Any]:
-    """The curves of one environment; returns the line of each label, named with its seeds."""
+def draw_curves(
+    axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles, middle: str = "Mean"
+) -> dict[str, Any]:
+    """The curves of one environment; returns the line of each label."""
     scale, unit = scale_of(max(run["at_steps"][-1] for run in runs))
     lines: dict[str, Any] = {}
     for run in runs:
@@ -55,13 +73,13 @@ def _draw_curves(axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: St
         finite = np.isfinite(curves).all(axis=0)
         colour, line = styles[run["label"]]
         if finite.any():
-            middle, low, high = band(curves[:, finite])
+            centre, low, high = BANDS[middle](curves[:, finite])
             steps = np.array(run["at_steps"])[finite] / scale
             axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
             if len(steps) == 1:
                 axis.vlines(steps, low, high, color=colour, alpha=0.45, linewidth=4)
             (lines[run["label"]],) = axis.plot(
-                steps, middle, color=colour, linestyle=line, linewidth=1.8, marker=marker_of(steps)
+                steps, centre, color=colour, linestyle=line, linewidth=1.8, marker=marker_of(steps)
             )
     if not axis.lines:
         axis.text(0.5, 0.5, "no episode has ended", transform=axis.transAxes, ha="center", color="#444444")
@@ -75,9 +93,9 @@ def marker_of(points: Iterable[float]) -> str | None:
     return "o" if len(list(points)) == 1 else None
 
 
-def legend_title(seeds: str) -> str:
+def legend_title(seeds: str, middle: str = "Mean") -> str:
     """What curves over these seeds are; of one seed there is no interval."""
-    return seeds if seeds == "1 seed" else f"Mean over {seeds}, 95 % interval"
+    return seeds if seeds == "1 seed" else f"{middle} over {seeds}, 95 % interval"
 
 
 def seed_counts(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -111,7 +129,7 @@ def add_legend(figure: Any, lines: dict[str, Any], title: str | None = None) -> 
         ).get_title().set_fontsize(9)
 
 
-def draw_updates(comparison: dict[str, Any], *paths: Path, env: str | None = None) -> None:
+def draw_updates(comparison: dict[str, Any], *targets: Target, env: str | None = None) -> None:
     """Above: the ratios after each update, a histogram for each run. Below: the KL of each update, and β.
 
     ``env``: which of the environments, where there are several.
@@ -134,7 +152,7 @@ def draw_updates(comparison: dict[str, Any], *paths: Path, env: str | None = Non
         _draw_kl(below[0], runs, styles, scale)
         if penalties:
             _draw_beta(below[1], penalties, styles, scale)
-        save(figure, paths)
+        save(figure, targets)
 
 
 def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:

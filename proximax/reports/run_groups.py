@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from proximax.config import RunConfig, path_problem, refuse, shown
 from proximax.envs import EnvId
-from proximax.errors import CheckpointError, UsageError
+from proximax.errors import CheckpointError, ProximaxError, UsageError
 from proximax.runs import load_config
 from proximax.runtime import path_named, reading, shorten
 
@@ -63,10 +63,11 @@ class Group(NamedTuple):
         return [seed for _, seeds in self.members for seed in seeds]
 
 
-def find_runs(runs: Runs) -> list[Member]:
+def find_runs(runs: Runs, left_out: dict[Path, str] | None = None) -> list[Member]:
     """The runs that ``runs`` names: run directories and folders with runs below, a label before them or not.
 
-    Raises ``UsageError``, ``CheckpointError`` for what is not a run and has none below it.
+    ``left_out``: takes what is wrong with run directories that cannot be read, instead of an error. Raises
+    ``UsageError``, ``CheckpointError`` for what is not a run and has none below it.
     """
     listed = isinstance(runs, (Mapping, Sequence)) and not isinstance(runs, str)
     if not listed:
@@ -84,9 +85,15 @@ def find_runs(runs: Runs) -> list[Member]:
     members: dict[Path, Member] = {}
     for label, path in labelled:
         for directory in runs_below(path_named(path, "a run")):
-            config = load_config(directory)
-            if config.seeds > MAX_SEEDS:
-                raise CheckpointError(f"{shorten(directory)}: config.json names {config.seeds:,} seeds; {TOO_MANY}")
+            try:
+                config = load_config(directory)
+                if config.seeds > MAX_SEEDS:
+                    raise CheckpointError(f"{shorten(directory)}: config.json names {config.seeds:,} seeds; {TOO_MANY}")
+            except ProximaxError as error:
+                if left_out is None:
+                    raise
+                left_out[directory] = str(error)
+                continue
             member = Member(directory, config, label, directory == Path(path))
             members.setdefault(directory.resolve(), member)
     return list(members.values())

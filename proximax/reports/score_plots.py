@@ -1,11 +1,10 @@
 """Figures of final scores: each with its interval, and all environments together."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proximax.reports.figures import drawing, line_styles, save
+from proximax.reports.figures import Target, drawing, line_styles, save
 from proximax.reports.plots import COLUMNS, Styles, add_legend, legend_width, wrapped
 from proximax.reports.tables import AGGREGATE_NAMES
 
@@ -13,7 +12,7 @@ ROW, LINE = 0.34, 0.17  # inches that a label takes, and each further line of it
 NAME = 34  # characters of a line of a label
 
 
-def draw_scores(comparison: dict[str, Any], *paths: Path) -> None:
+def draw_scores(comparison: dict[str, Any], *targets: Target) -> None:
     """The final evaluation of each label: mean and 95 % interval over seeds, and every seed."""
     runs, envs = comparison["runs"], comparison["envs"]
     rows_of = {env: list(dict.fromkeys(run["label"] for run in runs if run["env"] == env)) for env in envs}
@@ -36,7 +35,7 @@ def draw_scores(comparison: dict[str, Any], *paths: Path) -> None:
             axis.set_yticklabels([])
         single = all(len(run["returns"]) == 1 for run in runs)
         add_caption(figure, "Single seeds" if single else "Mean and 95 % interval over seeds; dots: single seeds")
-        save(figure, paths)
+        save(figure, targets)
 
 
 def sorted_by(runs: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
@@ -99,7 +98,7 @@ def label_width(labels: list[str]) -> float:
     return 0.4 + 0.085 * max(len(line) for label in labels for line in wrapped(label, NAME).split("\n"))
 
 
-def draw_profiles(comparison: dict[str, Any], *paths: Path) -> None:
+def draw_profiles(comparison: dict[str, Any], *targets: Target) -> None:
     """The share of runs that score more than τ, with pointwise 95 % bands."""
     profiles, normalisation = comparison["profiles"], comparison["normalisation"]
     styles = line_styles(comparison["runs"])
@@ -124,10 +123,10 @@ def draw_profiles(comparison: dict[str, Any], *paths: Path) -> None:
         add_legend(figure, lines, title="Performance profile, 95 % bands")
         if normalisation:
             add_caption(figure, f"score 0 and 1: {normalisation['by']}, by environment")
-        save(figure, paths)
+        save(figure, targets)
 
 
-def draw_improvement(comparison: dict[str, Any], *paths: Path) -> None:
+def draw_improvement(comparison: dict[str, Any], *targets: Target) -> None:
     """P(X > Y) of each pair, with its 95 % interval."""
     pairs = comparison["improvement"]
     styles = line_styles(comparison["runs"])
@@ -149,10 +148,10 @@ def draw_improvement(comparison: dict[str, Any], *paths: Path) -> None:
         most = max(len(pair["envs"]) for pair in pairs)
         axis.set_xlabel("P(X > Y)" + (f", mean over {most} environments" if most > 1 else ""))
         add_caption(figure, "P(X > Y): a run of X scores more than a run of Y. Bars: 95 % interval")
-        save(figure, paths)
+        save(figure, targets)
 
 
-def draw_aggregates(comparison: dict[str, Any], *paths: Path) -> None:
+def draw_aggregates(comparison: dict[str, Any], *targets: Target) -> None:
     """Interquartile mean, median, mean and optimality gap over all environments, each with its 95 % interval."""
     aggregates, styles = comparison["aggregates"], line_styles(comparison["runs"])
     labels = list(aggregates)
@@ -168,7 +167,7 @@ def draw_aggregates(comparison: dict[str, Any], *paths: Path) -> None:
             name_rows(axis, labels if axis is axes[0] else [""] * len(labels))
         normalisation = comparison["normalisation"]
         add_caption(figure, f"score 0 and 1: {normalisation['by']}, by environment. Bars: 95 % interval")
-        save(figure, paths)
+        save(figure, targets)
 
 
 def add_caption(figure: Any, text: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proximax.evaluation.statistics import summarise_returns
 from proximax.ppo.update import RATIO_EDGES
 from proximax.reports import plots
-from proximax.reports.plots import add_legend, band, draw_returns, draw_updates, legend_title, wrapped
+from proximax.reports.plots import add_legend, draw_returns, draw_updates, iqm_band, legend_title, mean_band, wrapped
 
 
 def run(algo, **other):
@@ -21,11 +21,11 @@ def run(algo, **other):
 
 def test_the_band_is_the_mean_and_its_interval_at_every_point():
     curves = np.random.default_rng(0).normal(size=(8, 5)) + np.arange(5)
-    middle, low, high = band(curves)
+    middle, low, high = mean_band(curves)
     np.testing.assert_allclose(middle, curves.mean(axis=0))
     for i in range(5):
         np.testing.assert_allclose((low[i], high[i]), summarise_returns(curves[:, i]).ci95)
-    for one in band(curves[:1]):  # one seed: no width
+    for one in (*mean_band(curves[:1]), *iqm_band(curves[:1])):  # one seed: no width
         np.testing.assert_array_equal(one, curves[0])
     assert (low <= middle).all()
     assert (middle <= high).all()

@@ -2,7 +2,15 @@
 
 import pytest
 
-from proximax.reports.tables import aggregate_table, improvement_table, score_table, with_interval
+from proximax.reports.tables import (
+    Table,
+    aggregate_table,
+    improvement_table,
+    latex,
+    latex_text,
+    score_table,
+    with_interval,
+)
 
 RUN = {
     "label": "clip, lr 0.1", "returns": [1.0, 3.0], "mean": 2.0, "ci95": (1.0, 3.5), "iqm": 2.0, "steps": 20_480,
@@ -45,3 +53,17 @@ def test_tables_over_environments_say_how_scores_are_normalised_and_which_is_bet
     ]  # fmt: skip
     pairs = [{"x": "clip", "y": "trpo", "probability": 0.875, "ci95": (0.5, 1.0)}]
     assert cells(improvement_table(pairs)[-2]) == ["clip", "trpo", "0.88 (0.50 to 1.00)"]
+
+
+def test_latex_is_a_plain_tabular_with_its_numbers_to_the_right():
+    lines = latex(Table(("", "mean (95 %)"), [("clip_a & b", "2 (1 to 3)")]))
+    assert lines == [
+        r"\begin{tabular}{lr}", r"\hline", r" & mean (95 \%) \\", r"\hline",
+        r"clip\_a \& b & 2 (1 to 3) \\", r"\hline", r"\end{tabular}",
+    ]  # fmt: skip
+
+
+def test_no_text_is_obeyed_by_latex():
+    assert latex_text(r"P(X > Y) \input{x} $1 #2 ~^%") == (
+        r"P(X $>$ Y) \textbackslash{}input\{x\} \$1 \#2 \textasciitilde{}\textasciicircum{}\%"
+    )

@@ -10,6 +10,7 @@ from proximax.config.run_config import RunConfig
 from proximax.ppo.update import RATIO_EDGES
 
 BUCKETS = len(RATIO_EDGES) + 1
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'  # in the place of any text
 
 
 def finished_run(path, returns, env="probe:choice", seed=0, updates=3, ppo=None, **settings):
@@ -18,6 +19,7 @@ def finished_run(path, returns, env="probe:choice", seed=0, updates=3, ppo=None,
     rows = [
         {
             "update": update, "seed": seed + i, "steps": 100 * update, "kl": 0.01 * update, "beta": 1.0,
+            "time_s": 0.5 * update, "entropy": 0.6, "explained_variance": 0.5, "clip_fraction": 0.1,
             "return_last_100": None if final is None or (update == 1 and updates > 1) else final * update / updates,
             "ratio_histogram": np.bincount([BUCKETS // 2], minlength=BUCKETS).tolist(),
         }
