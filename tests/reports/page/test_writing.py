@@ -93,7 +93,7 @@ def test_files_beside_the_page_are_figures_and_tables_and_the_page_is_the_same_e
 @pytest.mark.slow
 def test_a_report_of_twenty_runs_of_many_updates_is_below_two_megabytes(tmp_path):
     for i in range(20):
-        finished_run(tmp_path / f"run-{i}", [1.0, 2.0, 3.0], updates=300, ppo={"gamma": 0.9 + i / 1000})
+        finished_run(tmp_path / f"run-{i}", [1.0, 2.0, 3.0], updates=160, ppo={"gamma": 0.9 + i / 1000})
     assert proximax.report([tmp_path], tmp_path / "report.html").stat().st_size < 2 * MEGABYTE
 
 
