@@ -14,26 +14,27 @@ RAISES = re.compile(r"(?:^|(?<=[.;] ))Raises .*?(?:\.(?= [A-Z`]|$)|$)")
 LINE = 100  # characters of a signature in one line
 
 
-def entry(name: str, thing: Any, heading: str = "##") -> str:
-    """The part of a reference page about a function or class."""
+def entry(name: str, thing: Any, heading: str = "##", settings: dict[str, str] | None = None) -> str:
+    """The part of a reference page about a function or class. ``settings``: of parameters that are not explained."""
     thing = inspect.unwrap(thing)
     node = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
     if isinstance(node, ast.ClassDef):
         return class_entry(name, node, inspect.getsource(thing), inspect.getdoc(thing) or "", heading)
     assert isinstance(node, Function)
-    return f"{heading} {name}\n\n{function_entry(name, node)}"
+    return f"{heading} {name}\n\n{function_entry(name, node, settings=settings)}"
 
 
-def function_entry(name: str, node: Function, method: bool = False) -> str:
+def function_entry(name: str, node: Function, method: bool = False, settings: dict[str, str] | None = None) -> str:
     """Signature, docstring, parameters and errors of a function."""
     summary, about, rest, errors = parts_of(ast.get_docstring(node) or "", {a.arg for a in arguments(node)})
+    about = (settings or {}) | about
     rows = [
         row(
             f"`{stars}{a.arg}`", f"`{ast.unparse(a.annotation)}`" if a.annotation else "", default, about.get(a.arg, "")
         )
         for a, stars, default in parameters(node, method)
     ]
-    described = any(about.values()) or len(rows) > 2
+    described = any(arg.arg in about for arg in arguments(node)) or len(rows) > 2
     table = "| parameter | type | default | |\n|---|---|---|---|\n" + "".join(rows) + "\n" if rows and described else ""
     return block(signature(name, node, method)) + summary + rest + table + errors
 
@@ -60,7 +61,7 @@ def parts_of(doc: str, names: set[str]) -> tuple[str, dict[str, str], str, str]:
         others.append(text[: starts[0].start()] if starts else text)
         for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(text)]):
             for name in re.findall(r"\w+", start[1].replace(" and ", " ")):
-                about[name] = text[start.end() : end].strip()
+                about[name] = text[start.end() : end].strip(" ;")
     return paragraph_of(first), about, paragraph_of("\n\n".join(filter(str.strip, others))), errors
 
 
@@ -86,38 +87,37 @@ def parameters(node: Function, method: bool) -> list[tuple[ast.arg, str, str]]:
     positional = [*a.posonlyargs, *a.args]
     missing = [None] * (len(positional) - len(a.defaults))
     pairs = [*zip(positional, [*missing, *a.defaults]), *zip(a.kwonlyargs, a.kw_defaults)]
-    found = [(arg, "", f"`{ast.unparse(value)}`" if value is not None else "required") for arg, value in pairs]
-    found += [(a.vararg, "\\*", "")] if a.vararg else []
-    found += [(a.kwarg, "\\*\\*", "")] if a.kwarg else []
-    return found[1:] if method else found
+    found = [(arg, "", f"`{unparsed(value)}`" if value is not None else "required") for arg, value in pairs]
+    found = found[method:]
+    if a.vararg:
+        found.insert(len(positional) - method, (a.vararg, "*", ""))
+    return [*found, (a.kwarg, "**", "")] if a.kwarg else found
+
+
+def unparsed(value: ast.expr) -> str:
+    """The source of a default; strings in double quotes."""
+    text = ast.unparse(value)
+    return f'"{value.value}"' if isinstance(value, ast.Constant) and isinstance(value.value, str) else text
 
 
 def signature(name: str, node: Function, method: bool = False) -> str:
     """How a function is called, on one line if it fits."""
-    args = ast.parse(ast.unparse(node)).body[0].args  # type: ignore[attr-defined]
-    if method:
-        (args.posonlyargs or args.args).pop(0)
+    first_keyword = node.args.kwonlyargs[0].arg if node.args.kwonlyargs and not node.args.vararg else ""
+    pieces: list[str] = []
+    for arg, stars, default in parameters(node, method):
+        pieces += ["*"] if arg.arg == first_keyword else []
+        annotation = f": {ast.unparse(arg.annotation)}" if arg.annotation else ""
+        value = (
+            ""
+            if default in ("", "required")
+            else f" = {default.strip('`')}"
+            if annotation
+            else f"={default.strip('`')}"
+        )
+        pieces.append(f"{stars}{arg.arg}{annotation}{value}")
     result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    flat = f"{name}({ast.unparse(args)}){result}"
-    if len(flat) <= LINE:
-        return flat
-    pieces = split_arguments(ast.unparse(args))
-    return f"{name}(\n" + "".join(f"    {piece},\n" for piece in pieces) + f"){result}"
-
-
-def split_arguments(text: str) -> list[str]:
-    """The parameters of a signature: at the commas that are in no brackets or strings."""
-    pieces, depth, quoted, start = [], 0, "", 0
-    for i, char in enumerate(text):
-        if quoted:
-            quoted = "" if char == quoted else quoted
-        elif char in "'\"":
-            quoted = char
-        depth += (char in "([{") - (char in ")]}") if not quoted else 0
-        if char == "," and depth == 0 and not quoted:
-            pieces.append(text[start:i].strip())
-            start = i + 1
-    return [*pieces, text[start:].strip()]
+    flat = f"{name}({', '.join(pieces)}){result}"
+    return flat if len(flat) <= LINE else f"{name}(\n" + "".join(f"    {piece},\n" for piece in pieces) + f"){result}"
 
 
 def class_entry(name: str, node: ast.ClassDef, source: str, doc: str, heading: str) -> str:

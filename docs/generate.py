@@ -300,10 +300,11 @@ def api_page() -> str:
     """The content of docs/reference/api.md."""
     grouped = {name for names in API_GROUPS.values() for name in names.split()} | set(ON_OTHER_PAGES)
     assert grouped == set(proximax.__all__), f"docs/generate.py: {sorted(grouped ^ set(proximax.__all__))}"
-    text = API_HEAD
+    text, settings = API_HEAD, field_docs(RunConfig)
     for title, names in API_GROUPS.items():
         text += f"## {title}\n\n"
-        text += "".join(api_pages.entry(name, getattr(proximax, name), "###") for name in names.split())
+        parts = (api_pages.entry(name, getattr(proximax, name), "###", settings) for name in names.split())
+        text += "".join(parts)
     text += "## On other pages\n\n| name | |\n|---|---|\n"
     text += "".join(table_row(f"`{name}`", about) for name, about in ON_OTHER_PAGES.items())
     text += "\n## Types\n\n| name | |\n|---|---|\n"
