@@ -11,6 +11,7 @@ from proximax.cli.arguments import Debug, Device, Env, Quiet
 from proximax.cli.device import use_device
 from proximax.cli.settings import ENV_KWARGS, RunSettings, overrides
 from proximax.errors import UsageError
+from proximax.reports import nearby
 from proximax.runtime import format_number, printable, write_stderr
 from proximax.tuning import (
     FRESH_SEEDS,
@@ -87,14 +88,14 @@ def tuning_report(env: str, result: TuneResult, env_kwargs: dict[str, Any]) -> s
     """The end of a search: the best trials, where everything is, and what to do with it."""
     best = result.best
     arguments = "".join(f" {ENV_KWARGS}{name} {shlex.quote(repr(value))}" for name, value in env_kwargs.items())
+    preset = shlex.quote(str(nearby(result.preset or Path())))
     return "\n".join(
         [
             trial_table(result.trials, result.space),
             counts_text(result.trials),
             f"best      trial {best.number}: mean return {format_number(best.score or 0.0)}, which is partly luck: it "
             f"is the best of {len(result.trials)}",
-            f"saved in {result.directory}, the best settings in {result.preset}",
-            f"next: proximax train {shlex.quote(env)}{arguments} --preset {shlex.quote(str(result.preset))} "
-            f"--seeds {FRESH_SEEDS}",
+            *([f"saved in {nearby(result.directory)}"] if result.directory else []),
+            f"next: proximax train {shlex.quote(env)}{arguments} --preset {preset} --seeds {FRESH_SEEDS}",
         ]
     )

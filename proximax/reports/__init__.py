@@ -8,7 +8,14 @@ trains a run again).
 """
 
 from proximax.reports.aggregation import References
-from proximax.reports.comparison import DEFAULT_SEEDS, compare, execute_comparison, files_of, plan_comparison
+from proximax.reports.comparison import (
+    DEFAULT_SEEDS,
+    compare,
+    execute_comparison,
+    files_of,
+    nearby,
+    plan_comparison,
+)
 from proximax.reports.curves import plot
 from proximax.reports.figures import FORMATS, check_formats, require_matplotlib
 from proximax.reports.page import report
@@ -29,6 +36,7 @@ __all__ = [
     "execute_comparison",
     "files_of",
     "has_runs",
+    "nearby",
     "plan_comparison",
     "plot",
     "report",

@@ -23,6 +23,7 @@ from proximax.envs import EnvId, EnvLike, can_recreate, env_from_config, env_opt
 from proximax.errors import UsageError
 from proximax.networks import AnyNetwork, network_problem
 from proximax.ppo import Algorithm
+from proximax.reports import nearby
 from proximax.runs import lock, run_name_of
 from proximax.runtime import (
     PROGRESS,
@@ -307,5 +308,5 @@ def announcement(plan: Plan, study: Study) -> str:
     if ended := study.ended:
         lines.append(f"the study has {ended} of {plan.trials} trials already: it goes on")
     if plan.directory:
-        lines.append(f"results in {plan.directory}")
+        lines.append(f"results in {nearby(plan.directory)}")
     return "\n".join(lines)

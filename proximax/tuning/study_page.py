@@ -7,7 +7,7 @@ from typing import Any
 
 from proximax.envs import EnvId
 from proximax.errors import DependencyError
-from proximax.reports import require_matplotlib
+from proximax.reports import nearby, require_matplotlib
 from proximax.runtime import format_number, proximax_version, storing, write_atomically
 from proximax.tuning.optuna_study import Study, quiet_optuna
 from proximax.tuning.outcome import FRESH_SEEDS, TuneResult, counts_text, preset_text, trial_rows
@@ -40,7 +40,7 @@ def page(result: TuneResult, figures: list[str]) -> str:
     rows = trial_rows(result.trials, result.space, ALL)
     table = [f"| {' | '.join(row)} |" for row in rows]
     table.insert(1, "|" + "--:|" * len(rows[0]))
-    preset = f"--preset {result.preset} " if result.preset else ""
+    preset = f"--preset {nearby(result.preset)} " if result.preset else ""
     lines = [
         f"# Search on {env}",
         "",

@@ -12,6 +12,7 @@ from proximax.errors import EnvError, StorageError, UsageError
 from proximax.runs.directory import lock
 from proximax.runtime.forking import close_private
 from proximax.training import resolve
+from proximax.tuning import study_page
 from proximax.tuning.start import HALVINGS, SEARCH_SEED, plan_tuning
 from tests.support.cli_process import start
 from tests.support.saved_runs import TINY
@@ -86,7 +87,9 @@ def test_a_study_in_use_by_another_process_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_finds_settings_writes_them_and_goes_on_with_more_trials(tmp_path, capfd):
+def test_a_search_finds_settings_writes_them_and_goes_on_with_more_trials(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(study_page, "FIGURES", {})
+
     def tune(trials):
         return proximax.tune(
             "probe:choice", trials=trials, side_by_side=3, space=SPACE, halvings=1, out=tmp_path / "s", **SIZES

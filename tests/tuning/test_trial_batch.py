@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import proximax
+from proximax.envs import env_seeds
 from proximax.runtime.prng import key_from_data
 from proximax.training import resolve
 from proximax.tuning.search_space import with_settings
 from proximax.tuning.trial_batch import TrialBatch, replace_row, rows_not_finite
 from proximax.types import Transition
 from tests.support.saved_runs import TINY
+from tests.support.toy_gym import Fixed
 
 SETTINGS = [
     {"learning_rate": 3e-3, "gamma": 0.9, "entropy_coef": 0.01, "epsilon": 0.1, "anneal_end": 0.5},
@@ -94,6 +96,45 @@ def test_a_trial_that_diverges_stops_and_the_others_go_on():
         assert failed == {1}
         assert np.asarray(batch.state.update)[[0, 2]].tolist() == [1 + made] * 2
         assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(learned(batch, 0))])).all()
+
+
+class Breaks(Fixed):
+    """Observations of environments with certain seeds are not finite from the second step of an episode on."""
+
+    seeds = frozenset(env_seeds(11, 2))
+
+    def reset(self, *, seed=None, options=None):
+        self.breaks, self.steps = (self.breaks if seed is None else seed in self.seeds), 0
+        return super().reset(seed=seed, options=options)
+
+    breaks = False
+
+    def step(self, action):
+        obs, *rest = super().step(action)
+        self.steps += 1
+        return np.full_like(obs, np.nan) if self.breaks and self.steps > 1 else obs, *rest
+
+
+@pytest.mark.slow
+def test_where_a_host_environment_gives_what_is_not_finite_its_trial_fails_and_others_begin_anew_as_they_were():
+    config = config_of(Breaks)
+    trials = [replace(with_settings(config, s), seed=10 + i) for i, s in enumerate(SETTINGS)]
+    with ExitStack() as stack:
+        batch = TrialBatch(stack, config, Breaks, 3)
+        for place in (0, 2):
+            batch.start(place, trials[place])
+        batch.clear(1)
+        assert batch.advance(2).updates == 1
+        first = learned(batch, 0)
+        for place, trial in enumerate(trials):
+            batch.start(place, trial)
+        assert batch.advance(2) == (0, {1}, {0, 2})
+        for place in (0, 2):
+            batch.start(place, trials[place])
+        batch.clear(1)
+        assert batch.advance(2).updates == 1
+        for mine, other in zip(jax.tree.leaves(first), jax.tree.leaves(learned(batch, 0)), strict=True):
+            np.testing.assert_array_equal(mine, other)
 
 
 def test_a_row_is_replaced_and_the_whole_stays_as_it_was():
