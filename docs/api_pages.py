@@ -11,6 +11,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Sentences of a docstring about parameters, and about errors.
 ABOUT = re.compile(r"(?:^|(?<=[.;] ))((?:``\*{0,2}\w+``(?:, | and )?)+)(?:: | is | are )")
 RAISES = re.compile(r"(?:^|(?<=[.;] ))Raises .*?(?:\.(?= [A-Z`]|$)|$)")
+# The modules of proximax.maths, in the order in which the pages of the algorithms need them.
+MATHS = ["advantages", "objectives", "kl", "distributions", "running", "types", "shuffling", "trust_region"]
 LINE = 100  # characters of a signature in one line
 
 
@@ -193,7 +195,8 @@ def maths_page(maths: ModuleType, head: str) -> str:
     modules: dict[str, list[str]] = {}
     for name in maths.__all__:
         modules.setdefault(inspect.unwrap(getattr(maths, name)).__module__, []).append(name)
-    for module, names in modules.items():
+    for module in sorted(modules, key=lambda module: MATHS.index(module.rpartition(".")[2])):
+        names = modules[module]
         short = module.removeprefix("proximax.")
         link = f"../../{module.replace('.', '/')}.py"
         about = (inspect.getmodule(inspect.unwrap(getattr(maths, names[0]))).__doc__ or "").partition("\n\n")[0]

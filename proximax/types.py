@@ -67,7 +67,7 @@ class Transition(NamedTuple):
     ``obs``: the observation acted on; ``final_obs``: the one that the step reached, before any reset. ``first``: if
     ``obs`` begins an episode. ``action``: as sampled, before clipping to the action space; ``log_prob``: log π(action |
     obs) at the moment of acting. ``reward``: that is learned from. ``terminated``, ``truncated``: how the episode ended
-    with this step, if it did. ``valid``: 1; 0 for a step that only resets an environment, which is no transition.
+    with this step, if it did. ``valid``: 1; 0 for a step that only resets an environment, which is not a transition.
     ``value``: V(obs); ``next_value``: V(final_obs). ``dist``: π(. | obs) of the policy that acted, a distribution.
     ``carry``: of a policy with memory, before each step; until ``add_values`` before step 0 alone, ``[1, N, ...]``.
     """
@@ -127,7 +127,7 @@ class RewardHook(NamedTuple):
     ``init(key, observation_space, action_space)`` gives the hook's state before the first update, any tree of arrays,
     one per seed. ``apply(state, rollout)`` is called once per update, inside the compiled program, before rewards are
     scaled and advantages made: it gives (rewards ``[T, N]``, its next state, metrics, numbers that are logged as
-    ``NAME_METRIC``). Steps with ``rollout.valid`` 0 are no transitions. The state is saved with the run.
+    ``NAME_METRIC``). Steps with ``rollout.valid`` 0 are not transitions. The state is saved with the run.
     ``name`` is in config.json and before the metrics' names.
     """
 

@@ -47,7 +47,7 @@ class Run:
         self.start()
 
     def start(self) -> None:
-        """Start or go on."""
+        """Start or resume."""
         with (self.out.parent / "said.txt").open("a") as said:
             self.process = subprocess.Popen(self._line, env=self._environment, stdout=said, stderr=said)
 
@@ -130,7 +130,7 @@ def on_small_disk(folder: Path) -> bool:
 
 
 def attempt(minutes: float, every: float | None) -> dict[str, Any]:
-    """Train in a new folder, on a small disk of its own where that can be had."""
+    """Train in a new folder, on a small disk of its own where possible."""
     with tempfile.TemporaryDirectory() as folder:
         small = on_small_disk(Path(folder))
         kinds = ["kill", "terminate", "kill a worker", *ORDERS] + ["disk full"] * small

@@ -3,7 +3,7 @@
 python benchmarks/robustness/shards.py             # all runs; 15 minutes on 2 cores
 python benchmarks/robustness/shards.py --only clip
 
-Every run has four shards. It is made by one process, by two and by four, and once more in two halves: the first by one
+Every run has four shards. It is made by one process, by two and by four, and again in two halves: the first by one
 process, the second by two, of which the second half is resumed from the checkpoint of the first. All must save the same
 arrays (parameters, optimiser, normalisers, environments, random keys), log the same rows but for the time, and score
 the same returns. Writes results/robustness/shards.json and shards.md.

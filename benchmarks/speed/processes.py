@@ -43,7 +43,7 @@ SETTINGS += ["--ppo.epochs", "4", "--preset", "none", "--eval-episodes", "1", "-
 CASES = {"1 process, 1 core": [{0}], "2 processes, 1 core each": [{0}, {1}], "1 process, 2 cores": [{0, 1}]}
 SIZES = (10_000, 100_000, 1_700_000)  # parameters: a small MLP, a large one, the Nature CNN
 OWN_WIRE, WEEK = "this machine (gloo over loopback)", 7 * 86_400.0
-FAILURES = ((60, 30), (600, 120))  # seconds between checkpoints, seconds until training goes on
+FAILURES = ((60, 30), (600, 120))  # seconds between checkpoints, seconds until training continues
 MACHINES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 
 

@@ -6,7 +6,7 @@
 Each run trains a few updates and is saved; the SHA-256 of its last ``policy.safetensors`` and ``state.safetensors`` are
 written. The runs cover each algorithm, host and JAX environments, several seeds, masks, nested spaces, double-buffered
 environments, Atari, MuJoCo, and a run that is interrupted and resumed. Hashes differ between machines and versions of
-JAX: compare only what one machine has made. Evaluations are no part of the hashes: a change of how they are made may
+JAX: compare only what one machine has made. Evaluations are not part of the hashes: a change of how they are made may
 give other returns and the same hashes.
 """
 

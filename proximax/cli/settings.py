@@ -98,7 +98,7 @@ def as_defaults(config: RunConfig) -> dict[str, Any]:
 def take_env_kwargs(arguments: list[str], single_env: bool = True) -> tuple[list[str], dict[str, Any]]:
     """(the other arguments, those of ``--env-kwargs.NAME VALUE``): values as in Python, any other text as a string.
 
-    ``single_env``: the first of the other arguments, if it is no flag, is the only one that belongs to none.
+    ``single_env``: the first of the other arguments, if it is not a flag, is the only one that belongs to none.
     """
     rest: list[str] = []
     env_kwargs: dict[str, Any] = {}

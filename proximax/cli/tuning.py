@@ -43,12 +43,12 @@ class Tune:
     sampler: SamplerName = "tpe"
     """Of Optuna: what is tried next."""
     pruner: PrunerName = "halving"
-    """halving: of the trials that reach 1/8, 1/4, 1/2 of the steps about the better half goes on. none: all do."""
+    """halving: of the trials that reach 1/8, 1/4, 1/2 of the steps about the better half continues. none: all do."""
     halvings: int = HALVINGS
     """How often trials are compared before their end."""
     out: Path | None = None
-    """For the study, its page and figures; a search in it goes on. Default: runs/ENV-tune-HASH, always the same for the
-    same search."""
+    """For the study, its page and figures; a search in it is continued. Default: runs/ENV-tune-HASH, always the
+    same for the same search."""
     storage: str | None = None
     """Where Optuna keeps the study: a URL, a .log journal, or an SQLite file. Default: OUT/study.db"""
     study: str | None = None
@@ -79,7 +79,7 @@ def run_tune(command: Tune) -> None:
     try:
         result = execute_tuning(plan, command.preset_out, command.quiet)
     except KeyboardInterrupt:
-        write_stderr("next: the same command goes on with the study")
+        write_stderr("next: the same command continues the study")
         raise
     print(printable(tuning_report(command.env, result, settings.get("env_kwargs", {}))))
 

@@ -36,7 +36,7 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path}: a file of settings ends in {' or '.join(ENDINGS)}")
     try:
         if path.stat().st_size > MAX_BYTES or not path.is_file():
-            raise UsageError(f"{path} is no file of settings: at most {MAX_BYTES:,} bytes of TOML or JSON")
+            raise UsageError(f"{path} is not a file of settings: at most {MAX_BYTES:,} bytes of TOML or JSON")
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else _parse_json(text)
     except FileNotFoundError as error:
@@ -86,7 +86,7 @@ def _from_file(name: str, value: Any) -> Any:
 
 
 def preset_of(config: RunConfig) -> dict[str, Any]:
-    """What a preset must say to give the settings of ``config``: size and length, and what is no plain default."""
+    """What a preset must say to give the settings of ``config``: size and length, and what is not a plain default."""
     plain = RunConfig(config.env, algo=config.algo, ppo=preset_settings(None, config.algo)[1])
     names = [f.name for f in fields(RunConfig) if f.name not in (*NOT_IN_PRESETS, "ppo", "atari")]
     settings = {name: getattr(config, name) for name in names}

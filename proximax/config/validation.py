@@ -77,7 +77,7 @@ def shown(value: object) -> str:
 
 
 def type_problem(name: str, value: object, kinds: type | tuple[type, ...], wanted: str) -> str:
-    """What is wrong with an argument of another type; "" if nothing is. ``wanted``: the types in words."""
+    """What is wrong with an argument of another type; "" if nothing is. ``wanted``: the types, as text."""
     return "" if isinstance(value, kinds) else f"{name} = {shown(value)}: must be {wanted}"
 
 

@@ -40,7 +40,7 @@ class Board:
         self._code = code if self._code is None else self._code
 
     def code(self) -> int | None:
-        """The exit code by which the training has ended for good, None while it goes on."""
+        """The exit code by which the training has ended for good, None while it continues."""
         return self._code
 
     def signal(self, number: int) -> None:

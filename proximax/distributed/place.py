@@ -121,7 +121,7 @@ def _openmpi(environ: Environment, _: int) -> Place | None:
 
 
 def _slurm(environ: Environment, _: int) -> Place | None:
-    """A step of Slurm's ``srun``; a batch script itself is no step. Rank 0 is on the first of its machines."""
+    """A step of Slurm's ``srun``; a batch script itself is not a step. Rank 0 is on the first of its machines."""
     if "SLURM_STEP_NODELIST" not in environ or "SLURM_PROCID" not in environ:
         return None
     size = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environ else "SLURM_NTASKS"

@@ -103,7 +103,7 @@ def check_computation(place: Place, shards: int) -> None:
 
 @contextmanager
 def without_native_output() -> Iterator[None]:
-    """Nothing that is no Python prints on stdout within the block: gloo does when it first connects."""
+    """Nothing outside Python prints on stdout within the block: gloo does when it first connects."""
     libc = ctypes.CDLL(None) if os.name == "posix" else None
     try:
         kept = os.dup(1)

@@ -181,7 +181,7 @@ def single_env_options(config: RunConfig) -> dict[str, Any]:
 
 
 def check_takes_arguments(env: EnvLike) -> None:
-    """Refuse ``env_kwargs`` for what is no id, or for an Atari game, whose settings are those of ``AtariConfig``."""
+    """Refuse ``env_kwargs`` for what has no id, and for an Atari game, whose settings are those of ``AtariConfig``."""
     env_id = env_id_of(env)
     if isinstance(env, Game) or env_id.is_atari:
         raise UsageError(f"env_kwargs: {env_id} is an Atari game; its settings are those of AtariConfig (--atari.)")
@@ -206,7 +206,7 @@ def env_id_of(env: EnvLike) -> EnvId:
 
 
 def check_env_object(env: object) -> None:
-    """Refuse an object that is no environment, or a single one where copies are needed."""
+    """Refuse an object that is not an environment, or a single one where copies are needed."""
     if isinstance(env, gymnasium.Env):
         raise UsageError(
             f"env = {shown(env)}: is one environment, and each copy must be an object of its own. Give a callable that "

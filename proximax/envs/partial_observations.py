@@ -83,7 +83,7 @@ def without_entries(space: Space, entries: Sequence[int]) -> tuple[spaces.Box, n
 def show_previous(env: Env) -> Env:
     """``env`` whose observations also have ``previous_action`` and ``previous_reward``, 0 where an episode opens.
 
-    Actions of Discrete and MultiDiscrete spaces are one-hot. An observation that is no dict is the entry ``obs``.
+    Actions of Discrete and MultiDiscrete spaces are one-hot. An observation that is not a dict is the entry ``obs``.
     """
     space, with_previous = env.action_space, space_with_previous(env.observation_space, env.action_space)
     if not isinstance(env, JaxEnv):

@@ -84,7 +84,7 @@ class CallLimit:
 
     @property
     def text(self) -> str:
-        """What is said of a call that takes too long."""
+        """The message about a call that takes too long."""
         return f"stuck in {self.method} at step {self.step}: no answer for {self.limit:g} s"
 
 

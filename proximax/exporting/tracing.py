@@ -24,7 +24,7 @@ Dims = tuple[Dim, ...]
 BATCHES = (5, 7)  # the batch sizes; neither is 1, which is broadcast
 MAX_UNROLL = 128  # steps of a ``lax.scan`` that are written out
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where a call keeps the program that it calls
-OPAQUE = {"scan", "while", "cond"}  # have programs inside, and are no calls
+OPAQUE = {"scan", "while", "cond"}  # have programs inside, and are not calls
 
 
 @dataclass(eq=False)

@@ -65,7 +65,7 @@ Log = Sequence[LoggerName | LoggerMaker] | None
 
 
 class Reporting(NamedTuple):
-    """What is told of a run while it trains: on stderr, and to which loggers."""
+    """What is reported of a run while it trains: on stderr, and to which loggers."""
 
     verbosity: Verbosity
     log: Log

@@ -28,7 +28,7 @@ class TrackerLogger(Logger):
     """Numbers, evaluations, videos and settings for ``wandb`` or ``trackio``.
 
     The names are those of TensorBoard: ``rollout/``, ``train/``, ``time/`` and ``eval/``; the x axis is ``steps``. Of a
-    resumed run the same runs go on: what had been sent of steps beyond the checkpoint is sent again. Projects, accounts
+    resumed run the same runs continue: steps beyond the checkpoint are sent again. Projects, accounts
     and whether to stay offline are set as these programs say (``WANDB_MODE=offline``, ``WANDB_PROJECT``). A tracker
     that fails is left alone from then on, with a warning: no training ends because of it.
     """

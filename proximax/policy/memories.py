@@ -16,7 +16,7 @@ Stream = int | str  # what a stream of observations is called
 class Memories:
     """The carries of the episodes that an agent acts in.
 
-    Without streams there are B rows, always the same ones: row i goes on where row i was. With streams each row says
+    Without streams there are B rows, always the same ones: row i continues where row i was. With streams each row says
     which stream it belongs to, so rows may come, go and change places.
     """
 

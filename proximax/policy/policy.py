@@ -169,7 +169,7 @@ def init_parameters(
     config: PPOConfig,
     key: Key,
 ) -> Params:
-    """The parameters of a policy: its network's, and log σ where that is no output of it."""
+    """The parameters of a policy: its network's, and log σ where that is not an output of it."""
     outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
     example = example_input(observation_space)
     params = {"network": network.init(key, example)}

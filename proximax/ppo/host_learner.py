@@ -38,7 +38,7 @@ from proximax.types import Acted, ActFn, Array, Key, Metrics, Params, PyTree, Ro
 class HostLearner:
     """``config.algo`` on environments outside the program, for S seeds at once; states and metrics are ``[S, ...]``.
 
-    It owns S x N environments, seed by seed, whose own state is no part of ``TrainState``: each ``step`` moves them on.
+    It owns S x N environments, seed by seed, whose state is not part of ``TrainState``: each ``step`` moves them on.
     And it owns the memory of one rollout, which every ``step`` overwrites. Acting is one compiled call per time step,
     learning one per rollout; seeds are vmapped in both.
     """
@@ -163,7 +163,7 @@ def make_host_learner(
 
 
 def without_rollout(state: TrainState) -> TrainState:
-    """``state`` as the compiled programs take it: where acting stands is no part of them."""
+    """``state`` as the compiled programs take it: where acting stands is not part of them."""
     return state._replace(rollout=())  # type: ignore[arg-type]
 
 

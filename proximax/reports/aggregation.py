@@ -43,7 +43,7 @@ def check_references(references: References | None, envs: Sequence[str]) -> None
 
 
 def put_together(runs: Sequence[dict[str, Any]], references: References | None = None) -> dict[str, Any]:
-    """Everything that is said of several runs together; None for what there are too few of.
+    """All statistics of several runs together; None for what there are too few of.
 
     ``improvement``: P(X > Y) of each pair of labels, over the environments that both have. ``profiles`` and
     ``aggregates``: of the labels that have all environments; returns are normalised where there are several.

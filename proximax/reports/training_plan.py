@@ -1,4 +1,4 @@
-"""What a comparison trains, what of it has been trained before, and how that is said."""
+"""What a comparison trains, what of it has been trained before, and how that is reported."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def _folder_for(config: RunConfig, taken: list[str]) -> str:
 
 
 def check_folders(directory: Path, variants: Sequence[Variant], reserved: Sequence[str]) -> None:
-    """Refuse a label that is no name of a folder in ``directory``, or where that leads elsewhere."""
+    """Refuse a label that is not a folder's name in ``directory``, or where that leads elsewhere."""
     for variant in variants:
         label = variant.label
         if not isinstance(label, str) or not is_run_name(label) or label in reserved:

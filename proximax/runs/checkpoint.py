@@ -59,7 +59,7 @@ _NEEDED = {
 
 
 class NewerFormatError(CheckpointError):
-    """A checkpoint of a later version: it is not damaged, and an older one is no replacement for it."""
+    """A checkpoint of a later version: it is not damaged, and an older one does not replace it."""
 
 
 class Snapshot(NamedTuple):

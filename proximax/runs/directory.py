@@ -103,7 +103,7 @@ class RunDirectory:
             return False
 
     def check_in_place(self) -> None:
-        """Refuse to go on after the directory was renamed or deleted: what follows would be in another place."""
+        """Refuse to continue after the directory was renamed or deleted: what follows would be in another place."""
         if not self.in_place:
             raise StorageError(
                 f"{self.path} was renamed or deleted while the run was using it, and nothing more can be saved there. "

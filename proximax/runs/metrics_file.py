@@ -11,7 +11,7 @@ from proximax.runtime import open_plain, regular_size
 
 MAX_METRICS_BYTES = 2**30  # of a file that is read; a row has some 800 bytes
 MAX_LINE_BYTES = 2**20
-MAX_NUMBER = 1e308  # an integer beyond it is no float
+MAX_NUMBER = 1e308  # an integer beyond it is not a float
 REQUIRED = ("update", "seed", "steps")  # integers, in every row
 
 

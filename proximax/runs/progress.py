@@ -72,7 +72,7 @@ class RunProgress(NamedTuple):
     def settled_evaluation(self) -> int:
         """The last update that need not be evaluated again when the run is resumed.
 
-        One that reached the goal is evaluated again: the run ends by it once more, unless it now has another goal.
+        One that reached the goal is evaluated again: the run ends by it again, unless it has another goal.
         """
         return self.evaluated - 1 if self.reached else self.evaluated
 

@@ -168,7 +168,7 @@ def cache_folder() -> Path:
 
 
 def remove_damaged(folder: Path) -> None:
-    """Remove programs that were cut short, by a kill or a full disk: JAX would never replace them.
+    """Remove programs that were truncated, by a kill or a full disk: JAX would never replace them.
 
     Looks at those written since the last time.
     """

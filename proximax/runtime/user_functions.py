@@ -1,4 +1,4 @@
-"""Functions that a user passes, called while a program is traced: what is wrong with them is said by their names."""
+"""Functions that a user passes, called while a program is traced: problems are reported with their names."""
 
 from collections.abc import Callable
 from typing import Any

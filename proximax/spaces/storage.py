@@ -72,7 +72,7 @@ def value_range(leaf: Space) -> tuple[Any, Any] | None:
 
 
 def check_ranges(space: Space, obs: PyTree, place: Callable[[tuple[int, ...]], str] | None = None) -> None:
-    """Refuse stored observations ``[..., *shape]`` with values that the space has not; a Box's bounds are no limit.
+    """Refuse stored observations ``[..., *shape]`` with values that the space has not; a Box's bounds are not a limit.
 
     ``place``: index of a value -> where it was found, for the ``DoesNotFit``.
     """

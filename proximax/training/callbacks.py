@@ -228,7 +228,7 @@ class Callbacks:
         return any(answers)
 
     def end(self, training: Training, result: Result) -> None:
-        """The run has ended by itself."""
+        """The run has finished normally."""
         for callback in self._objects:
             callback.on_end(training, result)
 

@@ -86,7 +86,7 @@ def one_line(space: Space) -> str:
 def moments_for(observation_space: Space, agent: Agent) -> PyTree:
     """The agent's normaliser in the form of ``observation_space``, which may have a mask where the agent's has none.
 
-    A mask is not normalised, and is no input of the network: the policy is the same with it and without it.
+    A mask is not normalised, and is not an input of the network: the policy is the same with it and without it.
     """
     theirs, moments = agent.observation_space, agent.obs_moments
     if moments is None or has_mask(theirs) == has_mask(observation_space):

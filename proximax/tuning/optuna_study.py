@@ -1,4 +1,4 @@
-"""The study that Optuna keeps: what was tried, what is tried next, what is not worth going on with.
+"""The study that Optuna keeps: what was tried, what is tried next, what is not worth continuing.
 
 Samplers, pruners and storage are Optuna's. A trial that a killed process left running is taken up again, with its own
 settings and seeds, from its first update.
@@ -17,7 +17,7 @@ from proximax.tuning.search_space import Parameter, Space
 
 SamplerName = Literal["tpe", "random", "cmaes"]
 PrunerName = Literal["halving", "none"]
-HALF = 2  # of the trials that reach a rung about one in so many goes on
+HALF = 2  # of the trials that reach a rung about one in so many continues
 SETTINGS_KEY = "proximax"  # of what a study was made with, in Optuna's record of it
 SEED_KEY, STEPS_KEY, END_KEY = "seed", "steps", "ended"
 COMPLEMENT = "1 - "  # before the name of a setting that Optuna sees as 1 - x
@@ -44,7 +44,7 @@ class OpenTrial(NamedTuple):
 
     trial: Any  # Optuna's
     settings: dict[str, float]
-    reported: set[int]  # rungs whose score Optuna has already, as of a trial that is trained anew
+    reported: set[int]  # rungs whose score Optuna has already, as of a trial that is trained again
 
 
 class Study:

@@ -84,7 +84,7 @@ class Search:
         return bool(self.running)
 
     def restart(self, batch: TrialBatch, place: int) -> None:
-        """Train a trial anew from its first update, as it was."""
+        """Train a trial again from its first update, as it was."""
         running = self.running[place]
         self.running[place] = Running(running.trial, running.config)
         batch.start(place, running.config)

@@ -81,7 +81,7 @@ class Plan(NamedTuple):
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """What must be the same for a study to go on: not how many trials, how many at a time, by which sampler."""
+        """What must be the same to continue a study: not how many trials, how many at a time, by which sampler."""
         return made_with(self.config, self.space, self.halvings, self.pruner)
 
 
@@ -116,9 +116,9 @@ def tune(
     ``space``: what is searched, a TOML or JSON file or a dict, ``{"learning_rate": {"low": 1e-4, "high": 1e-2,
     "scale": "log"}}``: settings that are data of the program. None: ``tuning.default_space``.
     ``sampler``, ``pruner``: Optuna's. "halving" compares the trials after 1/2, 1/4, ... of the steps (``halvings``
-    times), and of those that reach such a rung about the better half goes on.
+    times), and of those that reach such a rung about the better half continues.
     ``out``: directory for the study, its page and figures and ``best.toml``; a search in it that was interrupted, or
-    had fewer ``trials``, goes on. None writes nothing. ``storage``: where Optuna keeps the study instead of
+    had fewer ``trials``, is continued. None writes nothing. ``storage``: where Optuna keeps the study instead of
     ``out/study.db``: a URL, a ``.log`` journal or an SQLite file. ``study``: its name there. ``preset_out``: a file for
     the best settings instead of ``out/best.toml``.
 
@@ -277,7 +277,7 @@ def search(stack: ExitStack, plan: Plan, study: Study) -> None:
 
 
 def check_environment(plan: Plan) -> None:
-    """Create one environment: one that cannot be had is reported before anything is on disk."""
+    """Create one environment: one that fails is reported before anything is on disk."""
     env = make_env(env_from_config(plan.config, plan.env), 1, **env_options(plan.config))
     getattr(env, "close", int)()
 
@@ -306,7 +306,7 @@ def announcement(plan: Plan, study: Study) -> str:
         describe_space(plan.space),
     ]
     if ended := study.ended:
-        lines.append(f"the study has {ended} of {plan.trials} trials already: it goes on")
+        lines.append(f"the study has {ended} of {plan.trials} trials already: it is continued")
     if plan.directory:
         lines.append(f"results in {nearby(plan.directory)}")
     return "\n".join(lines)

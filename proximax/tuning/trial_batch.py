@@ -2,7 +2,7 @@
 
 The state of all trials has a leading axis, a row for each seed of each trial. Settings that are data lie in it
 (``TrainState.hyperparameters``), so each row has its own, and its own update number: a trial that ends makes room for
-another while the others go on, and nothing is compiled again.
+another while the others continue, and nothing is compiled again.
 """
 
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ class Advanced(NamedTuple):
 
     updates: int
     failed: frozenset[int] = frozenset()  # their numbers are no longer finite
-    lost: frozenset[int] = frozenset()  # host environments have moved on without them: to be started anew
+    lost: frozenset[int] = frozenset()  # host environments have moved on without them: to be started again
 
 
 class TrialBatch:

@@ -52,7 +52,7 @@ class Access:
         self.cookie_name = f"proximax-{secrets.token_hex(4)}"
 
     def refuse(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Refusal | None:
-        """None where a request may go on."""
+        """None where a request is allowed."""
         if not self.knows_host(headers.get("host", "")):
             return Refusal(403, "This server does not answer to that name. Use the address that it printed.\n")
         if method not in ("GET", "HEAD"):

@@ -25,7 +25,7 @@ EXPORT = re.compile(r"^export (const|function|async function|class) (\w+)", re.M
 
 
 class PlayedPolicy(NamedTuple):
-    """A policy in a page: of which environment, what it is called, what is said of it, its ``weights_json``."""
+    """A policy in a page: its environment, name, description and ``weights_json``."""
 
     env: str
     title: str

@@ -25,7 +25,7 @@ class VideoFile(NamedTuple):
 
     @property
     def type(self) -> str:
-        """What a browser is told that it is."""
+        """The content type that a browser is given."""
         return TYPES[self.path.suffix.lower()]
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Part(NamedTuple):
 def open_part(path: Path, header: str | None) -> tuple[Part, int]:
     """(the part of a plain file that a ``Range`` header asks for, 200, 206 or 416); without one, or of several: all.
 
-    Raises ``CheckpointError`` for what is no plain file, ``OSError``.
+    Raises ``CheckpointError`` for what is not a plain file, ``OSError``.
     """
     file = open_plain(path)
     size = os.fstat(file.fileno()).st_size

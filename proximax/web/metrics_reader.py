@@ -21,7 +21,7 @@ BUCKETS = len(RATIO_EDGES) + 1
 SPANS = 128  # of updates, whose ratios are kept together
 MAX_UPDATE, MAX_COUNT = 2**53, 1e300
 _numbers = count()
-TAIL = 64  # bytes before the place that was reached, which must be the same when reading goes on
+TAIL = 64  # bytes before the place that was reached, which must be the same when reading continues
 
 
 class SeedColumns:

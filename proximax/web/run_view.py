@@ -25,7 +25,7 @@ from proximax.web.thinning import rounded
 
 FRESH_S = 0.5  # for which metrics are not looked at again, however many viewers ask
 QUIET_S = 120.0  # without a new row, after which a run of another machine is taken to have stopped
-CHECK_S = 2.0  # between two looks of the doctor at a run that goes on
+CHECK_S = 2.0  # between two looks of the doctor at a run that trains
 FEW_SEEDS = 8  # whose evidence is shown
 MAX_TAIL, MAX_EVALUATIONS = 2**17, 2**22  # bytes that are read from the ends of the logs
 MAX_SEEDS = 2**16

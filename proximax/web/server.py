@@ -1,4 +1,4 @@
-"""A server for the page, in a thread of its own: training goes on beside it."""
+"""A server for the page, in a thread of its own: training continues beside it."""
 
 import importlib
 import os

@@ -19,7 +19,7 @@ class Thinned(NamedTuple):
 def grid_step(extent: float, width: int) -> float:
     """The width of a column, a power of two: at most ``width`` of them cover ``extent``.
 
-    As a run goes on it changes only when the run has become twice as long: columns that are complete stay as they are.
+    It changes only when the run has become twice as long: columns that are complete stay as they are.
     """
     return float(2.0 ** np.ceil(np.log2(extent / width))) if extent > 0 else 1.0
 
@@ -27,7 +27,7 @@ def grid_step(extent: float, width: int) -> float:
 def thin_out(x: np.ndarray, low: np.ndarray, mean: np.ndarray, high: np.ndarray, step: float) -> Thinned:
     """The columns of a curve ``[n]``, each with the least ``low``, the mean of ``mean`` and the greatest ``high``.
 
-    NaN is no value; a column without one is left out.
+    NaN is not a value; a column without one is left out.
     """
     known = np.isfinite(x) & np.isfinite(mean)
     x, low, mean, high = x[known], low[known], mean[known], high[known]

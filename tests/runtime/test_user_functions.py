@@ -1,4 +1,4 @@
-"""Functions of the user: what is wrong with them is said by their names."""
+"""Functions of the user: problems are reported with their names."""
 
 import jax.numpy as jnp
 import numpy as np

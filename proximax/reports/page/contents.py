@@ -78,7 +78,7 @@ class Contents(NamedTuple):
 
 
 def gather_contents(runs: Runs, references: References | None = None) -> Contents:
-    """Read all ``runs``. Raises ``CheckpointError`` where none of them can be read, and for what is no run."""
+    """Read all ``runs``. Raises ``CheckpointError`` where none of them can be read, and for what is not a run."""
     left_out: dict[Path, str] = {}
     records = [record for member in find_runs(runs, left_out) if (record := read_record(member, left_out))]
     for problem in left_out.values():

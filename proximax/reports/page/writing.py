@@ -63,7 +63,7 @@ def report(
     ``files``: a folder for each figure as SVG and PNG, and for the tables as Markdown and LaTeX.
     ``references``: as in ``compare``.
 
-    Raises ``UsageError``, ``CheckpointError`` for what is no run, or where no run can be read, ``DependencyError``
+    Raises ``UsageError``, ``CheckpointError`` for what is not a run, or where no run can be read, ``DependencyError``
     without matplotlib, ``StorageError``.
     """
     refuse([path_problem("out", out), "" if files is None else path_problem("files", files)])
