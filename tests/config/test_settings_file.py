@@ -80,5 +80,5 @@ def test_folders_pipes_and_what_is_too_large_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (2**20 + 1))
     for name in ("folder", "pipe", "large"):
-        with pytest.raises(UsageError, match=f"{name}.toml is no file of settings"):
+        with pytest.raises(UsageError, match=f"{name}.toml is not a file of settings"):
             read_settings_file(tmp_path / f"{name}.toml")
