@@ -38,6 +38,7 @@ from tests.support.imports import MODULES, PACKAGE, ROOMS, arrows, room  # noqa:
 
 DOCS = ROOT / "docs"
 COMMANDS = (
+    "demo",
     "train",
     "eval",
     "video",

@@ -27,6 +27,7 @@ from proximax.cli.arguments import (
     Stochastic,
     Verbose,
 )
+from proximax.cli.demo import Demo
 from proximax.cli.settings import REGISTRY, RunSettings, SharedSettings, as_defaults, overrides, take_env_kwargs
 from proximax.cli.tuning import Tune
 from proximax.config import AtariConfig, RunConfig, is_custom
@@ -229,6 +230,7 @@ class Presets:
 
 
 COMMANDS: dict[str, type] = {
+    "demo": Demo,
     "train": Train,
     "bench": Bench,
     "compare": Compare,

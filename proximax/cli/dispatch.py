@@ -25,6 +25,7 @@ from proximax.cli.commands import (
     config_of,
     parse,
 )
+from proximax.cli.demo import Demo, run_demo
 from proximax.cli.device import use_device
 from proximax.cli.existing_runs import run_eval, run_export, run_plot, run_report, run_video, run_watch
 from proximax.cli.launching import is_launcher, launch
@@ -120,6 +121,8 @@ def execute(command: object, arguments: Sequence[str]) -> int:
             run_bench(command)
         case Compare():
             run_compare(command)
+        case Demo():
+            run_demo(command)
         case Tune():
             run_tune(command)
         case Eval():

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from proximax.cli import demo
+from proximax.cli.dispatch import main
+from proximax.errors import DependencyError
+
+
+class Page:
+    """A page that notes what is done to it."""
+
+    address = "http://127.0.0.1:1/"
+
+    def __init__(self):
+        self.closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def missing():
+    raise DependencyError("no Starlette")
+
+
+def test_each_demo_has_a_directory_of_its_own(tmp_path):
+    first = demo.new_directory(tmp_path)
+    first.mkdir()
+    second = demo.new_directory(tmp_path)
+    assert (first.name, second.name) == ("demo-CartPole-v1", "demo-CartPole-v1-2")
+
+
+def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(demo, "require_server", missing)
+    assert demo.open_page(tmp_path, True) is None
+    assert 'pip install "proximax[watch]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("browser", "display", "opened"), [(True, ":0", 1), (False, ":0", 0), (True, "", 0)])
+def test_a_browser_is_opened_where_there_is_a_screen(browser, display, opened, monkeypatch, tmp_path):
+    addresses = []
+    monkeypatch.setattr(demo, "require_server", lambda: None)
+    monkeypatch.setattr(demo, "watch", lambda run: Page())
+    monkeypatch.setattr(demo.sys, "platform", "linux")
+    monkeypatch.setattr(demo.webbrowser, "open", addresses.append)
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert demo.open_page(tmp_path, browser).address == Page.address
+    assert addresses == [Page.address] * opened
+
+
+@pytest.mark.learning
+def test_it_trains_until_solved_and_says_what_is_next(monkeypatch, capsys, tmp_path):
+    page = Page()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "open_page", lambda run, browser: page)
+    assert main(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert "solved in" in out
+    assert "not solved" not in out
+    assert "proximax eval runs/demo-CartPole-v1" in out
+    assert Page.address in out
+    assert json.loads(Path("runs/demo-CartPole-v1/result.json").read_text())["return_mean"] >= demo.SOLVED
+    assert page.closed
