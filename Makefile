@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packag
 
 .PHONY: demo dev test test-slow test-all test-cluster test-lowest test-newest lowest check docs play release clean
 demo: $(VENV)/.demo
-	$(BIN)/proximax train CartPole-v1 --stop-at-return 475
+	$(BIN)/proximax demo
 
 # The fast lane; the rest; all in one, exhaustive combinations included. OPTIONS go to pytest: make test OPTIONS="--trap 12".
 test: $(VENV)/.dev

@@ -36,6 +36,7 @@ DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "
 OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--logdir"}
 OTHER_FLAGS |= {"--hypothesis-profile", "--jaxtyping-packages", "--collect-only", "--fault", "--trap"}  # of pytest
 OTHER_FLAGS |= {"--cluster"}
+OTHER_FLAGS |= {"--from", "--spec"}  # of uvx and pipx
 OTHER_FLAGS |= {"--ntasks", "--cpus-per-task", "--requeue", "--kill-on-bad-exit"}  # of Slurm
 FOREIGN = {"PPOKLPenaltyAgent", "TRUST_REMOTE_CODE", "VecNormalize", "_final_obs", "all_gather", "bootstrap_on_timeout"}
 FOREIGN |= {"psum_scatter", "vf_coef", "weights_only"}  # names of other libraries that pages speak of

@@ -38,11 +38,12 @@ def run_demo(command: Demo) -> None:
     watcher = open_page(run_dir, command.browser)
     try:
         result = train(ENV, stop_at_return=SOLVED, out=run_dir)
-        print(printable(summary(result, run_dir, watcher)), flush=True)
-        if watcher is not None and sys.stdin.isatty() and sys.stdout.isatty():
-            print(f"The page stays until Ctrl-C: {watcher.address}", flush=True)
+        stays = watcher if watcher is not None and sys.stdin.isatty() and sys.stdout.isatty() else None
+        print(printable(summary(result, run_dir, stays)), flush=True)
+        if stays is not None:
+            print(f"The page stays until Ctrl-C: {stays.address}", flush=True)
             with suppress(KeyboardInterrupt):
-                watcher.wait()
+                stays.wait()
     finally:
         if watcher is not None:
             watcher.close()
@@ -77,7 +78,7 @@ def has_screen() -> bool:
 
 
 def summary(result: Result, run_dir: Path, watcher: Watcher | None) -> str:
-    """What was reached, and what to do next."""
+    """What was reached, and what to do next; ``watcher``: the page that stays."""
     solved = result.evaluation.worst >= SOLVED
     run = shlex.quote(str(run_dir))
     following = [
@@ -85,8 +86,9 @@ def summary(result: Result, run_dir: Path, watcher: Watcher | None) -> str:
         (f"proximax video {run}", "how it plays; needs the video extra"),
         ("proximax train Pendulum-v1", "another environment; proximax presets lists what is tuned"),
     ]
-    if watcher is not None:
-        following.insert(0, (watcher.address, "the run in the browser; its button Play lets you play against it"))
+    address = "proximax watch" if watcher is None else watcher.address
+    needs = "; needs the watch extra" if watcher is None else ""
+    following.insert(0, (address, f"the run in the browser; its button Play: play against it{needs}"))
     width = max(len(text) for text, _ in following)
     return "\n".join(
         [

@@ -7,13 +7,14 @@ Read ``server`` (``watch``: a port, a thread), ``app`` (the addresses and what e
 in ``page``: environments and policies in ``page/play``, the libraries of others in ``page/vendor``.
 """
 
-from proximax.web.embedding import PlayedPolicy, embedded_player, played_policy, player_page
+from proximax.web.embedding import EmbeddedPlayer, PlayedPolicy, embedded_player, played_policy, player_page
 from proximax.web.policies import CANVASES
 from proximax.web.server import DEFAULT_PORT, Watcher, require_server, watch, watch_run
 
 __all__ = [
     "CANVASES",
     "DEFAULT_PORT",
+    "EmbeddedPlayer",
     "PlayedPolicy",
     "Watcher",
     "embedded_player",

@@ -1,6 +1,6 @@
 """Policies that play in a page of their own, as one piece of HTML: no server, no other file, no wasm.
 
-embedded_player([PlayedPolicy("CartPole-v1", "CartPole", "mean 500", weights), ...])  # a section, for a report
+embedded_player([PlayedPolicy("CartPole-v1", "CartPole", "mean 500", weights), ...])  # the parts, for a report
 player_page(...)                                                                     # a whole page
 """
 
@@ -45,21 +45,27 @@ def played_policy(run_dir: str | Path, title: str, about: str = "") -> PlayedPol
     return None if weights is None else PlayedPolicy(EnvId.parse(config.env).name, title, about, weights)
 
 
-def embedded_player(policies: Sequence[PlayedPolicy]) -> str:
-    """A piece of HTML in which these policies play, and whoever looks beside them; "" without any."""
+class EmbeddedPlayer(NamedTuple):
+    """The parts of a page in which policies play; all of them empty where there is none."""
+
+    markup: str = ""  # HTML: the place, with the policies as JSON
+    style: str = ""  # CSS
+    script: str = ""  # JavaScript of ``<script type="module">``, after ``markup``
+
+
+def embedded_player(policies: Sequence[PlayedPolicy]) -> EmbeddedPlayer:
+    """What makes these policies play in a page, and whoever looks beside them."""
     known = [policy._asdict() for policy in policies if policy.env in CANVASES]
     if not known:
-        return ""
+        return EmbeddedPlayer()
     values = json.dumps(known, allow_nan=False).replace("<", "\\u003c")
-    return (
-        f'<div class="play-root"><script type="application/json">{values}</script></div>\n'
-        f"<style>\n{page_file(STYLE)}</style>\n"
-        f'<script type="module">\n{bundle(ENTRY)}</script>\n'
-    )
+    place = f'<div class="play-root"><script type="application/json">{values}</script></div>'
+    return EmbeddedPlayer(place, page_file(STYLE), bundle(ENTRY))
 
 
 def player_page(policies: Sequence[PlayedPolicy], title: str, introduction: str) -> str:
     """A whole page with ``embedded_player``; the texts are text, but for what the introduction has in HTML."""
+    player = embedded_player(policies)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -69,13 +75,17 @@ def player_page(policies: Sequence[PlayedPolicy], title: str, introduction: str)
 <title>{html.escape(title)}</title>
 <link rel="icon" href="data:,">
 <style>
-{page_file("play/page.css")}</style>
+{page_file("play/page.css")}{player.style}</style>
 </head>
 <body>
 <main>
 <h1>{html.escape(title)}</h1>
 {introduction}
-{embedded_player(policies)}</main>
+{player.markup}
+</main>
+<script type="module">
+{player.script}
+</script>
 </body>
 </html>
 """

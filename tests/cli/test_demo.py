@@ -14,7 +14,11 @@ class Page:
     address = "http://127.0.0.1:1/"
 
     def __init__(self):
-        self.closed = False
+        self.closed = self.waited = False
+
+    def wait(self):
+        self.waited = True
+        raise KeyboardInterrupt
 
     def close(self):
         self.closed = True
@@ -50,6 +54,19 @@ def test_a_browser_is_opened_where_there_is_a_screen(browser, display, opened, m
     assert addresses == [Page.address] * opened
 
 
+@pytest.mark.parametrize("is_tty", [True, False])
+def test_the_page_stays_in_a_terminal_until_ctrl_c(is_tty, monkeypatch, capsys, tmp_path):
+    page = Page()
+    monkeypatch.setattr(demo, "train", lambda env, **how: None)
+    monkeypatch.setattr(demo, "summary", lambda result, run, watcher: f"{watcher is page}")
+    monkeypatch.setattr(demo, "open_page", lambda run, browser: page)
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(getattr(demo.sys, name), "isatty", lambda: is_tty)
+    demo.run_demo(demo.Demo(tmp_path))
+    assert f"\n{is_tty}\n" in capsys.readouterr().out
+    assert (page.waited, page.closed) == (is_tty, True)
+
+
 @pytest.mark.learning
 def test_it_trains_until_solved_and_says_what_is_next(monkeypatch, capsys, tmp_path):
     page = Page()
@@ -60,6 +77,7 @@ def test_it_trains_until_solved_and_says_what_is_next(monkeypatch, capsys, tmp_p
     assert "solved in" in out
     assert "not solved" not in out
     assert "proximax eval runs/demo-CartPole-v1" in out
-    assert Page.address in out
+    assert "proximax watch" in out
+    assert Page.address not in out  # the page has ended with the command
     assert json.loads(Path("runs/demo-CartPole-v1/result.json").read_text())["return_mean"] >= demo.SOLVED
     assert page.closed

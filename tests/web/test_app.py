@@ -57,6 +57,33 @@ def test_no_path_of_a_browser_is_ever_opened(runs, address):
     assert ask(app_of(runs), address).status == 404
 
 
+def test_the_page_that_plays_may_run_wasm_and_no_other_page(runs):
+    app = app_of(runs)
+    with_wasm = ask(app, "/play").headers["content-security-policy"]
+    assert with_wasm.count("unsafe") == 1
+    assert with_wasm.replace(" 'wasm-unsafe-eval'", "") == ask(app, "/").headers["content-security-policy"]
+    for name in ("play/player.js", "play/play.css", "ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm.gz"):
+        answer = ask(app, f"/static/{name}")
+        assert (answer.status, "unsafe" in answer.headers["content-security-policy"]) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "part"),
+    [
+        ({}, 404, "holds no checkpoint"),
+        ({"checkpoint": "../.."}, 400, "last or best"),
+        ({"seed": "-1"}, 400, "a number"),
+        ({"seed": "x"}, 400, "a number"),
+    ],
+)
+def test_a_policy_that_is_not_there_is_refused(runs, query, status, part):
+    app = app_of(runs)
+    answer = ask(app, f"/api/runs/{ids(app)['a']}/policy", query=query)
+    assert answer.status == status
+    assert part in answer.json["error"]
+    assert ask(app, f"/api/runs/{ids(app)['a']}").json["playable"] is False
+
+
 def test_what_has_not_changed_is_not_sent_again(runs):
     app = app_of(runs)
     for address in ("/", "/api/about", "/api/runs", f"/api/runs/{ids(app)['a']}"):

@@ -9,7 +9,16 @@ from gymnasium import spaces
 
 from proximax.config import PPOConfig, RunConfig
 from proximax.web import embedding
-from proximax.web.embedding import PlayedPolicy, beside, bundle, embedded_player, include, played_policy, player_page
+from proximax.web.embedding import (
+    EmbeddedPlayer,
+    PlayedPolicy,
+    beside,
+    bundle,
+    embedded_player,
+    include,
+    played_policy,
+    player_page,
+)
 from tests.support import ROOT
 from tests.support.saved_runs import filled, save_run
 
@@ -31,17 +40,19 @@ def test_the_policy_of_a_run_to_be_played(tmp_path):
 
 
 def test_a_piece_of_a_page_needs_nothing_else_and_obeys_no_text():
-    text = embedded_player([PlayedPolicy("CartPole-v1", HOSTILE, HOSTILE, {"about": {}, "arrays": {}})])
-    assert text.count("<script") == text.count("</script>") == 2
-    values = re.search(r'<script type="application/json">(.*?)</script>', text)[1]
+    player = embedded_player([PlayedPolicy("CartPole-v1", HOSTILE, HOSTILE, {"about": {}, "arrays": {}})])
+    assert player.markup.count("<script") == player.markup.count("</script>") == 1
+    values = re.search(r'<script type="application/json">(.*?)</script>', player.markup)[1]
     assert json.loads(values)[0]["title"] == HOSTILE
-    assert not re.search(r"https?://(?!www\.w3\.org)|^import |^export ", text, re.MULTILINE)
-    assert len(text) < 60_000
+    assert "</script" not in player.script
+    for text in player:
+        assert not re.search(r"https?://(?!www\.w3\.org)|^import |^export ", text, re.MULTILINE)
+    assert sum(map(len, player)) < 60_000
 
 
 def test_without_policies_there_is_nothing():
-    assert embedded_player([]) == ""
-    assert embedded_player([PlayedPolicy("Pong-v5", "a", "", {})]) == ""
+    assert embedded_player([]) == ("", "", "")
+    assert embedded_player([PlayedPolicy("Pong-v5", "a", "", {})]) == EmbeddedPlayer()
 
 
 def test_a_whole_page():
