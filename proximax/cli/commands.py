@@ -230,7 +230,6 @@ class Presets:
 
 
 COMMANDS: dict[str, type] = {
-    "demo": Demo,
     "train": Train,
     "bench": Bench,
     "compare": Compare,
@@ -243,6 +242,7 @@ COMMANDS: dict[str, type] = {
     "doctor": Doctor,
     "watch": Watch,
     "presets": Presets,
+    "demo": Demo,
 }
 Command: Any = functools.reduce(
     operator.or_,

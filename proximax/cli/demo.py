@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from proximax.cli.arguments import Debug
 from proximax.cli.output import score_line
-from proximax.cli.settings import Debug
 from proximax.errors import DependencyError
 from proximax.runs import run_name_of
 from proximax.runtime import printable, write_stderr
