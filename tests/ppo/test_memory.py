@@ -43,15 +43,16 @@ def host_rollout(network, ppo=PPO, mode=AutoresetMode.NEXT_STEP, rollouts=2):
 def test_values_and_policy_are_those_of_a_loop_that_carries_the_memory_along(network, mode):
     learner, state, rollout = host_rollout(network, mode=mode)
     policy, params = learner.policy, state.params
+    encode, apply = jax.jit(policy.encode), jax.jit(policy.apply)
     assert any(np.abs(x).max() > 0 for x in jax.tree.leaves(rollout.carry))  # the second rollout begins with memories
     valued = jax.jit(add_values, static_argnums=0)(policy, params, state.obs_moments, rollout)
     carry = jax.tree.map(lambda x: x[0], rollout.carry)
     for t in range(12):
         jax.tree.map(lambda a, b, t=t: np.testing.assert_allclose(a[t], b, atol=2e-6), valued.carry, carry)
-        obs = policy.encode(state.obs_moments, rollout.obs[t])
-        dist, value, carry = policy.apply(params, carry, obs, rollout.first[t])
-        final = policy.encode(state.obs_moments, rollout.final_obs[t])
-        _, next_value, _ = policy.apply(params, carry, final, np.zeros(3, bool))  # its own carry is thrown away
+        obs = encode(state.obs_moments, rollout.obs[t])
+        dist, value, carry = apply(params, carry, obs, rollout.first[t])
+        final = encode(state.obs_moments, rollout.final_obs[t])
+        _, next_value, _ = apply(params, carry, final, np.zeros(3, bool))  # its own carry is thrown away
         np.testing.assert_allclose(valued.value[t], value, atol=2e-6)
         np.testing.assert_allclose(valued.next_value[t], next_value, atol=2e-6)
         np.testing.assert_allclose(dist.log_prob(jnp.asarray(rollout.action[t])), rollout.log_prob[t], atol=2e-6)
@@ -146,7 +147,8 @@ def test_refreshed_memories_are_those_of_the_parameters_at_the_epochs_start():
 def test_burn_in_computes_the_memory_of_a_sequence_from_the_steps_before_it():
     learner, state, rollout = host_rollout("gru")
     policy, moments = learner.policy, state.obs_moments
-    rollout = add_values(policy, state.params, moments, rollout)
+    rollout = jax.jit(add_values, static_argnums=0)(policy, state.params, moments, rollout)
+    encode, apply = jax.jit(policy.encode), jax.jit(policy.apply)
     params = move(state.params, seed=1)  # those of a later gradient step
     sequences = np.array([[0, 3, 6, 9]]) * 3 + np.array([[0, 1, 2, 0]]) + 3 * np.arange(3)[:, None]  # t N + n
     carries = [np.array(x) for x in jax.tree.leaves(rollout.carry)]
@@ -154,8 +156,8 @@ def test_burn_in_computes_the_memory_of_a_sequence_from_the_steps_before_it():
         begin = max(t - 4, 0)
         carry = jax.tree.map(lambda x, n=n, t=begin: x[t, n : n + 1], rollout.carry)
         for step in range(begin, t):
-            obs = policy.encode(moments, rollout.obs[step, n : n + 1])
-            _, _, carry = policy.apply(params, carry, obs, rollout.first[step, n : n + 1])
+            obs = encode(moments, rollout.obs[step, n : n + 1])
+            _, _, carry = apply(params, carry, obs, rollout.first[step, n : n + 1])
         for all_of_them, x in zip(carries, jax.tree.leaves(carry), strict=True):
             all_of_them[t, n] = x[0]
     burnt = rollout._replace(carry=jax.tree.unflatten(jax.tree.structure(rollout.carry), carries))
@@ -163,9 +165,10 @@ def test_burn_in_computes_the_memory_of_a_sequence_from_the_steps_before_it():
     def values(params, rollout, steps):
         return jnp.sum(unroll_sequences(policy, params, moments, rollout, sequences, steps)[1] ** 2)
 
-    ours, theirs = (jax.value_and_grad(values)(params, *args) for args in ((rollout, 4), (burnt, 0)))
+    compiled = jax.jit(jax.value_and_grad(values), static_argnums=2)
+    ours, theirs = (compiled(params, *args) for args in ((rollout, 4), (burnt, 0)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
-    assert abs(values(params, rollout, 0) - ours[0]) > 1e-4  # as it was stored, the memory is another
+    assert abs(compiled(params, rollout, 0)[0] - ours[0]) > 1e-4  # as it was stored, the memory is another
 
 
 @pytest.mark.trap(31)

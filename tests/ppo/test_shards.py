@@ -113,10 +113,19 @@ CASES = {
     # The first step of the discrete policy goes too far, by the KL of all shards together, and is halved.
     "trpo-halved": ("trpo", {"conjugate_gradient_steps": 2}),
 }
+# In the fast lane; the other cases with discrete actions.
+OF_CONTINUOUS = {"value-clip", "recompute", "stop", "reinforce", "trpo"}
+MORE = (pytest.mark.slow, pytest.mark.exhaustive)
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        pytest.param(kind, case, marks=() if (case in OF_CONTINUOUS) == (kind == "continuous") else MORE)
+        for kind in ("discrete", "continuous")
+        for case in CASES
+    ],
+)
 def test_shards_learn_what_one_learner_learns_from_their_whole_rollout(case, kind):
     """Whole rollouts as minibatches, so that the order of the samples changes nothing but rounding."""
     algo, settings = CASES[case]

@@ -20,9 +20,19 @@ def expected_operations(rows, epochs, actor, critic, first):
     return rows * (2 * actor + 4 * critic + epochs * (6 * (actor + critic) - 4 * first) + 2 * actor + 2 * 21)
 
 
+MORE = pytest.mark.exhaustive
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("env", ["CartPole-v1", "gymnax:CartPole-v1"])
-@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.optimised), 2])
+@pytest.mark.parametrize(
+    ("env", "seeds"),
+    [
+        pytest.param("CartPole-v1", 1, marks=pytest.mark.optimised),
+        ("gymnax:CartPole-v1", 2),
+        pytest.param("CartPole-v1", 2, marks=MORE),
+        pytest.param("gymnax:CartPole-v1", 1, marks=MORE),
+    ],
+)
 def test_all_parts_are_measured_and_operations_counted(env, seeds):
     if env.startswith("gymnax"):
         pytest.importorskip("gymnax")

@@ -9,9 +9,9 @@ from proximax.cli.dispatch import main
 from proximax.errors import CheckpointError, UsageError
 from proximax.reports.curves import read_curve
 from proximax.reports.run_groups import find_runs, group_runs
+from tests.support.saved_runs import TINY as SIX_UPDATES
 
-TINY = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
-TINY |= {"preset": "none", "hidden": (4,), "steps": 64}
+TINY = SIX_UPDATES | {"steps": 64}  # four updates
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """Runs whole, and runs in two parts: ``exact.py first|second FOLDER``, each in a process of its own, for test_resume.
 
-FOLDER/CASE/whole makes six updates; FOLDER/CASE/parts three of them, and in the second process the rest.
+FOLDER/CASE/whole makes six updates; FOLDER/CASE/parts three of them, and in the second process the rest. Two cases
+are stopped after the three, the others are what a whole run had on disk by then.
 """
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from gymnasium import spaces
 import proximax
 from proximax.envs import HostEnv
 from proximax.types import Step
+from tests.support.half_runs import copy_half
 from tests.support.saved_runs import TINY
 from tests.support.toy_envs import lawful_jax
 from tests.support.toy_gym import ACTIONS
@@ -101,13 +104,24 @@ def stop(rows: Any) -> bool:
     return rows[0]["update"] == 3
 
 
+STOPPED = {"clip", "masks-penalty"}
+HALF = 48  # steps
+
+
 def main(stage: str, folder: Path) -> None:
-    for name, (env, settings) in CASES.items():
-        for part in ("whole", "parts") if stage == "first" else ("parts",):
-            made = env() if callable(env) else env
-            how: dict[str, Any] = {"callbacks": [stop]} if (stage, part) == ("first", "parts") else {}
-            result = proximax.train(made, out=folder / name / part, resume=stage == "second", **TINY | settings, **how)
+    for name, (env, own) in CASES.items():
+        whole, parts = (folder / name / part for part in ("whole", "parts"))
+        settings = TINY | ({} if name in STOPPED else {"checkpoint_every": str(HALF)}) | own
+        make = env if callable(env) else partial(str, env)
+        if stage == "second":
+            result = proximax.train(make(), out=parts, resume=True, **settings)
             print(*result.notes, sep="\n")
+            continue
+        proximax.train(make(), out=whole, **settings)
+        if name in STOPPED:
+            proximax.train(make(), out=parts, callbacks=[stop], **settings)
+        else:
+            copy_half(whole, parts, HALF)
 
 
 if __name__ == "__main__":

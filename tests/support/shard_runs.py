@@ -1,6 +1,6 @@
 """Runs of two shards, on one process or two: ``shard_runs.py one|two FOLDER``, for tests/system/test_shards.py.
 
-``one`` (a process alone) makes FOLDER/CASE/whole and the first half of FOLDER/CASE/continued; ``two`` (each of two
+``one`` (a process alone) makes FOLDER/CASE/whole, whose first half is FOLDER/CASE/continued; ``two`` (each of two
 processes) makes FOLDER/CASE/pair and the second half of FOLDER/CASE/continued.
 """
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import proximax
+from tests.support.half_runs import copy_half
 
-# Nothing of tests.support: its modules compute, and JAX then has started with one device.
+# Nothing else of tests.support: its modules compute, and JAX then has started with one device.
 UPDATE = 4 * 16
 SETTINGS: dict[str, Any] = {"num_envs": 4, "num_steps": 16, "minibatch_size": 16, "epochs": 2, "hidden": (8,)}
 SETTINGS |= {"shards": 2, "checkpoint_every": str(UPDATE), "normalise_obs": True, "scale_reward": True}
-SETTINGS |= {"eval_episodes": 2, "preset": "none", "quiet": True}
+SETTINGS |= {"eval_episodes": 2, "keep_checkpoints": 6, "preset": "none", "quiet": True}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "jax": (
         "gymnax:CartPole-v1",
@@ -25,21 +26,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def stop(rows: Any) -> bool:
-    """End the run in its middle."""
-    return rows[0]["update"] == 3
-
-
 def main(processes: str, folder: Path) -> None:
     """All cases."""
     for case, (env, own) in CASES.items():
         settings = SETTINGS | own | {"steps": 6 * UPDATE}
         # A callback's settings reach all processes, though only the first one has it.
-        callbacks = [proximax.Schedule(entropy_coef=lambda done: 0.1 * done)] if case == "jax" else []
-        name = "whole" if processes == "one" else "pair"
-        proximax.train(env, out=folder / case / name, callbacks=callbacks, **settings)
-        stops = {"callbacks": [*callbacks, stop]} if processes == "one" else {"callbacks": callbacks, "resume": True}
-        proximax.train(env, out=folder / case / "continued", **settings, **stops)
+        settings["callbacks"] = [proximax.Schedule(entropy_coef=lambda done: 0.1 * done)] if case == "jax" else []
+        whole, pair, continued = (folder / case / name for name in ("whole", "pair", "continued"))
+        if processes == "one":
+            proximax.train(env, out=whole, **settings)
+            copy_half(whole, continued, 3 * UPDATE)
+        else:
+            proximax.train(env, out=pair, **settings)
+            proximax.train(env, out=continued, resume=True, **settings)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 
 import proximax
 from proximax.errors import EnvError, NumericalError, UsageError
+from tests.support.saved_runs import TINY as SIX_UPDATES
 
-TINY = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}
-TINY |= {"preset": "none", "hidden": (4,), "steps": 64}
+TINY = SIX_UPDATES | {"steps": 64}  # four updates
 
 
 def hook(apply, init=lambda key, observation_space, action_space: ()):
