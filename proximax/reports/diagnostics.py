@@ -1,6 +1,7 @@
 """How updates went, in small panels: KL, clip fraction, entropy, explained variance, speed."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from proximax.reports.run_groups import Group
 BINS = 100  # of a curve
 SPEED, SPEED_BINS = "steps_per_s", 8
 Columns = Mapping[str, np.ndarray]  # metrics of a seed, by update
-CAPTION = "Lines: median over the updates around a point and over seeds. Bands: lowest to highest"
+MAX_BANDS = 10  # in a panel; of more lines none has a band
 
 
 class Panel(NamedTuple):
@@ -85,6 +86,17 @@ def speeds(runs: Sequence[Mapping[int, Columns]], edges: np.ndarray) -> dict[str
     return summarised(found, np.arange(len(edges)))
 
 
+def has_bands(runs: Sequence[dict[str, Any]]) -> bool:
+    """Whether curves have bands: where no environment has more than ``MAX_BANDS``, which would hide one another."""
+    return max(Counter(run["env"] for run in runs).values(), default=0) <= MAX_BANDS
+
+
+def caption_of(runs: Sequence[dict[str, Any]]) -> str:
+    """What lines and bands are."""
+    bands = ". Bands: lowest to highest" if has_bands(runs) else ""
+    return f"Lines: median over the updates around a point and over seeds{bands}"
+
+
 def panels_of(runs: Sequence[dict[str, Any]], env: str) -> list[str]:
     """The panels that at least one of the runs of an environment has."""
     return [name for name in PANELS if any(run["env"] == env and run["panels"][name] for run in runs)]
@@ -100,16 +112,18 @@ def draw_diagnostics(runs: Sequence[dict[str, Any]], env: str, *targets: Target)
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         lines: dict[str, Any] = {}
         for axis, name in zip(axes, names):
-            lines |= draw_panel(axis, name, [run for run in runs if run["env"] == env], styles)
+            lines |= draw_panel(axis, name, [run for run in runs if run["env"] == env], styles, has_bands(runs))
         for axis in axes[len(names) :]:
             axis.set_axis_off()
         figure.suptitle(wrapped(env, 60), x=0.01, ha="left", fontsize=11)
-        figure.supxlabel(CAPTION, fontsize=8, color="#444444")
+        figure.supxlabel(caption_of(runs), fontsize=8, color="#444444")
         add_legend(figure, lines)
         save(figure, targets)
 
 
-def draw_panel(axis: Any, name: str, runs: Sequence[dict[str, Any]], styles: Styles) -> dict[str, Any]:
+def draw_panel(
+    axis: Any, name: str, runs: Sequence[dict[str, Any]], styles: Styles, bands: bool = True
+) -> dict[str, Any]:
     """One panel of one environment; returns the line of each label."""
     panel, lines = PANELS[name], dict[str, Any]()
     scale, unit = scale_of(max(run["at_steps"][-1] for run in runs))
@@ -121,7 +135,8 @@ def draw_panel(axis: Any, name: str, runs: Sequence[dict[str, Any]], styles: Sty
         steps = np.array(run["at_steps"]) / scale
         floor = MIN_KL if panel.logarithmic else -np.inf
         middle, low, high = (np.maximum(values[key], floor) for key in ("median", "low", "high"))
-        axis.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
+        if bands:
+            axis.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
         (lines[run["label"]],) = axis.plot(
             steps, middle, color=colour, linestyle=line, linewidth=1.5, marker=marker_of(steps)
         )

@@ -37,10 +37,10 @@ BANDS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray
 }
 
 
-def draw_returns(comparison: dict[str, Any], *targets: Target, middle: str = "Mean") -> None:
+def draw_returns(comparison: dict[str, Any], *targets: Target, middle: str = "Mean", bands: bool = True) -> None:
     """Training return against steps: a mean over seeds, with its 95 % interval; a panel for each environment.
 
-    ``middle``: one of ``BANDS``.
+    ``middle``: one of ``BANDS``; ``bands``: whether its interval is drawn.
     """
     runs, envs = comparison["runs"], comparison["envs"]
     columns = min(COLUMNS, len(envs))
@@ -51,19 +51,19 @@ def draw_returns(comparison: dict[str, Any], *targets: Target, middle: str = "Me
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         drawn: dict[str, Any] = {}
         for axis, env in zip(axes, envs):
-            drawn |= draw_curves(axis, env, [run for run in runs if run["env"] == env], styles, middle)
+            drawn |= draw_curves(axis, env, [run for run in runs if run["env"] == env], styles, middle, bands)
         for axis in axes[len(envs) :]:
             axis.set_axis_off()
         for row in range(rows):
             axes[row * columns].set_ylabel("return, latest 100 episodes")
         names = seed_counts(runs)
         named = {f"{label}{names.get(label, '')}": line for label, line in drawn.items()}
-        add_legend(figure, named, title=legend_title(names[""], middle))
+        add_legend(figure, named, title=legend_title(names[""], middle, bands))
         save(figure, targets)
 
 
 def draw_curves(
-    axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles, middle: str = "Mean"
+    axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles, middle: str = "Mean", bands: bool = True
 ) -> dict[str, Any]:
     """The curves of one environment; returns the line of each label."""
     scale, unit = scale_of(max(run["at_steps"][-1] for run in runs))
@@ -75,8 +75,9 @@ def draw_curves(
         if finite.any():
             centre, low, high = BANDS[middle](curves[:, finite])
             steps = np.array(run["at_steps"])[finite] / scale
-            axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
-            if len(steps) == 1:
+            if bands:
+                axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0)
+            if bands and len(steps) == 1:
                 axis.vlines(steps, low, high, color=colour, alpha=0.45, linewidth=4)
             (lines[run["label"]],) = axis.plot(
                 steps, centre, color=colour, linestyle=line, linewidth=1.8, marker=marker_of(steps)
@@ -93,9 +94,9 @@ def marker_of(points: Iterable[float]) -> str | None:
     return "o" if len(list(points)) == 1 else None
 
 
-def legend_title(seeds: str, middle: str = "Mean") -> str:
+def legend_title(seeds: str, middle: str = "Mean", bands: bool = True) -> str:
     """What curves over these seeds are; of one seed there is no interval."""
-    return seeds if seeds == "1 seed" else f"{middle} over {seeds}, 95 % interval"
+    return seeds if seeds == "1 seed" else f"{middle} over {seeds}" + (", 95 % interval" if bands else "")
 
 
 def seed_counts(runs: Sequence[dict[str, Any]]) -> dict[str, str]:

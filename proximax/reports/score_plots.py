@@ -98,7 +98,7 @@ def label_width(labels: list[str]) -> float:
     return 0.4 + 0.085 * max(len(line) for label in labels for line in wrapped(label, NAME).split("\n"))
 
 
-def draw_profiles(comparison: dict[str, Any], *targets: Target) -> None:
+def draw_profiles(comparison: dict[str, Any], *targets: Target, bands: bool = True) -> None:
     """The share of runs that score more than τ, with pointwise 95 % bands."""
     profiles, normalisation = comparison["profiles"], comparison["normalisation"]
     styles = line_styles(comparison["runs"])
@@ -107,7 +107,7 @@ def draw_profiles(comparison: dict[str, Any], *targets: Target) -> None:
         axis = figure.subplots()
         for label, curve in profiles["curves"].items():
             colour, line = styles[label]
-            if curve["low"] is not None:
+            if bands and curve["low"] is not None:
                 axis.fill_between(
                     profiles["tau"], curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0, step="post"
                 )
@@ -120,7 +120,7 @@ def draw_profiles(comparison: dict[str, Any], *targets: Target) -> None:
         axis.set_ylabel("share of runs with score > τ")
         names = profiles["envs"]
         axis.set_title(names[0] if len(names) == 1 else f"{len(names)} environments")
-        add_legend(figure, lines, title="Performance profile, 95 % bands")
+        add_legend(figure, lines, title=f"Performance profile{', 95 % bands' if bands else ''}")
         if normalisation:
             add_caption(figure, f"score 0 and 1: {normalisation['by']}, by environment")
         save(figure, targets)

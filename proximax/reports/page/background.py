@@ -14,7 +14,7 @@ from proximax.reports.run_groups import value_text
 from proximax.reports.tables import Table
 from proximax.runtime import shorten
 
-COLUMNS = 6  # groups beside each other in a table
+COLUMNS = 4  # groups beside each other in a table
 DIGITS = 12  # of numbers
 EVIDENCE = 4  # seeds of a finding in a run
 MACHINE = {

@@ -44,13 +44,13 @@ def join(parts: Iterable[object], between: str = "") -> Markup:
     return Markup(between.join(map(text, parts)))
 
 
-def html_table(cells: Table, caption: object = "") -> Markup:
-    """A table, which scrolls by itself where the page is narrower."""
+def html_table(cells: Table, caption: object = "", dense: bool = False) -> Markup:
+    """A table, which scrolls by itself where the page is narrower; ``dense``: of many columns."""
     head = [tag("th", name, scope="col", **aligned(i, cells)) for i, name in enumerate(cells.head)]
     rows = [tag("tr", join(cell_of(cell, i, cells) for i, cell in enumerate(row))) for row in cells.rows]
     title = tag("caption", caption) if caption else ""
     body = tag("table", title, tag("thead", tag("tr", join(head))), tag("tbody", join(rows)))
-    return tag("div", body, class_="scroll", tabindex=0)
+    return tag("div", body, class_="scroll dense" if dense else "scroll", tabindex=0)
 
 
 def cell_of(cell: object, column: int, cells: Table) -> Markup:

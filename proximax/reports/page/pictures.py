@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from proximax.reports.diagnostics import draw_panel
+from proximax.reports.diagnostics import draw_panel, has_bands
 from proximax.reports.figures import InPage, drawing, save
 from proximax.reports.page.inline_figures import StyleSheet, figure
 from proximax.reports.page.markup import Markup, join, tag
 from proximax.reports.plots import Styles, draw_curves
 
+IN_A_ROW = 4  # labels of a legend; more are in columns
 DASHES = {"-": "none", "--": "7 4", ":": "2 3", "-.": "8 3 2 3"}
 
 
@@ -28,7 +29,7 @@ class Pictures:
     def legend(self, styles: Styles, labels: Iterable[str]) -> Markup:
         """The line of each label."""
         items = [tag("li", self._swatch(*styles[label]), label) for label in dict.fromkeys(labels)]
-        return tag("ul", join(items), class_="legend")
+        return tag("ul", join(items), class_="legend many" if len(items) > IN_A_ROW else "legend")
 
     def _swatch(self, colour: str, line: str) -> Markup:
         style = f"stroke: {colour.lower()}; stroke-width: 3; stroke-dasharray: {DASHES[line]}"
@@ -42,7 +43,7 @@ def draw_curve_panel(
     """The learning curves of one environment, without a legend."""
     with drawing(*size) as figure:
         axis = figure.subplots()
-        draw_curves(axis, env, [curve for curve in curves if curve["env"] == env], styles, "IQM")
+        draw_curves(axis, env, [curve for curve in curves if curve["env"] == env], styles, "IQM", has_bands(curves))
         axis.set_ylabel("return, latest 100 episodes")
         save(figure, [target])
 
@@ -50,5 +51,5 @@ def draw_curve_panel(
 def draw_diagnostic_panel(runs: Sequence[dict[str, Any]], env: str, name: str, styles: Styles, target: InPage) -> None:
     """One panel of the diagnostics of an environment, without a legend."""
     with drawing(3.7, 2.7) as figure:
-        draw_panel(figure.subplots(), name, [run for run in runs if run["env"] == env], styles)
+        draw_panel(figure.subplots(), name, [run for run in runs if run["env"] == env], styles, has_bands(runs))
         save(figure, [target])

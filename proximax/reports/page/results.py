@@ -1,9 +1,10 @@
 """The sections of a report on results: which runs, their curves, their scores, how updates went."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
-from proximax.reports.diagnostics import CAPTION, PANELS, panels_of
+from proximax.reports.diagnostics import PANELS, caption_of, has_bands, panels_of
 from proximax.reports.figures import line_styles
 from proximax.reports.page.contents import Contents, RunRecord
 from proximax.reports.page.markup import Markup, Section, html_table, join, tag
@@ -21,10 +22,12 @@ from proximax.reports.tables import (
 )
 from proximax.runtime import finite_or_none, format_duration, format_number, shorten
 
+LINE_NOTE = "Line: interquartile mean (IQM) over seeds of the training return, actions sampled; up to three, the mean."
 BAND_NOTE = (
-    "Line: interquartile mean (IQM) over seeds of the training return, actions sampled; up to three, the mean.",
-    "Band: its 95 % interval, t s\\* with the standard deviation s\\* of a bootstrap over seeds; one seed has none.",
+    "Band: its 95 % interval, t s\\* with the standard deviation s\\* of a bootstrap over seeds; one seed has none."
 )
+MATRIX_NOTE = "Rows: X. Columns: Y, by the numbers of the rows. Bold: the 95 % interval does not hold 0.5."
+MAX_PAIRS = 28  # that are drawn and listed, those of 8 labels; more are in a matrix
 
 
 def runs_section(contents: Contents, _: Pictures) -> Section:
@@ -75,9 +78,8 @@ def curves_section(contents: Contents, pictures: Pictures) -> Section:
         for env in envs
     ]
     legend = pictures.legend(styles, (curve["label"] for curve in curves))
-    return Section(
-        "curves", "Learning curves", join([legend, tag("div", join(figures), class_="grid"), note(*BAND_NOTE)])
-    )
+    remark = note(LINE_NOTE, *([BAND_NOTE] if has_bands(curves) else []))
+    return Section("curves", "Learning curves", join([legend, tag("div", join(figures), class_="grid"), remark]))
 
 
 def note(*lines: str) -> Markup:
@@ -108,20 +110,22 @@ def scores_section(contents: Contents, pictures: Pictures) -> Section:
 def together_section(contents: Contents, pictures: Pictures) -> Section:
     """Who is better, by how much, how sure: where there are several algorithms or environments."""
     comparison, body = contents.comparison, list[Markup]()
-    if comparison["improvement"]:
-        body += [
-            tag("h3", "Probability of improvement"),
-            pictures.figure(partial(draw_improvement, comparison), "P(X > Y) of each pair, with 95 % intervals"),
-            html_table(improvements_of(comparison["improvement"])),
-            note(*IMPROVEMENT_NOTES),
-        ]
+    if pairs := comparison["improvement"]:
+        drawn = partial(draw_improvement, comparison)
+        body.append(tag("h3", "Probability of improvement"))
+        if len(pairs) > MAX_PAIRS:
+            body += [html_table(improvement_matrix(pairs), dense=True), note(MATRIX_NOTE)]
+        else:
+            body.append(pictures.figure(drawn, "P(X > Y) of each pair, with 95 % intervals"))
+            body.append(html_table(improvements_of(pairs)))
+        body.append(note(*IMPROVEMENT_NOTES))
     several = len(comparison["envs"]) > 1 or bool(comparison["improvement"])
     if several and has_profiles(comparison):
-        body += [
-            tag("h3", "Performance profiles"),
-            pictures.figure(partial(draw_profiles, comparison), "The share of runs that score more than τ"),
-            note("Bands: Wilson's 95 % interval at each τ."),
-        ]
+        bands = has_bands(comparison["runs"])
+        drawn = partial(draw_profiles, comparison, bands=bands)
+        body.append(tag("h3", "Performance profiles"))
+        body.append(pictures.figure(drawn, "The share of runs that score more than τ"))
+        body += [note("Bands: Wilson's 95 % interval at each τ.")] if bands else []
     if comparison["aggregates"]:
         body += [
             tag("h3", "All environments"),
@@ -130,6 +134,19 @@ def together_section(contents: Contents, pictures: Pictures) -> Section:
             note(normalisation_note(comparison["normalisation"]), *AGGREGATE_NOTES),
         ]
     return Section("together", "Comparison", join(body))
+
+
+def improvement_matrix(pairs: Sequence[dict[str, Any]]) -> Table:
+    """P(X > Y) of many labels: a row for each X, a column for each Y."""
+    labels = list(dict.fromkeys(label for pair in pairs for label in (pair["x"], pair["y"])))
+    cells: dict[tuple[str, str], Markup] = {}
+    for pair in pairs:
+        value, (low, high) = pair["probability"], pair["ci95"] or (0.0, 1.0)
+        name = "span" if low <= 0.5 <= high else "b"
+        cells[pair["x"], pair["y"]] = tag(name, f"{value:.2f}")
+        cells[pair["y"], pair["x"]] = tag(name, f"{1 - value:.2f}")
+    rows = [(f"{i} {x}", *(cells.get((x, y), Markup("")) for y in labels)) for i, x in enumerate(labels, 1)]
+    return Table(("", *(str(i) for i in range(1, len(labels) + 1))), rows)
 
 
 def diagnostics_section(contents: Contents, pictures: Pictures) -> Section:
@@ -147,4 +164,4 @@ def diagnostics_section(contents: Contents, pictures: Pictures) -> Section:
         body += [tag("h3", env)] if len(envs) > 1 else []
         body.append(pictures.legend(styles, (run["label"] for run in runs if run["env"] == env)))
         body.append(tag("div", join(panels), class_="grid small"))
-    return Section("diagnostics", "Diagnostics", join([*body, note(f"{CAPTION}.")]))
+    return Section("diagnostics", "Diagnostics", join([*body, note(f"{caption_of(runs)}.")]))

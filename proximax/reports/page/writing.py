@@ -8,7 +8,7 @@ from pathlib import Path
 from proximax.config import path_problem, refuse
 from proximax.errors import UsageError
 from proximax.reports.aggregation import References
-from proximax.reports.diagnostics import draw_diagnostics
+from proximax.reports.diagnostics import draw_diagnostics, has_bands
 from proximax.reports.figures import Target, require_matplotlib
 from proximax.reports.page.background import commands_section, doctor_section, machine_section, settings_section
 from proximax.reports.page.contents import Contents, gather_contents
@@ -104,7 +104,7 @@ def header_of(contents: Contents, title: str) -> Markup:
     ended = sum(record.result is not None for record in contents.records)
     labels = dict.fromkeys(group.label for group in contents.groups)
     counts = [plural(len(contents.records), "run"), plural(seeds, "seed"), f"{ended} finished"]
-    names = ", ".join(labels) if len(labels) <= 6 else plural(len(labels), "label")
+    names = ", ".join(labels) if len(labels) <= 6 else plural(len(labels), "group")
     return tag(
         "header",
         tag("p", "proximax report", class_="kicker"),
@@ -119,13 +119,14 @@ def figures_of(contents: Contents) -> dict[str, Callable[[Target, Target], None]
     comparison, figures = contents.comparison, dict[str, Callable[..., None]]()
     if contents.curves:
         envs = list(dict.fromkeys(curve["env"] for curve in contents.curves))
-        figures["returns"] = partial(draw_returns, {"envs": envs, "runs": contents.curves}, middle="IQM")
+        bands = has_bands(contents.curves)
+        figures["returns"] = partial(draw_returns, {"envs": envs, "runs": contents.curves}, middle="IQM", bands=bands)
     if comparison["runs"]:
         figures["scores"] = partial(draw_scores, comparison)
     if comparison["improvement"]:
         figures["improvement"] = partial(draw_improvement, comparison)
     if comparison["runs"] and has_profiles(comparison):
-        figures["profiles"] = partial(draw_profiles, comparison)
+        figures["profiles"] = partial(draw_profiles, comparison, bands=has_bands(comparison["runs"]))
     if comparison["aggregates"]:
         figures["aggregates"] = partial(draw_aggregates, comparison)
     for i, env in enumerate(dict.fromkeys(run["env"] for run in contents.diagnostics), 1):

@@ -3,6 +3,7 @@
 from proximax.reports.page.results import (
     curves_section,
     diagnostics_section,
+    improvement_matrix,
     note,
     runs_section,
     scores_section,
@@ -49,6 +50,26 @@ def test_the_comparison_has_what_there_is_enough_of(contents):
         assert title in body
     single = contents.comparison | {"improvement": [], "profiles": None, "aggregates": None}
     assert together_section(contents._replace(comparison=single), NoPictures()).body == ""
+
+
+def test_many_pairs_are_a_matrix_whose_sure_cells_are_bold():
+    pairs = [
+        {"x": "a", "y": "b", "probability": 0.875, "ci95": (0.6, 1.0)},
+        {"x": "c", "y": "a", "probability": 0.5, "ci95": None},
+    ]
+    table = improvement_matrix(pairs)
+    assert table.head == ("", "1", "2", "3")
+    assert table.rows == [
+        ("1 a", "", "<b>0.88</b>", "<span>0.50</span>"), ("2 b", "<b>0.12</b>", "", ""),
+        ("3 c", "<span>0.50</span>", "", ""),
+    ]  # fmt: skip
+
+
+def test_of_many_lines_none_has_a_band_and_nothing_says_so(contents):
+    many = [curve | {"label": f"{curve['label']} {i}"} for curve in contents.curves for i in range(6)]
+    few, none = (curves_section(contents._replace(curves=x), NoPictures()).body for x in (contents.curves, many))
+    assert "Band:" in few
+    assert "Band:" not in none
 
 
 def test_without_updates_or_scores_the_report_says_so(contents):
