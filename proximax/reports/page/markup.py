@@ -63,10 +63,10 @@ def aligned(column: int, cells: Table) -> dict[str, str]:
     return {} if column < cells.texts else {"class_": "number"}
 
 
-def document(title: str, header: Markup, sections: Sequence[Section], style: str) -> str:
-    """The whole page. Its policy allows this one style, and nothing else: no script, no picture, no address."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def document(title: str, header: Markup, sections: Sequence[Section], style: str, script: str = "") -> str:
+    """The whole page. Its policy allows this style and script, and nothing else: no picture, no address."""
+    scripts = f" script-src {digest_of(script)};" if script else ""
+    policy = f"default-src 'none';{scripts} style-src {digest_of(style)}; base-uri 'none'; form-action 'none'"
     contents = join(tag("a", section.title, href=f"#{section.name}") for section in sections)
     body = join(
         tag("section", tag("h2", section.title), section.body, id=section.name) for section in sections if section.body
@@ -83,4 +83,10 @@ def document(title: str, header: Markup, sections: Sequence[Section], style: str
         "\n",
     )
     page = tag("main", header, tag("nav", contents, aria_label="Contents"), body)
-    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{page}\n</body>\n</html>\n'
+    end = f'\n<script type="module">{script}</script>' if script else ""
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{page}{end}\n</body>\n</html>\n'
+
+
+def digest_of(source: str) -> str:
+    """A style or script as a content security policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

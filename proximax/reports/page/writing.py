@@ -15,6 +15,7 @@ from proximax.reports.page.contents import Contents, gather_contents
 from proximax.reports.page.inline_figures import colour_rules
 from proximax.reports.page.markup import Markup, Section, document, join, tag
 from proximax.reports.page.pictures import Pictures
+from proximax.reports.page.playing import play_section, player_of
 from proximax.reports.page.results import (
     curves_section,
     diagnostics_section,
@@ -43,6 +44,7 @@ SECTIONS: tuple[Callable[[Contents, Pictures], Section], ...] = (
     machine_section,
     commands_section,
 )
+PLAY_AFTER = together_section  # the section in which policies play, and the only one with a script
 
 
 def report(
@@ -55,7 +57,8 @@ def report(
     """Write one self-contained HTML file about ``runs``; returns it.
 
     It has learning curves (IQM over seeds), final scores with intervals, performance profiles, P(X > Y), diagnostics,
-    what the doctor finds, settings and what differs, machine and versions, and the command that trains each run again.
+    what the doctor finds, settings and what differs, machine and versions, and the command that trains each run again;
+    of CartPole-v1, Pendulum-v1, the mountain cars and Acrobot-v1 policies that play.
 
     ``runs``: run directories, finished or not, or folders with runs below them; or a dict of them under labels. They
     are grouped and labelled as in ``compare``. A run with a damaged file is left out and named in the report.
@@ -84,12 +87,14 @@ def report(
 
 def page_of(contents: Contents) -> str:
     """The whole page."""
-    pictures = Pictures()
+    pictures, player = Pictures(), player_of(contents)
     sections = [make(contents, pictures) for make in SECTIONS]
+    sections.insert(SECTIONS.index(PLAY_AFTER) + 1, play_section(player))
     style = (package_files("proximax.reports.page") / "page.css").read_text(encoding="utf-8")
-    rules = f":root {{ {colour_rules()}}}\n{style}\n{pictures.styles.rules()}\n"
+    rules = f":root {{ {colour_rules()}}}\n{style}\n{pictures.styles.rules()}\n{player.style}"
     title = title_of(contents)
-    return document(f"{title}: report", header_of(contents, title), [x for x in sections if x.body], rules)
+    shown = [section for section in sections if section.body]
+    return document(f"{title}: report", header_of(contents, title), shown, rules, player.script)
 
 
 def title_of(contents: Contents) -> str:
