@@ -23,6 +23,7 @@ myst_dmath_double_inline = True
 myst_heading_anchors = 4
 myst_url_schemes = ["http", "https", "mailto", "source"]
 nitpicky = True
+smartquotes = False  # they would make one dash of the two of a flag
 
 html_theme = "furo"
 # STIX Two Math (Open Font License), which the package ziamath brings: few systems have a font with mathematics.

@@ -100,7 +100,8 @@ def folder_listing(folder: str, with_page: set[str]) -> str:
         shown = f"<code>{escape(path.name)}{'/' if path.is_dir() else ''}</code>"
         if name in with_page:
             shown = f'<a href="{"../" * name_of(folder).count("/")}{name_of(name)}">{shown}</a>'
-        rows.append(f"<tr><td>{shown}</td><td>{escape(purpose(path))}</td></tr>")
+        about = escape(purpose(path).replace("``", ""))
+        rows.append(f"<tr><td>{shown}</td><td>{about}</td></tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
