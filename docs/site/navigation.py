@@ -47,6 +47,7 @@ NAVIGATION: dict[str, list[str]] = {
         "benchmarks/learning/networks.md",
         "benchmarks/learning/memory.md",
         "benchmarks/learning/memory_tasks.md",
+        "benchmarks/learning/migration.md",
         "benchmarks/speed/speed.md",
         "benchmarks/speed/processes.md",
         "benchmarks/gpu/gpu.md",
