@@ -1,6 +1,6 @@
 """Whether a script of Stable-Baselines3 that is migrated by docs/guides/migrate.md gives the same learning curve.
 
-python benchmarks/learning/migration.py --sb3 .peers/sb3/bin/python
+python benchmarks/learning/migration.py --peer .peers/sb3/bin/python
 
 Pendulum-v1, three seeds on each side, 200,000 steps: the settings of the page's script, without its evaluations. The
 training returns of the latest 100 episodes. Writes results/learning/migration.json and migration.md (10 minutes).
@@ -29,13 +29,13 @@ Curves = dict[str, list[tuple[int, float | None]]]
 def main() -> None:
     """Train both, then write the results; with ``--theirs`` only print those of Stable-Baselines3."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sb3", default=sys.executable, help="a Python with stable-baselines3")
+    parser.add_argument("--peer", default=sys.executable, help="a Python with stable-baselines3")
     parser.add_argument("--theirs", action="store_true", help="print the curves of stable-baselines3 as JSON")
     options = parser.parse_args()
     if options.theirs:
         print(json.dumps(stable_baselines()))
         return
-    output = subprocess.run([options.sb3, __file__, "--theirs"], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([options.peer, __file__, "--theirs"], check=True, capture_output=True, text=True).stdout
     RESULT.write_text(json.dumps({"Stable-Baselines3": json.loads(output), "proximax": proximax_curves()}) + "\n")
     write()
 
