@@ -5,6 +5,7 @@ The state of all trials has a leading axis, a row for each seed of each trial. S
 another while the others continue, and nothing is compiled again.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from proximax.policy import make_policy
 from proximax.ppo import Algorithm, make_host_learner, make_learner, make_multi_seed_learner, update_succeeded
 from proximax.profiling import ChunkSizer
 from proximax.runtime import key_from_data, seed_key
-from proximax.types import TrainState, Transition
+from proximax.types import PyTree, Step, TrainState, Transition
 
 
 class Advanced(NamedTuple):
@@ -56,6 +57,7 @@ class TrialBatch:
             self.env.observation_space, self.env.action_space, config.ppo, network or config.network
         )
         self.learner = make_multi_seed_learner(self.env, self.policy, rows, custom_algorithm)
+        self._envs = list(self.env.envs) if isinstance(self.env, EnvGroups) else []  # of each row
         if isinstance(self.env, JaxEnv):
             self._init = make_learner(self.env, self.policy, replace(config, seeds=1), custom_algorithm).init
         self._evaluator = make_evaluator(
@@ -77,13 +79,16 @@ class TrialBatch:
             row = place * self.config.seeds + i
             still = self._initial(row, replace(self.config, seeds=1))
             self._put(row, still._replace(learning_rate=jnp.zeros_like(still.learning_rate)))
+            if isinstance(self.env, EnvGroups) and not self.env.stacked:
+                self.env.envs[row] = StillEnvs(self._envs[row], still.rollout.obs)
 
     def _initial(self, row: int, config: RunConfig) -> TrainState:
         """The state that a run of this config alone begins with; host environments of the row are reset."""
         if isinstance(self.env, JaxEnv):
             return with_numbers(self._init(seed_key(config.seed)), config)
         assert isinstance(self.env, EnvGroups)
-        learner = make_host_learner(self.env.envs[row], self.policy, config, self._custom)
+        self.env.envs[row] = self._envs[row]
+        learner = make_host_learner(self._envs[row], self.policy, config, self._custom)
         return jax.tree.map(lambda x: x[0], learner.init([seed_key(config.seed)]))
 
     def _put(self, row: int, one: TrainState) -> None:
@@ -117,6 +122,31 @@ class TrialBatch:
             return self._evaluator.every(policies, seeds, salt, purpose).mean
         except NumericalError:
             return float("nan")
+
+
+class StillEnvs(HostEnv):
+    """In the place of environments in which no trial acts: nothing happens, and costs nothing."""
+
+    def __init__(self, env: HostEnv, obs: PyTree) -> None:
+        """``env``: whose place it takes; ``obs``: its observations, for good."""
+        self.num_envs, self.notes = env.num_envs, env.notes
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        zeros, never = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
+        self._obs, self._step = obs, Step(obs, obs, zeros, never, never, never, zeros + 1)
+
+    def reset(self, seeds: Sequence[int]) -> PyTree:
+        """The observations."""
+        return self._obs
+
+    def send(self, action: PyTree) -> None:
+        """No action has an effect."""
+
+    def receive(self) -> Step:
+        """The observations again, without reward."""
+        return self._step
+
+    def close(self) -> None:
+        """The environments themselves are closed by who opened them."""
 
 
 def open_envs(stack: ExitStack, config: RunConfig, env: EnvLike, rows: int) -> JaxEnv | HostEnv:

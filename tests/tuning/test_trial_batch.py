@@ -124,7 +124,9 @@ def test_where_a_host_environment_gives_what_is_not_finite_its_trial_fails_and_o
         for place in (0, 2):
             batch.start(place, trials[place])
         batch.clear(1)
+        before = batch._envs[1]._steps
         assert batch.advance(2).updates == 1
+        assert batch._envs[1]._steps == before  # where nobody acts nothing is stepped
         first = learned(batch, 0)
         for place, trial in enumerate(trials):
             batch.start(place, trial)
