@@ -15,6 +15,7 @@ TOY = {
     "random_network_distillation": {"steps": 60_000, "seeds": 1},
     "custom_algorithm": {"steps": 512, "seeds": 2},
     "custom_environment": {"steps": 800},
+    "population_based_training": {"updates": 4, "population": 4, "intervals": 2},
     "custom_network": {"steps": 512, "stop_at_return": None},
     "trust_region_theory": {"iterations": 20},
     "update_loop": {"updates": 60, "seeds": 2},
