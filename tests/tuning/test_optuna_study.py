@@ -68,7 +68,7 @@ def test_what_diverged_is_to_the_sampler_the_worst_and_has_no_score():
         assert study.ended == 1
 
 
-def test_a_score_is_reported_once_though_a_trial_is_trained_anew():
+def test_a_score_is_reported_once_though_a_trial_is_restarted():
     with quiet_optuna(), warnings.catch_warnings():
         warnings.simplefilter("error")
         study = opened()

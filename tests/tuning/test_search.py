@@ -1,4 +1,4 @@
-"""The loop of a search, with trials whose scores are known: who goes on, who makes room, what is begun again."""
+"""The loop of a search, with trials whose scores are known: what continues, what makes room, what is restarted."""
 
 import math
 
@@ -104,7 +104,7 @@ def test_a_trial_that_diverges_ends_alone():
     assert {entry[1] for entry in batch.evaluated if entry[0] == 0} == {1, 2, 4, 8}
 
 
-def test_where_environments_moved_on_without_them_trials_begin_anew_as_they_were():
+def test_trials_are_restarted_where_their_environments_were_stepped_without_them():
     batch = KnownBatch(3, lose=[{1}])
     records = searched(batch, 3, pruner="none")
     assert [record.state for record in records] == ["complete", "diverged", "complete"]

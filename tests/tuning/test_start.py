@@ -1,4 +1,4 @@
-"""``tune`` from its arguments to its files; a search whose process is killed goes on."""
+"""``tune`` from its arguments to its files; a search whose process was killed is continued."""
 
 import os
 import signal

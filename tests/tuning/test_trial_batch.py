@@ -116,7 +116,7 @@ class Breaks(Fixed):
 
 
 @pytest.mark.slow
-def test_where_a_host_environment_gives_what_is_not_finite_its_trial_fails_and_others_begin_anew_as_they_were():
+def test_a_host_environment_with_nan_fails_its_trial_alone_and_the_others_are_restarted():
     config = config_of(Breaks)
     trials = [replace(with_settings(config, s), seed=10 + i) for i, s in enumerate(SETTINGS)]
     with ExitStack() as stack:
