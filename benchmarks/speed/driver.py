@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import statistics
 import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -47,6 +49,12 @@ def pace(marks: Sequence[float], rows: int) -> dict[str, float]:
     steady = (marks[-1] - marks[1]) / (updates - 1)
     once = max(0.0, marks[1] - marks[0] - steady)
     return whole(rows * updates, marks[-1] - marks[0] - once, once)
+
+
+def pause(marks: Sequence[float]) -> float:
+    """How much longer than the median the longest of the updates took that ended at ``marks``, the first left out."""
+    took = [after - before for before, after in pairwise(marks)][1:]
+    return max(took) - statistics.median(took)
 
 
 def whole(steps: int, run_s: float, compile_s: float) -> dict[str, float]:

@@ -15,6 +15,7 @@ PEERS = {
     "sb3": ["stable-baselines3", "gymnasium[mujoco]", "ale-py", "opencv-python-headless"],
     "sb3-contrib": ["sb3-contrib", "gymnasium"],
     "sbx": ["sbx-rl", "gymnasium[mujoco]"],
+    "rllib": ["ray[rllib]==2.60.*", "gymnasium[classic-control]", "torch"],
     # Rejax 0.1.3 unpacks five values of a gymnax step; gymnax 1 gives six. PureJaxRL's scripts run here too.
     "rejax": ["rejax==0.1.3", "gymnax<1"],
     # As CleanRL's pyproject.toml says, but for Python 3.11.

@@ -102,6 +102,12 @@ def rows() -> Iterator[Row]:
         what, ours = f"CartPole-v1 without velocities, {cell}", f"proximax, {cell}"
         yield speed(f"recurrent-{cell}", what, "recurrent", ours, "RecurrentPPO")
         yield speed(f"recurrent-{cell}-mlp", f"{what}: against no memory", "recurrent", ours, "proximax, mlp")
+    what = "CartPole-v1 in two processes"
+    yield speed("rllib", what, "rllib", "proximax", "RLlib")
+    solved = f"{what}, process start to solved"
+    yield shorter("rllib-solved", solved, "rllib", "solved: proximax", "to_goal_s", "solved: RLlib")
+    killed = f"{what}: pause after kill -9 of a worker"
+    yield shorter("rllib-killed", killed, "rllib", "killed: proximax", "pause_s", "killed: RLlib")
     what = "Update's share of the speed of a [1024, 64] x [64, 64] product"
     yield Row("matmul-share", what, "matmul_share", "share_of_64", "proximax")
 
