@@ -49,7 +49,8 @@ def configuration(s: dict[str, Any]) -> PPOConfig:
         .rl_module(
             model_config=DefaultModelConfig(fcnet_hiddens=s["hidden"], fcnet_activation="tanh", vf_share_layers=False)
         )
-        .evaluation(evaluation_interval=None, evaluation_duration=CHECK_EPISODES, evaluation_config=evaluation)
+        # An interval, never reached, since without one there are no environments to evaluate in.
+        .evaluation(evaluation_interval=10**9, evaluation_duration=CHECK_EPISODES, evaluation_config=evaluation)
         .debugging(seed=s["seed"], log_level="ERROR")
     )
 
