@@ -85,7 +85,7 @@ def main() -> None:
         values = pace([0.0, *(row["time_s"] for row in rows)], batch) | {"steps_sampled": rows[-1]["steps"]}
         if "kill_at" in s:
             newest = max(Path("run/checkpoints").iterdir(), key=lambda path: path.name)
-            digest = hashlib.sha256((newest / "arrays.safetensors").read_bytes()).hexdigest()
+            digest = hashlib.sha256((newest / "policy.safetensors").read_bytes()).hexdigest()
             values |= {"pause_s": pause(arrivals), "digest": digest}
     finish(values | {"finished_at": finished}, "proximax", "jax", "ray", "gymnasium", "numpy")
 
