@@ -1,12 +1,13 @@
 """Settings: documented records, their validation, tuned presets.
 
 Read ``ppo_config`` (settings of the algorithms), ``run_config`` (settings of a run), ``atari_config`` (preprocessing),
-``presets`` (tuned settings), ``settings_file`` (presets of the user's), ``validation`` (ranges and choices),
-``renames`` (other names of settings).
+``presets`` (tuned settings), ``libraries`` (settings of other libraries), ``settings_file`` (presets of the user's),
+``validation`` (ranges and choices), ``renames`` (other names of settings).
 """
 
 from proximax.config import presets
 from proximax.config.atari_config import AtariConfig
+from proximax.config.libraries import LIBRARIES, LibraryName, library_settings
 from proximax.config.ppo_config import NUMBERS, Activation, Annealed, PPOConfig
 from proximax.config.presets import PRESETS, find_preset, preset_settings
 from proximax.config.renames import (
@@ -51,6 +52,7 @@ __all__ = [
     "ANSWERS",
     "COUNT",
     "ELSEWHERE",
+    "LIBRARIES",
     "MAX_EPISODE_STEPS",
     "NUMBERS",
     "PRESETS",
@@ -63,6 +65,7 @@ __all__ = [
     "Annealed",
     "AtariConfig",
     "Autoreset",
+    "LibraryName",
     "NetworkName",
     "PPOConfig",
     "Rule",
@@ -78,6 +81,7 @@ __all__ = [
     "from_json",
     "is_custom",
     "is_settings_file",
+    "library_settings",
     "path_problem",
     "preset_of",
     "preset_settings",

@@ -11,12 +11,13 @@ Activation = Literal["tanh", "relu", "elu", "silu"]
 AdvantageEstimator = Literal["total", "to-go", "gae"]
 KLControl = Literal["stop", "learning_rate", "beta"]
 BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
+ValueClip = Literal["maximum", "alone"]
 
 
 # Settings that a compiled program takes as data, not as constants. So are learning_rate and beta, which adapt.
 NUMBERS = (
     *("anneal_start", "anneal_end", "gamma", "lam", "epsilon", "max_kl", "damping", "value_epsilon", "value_coef"),
-    *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon"),
+    *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon", "reward_clip"),
 )
 
 
@@ -44,6 +45,8 @@ class PPOConfig:
     """Fraction of the updates during which it is constant; 0: it is annealed from the start."""
     anneal_end: float = 0.0
     """The factor's end, which is reached one update after the last."""
+    anneal_reaches_end: bool = False
+    """Whether the last update has the factor's end already, and the first a step towards it (Stable-Baselines3)."""
     gamma: float = 0.99
     """γ, discount per step. Source: arXiv 1707.06347, table 3."""
     lam: float = 0.95
@@ -66,6 +69,9 @@ class PPOConfig:
     """How many times the line search halves the step before giving up (trpo)."""
     value_epsilon: float | None = None
     """Half-width of the value clip, in units of scaled returns; None: not clipped (arXiv 2006.05990 finds no gain)."""
+    value_clip: ValueClip = "maximum"
+    """With value_epsilon, what is minimised: the larger of the clipped and the plain loss, or the clipped one alone
+    (Stable-Baselines3)."""
     value_coef: float = 0.5
     """Weight of the value loss, where actor and critic take one step together (a2c, surrogate, penalty, clip)."""
     entropy_coef: float = 0.0
@@ -83,8 +89,12 @@ class PPOConfig:
     """Normalise images by running mean and variance of each pixel, clipped to ±10. Source: rl_games, Atari settings."""
     scale_reward: bool = True
     """Divide rewards by the running standard deviation of the discounted return."""
+    reward_clip: float | None = None
+    """Rewards, after scale_reward, are clipped to ± this; None: not clipped (VecNormalize and CleanRL: 10)."""
     standardise_advantage: bool = True
     """Standardise advantages (or returns) to mean 0 and standard deviation 1 in each minibatch; all equal: 0."""
+    bessel_correction: bool = False
+    """Standardise by the standard deviation with n - 1 instead of n, as whatever uses PyTorch's `std`."""
     standardise_across_envs: bool = False
     """Standardise the advantages (or returns) of each time step over the environments."""
     recompute_advantage: bool = False
@@ -177,6 +187,7 @@ _RANGES: dict[str, Rule] = {
     "value_coef": Rule(0),
     "entropy_coef": Rule(0),
     "max_grad_norm": Rule(0, open_low=True, optional=True),
+    "reward_clip": Rule(0, open_low=True, optional=True),
     "target_kl": Rule(0, open_low=True, optional=True),
     "log_std_init": Rule(-10, 2),
     "recurrent_units": COUNT,
@@ -190,4 +201,5 @@ _CHOICES = {
     "advantage": AdvantageEstimator,
     "kl_control": KLControl,
     "box_distribution": BoxDistribution,
+    "value_clip": ValueClip,
 }

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from proximax.config.atari_config import AtariConfig, atari_from_json
+from proximax.config.libraries import LibraryName
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.renames import current_names
 from proximax.config.validation import (
@@ -102,6 +103,9 @@ class RunConfig:
     preset: str | None = None
     """A name from `proximax presets`, or a TOML or JSON file of settings, as `proximax tune` writes; by default the one
     tuned for the environment; "none" for the plain defaults."""
+    like: LibraryName | None = None
+    """Instead of a preset, the defaults of another library's PPO, to compare with it; a run says at its start what
+    remains different."""
     steps: int = 1_000_000
     """Environment steps of each seed, rounded down to whole rollouts."""
     seeds: int = 1
@@ -182,6 +186,8 @@ class RunConfig:
         problems.append(type_problem("init_checkpoint", self.init_checkpoint, str, "last, best or a name"))
         if not isinstance(self.preset, str | None):
             problems.append(f"preset = {self.preset!r}: must be a string or None")
+        if self.like is not None:
+            problems.append(choice_problem("like", self.like, LibraryName))
         if not is_custom(self.algo):
             problems.append(choice_problem("algo", self.algo, AlgorithmName))
         every = self.checkpoint_every

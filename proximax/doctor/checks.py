@@ -187,7 +187,7 @@ def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
     """A learning rate too low to learn anything."""
     factor = np.ones(len(rows["update"]))
     if "learning_rate" in config.ppo.anneal:  # as ``update.scheduled_values``
-        left = 1.0 - (rows["update"] - 1.0) / config.updates
+        left = 1.0 - (rows["update"] - (0.0 if config.ppo.anneal_reaches_end else 1.0)) / config.updates
         end = config.ppo.anneal_end
         factor = end + (1.0 - end) * np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
     rate = column(rows, "learning_rate") / np.maximum(factor, 1e-12)

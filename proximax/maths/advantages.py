@@ -90,9 +90,10 @@ def gae(
     return advantages
 
 
-def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None) -> Float[Array, "*B"]:
+def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None, ddof: int = 0) -> Float[Array, "*B"]:
     """(x - mean) / (std + 1e-8), over the samples that ``weight`` counts. One sample, or equal ones, give 0, never NaN.
 
+    ``ddof``: std² is the sum of squared deviations over n - ddof; 1 as PyTorch's ``std``.
     Source: the return normalisation of Williams 1992 as practised; Huang et al. 2022, "The 37 implementation details of
     PPO", core detail 7.
     """
@@ -103,18 +104,18 @@ def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None)
     deviation = x - mean
     # Equal samples can miss their rounded mean by an ulp; divided by a standard deviation of one ulp that would be ±1.
     noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(mean)
-    variance = jnp.sum(w * jnp.square(deviation)) / total
+    variance = jnp.sum(w * jnp.square(deviation)) / jnp.maximum(total - ddof, 1.0)
     equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden
     std = jnp.sqrt(jnp.where(equal, 1.0, variance))  # inside the root, so that its gradient is finite
     return jnp.where(equal, 0.0, deviation / (std + 1e-8))
 
 
-def standardise_by(moments: Moments, x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+def standardise_by(moments: Moments, x: Float[Array, "*B"], ddof: int = 0) -> Float[Array, "*B"]:
     """``standardise`` of samples ``x`` that are some of those whose ``moments`` (numbers) these are.
 
     Source: as of ``standardise``; moments of parts merge by Chan, Golub & LeVeque (1983), equation 2.1.
     """
     noise = 4 * float(jnp.finfo(x.dtype).eps) * jnp.abs(moments.mean)
-    variance = moments.m2 / jnp.maximum(moments.count, 1.0)
+    variance = moments.m2 / jnp.maximum(moments.count - ddof, 1.0)
     equal = variance <= jnp.square(noise)  # false for NaN, which must not be hidden
     return jnp.where(equal, 0.0, (x - moments.mean) / (jnp.sqrt(jnp.where(equal, 1.0, variance)) + 1e-8))

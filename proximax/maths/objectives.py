@@ -84,3 +84,16 @@ def clipped_value_loss(
     """
     clipped = old_value + jnp.clip(value - old_value, -epsilon, epsilon)
     return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
+
+
+def clip_only_value_loss(
+    value: Float[Array, "*B"],
+    old_value: Float[Array, "*B"],
+    target: Float[Array, "*B"],
+    epsilon: float | Float[Array, ""],
+) -> Float[Array, "*B"]:
+    """½ (V_clip - target)², V_clip = V_old + clip(V - V_old, -ε, ε): no gradient at all outside the band.
+
+    Source: Raffin et al. 2021, "Stable-Baselines3", PPO's ``clip_range_vf``, with the factor ½.
+    """
+    return 0.5 * jnp.square(old_value + jnp.clip(value - old_value, -epsilon, epsilon) - target)

@@ -59,7 +59,11 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     advantage = minibatch.advantage
     if context.config.standardise_advantage:
         of_all = minibatch.of_all
-        advantage = maths.standardise(advantage, weight) if of_all is None else maths.standardise_by(of_all, advantage)
+        ddof = int(context.config.bessel_correction)
+        if of_all is None:
+            advantage = maths.standardise(advantage, weight, ddof)
+        else:
+            advantage = maths.standardise_by(of_all, advantage, ddof)
     inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
     objectives = call_user_function("the objective", context.objective, inputs, scheduled)
     if (kind := kind_of(objectives)) != f"shape {weight.shape}":  # [B, 1] would silently become [B, B]
@@ -80,7 +84,8 @@ def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.A
     """The value loss of each sample."""
     if config.value_epsilon is None:
         return maths.value_loss(value, minibatch.target)
-    return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon)
+    loss = maths.clip_only_value_loss if config.value_clip == "alone" else maths.clipped_value_loss
+    return loss(value, minibatch.value, minibatch.target, config.value_epsilon)
 
 
 def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:

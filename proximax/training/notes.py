@@ -1,6 +1,8 @@
 """What a run says at its start, besides the settings: where it does not do quite what one might expect."""
 
-from proximax.config import RunConfig
+from dataclasses import fields
+
+from proximax.config import LIBRARIES, PPOConfig, RunConfig
 from proximax.envs import EnvPoolEnv, HostEnv, JaxEnv, env_seeds, ignores_seed, unchanged
 from proximax.policy import Policy
 from proximax.runtime import plural
@@ -13,6 +15,20 @@ def rounding_notes(config: RunConfig) -> list[str]:
         return []
     rollout = f"rollouts of num_steps x num_envs = {config.batch_size:,}"
     return [f"steps = {config.steps:,} is not a multiple of {rollout}: {trained:,} steps are trained"]
+
+
+def library_notes(config: RunConfig) -> list[str]:
+    """What a run like another library's does otherwise than by default, and what it does otherwise than that library."""
+    if config.like is None:
+        return []
+    library, default = LIBRARIES[config.like], PPOConfig()
+    sizes = [("num_envs", config.num_envs, RunConfig.num_envs)]
+    rows = sizes + [(f.name, getattr(config.ppo, f.name), getattr(default, f.name)) for f in fields(PPOConfig)]
+    changed = ", ".join(f"{name} = {value} (by default {usual})" for name, value, usual in rows if value != usual)
+    return [
+        f"like {config.like} ({library.source}): {changed}",
+        f"not like {config.like} all the same: {'; '.join(library.remains)}",
+    ]
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -10,13 +10,16 @@ import numpy as np
 from proximax.config import (
     COUNT,
     AtariConfig,
+    LibraryName,
     PPOConfig,
     RunConfig,
     check_names,
+    choice_problem,
     current_names,
     custom_name,
     find_preset,
     is_settings_file,
+    library_settings,
     preset_settings,
     read_preset_file,
     refuse,
@@ -54,7 +57,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     custom = algo if isinstance(algo, Algorithm) else None
     if custom is not None:
         overrides = overrides | {"algo": custom_name(custom.name)}
-    preset_fields, ppo = preset_settings(find_preset(str(env_id.in_ale), preset), overrides.get("algo", "clip"))
+    preset_fields, ppo = starting_settings(env_id, preset, overrides)
     ppo_names, atari_names = ({f.name for f in fields(record)} for record in (PPOConfig, AtariConfig))
     ppo = replace(ppo, **{k: v for k, v in overrides.items() if k in ppo_names})
     atari = {k: v for k, v in overrides.items() if k in atari_names or (k == "atari" and v is not None)}
@@ -66,6 +69,23 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
         run_fields["num_envs"] = envs_per_seed(int(total), seeds)
         note_other_size(overrides.get("num_envs"), run_fields["num_envs"])
     return RunConfig(**{"env": str(env_id), **run_fields, "ppo": ppo}), custom
+
+
+def starting_settings(env_id: EnvId, preset: str | None, overrides: dict[str, Any]) -> tuple[dict[str, Any], PPOConfig]:
+    """(fields of ``RunConfig``, ``PPOConfig``) before the overrides: those of a preset, or of the library to be like."""
+    algo, like = overrides.get("algo", "clip"), overrides.get("like")
+    if like is None:
+        return preset_settings(find_preset(str(env_id.in_ale), preset), algo)
+    refuse(
+        [
+            choice_problem("like", like, LibraryName),
+            f"like = {like!r}: what it sets is of PPO; leave algo = {algo!r} out" if algo != "clip" else "",
+            f"like = {like!r}: takes the place of a preset; leave preset = {preset!r} out"
+            if preset not in (None, "none")
+            else "",
+        ]
+    )
+    return library_settings(like)
 
 
 def with_reward_hook(config: RunConfig, algorithm: Algorithm | None, hook: RewardHook) -> tuple[RunConfig, Algorithm]:

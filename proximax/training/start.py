@@ -45,7 +45,7 @@ from proximax.training.arguments import check_arguments, check_requirements
 from proximax.training.callbacks import Callbacks, TrainingCallback, scheduled_settings
 from proximax.training.crash_report import translate_out_of_memory
 from proximax.training.interrupts import Interrupts
-from proximax.training.notes import environment_notes, rounding_notes, sequence_notes
+from proximax.training.notes import environment_notes, library_notes, rounding_notes, sequence_notes
 from proximax.training.periodic_evaluation import PeriodicEvaluator, final_evaluation
 from proximax.training.periodic_video import PeriodicVideo
 from proximax.training.ranks import Places, check_ranks, config_of_rank, join_ranks, others_needed_by
@@ -300,7 +300,8 @@ def start_services(
     """What works beside the learner: first what can refuse the run, the logger, which opens its files, last."""
     path, ranks = setup.directory.path if setup.directory else None, setup.ranks
     config = config_of_rank(config, ranks)
-    for note in [*setup.notes, *rounding_notes(config), *sequence_notes(config, setup.policy)]:
+    notes = [*library_notes(config), *rounding_notes(config), *sequence_notes(config, setup.policy)]
+    for note in [*setup.notes, *notes]:
         logger.info(note)
     checkpoints = CheckpointManager(config, path and path / "checkpoints", setup.header, setup.resumed_update)
     settled = setup.progress.settled_evaluation

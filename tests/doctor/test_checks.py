@@ -76,6 +76,13 @@ HAND = [  # (finding, columns and config that show it, others that just do not)
         {"learning_rate": 1.1e-6 * np.minimum(1.0, np.linspace(4.0, 0.04, 100))},
         ppo(anneal="both", anneal_start=0.75),
     ),
+    (  # 99 % to nothing: with the last update's factor the rates above would be of other ones
+        "learning-rate",
+        {"learning_rate": 1e-6 * np.linspace(0.99, 0.0, 100)},
+        ppo(anneal="both", anneal_reaches_end=True),
+        {"learning_rate": 4e-6 * np.linspace(0.99, 0.0, 100)},
+        ppo(anneal="both", anneal_reaches_end=True),
+    ),
     ("saturation", {"actions_at_bounds": 0.99}, CONFIG, {"actions_at_bounds": 0.9}, CONFIG),
     ("std-blow-up", {"action_std": np.linspace(1, 4, 100)}, CONFIG, {"action_std": 4.0}, CONFIG),
     ("memory-explodes", {"memory_abs_max": some(2e3, 1, 70)}, CONFIG, {"memory_abs_max": 900.0}, CONFIG),

@@ -240,6 +240,16 @@ def test_standardise_by_hand():
     )
 
 
+def test_standardise_by_n_minus_1_by_hand():
+    x = jnp.array([1.0, 2.0, 3.0, 4.0])  # sample variance 5/3
+    expected = [-1.1618950, -0.3872983, 0.3872983, 1.1618950]
+    np.testing.assert_allclose(standardise(x, ddof=1), expected, rtol=1e-6)
+    np.testing.assert_allclose(standardise(x, jnp.ones(4), 1), expected, rtol=1e-6)
+    np.testing.assert_allclose(standardise_by(batch_moments(x, ()), x, 1), expected, rtol=1e-6)
+    np.testing.assert_array_equal(standardise(x[:1], ddof=1), [0.0])  # where PyTorch's is NaN
+    np.testing.assert_array_equal(standardise_by(batch_moments(x[:1], ()), x[:1], 1), [0.0])
+
+
 def test_samples_are_standardised_by_the_moments_of_more_than_themselves():
     """By hand: 1, 2, 3, 4 have mean 2.5 and variance 1.25; equal samples give 0, and what is not finite stays so."""
     moments = batch_moments(jnp.array([1.0, 2.0, 3.0, 4.0]), ())

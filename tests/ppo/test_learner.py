@@ -14,8 +14,9 @@ from proximax.envs import env_seeds, make_env, probe
 from proximax.envs.env_groups import EnvGroups
 from proximax.envs.gymnasium_env import GymnasiumEnv
 from proximax.policy.policy import make_policy
+from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.host_rollout import collect
-from proximax.ppo.learner import make_learner, update_succeeded
+from proximax.ppo.learner import learn_from_rollout, make_learner, next_rollout, update_succeeded
 from proximax.ppo.seed_axis import stack_seeds
 from proximax.runtime.prng import seed_key, split_on_host
 from tests.support.toy_envs import host_learner, vector
@@ -164,8 +165,9 @@ OTHER_NUMBERS = {
     "max_grad_norm": 0.4,
     "target_kl": 0.05,
     "adam_epsilon": 1e-6,
+    "reward_clip": 0.5,
 }
-NUMBERS_SET = {"value_epsilon": 0.5, "target_kl": 0.03}  # of those that are None by default
+NUMBERS_SET = {"value_epsilon": 0.5, "target_kl": 0.03, "reward_clip": 2.0}  # of those that are None by default
 
 
 @pytest.mark.parametrize("algo", ["clip", "penalty", "trpo"])
@@ -289,3 +291,20 @@ def test_the_scaled_return_is_cut_at_time_limits_too(host_update):
     np.testing.assert_allclose(moments.mean[0], np.mean(totals), rtol=1e-5)
     np.testing.assert_allclose(moments.m2[0], np.var(totals) * len(totals), rtol=1e-5)
     np.testing.assert_allclose(after.reward_scale.discounted_return[0], carried, rtol=1e-5, atol=1e-6)
+
+
+def test_rewards_are_clipped_after_they_are_scaled():
+    """By hand: with γ = 0 rewards are divided by their own standard deviation; beyond ±0.5 of those none is left."""
+    ppo = dataclasses.replace(PPO, hidden=(2,), epochs=1, minibatch_size=None, gamma=0.0, advantage="to-go", baseline=False)
+    env, seen = probe.PROBES["matching-continuous"](), []
+    config = RunConfig("probe", steps=640, num_envs=4, ppo=dataclasses.replace(ppo, reward_clip=0.5))
+    policy = make_policy(env.observation_space, env.action_space, ppo)
+    state = make_learner(env, policy, config).init(jax.random.key(0))
+    state, rollout, _, key = next_rollout(env, policy, config, state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proximax.ppo.learner.update", lambda *a: seen.append(a[4].reward) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            learn_from_rollout(ALGORITHMS["clip"], policy, config, state, rollout, key)
+    scaled = np.asarray(rollout.reward) / np.std(rollout.reward)
+    assert np.mean(np.abs(scaled) > 0.5) > 0.2
+    np.testing.assert_allclose(seen[0], np.clip(scaled, -0.5, 0.5), rtol=1e-5)

@@ -33,3 +33,5 @@ def test_the_value_loss_is_half_the_square_or_the_larger_of_it_and_that_of_the_c
     np.testing.assert_allclose(value_losses(PPOConfig(), value, rows), scale * np.array([0.25, 1.0, 2.25]))
     clipped = value_losses(PPOConfig(value_epsilon=0.2), value, rows)  # of 0.2, 0.2, 0.2: 0.64, 0.64, 1.44
     np.testing.assert_allclose(clipped, scale * np.array([0.64, 1.0, 2.25]), rtol=1e-6)
+    alone = value_losses(PPOConfig(value_epsilon=0.2, value_clip="alone"), value, rows)
+    np.testing.assert_allclose(alone, scale * np.array([0.64, 0.64, 1.44]), rtol=1e-6)

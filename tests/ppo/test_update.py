@@ -1,5 +1,7 @@
 """One update: ratio, early stop, masks, schedules, batches. Traps 3, 11, 12, 14, 18, 21, 24, 25, 26."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from proximax.ppo.update import (
 )
 from proximax.ppo.values import add_values
 from proximax.types import Moments
+from tests.support import sb3_update
 from tests.support.updates import ACTIONS, MOMENTS, one_update, rollout, setup, state_of
 
 exact = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
@@ -214,6 +217,12 @@ def test_what_anneals_late_is_whole_until_then_and_falls_as_far():
     np.testing.assert_allclose([float(r.epsilon / 0.2) for r in rates], factors, rtol=1e-6)
 
 
+def test_what_reaches_its_end_is_there_in_the_last_update():
+    ppo = PPOConfig(learning_rate=0.4, anneal="learning_rate", anneal_reaches_end=True)
+    rates = [scheduled_values(ppo, state_of(ppo, np.zeros(1), number=i), 4).learning_rate for i in range(4)]
+    np.testing.assert_allclose(rates, [0.3, 0.2, 0.1, 0.0], rtol=1e-6)
+
+
 def test_the_entropy_bonus_anneals_to_an_end_that_is_not_zero():
     # Factors 1, 0.8, 0.6, 0.4; one update later it would be 0.2.
     ppo = PPOConfig(entropy_coef=0.1, anneal="entropy_coef", anneal_end=0.2)
@@ -264,6 +273,7 @@ def test_every_switch_changes_the_update():
         "max_grad_norm": None,
         "target_kl": 1e-9,
         "standardise_advantage": False,
+        "bessel_correction": True,
         "recompute_advantage": True,
         "advantage": "to-go",
         "adam_epsilon": 1e-2,
@@ -395,3 +405,20 @@ def test_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
         np.testing.assert_array_equal(np.sort(stats["rows"].reshape(4, 64)), np.tile(np.arange(64), (4, 1)))
         orders += [tuple(row.ravel().tolist()) for row in stats["rows"]]
     assert len(set(orders)) == 8
+
+
+@pytest.mark.parametrize("case", sb3_update.SPACES)
+def test_an_update_like_stable_baselines3_is_that_of_its_own_train(case):
+    """Recorded from ``PPO.train()`` in float64: parameters after 8 gradient steps, which move them by up to 1e-2."""
+    with jax.enable_x64(True):
+        record = sb3_update.read(case)
+        theirs = sb3_update.parameters(record, "after")
+        advantage, ours = sb3_update.update_here(case, sb3_update.like_sb3())
+        assert record["truncated"].any()
+        np.testing.assert_allclose(advantage, record["advantage"], rtol=0, atol=1e-12)
+        assert sb3_update.distance(ours, theirs) < 1e-8
+        assert sb3_update.distance(sb3_update.parameters(record, "before"), theirs) > 1e-3
+        if case == "discrete":  # each switch counts
+            for name, value in sb3_update.DIFFERENT.items():
+                _, other = sb3_update.update_here(case, replace(sb3_update.like_sb3(), **{name: value}))
+                assert sb3_update.distance(other, theirs) > 1e-6, name

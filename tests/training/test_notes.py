@@ -5,7 +5,8 @@ from gymnasium import spaces
 
 import proximax
 from proximax.policy import make_policy
-from proximax.training.notes import rounding_notes, sequence_notes
+from proximax.training.notes import library_notes, rounding_notes, sequence_notes
+from proximax.training.resolve_config import resolve
 
 OBS, ACTIONS = spaces.Box(-1, 1, (2,)), spaces.Discrete(2)
 
@@ -17,6 +18,17 @@ def test_rounded_steps_are_said_once_and_only_where_they_differ():
     assert note == (
         "steps = 100,000 is not a multiple of rollouts of num_steps x num_envs = 2,048: 98,304 steps are trained"
     )
+
+
+def test_a_run_like_another_library_says_what_is_other_than_by_default_and_than_there():
+    assert library_notes(proximax.RunConfig("x")) == []
+    config, _ = resolve("CartPole-v1", None, {"like": "cleanrl", "epsilon": 0.1})
+    changed, remains = library_notes(config)
+    assert changed.startswith("like cleanrl (CleanRL, ppo.py): num_envs = 4 (by default 8), num_steps = 128 (by default")
+    for text in ("bessel_correction = True (by default False)", "epsilon = 0.1 (by default 0.2)", "value_epsilon = 0.2"):
+        assert text in changed
+    assert "gamma" not in changed
+    assert remains.startswith("not like cleanrl all the same: a time limit counts as an end")
 
 
 @pytest.mark.parametrize(

@@ -96,3 +96,25 @@ def test_another_number_of_environments_than_the_vector_environment_has_is_told(
     resolve(env, "none", {"num_envs": 8})
     resolve(env, "none", {})
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_like_another_library_starts_from_its_settings_instead_of_a_preset():
+    config, _ = resolve("CartPole-v1", None, {"like": "sb3", "learning_rate": 1e-3})
+    assert (config.like, config.preset, config.num_envs, config.ppo.num_steps) == ("sb3", None, 1, 2048)
+    assert (config.ppo.learning_rate, config.ppo.value_clip, config.ppo.bessel_correction) == (1e-3, "alone", True)
+    assert proximax.config.from_json(config.to_json()) == config
+    assert resolve("CartPole-v1", "none", {"like": "sb3", "num_envs": 4})[0].num_envs == 4
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "message"),
+    [
+        ("cartpole", {"like": "sb3"}, "takes the place of a preset; leave preset = 'cartpole' out"),
+        (None, {"like": "sb3", "algo": "trpo"}, "what it sets is of PPO; leave algo = 'trpo' out"),
+        (None, {"like": "brax"}, "like = 'brax': must be one of sb3, cleanrl, cleanrl-continuous, rllib, paper"),
+        (None, {"like": 3}, "like = 3: must be one of sb3"),
+    ],
+)
+def test_what_does_not_go_with_another_librarys_settings_is_refused(preset, settings, message):
+    with pytest.raises(UsageError, match=message):
+        resolve("CartPole-v1", preset, settings)
