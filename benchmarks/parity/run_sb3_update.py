@@ -1,10 +1,11 @@
-"""Stable-Baselines3's ``PPO.train()`` on one rollout in float64: ``run_sb3_update.py ORDERS.npz OUT.npz``, in its Python.
+"""Stable-Baselines3's ``PPO.train()`` on one rollout in float64: ``run_sb3_update.py ORDERS.npz OUT.npz``.
 
 ORDERS.npz has for every case the samples' order in each epoch (``t N + n``), which replaces the random one.
 """
 
 import sys
 from typing import Any
+from unittest.mock import patch
 
 import gymnasium
 import numpy as np
@@ -100,10 +101,9 @@ def main() -> None:
         buffer = fill_buffer(model, rollout)
         advantages = buffer.advantages.copy()
         t, n = np.divmod(orders[case], ENVS)
-        epochs = iter(n * STEPS + t)  # the buffer's rows are environment by environment
-        permutation, np.random.permutation = np.random.permutation, lambda _: next(epochs)
-        model.train()
-        np.random.permutation = permutation
+        epochs = list(n * STEPS + t)  # the buffer's rows are environment by environment
+        with patch("numpy.random.permutation", side_effect=epochs):
+            model.train()
         columns = rollout | {"advantage": advantages, "order": orders[case]}
         out |= {f"{case}/{name}": x for name, x in columns.items()}
         for stage, parameters in (("before", before), ("after", parameters_of(model))):

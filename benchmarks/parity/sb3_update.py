@@ -1,4 +1,4 @@
-"""One whole update by Stable-Baselines3's own ``PPO.train()`` and by ``--like sb3``, in float64: how far they are apart.
+"""One update by Stable-Baselines3's own ``PPO.train()`` and by ``--like sb3``, in float64: how far they are apart.
 
 python benchmarks/parity/sb3_update.py [--peers DIR]
 
@@ -69,7 +69,7 @@ def main() -> None:
     (HERE / "sb3_update.md").write_text(
         f"# One update of Stable-Baselines3 {version}, and the same here\n\n"
         "Largest difference of a parameter after `PPO.train()` on one rollout of 128 transitions: 2 epochs of 4\n"
-        "minibatches, Adam with step size 1e-3, in float64. `python benchmarks/parity/sb3_update.py` writes this page;\n"
+        "minibatches, Adam with step size 1e-3, in float64. `python benchmarks/parity/sb3_update.py` writes this;\n"
         f"`tests/ppo/test_update.py` repeats the first row.\n\n{table}\n"
     )
     print(table)

@@ -14,7 +14,6 @@ from proximax.maths.distributions import (
 from proximax.maths.kl import adapt_beta, adapt_learning_rate, kl_k1, kl_k2, kl_k3
 from proximax.maths.objectives import (
     clip_objective,
-    clip_only_value_loss,
     clipped_value_loss,
     penalty_objective,
     reinforce_objective,
@@ -54,7 +53,6 @@ __all__ = [
     "adapt_learning_rate",
     "batch_moments",
     "clip_objective",
-    "clip_only_value_loss",
     "clipped_value_loss",
     "conjugate_gradient",
     "fisher_vector_product",

@@ -76,24 +76,14 @@ def clipped_value_loss(
     old_value: Float[Array, "*B"],
     target: Float[Array, "*B"],
     epsilon: float | Float[Array, ""],
+    alone: bool = False,
 ) -> Float[Array, "*B"]:
     """½ max((V - target)², (V_clip - target)²), V_clip = V_old + clip(V - V_old, -ε, ε).
 
+    ``alone``: ½ (V_clip - target)², without gradient outside the band, as Stable-Baselines3's ``clip_range_vf``.
     ``old_value`` is the rollout's own V. Four other meanings of the name exist; see docs/algorithms/ppo-clip.md.
     Source: Huang et al. 2022, "The 37 implementation details of PPO", core detail 9, with the factor ½.
     """
     clipped = old_value + jnp.clip(value - old_value, -epsilon, epsilon)
-    return 0.5 * jnp.maximum(jnp.square(value - target), jnp.square(clipped - target))
-
-
-def clip_only_value_loss(
-    value: Float[Array, "*B"],
-    old_value: Float[Array, "*B"],
-    target: Float[Array, "*B"],
-    epsilon: float | Float[Array, ""],
-) -> Float[Array, "*B"]:
-    """½ (V_clip - target)², V_clip = V_old + clip(V - V_old, -ε, ε): no gradient at all outside the band.
-
-    Source: Raffin et al. 2021, "Stable-Baselines3", PPO's ``clip_range_vf``, with the factor ½.
-    """
-    return 0.5 * jnp.square(old_value + jnp.clip(value - old_value, -epsilon, epsilon) - target)
+    loss = 0.5 * jnp.square(clipped - target)
+    return loss if alone else jnp.maximum(value_loss(value, target), loss)

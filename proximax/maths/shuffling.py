@@ -20,9 +20,9 @@ def permutation(key: jax.Array, n: int) -> Int[Array, " n"]:
     Black & Rogaway 2002, "Ciphers with arbitrary finite domains", section 4.
     """
     if n < FEW:
-        return _ranks(jax.random.bits(key, (n,)))
+        return _ranks(jax.random.bits(key, (n,), jnp.uint32))
     bits = (n - 1).bit_length()
-    round_keys = jax.random.bits(key, (ROUNDS,))
+    round_keys = jax.random.bits(key, (ROUNDS,), jnp.uint32)
     order = _feistel(round_keys, bits, jnp.arange(n, dtype=jnp.uint32))
     if n < 1 << bits:
         again = lambda x: jnp.where(x < n, x, _feistel(round_keys, bits, x))  # noqa: E731

@@ -16,6 +16,7 @@ from proximax.ppo.records import Batch, ObjectiveInputs, StepStats, UpdateContex
 from proximax.ppo.values import evaluate_policy, unroll_sequences
 from proximax.runtime import call_user_function, kind_of
 from proximax.spaces import take_observations
+from proximax.types import Moments
 
 
 def joint_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
@@ -58,12 +59,7 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     log_ratio = jnp.where(weight > 0, log_prob - minibatch.log_prob, 0.0)
     advantage = minibatch.advantage
     if context.config.standardise_advantage:
-        of_all = minibatch.of_all
-        ddof = int(context.config.bessel_correction)
-        if of_all is None:
-            advantage = maths.standardise(advantage, weight, ddof)
-        else:
-            advantage = maths.standardise_by(of_all, advantage, ddof)
+        advantage = standardise(context.config, advantage, weight, minibatch.of_all)
     inputs = ObjectiveInputs(jnp.where(weight > 0, log_prob, 0.0), log_ratio, advantage, minibatch.dist.kl(dist))
     objectives = call_user_function("the objective", context.objective, inputs, scheduled)
     if (kind := kind_of(objectives)) != f"shape {weight.shape}":  # [B, 1] would silently become [B, B]
@@ -80,12 +76,18 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
     }
 
 
+def standardise(config: PPOConfig, x: jax.Array, weight: jax.Array, of_all: Moments | None) -> jax.Array:
+    """Standardised by the moments of the samples that count; of several shards, by those of all their samples."""
+    ddof = int(config.bessel_correction)
+    return maths.standardise(x, weight, ddof) if of_all is None else maths.standardise_by(of_all, x, ddof)
+
+
 def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.Array:
     """The value loss of each sample."""
     if config.value_epsilon is None:
         return maths.value_loss(value, minibatch.target)
-    loss = maths.clip_only_value_loss if config.value_clip == "alone" else maths.clipped_value_loss
-    return loss(value, minibatch.value, minibatch.target, config.value_epsilon)
+    alone = config.value_clip == "alone"
+    return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon, alone)
 
 
 def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:

@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.policy import Policy
-from proximax.ppo.losses import critic_loss, forward, joint_loss, minibatch_mean, weighted_mean
+from proximax.ppo.losses import critic_loss, forward, joint_loss, minibatch_mean, standardise, weighted_mean
 from proximax.ppo.records import Algorithm, Batch, Loss, OptimizerProgress, ScheduledValues, StepStats, UpdateContext
 from proximax.ppo.shards import moments_of_all, moments_of_minibatches, shard_key, sum_over_shards
 from proximax.ppo.values import add_values
@@ -41,8 +41,7 @@ def scheduled_values(config: PPOConfig, state: TrainState, updates: int | jax.Ar
     """The values at update ``state.update`` (from 0); those of ``config.anneal`` are multiplied by the factor.
 
     e + (1 - e) min(1, (1 - update / updates) / (1 - s)),   s = anneal_start, e = anneal_end
-
-    With ``anneal_reaches_end`` update + 1 is in the place of update.
+    ``anneal_reaches_end``: the same with update + 1.
     """
     left = 1.0 - (state.update + int(config.anneal_reaches_end)) / updates
     factor = config.anneal_end + (1.0 - config.anneal_end) * jnp.minimum(1.0, left / (1.0 - config.anneal_start))
@@ -103,11 +102,7 @@ def make_batch(config: PPOConfig, rollout: Transition, shards: int = 1) -> Batch
         advantage = estimate - r.value if config.baseline else estimate
     if config.standardise_across_envs:
         of_all = moments_of_minibatches(advantage, r.valid, shards)
-        ddof = int(config.bessel_correction)
-        if of_all is None:
-            advantage = jax.vmap(partial(maths.standardise, ddof=ddof))(advantage, r.valid)
-        else:
-            advantage = jax.vmap(partial(maths.standardise_by, ddof=ddof))(of_all, advantage)
+        advantage = jax.vmap(partial(standardise, config))(advantage, r.valid, of_all)
     position = jnp.arange(r.reward.size).reshape(r.reward.shape)
     batch = Batch(position, r.action, r.log_prob, r.dist, r.value, advantage, target, r.valid)
     batch = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), batch)._replace(position=position)

@@ -18,7 +18,7 @@ def rounding_notes(config: RunConfig) -> list[str]:
 
 
 def library_notes(config: RunConfig) -> list[str]:
-    """What a run like another library's does otherwise than by default, and what it does otherwise than that library."""
+    """What a run like another library's does otherwise than by default, and otherwise than that library."""
     if config.like is None:
         return []
     library, default = LIBRARIES[config.like], PPOConfig()

@@ -72,7 +72,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
 
 
 def starting_settings(env_id: EnvId, preset: str | None, overrides: dict[str, Any]) -> tuple[dict[str, Any], PPOConfig]:
-    """(fields of ``RunConfig``, ``PPOConfig``) before the overrides: those of a preset, or of the library to be like."""
+    """(fields of ``RunConfig``, ``PPOConfig``) before the overrides: of a preset, or of the library to be like."""
     algo, like = overrides.get("algo", "clip"), overrides.get("like")
     if like is None:
         return preset_settings(find_preset(str(env_id.in_ale), preset), algo)

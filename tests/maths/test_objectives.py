@@ -28,7 +28,6 @@ def test_eager_jit_and_vmap_agree(name):
         "adapt_beta": (lambda beta, kl: maths.adapt_beta(beta, kl, 0.5), 2),
         "adapt_learning_rate": (lambda rate, kl: maths.adapt_learning_rate(rate, kl, 0.5), 2),
         "value_loss": (maths.value_loss, 2),
-        "clip_only_value_loss": (lambda v, old, target: maths.clip_only_value_loss(v, old, target, 0.2), 3),
         "clipped_value_loss": (lambda v, old, target: maths.clipped_value_loss(v, old, target, 0.2), 3),
         "kl_k1": (maths.kl_k1, 1),
         "kl_k2": (maths.kl_k2, 1),
@@ -55,7 +54,6 @@ def test_rank_promotion_raises():
         lambda log_ratio, kl: maths.penalty_objective(log_ratio, log_ratio, kl, 1.0),
         maths.value_loss,
         lambda value, target: maths.clipped_value_loss(value, value, target, 0.2),
-        lambda value, target: maths.clip_only_value_loss(value, value, target, 0.2),
     ):
         assert function(row, row).shape == (4,)
         for wrong in ((column, row), (row, column)):
@@ -74,7 +72,6 @@ def test_different_shapes_are_refused_by_the_annotations(other):
         (maths.penalty_objective, (row, row, other, 1.0)),
         (maths.value_loss, (row, other)),
         (maths.clipped_value_loss, (row, other, row, 0.2)),
-        (maths.clip_only_value_loss, (row, other, row, 0.2)),
     ):
         with pytest.raises(TypeError):
             checked(function)(*args)
@@ -344,8 +341,8 @@ def test_clipped_value_loss_is_half_the_larger_squared_error(value, target, loss
         (0.25, 1.0, 0.28125, -0.75),  # inside the band: the plain loss
     ],
 )
-def test_clip_only_value_loss_has_no_gradient_outside_the_band(value, target, loss, slope):
-    function = lambda v: maths.clip_only_value_loss(v, jnp.array(0.0), jnp.array(target), 0.5)  # noqa: E731
+def test_the_clipped_value_loss_alone_has_no_gradient_outside_the_band(value, target, loss, slope):
+    function = lambda v: maths.clipped_value_loss(v, jnp.array(0.0), jnp.array(target), 0.5, True)  # noqa: E731
     result, gradient = jax.value_and_grad(function)(jnp.array(value))
     assert (float(result), float(gradient)) == (loss, slope)
 

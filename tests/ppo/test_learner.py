@@ -295,7 +295,7 @@ def test_the_scaled_return_is_cut_at_time_limits_too(host_update):
 
 def test_rewards_are_clipped_after_they_are_scaled():
     """By hand: with γ = 0 rewards are divided by their own standard deviation; beyond ±0.5 of those none is left."""
-    ppo = dataclasses.replace(PPO, hidden=(2,), epochs=1, minibatch_size=None, gamma=0.0, advantage="to-go", baseline=False)
+    ppo = dataclasses.replace(PPO, hidden=(2,), gamma=0.0)
     env, seen = probe.PROBES["matching-continuous"](), []
     config = RunConfig("probe", steps=640, num_envs=4, ppo=dataclasses.replace(ppo, reward_clip=0.5))
     policy = make_policy(env.observation_space, env.action_space, ppo)

@@ -418,7 +418,7 @@ def test_an_update_like_stable_baselines3_is_that_of_its_own_train(case):
         np.testing.assert_allclose(advantage, record["advantage"], rtol=0, atol=1e-12)
         assert sb3_update.distance(ours, theirs) < 1e-8
         assert sb3_update.distance(sb3_update.parameters(record, "before"), theirs) > 1e-3
-        if case == "discrete":  # each switch counts
+        if case == "continuous":  # where each switch counts
             for name, value in sb3_update.DIFFERENT.items():
                 _, other = sb3_update.update_here(case, replace(sb3_update.like_sb3(), **{name: value}))
                 assert sb3_update.distance(other, theirs) > 1e-6, name

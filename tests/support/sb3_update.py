@@ -15,7 +15,7 @@ from proximax.ppo.update import make_batch
 from proximax.ppo.values import add_values
 from proximax.runtime import as_threefry2x32
 from proximax.types import Transition
-from tests.support.updates import one_update
+from tests.support.updates import one_update, state_of
 
 RECORD = Path(__file__).parents[1] / "data" / "sb3_update.npz"
 SPACES = {
@@ -72,7 +72,7 @@ def parameters(record: dict[str, np.ndarray], stage: str) -> dict:
 
 
 def update_here(case: str, ppo: PPOConfig, path: Path = RECORD):
-    """(advantages ``[T, N]``, parameters) of this library's update of the recorded parameters on the recorded rollout."""
+    """(advantages ``[T, N]``, parameters) of our update of the recorded parameters on the recorded rollout."""
     record = read(case, path)
     policy = make_policy(*SPACES[case], ppo)
     params = parameters(record, "before")
@@ -94,10 +94,19 @@ def update_here(case: str, ppo: PPOConfig, path: Path = RECORD):
     )
     rollout = add_values(policy, params, None, rollout)
     advantage = make_batch(ppo, rollout).advantage.reshape(STEPS, ENVS)
-    after, _, _ = one_update(ppo, rollout, policy, params, seed=SEED)
+    state = state_of(ppo, params)
+    state = state._replace(opt_state=jax.tree.map(as_double, state.opt_state))
+    after, _, _ = one_update(ppo, rollout, policy, params, seed=SEED, state=state)
     return advantage, after
+
+
+def as_double(x):
+    """A float in float64, whatever else as it is."""
+    return x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def distance(a, b) -> float:
     """The largest difference of two trees' entries."""
-    return max(float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+    return max(
+        float(np.abs(np.asarray(x) - np.asarray(y)).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))
+    )

@@ -24,8 +24,14 @@ def test_a_run_like_another_library_says_what_is_other_than_by_default_and_than_
     assert library_notes(proximax.RunConfig("x")) == []
     config, _ = resolve("CartPole-v1", None, {"like": "cleanrl", "epsilon": 0.1})
     changed, remains = library_notes(config)
-    assert changed.startswith("like cleanrl (CleanRL, ppo.py): num_envs = 4 (by default 8), num_steps = 128 (by default")
-    for text in ("bessel_correction = True (by default False)", "epsilon = 0.1 (by default 0.2)", "value_epsilon = 0.2"):
+    assert changed.startswith(
+        "like cleanrl (CleanRL, ppo.py): num_envs = 4 (by default 8), num_steps = 128 (by default"
+    )
+    for text in (
+        "bessel_correction = True (by default False)",
+        "epsilon = 0.1 (by default 0.2)",
+        "value_epsilon = 0.2",
+    ):
         assert text in changed
     assert "gamma" not in changed
     assert remains.startswith("not like cleanrl all the same: a time limit counts as an end")
