@@ -90,7 +90,7 @@ class PPOConfig:
     scale_reward: bool = True
     """Divide rewards by the running standard deviation of the discounted return."""
     reward_clip: float | None = None
-    """Rewards, after scale_reward, are clipped to ± this; None: not clipped (VecNormalize and CleanRL: 10)."""
+    """Rewards that scale_reward has scaled are clipped to ± this; None: not clipped (VecNormalize and CleanRL: 10)."""
     standardise_advantage: bool = True
     """Standardise advantages (or returns) to mean 0 and standard deviation 1 in each minibatch; all equal: 0."""
     bessel_correction: bool = False

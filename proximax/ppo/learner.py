@@ -78,9 +78,8 @@ def learn_from_rollout(
         last = transitions.terminated | transitions.truncated
         valid = transitions.valid
         reward, carried, moments = scale_reward(*reward_scale, transitions.reward, last, valid, ppo.gamma, of_all)
+        reward = reward if ppo.reward_clip is None else jnp.clip(reward, -ppo.reward_clip, ppo.reward_clip)
         transitions, reward_scale = transitions._replace(reward=reward), RewardScale(carried, moments)
-    if ppo.reward_clip is not None:
-        transitions = transitions._replace(reward=jnp.clip(transitions.reward, -ppo.reward_clip, ppo.reward_clip))
     scheduled = scheduled_values(ppo, state, state.hyperparameters["updates"])
     params, opt_state, metrics = update(algorithm, policy, ppo, state, transitions, scheduled, key, shards)
     obs_moments = update_obs_moments(state.obs_moments, transitions.obs, transitions.valid, of_all)

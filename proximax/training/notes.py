@@ -24,11 +24,18 @@ def library_notes(config: RunConfig) -> list[str]:
     library, default = LIBRARIES[config.like], PPOConfig()
     sizes = [("num_envs", config.num_envs, RunConfig.num_envs)]
     rows = sizes + [(f.name, getattr(config.ppo, f.name), getattr(default, f.name)) for f in fields(PPOConfig)]
-    changed = ", ".join(f"{name} = {value} (by default {usual})" for name, value, usual in rows if value != usual)
+    changed = ", ".join(
+        f"{name} = {text(value)} (by default {text(usual)})" for name, value, usual in rows if value != usual
+    )
     return [
         f"like {config.like} ({library.source}): {changed}",
         f"not like {config.like} all the same: {'; '.join(library.remains)}",
     ]
+
+
+def text(value: object) -> str:
+    """A setting as one writes it on the command line."""
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def environment_notes(env: JaxEnv | HostEnv, config: RunConfig) -> list[str]:

@@ -308,3 +308,16 @@ def test_rewards_are_clipped_after_they_are_scaled():
     scaled = np.asarray(rollout.reward) / np.std(rollout.reward)
     assert np.mean(np.abs(scaled) > 0.5) > 0.2
     np.testing.assert_allclose(seen[0], np.clip(scaled, -0.5, 0.5), rtol=1e-5)
+
+
+def test_rewards_that_are_not_scaled_are_not_clipped():
+    ppo = dataclasses.replace(PPO, hidden=(2,), scale_reward=False)
+    env = probe.PROBES["matching-continuous"]()
+    policy = make_policy(env.observation_space, env.action_space, ppo)
+    parameters = []
+    for clip in (None, 0.5):
+        config = RunConfig("probe", steps=640, num_envs=4, ppo=dataclasses.replace(ppo, reward_clip=clip))
+        learner = make_learner(env, policy, config)
+        state, _ = jax.jit(learner.step)(learner.init(jax.random.key(0)))
+        parameters.append(flat(state.params))
+    np.testing.assert_array_equal(*parameters)
