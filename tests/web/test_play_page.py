@@ -13,11 +13,13 @@ from gymnasium import spaces
 
 import proximax
 from proximax.config import PPOConfig, RunConfig
-from proximax.exporting import zoo_file, zoo_names
+from proximax.exporting import onnx_text, zoo_file, zoo_names
+from proximax.runs.checkpoint import save_checkpoint
 from proximax.web import watch
 from tests.support import ROOT
 from tests.support.browser import Browser, chromium
-from tests.support.saved_runs import filled, save_run
+from tests.support.exported_agents import agent
+from tests.support.saved_runs import filled, header, save_run, snapshot
 
 pytestmark = [
     pytest.mark.process,
@@ -90,18 +92,37 @@ def test_everything_that_can_be_used_has_a_name(page):
 
 @pytest.mark.parametrize("name", zoo_names())
 def test_onnx_in_the_browser_acts_as_the_agent(name, page):
-    agent, env = proximax.load(f"zoo:{name}"), gymnasium.make(name)
+    trained, env = proximax.load(f"zoo:{name}"), gymnasium.make(name)
     obs, rows = env.reset(seed=0)[0], []
     while len(rows) < ROWS:
         rows.append(obs)
-        obs, _, terminated, truncated, _ = env.step(agent.act(obs))
+        obs, _, terminated, truncated, _ = env.step(trained.act(obs))
         if terminated or truncated:
             obs = env.reset()[0]
     file = base64.b64encode(zoo_file(f"zoo:{name}").read_bytes()).decode()
     question = {"file": file, "observations": np.array(rows).astype(float).tolist()}
     actions = np.array(json.loads(page.value(ACT % json.dumps(question))))
-    expected = np.asarray(agent.act(np.array(rows))).reshape(ROWS, -1)
+    expected = np.asarray(trained.act(np.array(rows))).reshape(ROWS, -1)
     np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["lstm", "mingru"])
+def test_a_policy_with_memory_remembers_in_the_browser(network, page):
+    made, rows = agent(network=network, actions=spaces.Box(-2, 1, (2,))), np.random.default_rng(0).normal(size=(20, 3))
+    question = {"file": onnx_text(made), "observations": rows.tolist()}
+    actions = json.loads(page.value(ACT % json.dumps(question)))
+    for obs, action in zip(rows.astype(np.float32), actions):
+        np.testing.assert_allclose(action, made.act(obs), rtol=1e-5, atol=1e-5)
+
+
+def test_a_newer_checkpoint_takes_over(page, tmp_path):
+    params = filled(OBS, ACTIONS, CONFIG.ppo)[1:]
+    page.wait_for("document.getElementById('which').textContent.includes(', 400 steps')")
+    save_checkpoint(
+        tmp_path / "runs" / "one" / "checkpoints", header(OBS, ACTIONS, CONFIG), snapshot(*params, update=9)
+    )
+    page.value("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for("document.getElementById('which').textContent.includes(', 900 steps')")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -67,6 +67,7 @@ def test_the_score_is_that_of_the_best_seed(said):
     assert score_of(said.records[0]._replace(result=None)) == float("-inf")
 
 
+@pytest.mark.slow
 def test_names_are_text_in_it(said):
     groups = [group._replace(label=HOSTILE) for group in said.groups]
     page = page_of(said._replace(groups=groups))

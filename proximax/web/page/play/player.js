@@ -74,18 +74,18 @@ export class Player {
     this.ended = new AbortController();
     const listen = (name, act) => document.addEventListener(name, act, { signal: this.ended.signal });
     listen("keydown", (event) => this.#press(event));
-    listen("keyup", (event) => this.#release(KEYS[event.key] ?? 0));
+    listen("keyup", (event) => this.#release(KEYS[event.key] ?? KEYS[event.key.toLowerCase()] ?? 0));
     addEventListener("blur", () => { this.held = []; }, { signal: this.ended.signal });
   }
 
   #press(event) {
     const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName ?? "");
     if (!this.playing || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const way = KEYS[event.key], again = event.key === " " && event.target.tagName !== "BUTTON";
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, way = KEYS[key], again = event.key === " " && event.target.tagName !== "BUTTON";
     if (way) this.#hold(way);
     else if (again) this.newRound();
     else if (event.key === "Escape") this.letGo();
-    else if (event.key === "p") { this.paused = !this.paused; this.#show(); }
+    else if (key === "p") { this.paused = !this.paused; this.#show(); }
     else return;
     event.preventDefault();
   }
