@@ -59,6 +59,14 @@ class RunRecord(NamedTuple):
         ends = [of_seed["time_s"][-1] for of_seed in self.columns.values() if "time_s" in of_seed]
         return float(np.nanmax(ends)) if ends and np.isfinite(ends).any() else float("nan")
 
+    @property
+    def speed(self) -> float | None:
+        """Environment steps of all seeds together a second, as result.json has it where there is one."""
+        stated = (self.result or {}).get("steps_per_s")
+        if isinstance(stated, (int, float)):
+            return float(stated)
+        return self.steps * self.config.seeds / self.seconds if self.seconds > 0 else None
+
 
 class Contents(NamedTuple):
     """Everything that a report shows, as values."""

@@ -9,6 +9,7 @@ from proximax.reports.figures import line_styles
 from proximax.reports.page.contents import Contents, RunRecord
 from proximax.reports.page.markup import Markup, Section, html_table, join, tag
 from proximax.reports.page.pictures import Pictures, draw_curve_panel, draw_diagnostic_panel
+from proximax.reports.run_groups import env_label
 from proximax.reports.score_plots import draw_aggregates, draw_improvement, draw_profiles, draw_scores, has_profiles
 from proximax.reports.tables import (
     AGGREGATE_NOTES,
@@ -20,12 +21,13 @@ from proximax.reports.tables import (
     normalisation_note,
     scores_of,
 )
-from proximax.runtime import finite_or_none, format_duration, format_number, shorten
+from proximax.runtime import format_duration, format_number, shorten
 
 LINE_NOTE = "Line: interquartile mean (IQM) over seeds of the training return, actions sampled; up to three, the mean."
 BAND_NOTE = (
     "Band: its 95 % interval, t s\\* with the standard deviation s\\* of a bootstrap over seeds; one seed has none."
 )
+MAX_SEEDS, LONGEST_ERROR = 500, 200  # that are listed; characters of the line that ended a run
 MATRIX_NOTE = "Rows: X. Columns: Y, by the numbers of the rows. Bold: the 95 % interval does not hold 0.5."
 MAX_PAIRS = 28  # that are drawn and listed, those of 8 labels; more are in a matrix
 
@@ -37,12 +39,11 @@ def runs_section(contents: Contents, _: Pictures) -> Section:
     for record in contents.records:
         path, config = record.member.path, record.config
         group = group_of.get(path)
-        place = (shorten(path), group.env if group else "", group.label if group else "", state_of(record))
+        place = (shorten(path), env_label(config), group.label if group else "", state_of(record))
         first, last = config.seed, config.seed + config.seeds - 1
         seeds = str(first) if first == last else f"{first} to {last}"
-        seconds = finite_or_none(record.seconds)
-        speed = record.steps * config.seeds / seconds if seconds else None
-        amounts = f"{record.steps:,}", format_duration(seconds), format_number(speed and round(speed))
+        speed = record.speed
+        amounts = f"{record.steps:,}", format_duration(record.seconds), format_number(speed and round(speed))
         rows.append((*place, seeds, *amounts))
     head = ("run", "environment", "group", "state", "seeds", "steps per seed", "time", "steps/s")
     body = [html_table(Table(head, rows, texts=4)), *bullet_list("Notes", contents.notes)]
@@ -62,7 +63,8 @@ def state_of(record: RunRecord) -> str:
         stopped_by = str(record.result["stopped_by"])
         return "finished" if stopped_by == "steps" else f"finished ({stopped_by})"
     share = f"{record.steps / record.config.steps:.0%}"
-    return f"not finished, {share}" + (f": {record.error}" if record.error else "")
+    error = record.error or ""
+    return f"not finished, {share}" + (f": {error[:LONGEST_ERROR]}" if error else "")
 
 
 def curves_section(contents: Contents, pictures: Pictures) -> Section:
@@ -102,8 +104,9 @@ def scores_section(contents: Contents, pictures: Pictures) -> Section:
         for run in comparison["runs"]
         for seed, score in zip(run["seeds"], run["returns"])
     ]
-    of_seeds = html_table(Table(("", "environment", "seed", "return"), rows, texts=2))
-    body.append(tag("details", tag("summary", "Score of each seed"), of_seeds))
+    of_seeds = html_table(Table(("", "environment", "seed", "return"), rows[:MAX_SEEDS], texts=2))
+    title = "Score of each seed" + (f", the first {MAX_SEEDS} of {len(rows):,}" if len(rows) > MAX_SEEDS else "")
+    body.append(tag("details", tag("summary", title), of_seeds))
     return Section("scores", "Final scores", join(body))
 
 

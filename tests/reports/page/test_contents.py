@@ -31,6 +31,14 @@ def test_a_run_that_is_still_training_has_a_curve_and_no_score(contents):
     assert any("started: no update yet" in note for note in contents.notes)
 
 
+def test_speed_is_that_of_the_result_or_of_all_seeds_so_far(contents):
+    """Three seeds, 100 steps each in half a second."""
+    record = contents.records[0]
+    assert record._replace(result=None).speed == record.config.seeds * 200
+    assert record._replace(result=record.result | {"steps_per_s": 7}).speed == 7
+    assert record._replace(result=None, columns={}).speed is None
+
+
 def test_a_damaged_run_is_left_out_and_named(contents, runs, capsys):
     ((path, problem),) = contents.left_out.items()
     assert path == runs / "damaged"
