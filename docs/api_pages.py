@@ -36,7 +36,7 @@ def function_entry(name: str, node: Function, method: bool = False, settings: di
         )
         for a, stars, default in parameters(node, method)
     ]
-    described = any(arg.arg in about for arg in arguments(node)) or len(rows) > 2
+    described = any(arg.arg in about for arg in arguments(node))
     table = "| parameter | type | default | |\n|---|---|---|---|\n" + "".join(rows) + "\n" if rows and described else ""
     return block(signature(name, node, method)) + summary + rest + table + errors
 
@@ -142,7 +142,7 @@ def method_entry(owner: str, node: Function) -> str:
     if any("setter" in decorator for decorator in decorators) or "overload" in decorators:
         return ""
     if node.name == "__init__":
-        return block(signature(owner, node, method=True)) if len(arguments(node)) > 1 else ""
+        return block(signature(owner, node, method=True).removesuffix(" -> None")) if len(arguments(node)) > 1 else ""
     if "property" in decorators:
         kind = f": {ast.unparse(node.returns)}" if node.returns else ""
         return f"**`{node.name}`**`{kind}`. ".replace("``: ", "`: ") + paragraph_of(ast.get_docstring(node) or "")
@@ -170,12 +170,25 @@ def field_rows(node: ast.ClassDef, lines: list[str], about: dict[str, str]) -> l
             continue
         meaning = about.get(item.target.id, "")
         comment = re.search(r"#\s*(.*)$", lines[(item.end_lineno or item.lineno) - 1])
-        meaning = meaning or (comment[1] if comment else "")
+        meaning = meaning or (comment[1] if comment else comment_above(lines[: item.lineno - 1]))
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             meaning = str(below.value.value)
         default = f"`{ast.unparse(item.value)}`" if item.value is not None else "required"
         rows.append(row(f"`{item.target.id}`", f"`{ast.unparse(item.annotation)}`", default, meaning))
     return rows
+
+
+def comment_above(lines: list[str]) -> str:
+    """The comment that ends a text."""
+    texts = [line.strip() for line in lines]
+    start = len(texts) - next((i for i, text in enumerate(reversed(texts)) if not text.startswith("#")), len(texts))
+    return " ".join(text.lstrip("# ") for text in texts[start:])
+
+
+def explained(function: Any) -> dict[str, str]:
+    """What a function's docstring says about its parameters."""
+    function = inspect.unwrap(function)
+    return parts_of(inspect.getdoc(function) or "", set(inspect.signature(function).parameters))[1]
 
 
 def block(code: str) -> str:

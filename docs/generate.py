@@ -302,9 +302,12 @@ def api_page() -> str:
     grouped = {name for names in API_GROUPS.values() for name in names.split()} | set(ON_OTHER_PAGES)
     assert grouped == set(proximax.__all__), f"docs/generate.py: {sorted(grouped ^ set(proximax.__all__))}"
     text, settings = API_HEAD, field_docs(RunConfig)
+    more = {"run": settings | api_pages.explained(proximax.train)}  # its docstring says: as in train
     for title, names in API_GROUPS.items():
         text += f"## {title}\n\n"
-        parts = (api_pages.entry(name, getattr(proximax, name), "###", settings) for name in names.split())
+        parts = (
+            api_pages.entry(name, getattr(proximax, name), "###", more.get(name, settings)) for name in names.split()
+        )
         text += "".join(parts)
     text += "## On other pages\n\n| name | |\n|---|---|\n"
     text += "".join(table_row(f"`{name}`", about) for name, about in ON_OTHER_PAGES.items())

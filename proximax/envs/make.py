@@ -55,6 +55,7 @@ def make_env(
     (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
     ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
     with another's.
+    ``groups``: how many groups, one for each seed of a run.
     ``env_groups``: every group's environments in so many parts that step at different times
     (``env_groups.DoubleBufferedEnvs``).
     ``num_envs_if_native_vector``: replaces ``num_envs`` where the environment has its own vector version, whose copies

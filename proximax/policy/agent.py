@@ -84,11 +84,14 @@ class Agent:
     ) -> Any:
         """The environment's action for one observation, or ``[B]`` actions for a batch ``[B, ...]``.
 
-        The distribution's mode, or a random sample with ``sample``, in the action space's dtype; an ``int`` for one
-        Discrete action, a tree for nested spaces. Samples are others in every process, unless drawn with a generator
-        ``rng``, or with ``seed``, which gives the same sample each time. ``first``: whether the observation opens an
-        episode, a boolean or ``[B]``; by default it does after ``reset`` alone. ``streams``: which stream of
-        observations each row belongs to, an integer or a string.
+        In the action space's dtype; an ``int`` for one Discrete action, a tree for nested spaces.
+
+        ``sample``: a random sample instead of the distribution's mode.
+        ``action_mask``: which choices are allowed, where that is not part of the observation.
+        ``seed``: gives the same sample each time.
+        ``rng``: a generator to sample with; without it and ``seed`` samples differ from process to process.
+        ``first``: whether the observation opens an episode, a boolean or ``[B]``; by default only after ``reset``.
+        ``streams``: which stream of observations each row belongs to, an integer or a string.
         """
         check_randomness(sample, seed, rng)
         batch, single = self._batch(obs, action_mask)

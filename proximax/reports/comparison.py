@@ -86,9 +86,10 @@ def compare(
     ``preset``, ``overrides``: settings for all of them, as in ``train``.
     ``runs``: run directories, or folders with runs below them; or a dict of them under labels. Those with the same
     settings and other seeds are pooled, others are labelled by what differs.
-    ``out``: directory for ``comparison.json`` (everything that is shown), ``comparison.md``, figures in each of
-    ``formats`` (png, pdf, svg), and the directories of the runs that are trained. With the same ``out`` a comparison
-    that was interrupted is continued.
+    ``formats``: of the figures, png, pdf, svg.
+    ``quiet``: print only warnings and errors.
+    ``out``: directory for ``comparison.json`` (everything that is shown), ``comparison.md``, figures, and the
+    directories of the runs that are trained. With the same ``out`` a comparison that was interrupted is continued.
     ``references``: for each environment the scores that are normalised to 0 and 1; by default the lowest and the
     highest of all that are compared.
 

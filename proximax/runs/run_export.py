@@ -28,9 +28,12 @@ def export(
 ) -> Path:
     """Write a policy to one file that runs without JAX: ONNX (``.onnx``), or NumPy arrays (``.npz``).
 
-    ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` wrote. ``seed``, ``checkpoint`` and
-    ``network`` are as in ``load``. ``format``: "onnx" or "npz"; by default the ending of ``path`` says it. An existing
-    file is replaced.
+    ``run``: a run directory, an ``Agent``, or a file that ``Agent.save`` wrote.
+    ``path``: the file; an existing one is replaced.
+    ``seed``, ``checkpoint``, ``network``: as in ``load``.
+    ``output``: "action", or "parameters" for those of the distribution too.
+    ``format``: "onnx" or "npz"; by default the ending of ``path`` says it.
+    ``check``: on how many random observations the file is compared with ``Agent.act``.
 
     An ONNX file holds the observation normaliser, the network and what makes its outputs the environment's actions. Its
     inputs and outputs are ``obs`` and ``action``; ``action_mask`` for a policy with masks; ``first``, ``carry_in.0``

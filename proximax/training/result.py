@@ -19,6 +19,7 @@ class Result:
     """What a training run reached."""
 
     config: RunConfig
+    """All settings, resolved."""
     agents: list[Agent]
     """The policies, one per seed."""
     evaluation: Evaluation
@@ -28,7 +29,9 @@ class Result:
     steps: int
     """Environment steps of each seed (the most of any)."""
     wall_s: float
+    """Seconds from the start of the run to the end of the final evaluation."""
     compile_s: float
+    """Seconds of it spent tracing and compiling."""
     steps_per_s: float
     """Of all seeds together, compilation included."""
     stopped_by: str
@@ -38,6 +41,7 @@ class Result:
     restarts: int = 0
     """How often a training environment that crashed was restarted."""
     directory: Path | None = None
+    """The run directory; None: nothing was written."""
 
     def __repr__(self) -> str:
         summary = self.summary

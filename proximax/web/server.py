@@ -77,7 +77,8 @@ def watch(
 
     ``runs``: run directories, or folders with runs below them, which need not exist yet; without any: ``runs``. Runs
     that start there later, are renamed or deleted appear, change and disappear.
-    ``host``: by default only this machine reaches the page. Any other needs a ``token`` of 16 characters and more.
+    ``host``: by default only this machine reaches the page. Any other needs a ``token``.
+    ``token``: what a browser must know to see the page: 16 characters and more.
     ``port``: 0 takes a free one; where it is taken the next free one is used.
     ``quiet``: do not print the address; ``Watcher.address`` has it.
 
