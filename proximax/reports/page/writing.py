@@ -31,6 +31,7 @@ from proximax.runs import run_name_of
 from proximax.runtime import path_named, plural, storing, write_atomically
 
 ENDINGS = (".html", ".htm")
+LONGEST_NAMES = 100  # characters of the groups in the header, which are else counted
 FORMATS = ("svg", "png")  # of the figures beside the page
 # The sections of the page, from top to bottom. One more is a function in this list.
 SECTIONS: tuple[Callable[[Contents, Pictures], Section], ...] = (
@@ -109,7 +110,8 @@ def header_of(contents: Contents, title: str) -> Markup:
     ended = sum(record.result is not None for record in contents.records)
     labels = dict.fromkeys(group.label for group in contents.groups)
     counts = [plural(len(contents.records), "run"), plural(seeds, "seed"), f"{ended} finished"]
-    names = ", ".join(labels) if len(labels) <= 6 else plural(len(labels), "group")
+    names = ", ".join(labels)
+    names = names if len(names) <= LONGEST_NAMES else plural(len(labels), "group")
     return tag(
         "header",
         tag("p", "proximax report", class_="kicker"),
