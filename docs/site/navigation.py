@@ -48,6 +48,7 @@ NAVIGATION: dict[str, list[str]] = {
         "benchmarks/learning/memory.md",
         "benchmarks/learning/memory_tasks.md",
         "benchmarks/learning/migration.md",
+        "benchmarks/parity/sb3_update.md",
         "benchmarks/speed/speed.md",
         "benchmarks/speed/processes.md",
         "benchmarks/gpu/gpu.md",
