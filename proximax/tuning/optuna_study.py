@@ -5,6 +5,7 @@ settings and seeds, from its first update.
 """
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -211,6 +212,25 @@ def open_storage(storage: str | Path | None) -> Any:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
+def without_password(text: object) -> str:
+    """A text, as a storage's URL, without the user's name and password in it."""
+    return re.sub(r"://[^/@\s]*@", "://***@", str(text))
+
+
+@contextmanager
+def storing_study(storage: str | Path | None) -> Iterator[None]:
+    """Turn an error of the database into a ``StorageError``."""
+    optuna = require_optuna()
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        reason = without_password(describe(error.__cause__ or error)).splitlines()[0]
+        raise StorageError(
+            f"the study cannot be kept in {without_password(storage)}: {reason}. What it has is safe: the same command "
+            "continues it"
+        ) from error
+
+
 def open_study(
     name: str,
     storage: str | Path | None,
@@ -226,8 +246,9 @@ def open_study(
             study_name=name, storage=open_storage(storage), direction="maximize", load_if_exists=True
         )
     except Exception as error:  # of SQLAlchemy, of a driver, of the file
-        raise StorageError(f"the study {name} cannot be opened in {storage}: {describe(error)}") from error
-    plain = json.loads(json.dumps(made_with))
+        reason = without_password(describe(error))
+        raise StorageError(f"the study {name} cannot be opened in {without_password(storage)}: {reason}") from error
+    storage, plain = without_password(storage), json.loads(json.dumps(made_with))
     before = study.user_attrs.get(SETTINGS_KEY)
     if before is None and study.get_trials(deepcopy=False):
         raise UsageError(f"the study {name} in {storage} is not one of proximax; choose another --study")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from proximax.config import RunConfig, preset_of, toml_text
+from proximax.config import PRESETS, RunConfig, preset_of, toml_text
 from proximax.envs import EnvId
 from proximax.errors import NumericalError
 from proximax.runtime import format_number, plural
@@ -100,6 +100,9 @@ def config_of_best(config: RunConfig, best: TrialRecord) -> RunConfig:
 def preset_text(config: RunConfig, best: TrialRecord, trials: Sequence[TrialRecord], space: Space) -> str:
     """The best settings as a TOML file; what was searched is in it also where it equals a default."""
     settings = preset_of(config) | {name: best.settings[name] for name in space}
+    settings.pop("eval_episodes", None)  # a search may do with few; as many as the environment's preset says
+    if config.preset in PRESETS and "eval_episodes" in PRESETS[config.preset].run:
+        settings["eval_episodes"] = PRESETS[config.preset].run["eval_episodes"]
     comments = [
         f"Best of {counts_text(trials)} of proximax tune {EnvId.parse(config.env).display}.",
         f"Trial {best.number}, seed {best.seed}: mean return {format_number(best.score or 0.0)}, the best of many and "

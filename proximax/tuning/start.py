@@ -48,6 +48,7 @@ from proximax.tuning.optuna_study import (
     open_study,
     quiet_optuna,
     require_optuna,
+    storing_study,
 )
 from proximax.tuning.outcome import TuneResult, best_of, config_of_best
 from proximax.tuning.search import Search, rungs_of
@@ -241,6 +242,7 @@ def execute_tuning(plan: Plan, preset_out: str | Path | None = None, quiet: bool
     with ExitStack() as stack:
         stack.enter_context(show_messages(quiet))
         stack.enter_context(quiet_optuna())
+        stack.enter_context(storing_study(plan.storage))
         check_environment(plan)
         if plan.directory:
             open_directory(stack, plan.directory)

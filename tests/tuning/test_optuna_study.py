@@ -14,6 +14,7 @@ from proximax.tuning.optuna_study import (
     open_study,
     quiet_optuna,
     require_optuna,
+    storing_study,
 )
 from proximax.tuning.search_space import Parameter
 
@@ -94,6 +95,18 @@ def test_a_storage_that_is_none_is_refused_with_its_name(tmp_path):
     (tmp_path / "study.db").write_text("not a database, and long enough to be seen as none")
     with quiet_optuna(), pytest.raises(StorageError, match=r"cannot be opened in .*study\.db"):
         opened(tmp_path / "study.db")
+
+
+def test_no_password_of_a_database_is_shown_and_its_errors_are_those_of_a_storage():
+    with quiet_optuna(), pytest.raises(StorageError) as info:
+        opened("nosuchdatabase://me:secret@host/db")
+    assert "secret" not in str(info.value)
+    assert "nosuchdatabase://***@host/db" in str(info.value)
+    failure = optuna.exceptions.StorageInternalError("an error occurred")
+    failure.__cause__ = OSError("database or disk is full\nSQL: ...")
+    full = r"kept in a\.db: OSError: database or disk is full\. What"
+    with pytest.raises(StorageError, match=full), storing_study("a.db"):
+        raise failure
 
 
 def test_storages_are_urls_journals_and_sqlite_files(tmp_path):

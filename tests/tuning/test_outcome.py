@@ -25,7 +25,7 @@ TRIALS = [
     TrialRecord(4, "complete", 200.0, {"gamma": 0.94, "epsilon": 0.1}, 1_000_004, 4096, {}),
     TrialRecord(5, "running", None, {}, 1_000_005, 0, {}),
 ]
-CONFIG, _ = resolve("CartPole-v1", "none", {"steps": 4096, "seed": 1_000_000, "seeds": 3})
+CONFIG, _ = resolve("CartPole-v1", "none", {"steps": 4096, "seed": 1_000_000, "seeds": 3, "eval_episodes": 2})
 
 
 def result_of(trials=TRIALS, directory=None):
@@ -63,6 +63,14 @@ def test_the_preset_gives_the_settings_of_the_best_trial_exactly(tmp_path):
     config, _ = resolve("CartPole-v1", str(tmp_path / "best.toml"), {})
     assert config.ppo == result.config.ppo
     assert config.steps == 4096
+    assert config.eval_episodes == 100  # whatever the search did with
     text = (tmp_path / "best.toml").read_text()
     assert "epsilon = 0.2\n" in text  # though it is the plain default
     assert "partly luck" in text
+
+
+def test_the_preset_of_a_game_evaluates_as_often_as_that_of_all_games():
+    config, _ = resolve("ALE/Asterix-v5", None, {"eval_episodes": 1})
+    text = preset_text(config, TRIALS[0], TRIALS, SPACE)
+    assert "eval_episodes = 30\n" in text
+    assert "eval_stochastic = true\n" in text
