@@ -68,12 +68,13 @@ def test_a_trial_is_the_run_with_its_settings_whoever_is_beside_it(env):
 
 
 @pytest.mark.slow
-def test_trials_of_two_seeds_are_runs_of_two_seeds_to_the_bit():
-    config = config_of("probe:matching")
+@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+def test_trials_of_two_seeds_are_runs_of_two_seeds_to_the_bit(env):
+    config = config_of(env)
     trial = replace(with_settings(config, SETTINGS[0]), seed=4)
     with ExitStack() as stack:
         batch = trained(stack, config, [(0, trial), (1, replace(trial, seed=6)), (2, trial)], config.updates, seeds=2)
-        run = proximax.train("probe:matching", seed=4, seeds=6, **TINY, **SETTINGS[0])
+        run = proximax.train(env, seed=4, seeds=6, **TINY, **SETTINGS[0])
         for row in range(4):
             for mine, other in zip(jax.tree.leaves(learned(batch, row)[0]), jax.tree.leaves(run.agents[row].params)):
                 np.testing.assert_array_equal(mine, other)
