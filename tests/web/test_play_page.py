@@ -63,6 +63,15 @@ def page(tmp_path, browser):
     assert browser.problems == []
 
 
+@pytest.fixture(scope="module")
+def modules(browser, tmp_path_factory):
+    """A browser that may import the page's modules, and shows no run."""
+    with watch(tmp_path_factory.mktemp("empty"), port=0, quiet=True) as watcher:
+        browser.open(f"{watcher.address}play")
+        browser.wait_for("!document.getElementById('lost').hidden")  # there is no such run
+        yield browser
+
+
 def test_a_run_plays_and_a_person_beside_it(page):
     assert page.value("document.documentElement.dataset.engine") == "onnx"
     assert page.value("document.getElementById('name').textContent") == "one"
@@ -88,31 +97,6 @@ def test_everything_that_can_be_used_has_a_name(page):
     used = [node for node in nodes if node.get("role", {}).get("value") in ("button", "combobox", "link", "image")]
     assert len(used) > 7
     assert not [node for node in used if not node.get("name", {}).get("value")]
-
-
-@pytest.mark.parametrize("name", zoo_names())
-def test_onnx_in_the_browser_acts_as_the_agent(name, page):
-    trained, env = proximax.load(f"zoo:{name}"), gymnasium.make(name)
-    obs, rows = env.reset(seed=0)[0], []
-    while len(rows) < ROWS:
-        rows.append(obs)
-        obs, _, terminated, truncated, _ = env.step(trained.act(obs))
-        if terminated or truncated:
-            obs = env.reset()[0]
-    file = base64.b64encode(zoo_file(f"zoo:{name}").read_bytes()).decode()
-    question = {"file": file, "observations": np.array(rows).astype(float).tolist()}
-    actions = np.array(json.loads(page.value(ACT % json.dumps(question))))
-    expected = np.asarray(trained.act(np.array(rows))).reshape(ROWS, -1)
-    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("network", ["lstm", "mingru"])
-def test_a_policy_with_memory_remembers_in_the_browser(network, page):
-    made, rows = agent(network=network, actions=spaces.Box(-2, 1, (2,))), np.random.default_rng(0).normal(size=(20, 3))
-    question = {"file": onnx_text(made), "observations": rows.tolist()}
-    actions = json.loads(page.value(ACT % json.dumps(question)))
-    for obs, action in zip(rows.astype(np.float32), actions):
-        np.testing.assert_allclose(action, made.act(obs), rtol=1e-5, atol=1e-5)
 
 
 def test_a_newer_checkpoint_takes_over(page, tmp_path):
@@ -145,3 +129,28 @@ def test_the_zoo_of_the_documentation_plays_from_any_server(browser):
         browser.call("Page.navigate", url="about:blank")
         server.shutdown()
     assert browser.problems == []
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_onnx_in_the_browser_acts_as_the_agent(name, modules):
+    trained, env = proximax.load(f"zoo:{name}"), gymnasium.make(name)
+    obs, rows = env.reset(seed=0)[0], []
+    while len(rows) < ROWS:
+        rows.append(obs)
+        obs, _, terminated, truncated, _ = env.step(trained.act(obs))
+        if terminated or truncated:
+            obs = env.reset()[0]
+    file = base64.b64encode(zoo_file(f"zoo:{name}").read_bytes()).decode()
+    question = {"file": file, "observations": np.array(rows).astype(float).tolist()}
+    actions = np.array(json.loads(modules.value(ACT % json.dumps(question))))
+    expected = np.asarray(trained.act(np.array(rows))).reshape(ROWS, -1)
+    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["lstm", "mingru"])
+def test_a_policy_with_memory_remembers_in_the_browser(network, modules):
+    made, rows = agent(network=network, actions=spaces.Box(-2, 1, (2,))), np.random.default_rng(0).normal(size=(20, 3))
+    question = {"file": onnx_text(made), "observations": rows.tolist()}
+    actions = json.loads(modules.value(ACT % json.dumps(question)))
+    for obs, action in zip(rows.astype(np.float32), actions):
+        np.testing.assert_allclose(action, made.act(obs), rtol=1e-5, atol=1e-5)
