@@ -196,7 +196,7 @@ def test_it_does_not_matter_which_process_has_an_environment():
 
 
 GAMES = [
-    ("Breakout", {"episodic_life": True}, 200_000),
+    pytest.param("Breakout", {"episodic_life": True}, 200_000, marks=pytest.mark.exhaustive),
     ("Breakout", {"episodic_life": True, "sticky_actions": 0.25}, 1_000),
     ("Pong", {"frame_cap": 1_200}, 2_000),
 ]

@@ -68,6 +68,7 @@ def plain():
     return proximax.Network(init, apply)
 
 
+MORE = pytest.mark.exhaustive  # every library's networks are trained below
 NETWORKS = {
     "plain": plain,
     "linen": lambda: from_linen(Linen()),
@@ -79,7 +80,10 @@ NETWORKS = {
 @pytest.mark.learning
 @pytest.mark.optimised
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "goal"), [("plain", 150), ("linen", 150), ("nnx", 150), ("equinox", 450)])
+@pytest.mark.parametrize(
+    ("name", "goal"),
+    [("plain", 150), ("equinox", 450), pytest.param("linen", 150, marks=MORE), pytest.param("nnx", 150, marks=MORE)],
+)
 def test_a_network_of_ones_own_learns_cartpole_and_comes_back_from_disk(name, goal, tmp_path):
     """One until it is solved, the others until it is clear that they learn: random actions return 22."""
     network = NETWORKS[name]()
@@ -233,7 +237,10 @@ def test_a_cell_of_another_library_is_what_it_is_there_and_begins_anew_with_each
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["linen GRUCell", "nnx LSTMCell", "equinox GRUCell"])
+@pytest.mark.parametrize(
+    "name",
+    ["nnx LSTMCell", pytest.param("linen GRUCell", marks=MORE), pytest.param("equinox GRUCell", marks=MORE)],
+)
 def test_a_network_with_a_cell_of_another_library_trains(name):
     network = recurrent(2, mlp_torso((4,), "tanh"), [CELLS[name][0]])
     settings = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "eval_episodes": 2, "quiet": True}

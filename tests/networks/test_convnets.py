@@ -13,6 +13,7 @@ from proximax.networks.convolution import _chunk, _convolve, _in_chunks, _in_chu
 from proximax.runtime.prng import key_from_data
 
 exact = pytest.mark.optimised  # bounds on rounding are those of the programs that users have
+MORE = pytest.mark.exhaustive
 
 KEY = key_from_data(np.array([0, 1], np.uint32))
 # rows, columns, kernel, stride, channels in, channels out: those of the networks, made small; strides that do not
@@ -122,7 +123,7 @@ def test_chunks_are_powers_of_two_that_fit_the_cache():
 
 @exact
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[7]])
+@pytest.mark.parametrize("case", [pytest.param(CASES[i], marks=() if i == 4 else MORE) for i in (0, 4, 7)])
 def test_eager_jit_and_vmap_agree(case):
     given, stride = arrays(*case, "VALID", 6)
     eager = output_and_gradients(stride, "VALID", *given)
@@ -198,6 +199,10 @@ NETWORKS = {
 }
 
 
+# Pooling and residuals, and patches that leave a rest; convolutions by themselves are compared above.
+BOTH_FORMS = {"impala", "patch-cnn"}
+
+
 @exact
 @pytest.mark.parametrize("name", NETWORKS)
 def test_shapes_and_the_number_of_parameters(name):
@@ -215,7 +220,7 @@ def test_shapes_and_the_number_of_parameters(name):
 
 @exact
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in BOTH_FORMS else MORE) for name in NETWORKS])
 def test_the_form_for_cpu_and_the_ordinary_one_are_one_network(name, monkeypatch):
     network, shape, _ = NETWORKS[name]
     params = network.init(KEY, frames(*shape, batch=1))

@@ -532,6 +532,7 @@ def learn(outside, algo, seed=0):
 learned = functools.cache(learn)
 # One of each kind of step: the bounds on rounding hold in the programs that users have, too.
 AS_USERS = dict.fromkeys(("clip", "trpo"), pytest.mark.optimised)
+AS_USERS |= dict.fromkeys(("a2c", "surrogate"), pytest.mark.exhaustive)  # they learn outside the program
 
 
 @pytest.mark.slow

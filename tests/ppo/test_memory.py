@@ -218,7 +218,15 @@ LEARN |= {"hidden": (16,), "recurrent_units": 16, "seeds": 3, "preset": "none", 
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize(("network", "algo"), [("gru", "clip"), ("lstm", "clip"), ("mingru", "clip"), ("gru", "trpo")])
+@pytest.mark.parametrize(
+    ("network", "algo"),
+    [
+        ("lstm", "clip"),
+        ("mingru", "clip"),
+        pytest.param("gru", "clip", marks=pytest.mark.exhaustive),  # which learns the maze below
+        pytest.param("gru", "trpo", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_sign_seen_five_steps_ago_is_remembered(network, algo):
     result = proximax.train("probe:recall", network=network, algo=algo, steps=24_000, **LEARN)
     assert (result.evaluation.returns.mean(axis=1) == 1.0).all()
@@ -253,6 +261,7 @@ def test_in_a_t_maze_the_policy_and_its_values_are_those_of_the_known_answer():
 
 
 @pytest.mark.learning
+@pytest.mark.exhaustive
 def test_without_memory_the_t_maze_is_a_coin():
     result = proximax.train("probe:t-maze", network="mlp", steps=128_000, scale_reward=False, **MAZE)
     assert result.evaluation.returns.mean(axis=1).max() < 0.6

@@ -31,10 +31,16 @@ MAKES |= {
     "taxi": partial(gymnasium.make, max(name for name in gymnasium.registry if name.startswith("Taxi-"))),
 }
 
+# Every space of actions and every place of masks is among the others.
+MORE = {f"{name}-{masks}-as_array" for name, masks, _ in LAWFUL}
+MORE -= {"discrete-info-as_array", "multi_discrete-key-as_array", "multi_binary--as_array", "nested-key-as_array"}
+
 
 @pytest.mark.slow
 @pytest.mark.trap(4)
-@pytest.mark.parametrize("name", MAKES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.exhaustive if name in MORE else ()) for name in MAKES]
+)
 def test_workers_give_the_transitions_of_the_plain_loop_bit_for_bit(name):
     if name == "mujoco":
         pytest.importorskip("mujoco")
