@@ -22,8 +22,14 @@ QUICK = {
 }
 
 
+# Environments in Python, besides CartPole: their recorded runs are looked at in test_diagnosis.
+MORE = {"Acrobot-v1", "MountainCarContinuous-v0"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.exhaustive if name in MORE else ()) for name in QUICK]
+)
 def test_nothing_is_said_while_a_healthy_run_goes_on(name, capsys):
     env = PROBES[name]() if name in PROBES else name
     result = proximax.train(env, eval_episodes=1, **QUICK[name])

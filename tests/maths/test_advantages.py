@@ -320,7 +320,6 @@ def close(found, expected, rollout):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @pytest.mark.trap(9)
 @given(rollouts(), UNIT, UNIT)
 def test_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):

@@ -102,7 +102,6 @@ def assert_all_close(tree, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @pytest.mark.parametrize(("make", "action"), NEW, ids=lambda x: getattr(x, "__name__", ""))
 def test_eager_jit_and_vmap_agree_on_everything(make, action):
     def everything(p, q, action):
@@ -656,7 +655,6 @@ def test_kl_is_infinite_where_the_other_forbids_what_this_one_may_do():
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 def test_squashed_entropy_has_the_right_slope_where_its_two_quadratures_meet():
     def entropy(log_std):
         return SquashedGaussian(jnp.zeros(1), log_std).entropy()
@@ -726,7 +724,6 @@ def of_choices(dist, other, actions):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @given(DISCRETE)
 def test_any_choices_against_a_table_of_all_their_actions(drawn):
     kind, *logits = drawn
@@ -783,7 +780,6 @@ def of_one_number(dist, other, points):
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 @given(CONTINUOUS)
 def test_any_density_against_numerical_integration(drawn):
     kind, *numbers = drawn

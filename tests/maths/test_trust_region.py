@@ -153,7 +153,6 @@ def test_damping_adds_that_many_identities():
 
 
 @pytest.mark.slow
-@pytest.mark.optimised
 def test_fisher_of_beta_is_of_trigammas():
     # F = [[ψ'(α) - ψ'(α + β), -ψ'(α + β)], [., ψ'(β) - ψ'(α + β)]]; ψ'(1) = π²/6, ψ'(2) = ψ'(1) - 1, ψ'(3) = ψ'(2) - ¼.
     p = Beta(jnp.array([1.0]), jnp.array([2.0]))

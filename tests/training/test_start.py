@@ -170,7 +170,7 @@ def test_training_is_the_same_bits_whatever_is_logged_and_shown(env, tmp_path, c
 @pytest.mark.parametrize(
     "env",
     [
-        "gymnax:CartPole-v1",
+        pytest.param("gymnax:CartPole-v1", marks=pytest.mark.exhaustive),  # which other tests resume and evaluate
         "envpool:Pendulum-v1",
         "MountainCarContinuous-v0",
         "FrozenLake-v1",
