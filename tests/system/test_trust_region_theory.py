@@ -13,7 +13,6 @@ import scipy.optimize
 from proximax.maths import Categorical, surrogate_objective
 from tests.support import ROOT
 
-
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # older JAX
 
 
