@@ -95,6 +95,7 @@ def test_about_half_of_those_that_reach_a_rung_go_on_and_others_take_their_place
     assert "clear" not in [entry[0] for entry in batch.log[: batch.log.index(started[-1])]]
 
 
+@pytest.mark.fault(55)
 def test_a_trial_that_diverges_ends_alone():
     batch = KnownBatch(3, diverge=[1])
     records = searched(batch, 3, pruner="none")
@@ -104,6 +105,7 @@ def test_a_trial_that_diverges_ends_alone():
     assert {entry[1] for entry in batch.evaluated if entry[0] == 0} == {1, 2, 4, 8}
 
 
+@pytest.mark.fault(55)
 def test_trials_are_restarted_where_their_environments_were_stepped_without_them():
     batch = KnownBatch(3, lose=[{1}])
     records = searched(batch, 3, pruner="none")

@@ -129,6 +129,7 @@ def test_a_search_in_memory_on_a_callable_host_environment_with_the_common_setti
 
 
 @pytest.mark.process
+@pytest.mark.fault(54)
 def test_a_search_that_is_killed_goes_on_and_repeats_no_trial(tmp_path):
     (tmp_path / "space.toml").write_text('learning_rate = {low = 1e-3, high = 1e-1, scale = "log"}')
     command = f"tune probe:choice --trials 9 --side-by-side 2 --space space.toml --out s --seed 5 {FLAGS}"

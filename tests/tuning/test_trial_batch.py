@@ -117,6 +117,7 @@ class Breaks(Fixed):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(55)
 def test_a_host_environment_with_nan_fails_its_trial_alone_and_the_others_are_restarted():
     config = config_of(Breaks)
     trials = [replace(with_settings(config, s), seed=10 + i) for i, s in enumerate(SETTINGS)]
