@@ -33,6 +33,8 @@ class Watcher:
         query = f"/?token={quote(token)}" if token else "/"
         self.address = f"http://{shown_host(host)}:{self.port}{query}"
         self._server = make_server(self._run_list, Access(host, token))
+        # Waited for instead of the thread: after a Ctrl-C in ``join`` Python takes a thread for ended that is not.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="proximax-watch", daemon=True)
         self._thread.start()
 
@@ -40,7 +42,10 @@ class Watcher:
         return f"Watcher({self.address})"
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def add(self, run_dir: str | Path) -> None:
         """Show one more run, or folder of runs."""
@@ -48,13 +53,13 @@ class Watcher:
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""
-        while self._thread.is_alive():
-            self._thread.join(0.5)
+        while not self._ended.wait(0.5):
+            pass
 
     def close(self) -> None:
         """End the server."""
         self._server.should_exit = True
-        self._thread.join(END_S)
+        self._ended.wait(END_S)
         if self._socket.fileno() >= 0:
             forget_private(self._socket.fileno())
             self._socket.close()

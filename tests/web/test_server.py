@@ -1,5 +1,10 @@
 import json
+import os
+import signal
 import socket
+import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -27,6 +32,20 @@ def test_a_page_is_served_until_it_is_closed(tmp_path, capsys):
         assert repr(watcher) == f"Watcher({watcher.address})"
     with pytest.raises(urllib.error.URLError):
         get(watcher.address)
+
+
+@pytest.mark.process
+def test_after_ctrl_c_the_server_ends_before_its_socket_is_closed(tmp_path, monkeypatch):
+    faults = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+    with watch(tmp_path, port=0, quiet=True) as watcher:
+        get(watcher.address)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            watcher.wait()
+    while watcher._thread.ident in sys._current_frames():  # whatever Python thinks of it
+        time.sleep(0.01)
+    assert faults == []
 
 
 @pytest.mark.fault(40)
