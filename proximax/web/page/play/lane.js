@@ -10,7 +10,7 @@ export class Lane {
   /** `decide(state, count)`: the action at step `count`, or a promise of one; `name`: "Policy" or "You". */
   constructor(env, name, decide, ...more) {
     Object.assign(this, { env, name, decide, returns: [] });
-    this.score = el("output", { class: "play-score" });
+    this.score = el("span", { class: "play-score" }); // no output: its every change would be read aloud
     this.length = el("span", { class: "play-length" });
     this.canvas = el("canvas", { role: "img", "aria-label": `${env.id}, ${name === "You" ? "played by you" : "played by the policy"}` });
     const probe = el("i", { hidden: true });
