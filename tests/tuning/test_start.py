@@ -106,9 +106,9 @@ def test_a_search_finds_settings_writes_them_and_goes_on_with_more_trials(tmp_pa
     assert [trial.seed for trial in second.trials] == [SEARCH_SEED + i for i in range(6)]
     assert tune(6).trials == second.trials
     assert {path.name for path in (tmp_path / "s").iterdir()} >= {"best.toml", "study.md", "study.db"}
-    run = proximax.train("probe:choice", preset=str(second.preset), quiet=True)
-    assert run.config.ppo == second.config.ppo
-    assert run.config.ppo.gamma == second.settings["gamma"]
+    config, _ = resolve("probe:choice", str(second.preset), {})
+    assert config.ppo == second.config.ppo
+    assert config.ppo.gamma == second.settings["gamma"]
     with pytest.raises(UsageError, match=r"was made with other settings: config\.eval_episodes = 2 there, 3"):
         proximax.tune(
             "probe:choice", trials=6, halvings=1, space=SPACE, out=tmp_path / "s", **SIZES | {"eval_episodes": 3}

@@ -28,15 +28,19 @@ def config_of(env):
     return resolve(env, "none", {name: x for name, x in TINY.items() if name not in ("quiet", "preset")})[0]
 
 
-def trained(stack, config, trials, updates, seeds=1):
-    """(batch, its state) after each (place, config) was trained for so many updates."""
-    batch = TrialBatch(stack, replace(config, seeds=seeds), config.env, 3)
+@pytest.fixture(scope="module")
+def matching():
+    """A batch of three places of one seed, compiled once."""
+    with ExitStack() as stack:
+        yield TrialBatch(stack, config_of("probe:matching"), "probe:matching", 3)
+
+
+def train(batch, trials, updates):
+    """Start each trial in its place, and train all for so many updates."""
     for place, trial in trials:
         batch.start(place, trial)
-    left = updates
-    while left:
-        left -= batch.advance(left).updates
-    return batch
+    while updates:
+        updates -= batch.advance(updates).updates
 
 
 def learned(batch, row):
@@ -45,18 +49,16 @@ def learned(batch, row):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
-def test_a_trial_is_the_run_with_its_settings_whoever_is_beside_it(env):
+def test_a_trial_is_the_run_with_its_settings_whoever_is_beside_it(env, matching):
     config = config_of(env)
     trials = [replace(with_settings(config, s), seed=10 + i) for i, s in enumerate(SETTINGS)]
     with ExitStack() as stack:
-        batch = trained(stack, config, enumerate(trials), config.updates)
+        batch = matching if env == "probe:matching" else TrialBatch(stack, config, env, 3)
+        train(batch, enumerate(trials), config.updates)
         first, scores = learned(batch, 0), [batch.score(i, 10 + i) for i in range(3)]
-        batch.start(0, trials[2])  # another place, other neighbours, after another trial in it
-        batch.start(1, trials[0])
         batch.clear(2)
-        left = config.updates
-        while left:
-            left -= batch.advance(left).updates
+        # another place, other neighbours, after another trial in it
+        train(batch, [(0, trials[2]), (1, trials[0])], config.updates)
         for mine, other in zip(jax.tree.leaves(first), jax.tree.leaves(learned(batch, 1)), strict=True):
             np.testing.assert_array_equal(mine, other)
         assert batch.score(1, 10) == scores[0]
@@ -68,12 +70,13 @@ def test_a_trial_is_the_run_with_its_settings_whoever_is_beside_it(env):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
+@pytest.mark.parametrize("env", ["probe:matching", pytest.param("CartPole-v1", marks=pytest.mark.exhaustive)])
 def test_trials_of_two_seeds_are_runs_of_two_seeds_to_the_bit(env):
     config = config_of(env)
     trial = replace(with_settings(config, SETTINGS[0]), seed=4)
     with ExitStack() as stack:
-        batch = trained(stack, config, [(0, trial), (1, replace(trial, seed=6)), (2, trial)], config.updates, seeds=2)
+        batch = TrialBatch(stack, replace(config, seeds=2), env, 3)
+        train(batch, [(0, trial), (1, replace(trial, seed=6)), (2, trial)], config.updates)
         run = proximax.train(env, seed=4, seeds=6, **TINY, **SETTINGS[0])
         for row in range(4):
             for mine, other in zip(jax.tree.leaves(learned(batch, row)[0]), jax.tree.leaves(run.agents[row].params)):
@@ -82,21 +85,19 @@ def test_trials_of_two_seeds_are_runs_of_two_seeds_to_the_bit(env):
 
 
 @pytest.mark.slow
-def test_a_trial_that_diverges_stops_and_the_others_go_on():
-    config = config_of("probe:matching")
-    trials = [replace(with_settings(config, SETTINGS[i]), seed=i) for i in range(3)]
-    with ExitStack() as stack:
-        batch = trained(stack, config, enumerate(trials), 1)
-        whole = batch.state._replace(learning_rate=np.array([1e-3, np.inf, 1e-3], np.float32))
-        batch.state = batch.learner.place(whole)
-        failed, made = set(), 0
-        for _ in range(3):
-            advanced = batch.advance(1)
-            failed |= advanced.failed
-            made += advanced.updates
-        assert failed == {1}
-        assert np.asarray(batch.state.update)[[0, 2]].tolist() == [1 + made] * 2
-        assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(learned(batch, 0))])).all()
+def test_a_trial_that_diverges_stops_and_the_others_continue(matching):
+    trials = [replace(with_settings(config_of("probe:matching"), SETTINGS[i]), seed=i) for i in range(3)]
+    train(matching, enumerate(trials), 1)
+    rates = np.array([1e-3, np.inf, 1e-3], np.float32)
+    matching.state = matching.learner.place(matching.state._replace(learning_rate=rates))
+    failed, made = set(), 0
+    for _ in range(3):
+        advanced = matching.advance(1)
+        failed |= advanced.failed
+        made += advanced.updates
+    assert failed == {1}
+    assert np.asarray(matching.state.update)[[0, 2]].tolist() == [1 + made] * 2
+    assert np.isfinite(np.concatenate([np.ravel(x) for x in jax.tree.leaves(learned(matching, 0))])).all()
 
 
 class Breaks(Fixed):
