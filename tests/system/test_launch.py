@@ -77,6 +77,7 @@ def is_running(pid):
 
 @pytest.mark.process
 @pytest.mark.slow
+@pytest.mark.exhaustive  # tests/cluster has more of it
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="Open MPI is not installed")
 def test_mpirun_starts_a_training(undisturbed, tmp_path, monkeypatch):
     for name in "OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM":
