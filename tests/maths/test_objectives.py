@@ -315,6 +315,19 @@ def test_value_loss_is_half_the_squared_error():
 
 
 # With V_old = 0, epsilon = 0.5. Columns: V, target, loss, derivative by V.
+def test_the_clips_gradient_is_that_of_a_penalty_with_a_weight_for_each_sample():
+    """∇ L^CLIP = ∇ (r A - β k), k = -log r, β = -r A where the clip binds and 0 elsewhere (arXiv 2606.23932)."""
+    rng = np.random.default_rng(0)
+    log_ratio, advantage = jnp.asarray(rng.normal(0, 0.4, 1000)), jnp.asarray(rng.normal(0, 2, 1000))
+    ratio = jnp.exp(log_ratio)
+    binds = jnp.where(advantage > 0, ratio > 1.2, ratio < 0.8)
+    assert 200 < int(binds.sum()) < 800
+    beta = jnp.where(binds, -ratio * advantage, 0.0)
+    clip = jax.grad(lambda x: jnp.sum(maths.clip_objective(x, advantage, 0.2)))(log_ratio)
+    penalty = lambda x: jnp.sum(maths.surrogate_objective(x, advantage) - beta * maths.kl_k1(x))  # noqa: E731
+    np.testing.assert_allclose(clip, jax.grad(penalty)(log_ratio), rtol=0, atol=1e-6)
+
+
 @pytest.mark.trap(23)
 @pytest.mark.parametrize(
     ("value", "target", "loss", "slope"),
