@@ -109,7 +109,14 @@ def join_parts(tree: PyTree, axis: int, shards: int) -> PyTree:
     """NumPy arrays of which every process has a part, one after the other along ``axis``; all must call it."""
     if len(local_shards(shards)) == shards:
         return tree
-    return jax.tree.map(lambda x: np.concatenate(from_processes(x), axis=axis), tree)
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [np.ascontiguousarray(x) for x in leaves]
+    data = [x.reshape(-1).view(np.uint8) for x in arrays]
+    # One exchange, which takes a millisecond whatever its size.
+    parts = np.split(from_processes(np.concatenate(data)), np.cumsum([x.size for x in data])[:-1], axis=1)
+    shapes = [(len(part), *x.shape) for part, x in zip(parts, arrays)]
+    every = [part.copy().view(x.dtype).reshape(shape) for part, x, shape in zip(parts, arrays, shapes)]
+    return jax.tree.unflatten(structure, [np.concatenate(x, axis=axis) for x in every])
 
 
 def from_processes(x: np.ndarray) -> np.ndarray:

@@ -131,7 +131,7 @@ class Trainer:
         if self.services.evaluator.reached:
             return "stop_at"
         self.services.interrupts.check()
-        if self.ranks.first_says(self.ended_by_callback):
+        if self.has_callbacks and self.ranks.first_says(self.ended_by_callback):
             return "callback"
         return "steps" if self.update >= self.config.updates else None
 
@@ -146,7 +146,8 @@ class Trainer:
             next_event = min(service.next_update(self.update) for service in periodic)
             updates = self.ranks.first_says(self._chunk_sizer.next(next_event - self.update))
         rows = self.advance(updates)
-        if not self.ranks.first_says(services.callbacks.update(self.training, rows)):
+        ended = services.callbacks.update(self.training, rows)
+        if not (self.has_callbacks and self.ranks.first_says(ended)):
             return None
         self.trained_s = self.seconds()
         return "callback"
