@@ -187,7 +187,10 @@ def check_takes_arguments(env: EnvLike) -> None:
     if isinstance(env, Game) or env_id.is_atari:
         raise UsageError(f"env_kwargs: {env_id} is an Atari game; its settings are those of AtariConfig (--atari.)")
     if not isinstance(env, str):
-        raise UsageError("env_kwargs: only for an environment given by its id; a callable passes its own arguments")
+        raise UsageError(
+            "env_kwargs: only for an environment given by its id; a callable passes its own arguments, "
+            "as in lambda: MyEnv(size=3)"
+        )
 
 
 def restart_notes(restarts: int) -> list[str]:

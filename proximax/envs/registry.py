@@ -22,6 +22,8 @@ def find_spec(name: str) -> Any:
     try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:
+        if colon and callable(getattr(sys.modules[package], rest, None)):
+            raise not_registered(package, rest) from error
         known = list(gymnasium.registry)
         raise unknown_id(rest, known, "Gymnasium") from error
 
@@ -29,7 +31,8 @@ def find_spec(name: str) -> Any:
 def import_package(package: str, name: str) -> None:
     """Import the package of the id ``name``, which registers its environments."""
     if not all(part.isidentifier() for part in package.split(".")):
-        raise UsageError(f"{name}: {package!r} is not the name of a package; an id is package:Env-v0")
+        hint = f"; of a file give its name alone, {Path(package).stem}:Env-v0" if package.endswith(".py") else ""
+        raise UsageError(f"{name}: {package!r} is not the name of a package; an id is package:Env-v0{hint}")
     if importlib.util.find_spec(package.partition(".")[0]) is None:
         raise DependencyError(f"{name} needs the package {package!r}, {where_it_is(package)}")
     try:
@@ -68,6 +71,14 @@ def unknown_id(name: str, known: list[str], source: str) -> UsageError:
     return UsageError(
         f"{source} has no environment {name!r}.{hint} Other sources: "
         f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"
+    )
+
+
+def not_registered(package: str, name: str) -> UsageError:
+    """The error for a class or function in the place of an id: the line that makes it one."""
+    return UsageError(
+        f"{package}:{name} is not an id but a class or function of {package!r}. Register it there: "
+        f'gymnasium.register("{name}-v0", {name}), then give {package}:{name}-v0'
     )
 
 

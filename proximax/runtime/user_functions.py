@@ -16,7 +16,9 @@ def call_user_function(name: str, function: Callable[..., Any], *arguments: obje
     except (ProximaxError, MemoryError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:
-        raise UsageError(f"{name} raised {describe(error)}") from error
+        fields = getattr(getattr(error, "obj", None), "_fields", ())  # of the record that lacks an attribute
+        hint = f". It has {', '.join(fields)}" if fields else ""
+        raise UsageError(f"{name} raised {describe(error)}{hint}") from error
 
 
 def kind_of(value: object) -> str:

@@ -32,6 +32,7 @@ from proximax.runtime import show_messages
 from proximax.types import RewardHook
 
 logger = logging.getLogger(__name__)
+ALGO_TYPES = 'a name or an Algorithm, as proximax.Algorithm("mine", objective)'
 
 
 def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tuple[RunConfig, Algorithm | None]:
@@ -50,7 +51,7 @@ def resolve(env: EnvLike, preset: str | None, overrides: dict[str, Any]) -> tupl
     env_id, algo = env_id_of(env), overrides.get("algo", "clip")
     refuse(
         [
-            type_problem("algo", algo, (str, Algorithm), "a name or an Algorithm"),
+            type_problem("algo", algo, (str, Algorithm), ALGO_TYPES),
             type_problem("preset", preset, (str, type(None)), "a name or None"),
         ]
     )

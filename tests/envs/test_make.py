@@ -115,7 +115,7 @@ def test_arguments_reach_the_constructor_of_every_source():
         ("envpool:CartPole-v1", "nonsense"),
         ("probe:constant", "takes no arguments"),
         ("ALE/Pong-v5", "settings are those of AtariConfig"),
-        (Script, "only for an environment given by its id"),
+        (Script, r"only for an environment given by its id; .*as in lambda: MyEnv\(size=3\)"),
     ],
 )
 def test_arguments_that_an_environment_does_not_take_are_refused(env, message):

@@ -26,6 +26,24 @@ def test_what_is_no_name_of_a_package_is_refused(name):
         find_spec(name)
 
 
+def test_a_file_in_the_place_of_a_package_gets_its_name():
+    with pytest.raises(
+        UsageError, match=r"'\./robots\.py' is not the name of a package.* give its name alone, robots:Env-v0"
+    ):
+        find_spec("./robots.py:Robot")
+
+
+def test_a_class_in_the_place_of_an_id_gets_the_line_that_registers_it(tmp_path, monkeypatch):
+    (tmp_path / "unregistered_robots.py").write_text("class Robot: ...\nlimit = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UsageError, match=r'gymnasium.register\("Robot-v0", Robot\), then give unregistered_robots:Robot-v0'
+    ):
+        find_spec("unregistered_robots:Robot")
+    with pytest.raises(UsageError, match="has no environment 'limit'"):
+        find_spec("unregistered_robots:limit")
+
+
 @pytest.mark.parametrize(
     ("code", "said"), [("import sys; sys.exit(0)", "SystemExit: 0"), ("1 / 0", "ZeroDivisionError")]
 )

@@ -650,8 +650,9 @@ def test_an_objective_of_another_shape_than_the_rows_is_refused(shape):
 
 
 def test_an_algorithm_is_a_name_or_an_algorithm():
-    with pytest.raises(UsageError, match="must be a name or an Algorithm"):
-        proximax.train("probe:matching", algo=["clip"])
+    for algo in (["clip"], lambda inputs, scheduled: inputs.advantage):
+        with pytest.raises(UsageError, match=r"must be a name or an Algorithm.*as proximax.Algorithm\(.mine., objective\)"):
+            proximax.train("probe:matching", algo=algo)
 
 
 def test_the_road_is_complete_and_every_name_finds_itself():

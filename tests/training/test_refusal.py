@@ -70,7 +70,10 @@ REFUSED = {
     "metric": (hook(lambda s, r: (r.reward, s, {"all": r.reward})), r"the metric all of shape \(8, 2\); must be one"),
     "next state": (hook(lambda s, r: (r.reward, r.reward, {})), r"bonus gives a next state of \['shape \(8, 2\)'"),
     "hook raises": (hook(lambda s, r: r.rewards), "reward_hook bonus raised AttributeError: .*rewards"),
-    "objective raises": (algorithm(lambda x, rates: x.ratio), "the objective raised AttributeError: .*ratio"),
+    "objective raises": (
+        algorithm(lambda x, rates: x.ratio),
+        "the objective raised AttributeError: .*ratio.* has log_prob, log_ratio, ",
+    ),
     "objective's tuple": (algorithm(lambda x, rates: (x.log_ratio, {})), r"returns type tuple of 2; it must be \(8,\)"),
 }
 
