@@ -156,7 +156,7 @@ def run_train(command: Train, arguments: Sequence[str]) -> int:
     if command.resume == "auto" and command.out is None:
         raise UsageError("--resume auto: name the run directory with --out")
     config = config_of(command)
-    if command.resumed_run and not command.allow_import:
+    if command.resumed_run and not command.env and not command.allow_import:  # an ENV given is that of the run
         check_import(config)
     out = command.out or Path(command.resumed_run or default_directory(config.env, config.algo))
     if launches:

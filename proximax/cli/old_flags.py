@@ -81,6 +81,8 @@ def current_arguments(arguments: list[str]) -> list[str]:
 
 def refuse_foreign(flag: str) -> None:
     """Answer a flag of another library, or one of ours in another group, with the right one."""
+    if flag.startswith("--env."):
+        raise UsageError(f"{flag}: the flag is --env-kwargs.{flag.removeprefix('--env.').replace('-', '_')}")
     name = flag.removeprefix("--").replace("-", "_")
     group = next((prefix for prefix in GROUPS if name.startswith(prefix)), "")
     name = name.removeprefix(group)

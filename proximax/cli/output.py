@@ -119,7 +119,7 @@ def doctor_report(diagnosis: Diagnosis) -> str:
     if not diagnosis.updates:
         lines.append("no update was made: there is nothing to examine")
     elif not findings:
-        lines.append(f"nothing wrong: {len(CHECKS)} checks found nothing")
+        lines.append(f"nothing {'else ' if error else ''}wrong: {len(CHECKS)} checks found nothing")
     return "\n".join(lines)
 
 

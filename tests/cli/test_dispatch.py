@@ -204,8 +204,11 @@ def test_eval_does_not_import_what_only_a_config_names(here, capsys):
     capsys.readouterr()
     assert main(["eval", "run", "--episodes", "2"]) == 2
     assert "--allow-import" in capsys.readouterr().err
+    assert main(["train", "--resume", "run"]) == 2
     assert "bad_envs" not in sys.modules
     assert main(["eval", "run", "--episodes", "2", "--allow-import"]) == 0
+    del sys.modules["bad_envs"]
+    assert main(["train", "bad_envs:Chatty-v0", "--resume", "run"]) == 0  # the command names it, too
 
 
 def test_an_environment_that_ignores_its_seed_is_told_once(here, capsys):

@@ -98,6 +98,7 @@ def test_names_of_other_libraries_are_accepted_silently_and_permanently(capsys):
         ("--learning-rate", "--ppo.learning-rate"),
         ("--stack", "--atari.stack"),
         ("--env-args", "--env-kwargs.NAME VALUE"),
+        ("--env.map=8x8", "--env-kwargs.map"),
         ("--clip-range", "--ppo.epsilon"),
         ("--gae-lambda=0.9", "--ppo.lam"),
         ("--ppo.clip-coef", "--ppo.epsilon"),

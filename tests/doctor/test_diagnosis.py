@@ -258,7 +258,7 @@ def test_a_traceback_is_told_without_its_control_characters(tmp_path, capsys):
     run = a_run(tmp_path, GOOD)
     (tmp_path / "error.log").write_text("Traceback\nValueError: \x1b[31mred\n\n")
     assert main(["doctor", run]) == 0
-    assert "ended by  ValueError: \\x1b[31mred\n" in capsys.readouterr().out
+    assert "ended by  ValueError: \\x1b[31mred\nnothing else wrong: " in capsys.readouterr().out
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path):
