@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 MAX_DEPTH = 4  # of folders below one that is named, in which runs are looked for
 MAX_LABEL = 60  # characters of a label of the user's
 MAX_TEXT = 300  # of a label from settings
+LINE = 150  # of one that a table or legend has room for
 DIGITS = 3  # significant ones of numbers in labels
 MAX_SEEDS = 2**16  # of a run that is compared
 TOO_MANY = f"at most {MAX_SEEDS:,} are read"
@@ -168,7 +169,8 @@ def check_labels(groups: list[list[Member]]) -> None:
 def labels_on(env: str, firsts: Mapping[tuple[str, str | None, str], Member]) -> dict[Any, str]:
     """The label of each group of one environment, given its first run: the user's, or the algorithm and what differs.
 
-    Labels that are the same, as numbers are rounded, name the directories of the runs instead of settings.
+    Labels that are the same, as numbers are rounded, and those longer than a line, as of runs that have little in
+    common, name the directories of the runs instead of settings.
     """
     own = {key: member for key, member in firsts.items() if member.label is None}
     texts = {key: automatic_label(member.config, [x.config for x in firsts.values()]) for key, member in own.items()}
@@ -176,7 +178,7 @@ def labels_on(env: str, firsts: Mapping[tuple[str, str | None, str], Member]) ->
     counts = Counter([*labels.values(), *texts.values()])
     for key, member in own.items():
         label = texts[key]
-        if counts[label] > 1:
+        if counts[label] > 1 or len(label) > LINE:
             others = [other.path for other in firsts.values() if other is not member]
             name = f"{algorithm_of(member.config)} ({distinct_name(member.path, others)})"
             label = unique(harmless(name, MAX_TEXT), {*labels.values(), *(x for x in counts if counts[x] == 1)})

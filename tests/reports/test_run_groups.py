@@ -88,6 +88,12 @@ def test_labels_that_would_be_the_same_name_directories():
     assert [label for _, label, _ in shape(same_place)] == ["clip (run)", "clip (run) #2"]
 
 
+def test_runs_that_have_little_in_common_are_named_by_their_directories():
+    other = {"num_steps": 8, "minibatch_size": 8, "epochs": 3, "learning_rate": 0.1, "gamma": 0.5, "lam": 0.5}
+    other |= {"epsilon": 0.1, "value_coef": 1.0, "entropy_coef": 0.1, "max_grad_norm": 1.0, "hidden": (8,)}
+    assert [label for _, label, _ in shape([member("a/x"), member("a/y", ppo=other)])] == ["clip (x)", "clip (y)"]
+
+
 def test_labels_of_different_groups_are_never_the_same():
     long = [
         member(ppo={name: value}) for name in ("learning_rate", "gamma", "lam", "adam_epsilon") for value in (1e-9,)
