@@ -144,6 +144,8 @@ class PPOConfig:
     def problems(self) -> list[str]:
         """What is wrong with each of these settings by itself, a sentence each."""
         problems = [range_problem(name, getattr(self, name), rule) for name, rule in _RANGES.items()]
+        if callable(self.learning_rate) or callable(self.epsilon):  # a schedule, as Stable-Baselines3 takes it
+            problems.append("a schedule is anneal=..., or callbacks=[proximax.Schedule(learning_rate=function)]")
         problems += [bool_problem(f.name, getattr(self, f.name)) for f in fields(self) if f.type is bool]
         if not isinstance(self.hidden, (tuple, list)) or not self.hidden or not all(map(COUNT.allows, self.hidden)):
             problems.append(f"hidden = {self.hidden}: give one or more layer sizes of at least 1")

@@ -80,7 +80,7 @@ _BEST = "eval_every=STEPS keeps the best checkpoint, in the run directory out=..
 _DEVICE = "--device cpu or gpu; from Python the variable JAX_PLATFORMS (cpu, cuda), set before Python starts"
 _SDE = "state-dependent exploration does not exist here; state_dependent_std is a standard deviation from the network"
 _VEC_ENV = "num_envs (--num-envs) environments are created, and step in this process or in workers as suits them"
-_WEIGHTS_AND_BIASES = "callbacks=[function], which gets the metrics of every update, can send them anywhere"
+_WEIGHTS_AND_BIASES = 'log=["wandb"] (--log wandb) sends metrics there; the project is the variable WANDB_PROJECT'
 # Names of other libraries without a setting of the same kind: what does the work here.
 ANSWERS = {
     **dict.fromkeys(("env_id", "env_name", "environment", "gym_id", "task"), _ENV),

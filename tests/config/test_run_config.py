@@ -96,6 +96,13 @@ def test_a_value_out_of_range_is_named_with_its_range(name, value, remedy):
     assert remedy in text
 
 
+def test_a_function_in_the_place_of_a_number_is_answered_with_what_takes_one():
+    for name in ("learning_rate", "epsilon"):
+        text = fault(**{name: lambda remaining: remaining * 1e-3})
+        assert "must be a number > 0" in text
+        assert "callbacks=[proximax.Schedule(learning_rate=function)]" in text
+
+
 @pytest.mark.fault(31)
 @pytest.mark.parametrize("anneal", ["linear", ("none", "epsilon"), ("learning_rate", 3), 0.5, None])
 def test_what_cannot_be_annealed_is_named_with_what_can(anneal):
