@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from proximax.cli.commands import Eval, Export, Plot, Report, Video, Watch
-from proximax.cli.output import score_line
+from proximax.cli.output import run_argument, score_line
 from proximax.cli.targets import references_named, runs_named
 from proximax.errors import UsageError
 from proximax.evaluation import evaluate, video
 from proximax.reports import plot
 from proximax.reports import report as write_report
-from proximax.runs import export
+from proximax.runs import export, exported_config, load_file
 from proximax.runtime import format_number, printable
 from proximax.web import watch
 
@@ -55,7 +55,9 @@ def run_export(command: Export) -> None:
         check=command.check,
     )
     print(printable(f"{path}: {path.stat().st_size:,} bytes, acts as the run on {command.check:,} random observations"))
-    print(printable(f"next: proximax eval {shlex.quote(str(path))}"))
+    config = exported_config(load_file(path))
+    argument = run_argument(config, path) if config is not None else f"{shlex.quote(str(path))} --env ID"
+    print(printable(f"next: proximax eval {argument}"))
 
 
 def run_eval(command: Eval) -> None:

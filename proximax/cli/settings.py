@@ -105,10 +105,10 @@ def take_env_kwargs(arguments: list[str], single_env: bool = True) -> tuple[list
     remaining = deque(arguments)
     while remaining:
         argument = remaining.popleft()
-        if not argument.startswith(ENV_KWARGS):
+        if not f"{argument}.".startswith(ENV_KWARGS):
             rest.append(argument)
             continue
-        name, equals, value = argument.removeprefix(ENV_KWARGS).partition("=")
+        name, equals, value = argument[len(ENV_KWARGS) :].partition("=")
         text = value if equals else remaining.popleft() if remaining else None
         name = name.replace("-", "_")
         if text is None or text.startswith("--") or not name.isidentifier():

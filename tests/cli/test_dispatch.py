@@ -133,7 +133,7 @@ def test_a_policy_is_exported_and_evaluated_without_its_run(here, capsys):
     assert main(["export", "run", "-o", "policy.onnx", "--seed", "6", "--check", "20"]) == 0
     assert "policy.onnx: " in capsys.readouterr().out
     assert main(["export", "run", "--format", "npz", "--check", "20"]) == 0
-    assert "next: proximax eval policy.npz" in capsys.readouterr().out
+    assert "next: proximax eval policy.npz --allow-import\n" in capsys.readouterr().out
     assert main(["eval", "policy.onnx"]) == 2  # its config names a package: only with consent
     assert "--allow-import" in capsys.readouterr().err
     assert main(["eval", "missing.onnx"]) == 4

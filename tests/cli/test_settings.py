@@ -75,6 +75,11 @@ def test_several_values_are_answered_with_how_a_list_is_written(text, written):
         parse(["train", *text.split()])
 
 
+def test_arguments_without_a_name_are_answered_with_how_one_is_written():
+    with pytest.raises(UsageError, match=re.escape("--env-kwargs: write --env-kwargs.NAME VALUE, as in ")):
+        parse(["train", "ENV", "--env-kwargs", "length:8"])
+
+
 def test_an_environment_may_stand_after_its_arguments():
     for command, text in (("train", "--env-kwargs.x 1 ENV"), ("compare", "A --env-kwargs.x 1 --steps 5")):
         assert parse([command, *text.split()]).settings["env_kwargs"] == {"x": 1}
