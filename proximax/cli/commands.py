@@ -155,7 +155,7 @@ class Export:
     """Write a policy of a run to one file that runs without JAX, checked against the run."""
 
     run: Annotated[
-        Path,
+        str,
         tyro.conf.Positional,
         tyro.conf.arg(metavar="RUN", help="Run directory, one of its checkpoints, or a file that agent.save wrote."),
     ]

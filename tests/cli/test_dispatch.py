@@ -143,6 +143,8 @@ def test_a_policy_is_exported_and_evaluated_without_its_run(here, capsys):
 
 def test_a_policy_that_comes_with_proximax_is_evaluated(here, capsys):
     pytest.importorskip("onnx")
+    assert main(["export", "zoo:CartPole-v1"]) == 2
+    assert "comes from an exported file: copy that file" in capsys.readouterr().err
     assert main(["eval", "zoo:CartPole-v1", "--episodes", "2"]) == 0
     assert "mean 500 over 2 evaluation episodes" in capsys.readouterr().out
 
