@@ -45,6 +45,9 @@ class Logger:
     that is the only argument. What it raises ends the training.
     """
 
+    def __init__(self, run: LoggedRun | None = None) -> None:
+        """``run``: what is logged. One that needs nothing of it has no ``__init__`` of its own."""
+
     def write(self, rows: Rows) -> None:
         """Take an update: a row of metrics (``proximax.runs.metrics``) for each seed."""
 

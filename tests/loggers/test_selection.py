@@ -84,10 +84,7 @@ def test_a_logger_of_ones_own_sees_the_run_its_rows_and_evaluations_and_is_close
 
 
 def test_an_error_of_ones_own_logger_ends_the_training():
-    class Broken(Logger):
-        def __init__(self, run):
-            pass
-
+    class Broken(Logger):  # without ``__init__``, as one that needs nothing of the run
         def write(self, rows):
             raise ZeroDivisionError("mine")
 
