@@ -149,6 +149,7 @@ def test_the_workflow_runs_the_script_and_nothing_else():
     assert lowest in job["strategy"]["matrix"]["python"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "python"), [(["3.50"], "python3.98"), (["3.97", "3.97"], "python3.97"), (["3.99"], None)]
 )

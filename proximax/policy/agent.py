@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,16 @@ from proximax.spaces import (
 )
 from proximax.types import Params, PyTree
 
+# What does the work of other libraries' methods.
+ELSEWHERE = {
+    "predict": "act(obs) gives the action, act(obs, sample=True) one drawn from the policy; reset() forgets a memory",
+    "compute_single_action": "act(obs) takes one observation or a batch",
+    "learn": "proximax.train(ENV, init_from=agent) trains on from it",
+    **dict.fromkeys(
+        ("policy_kwargs", "get_parameters", "set_parameters"), "params holds the parameters, a tree of arrays"
+    ),
+}
+
 
 class Agent:
     """A policy with its parameters and frozen observation normaliser.
@@ -69,6 +79,13 @@ class Agent:
         inputs, actions = (" ".join(str(space).split()) for space in (self.observation_space, self.action_space))
         normalised = "normalised" if self.obs_moments is not None else "not normalised"
         return f"Agent(observations {inputs}, {normalised}; actions {actions}; {sizes:,} parameters)"
+
+    if not TYPE_CHECKING:  # to a type checker it would be an attribute of any name
+
+        def __getattr__(self, name: str) -> Any:
+            """Only called for names that it has not."""
+            answer = f": {ELSEWHERE[name]}" if name in ELSEWHERE else ""
+            raise AttributeError(f"an Agent has no attribute {name!r}{answer}")
 
     @own_numbers()
     def act(

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from proximax.config import LIBRARIES, PPOConfig, RunConfig
+from proximax.config import LIBRARIES, PPOConfig, RunConfig, library_settings
 from proximax.envs import EnvPoolEnv, HostEnv, JaxEnv, env_seeds, ignores_seed, unchanged
 from proximax.policy import Policy
 from proximax.runtime import plural
@@ -18,14 +18,16 @@ def rounding_notes(config: RunConfig) -> list[str]:
 
 
 def library_notes(config: RunConfig) -> list[str]:
-    """What a run like another library's does otherwise than by default, and otherwise than that library."""
+    """What the library's settings change in this run, and what that library does otherwise all the same."""
     if config.like is None:
         return []
-    library, default = LIBRARIES[config.like], PPOConfig()
-    sizes = [("num_envs", config.num_envs, RunConfig.num_envs)]
-    rows = sizes + [(f.name, getattr(config.ppo, f.name), getattr(default, f.name)) for f in fields(PPOConfig)]
+    library, default, theirs = LIBRARIES[config.like], PPOConfig(), library_settings(config.like)[1]
+    rows = [(f.name, *(getattr(ppo, f.name) for ppo in (config.ppo, theirs, default))) for f in fields(PPOConfig)]
+    rows.insert(0, ("num_envs", config.num_envs, library.num_envs, RunConfig.num_envs))
     changed = ", ".join(
-        f"{name} = {text(value)} (by default {text(usual)})" for name, value, usual in rows if value != usual
+        f"{name} = {text(value)} (by default {text(usual)})"
+        for name, value, of_library, usual in rows
+        if value == of_library != usual
     )
     return [
         f"like {config.like} ({library.source}): {changed}",

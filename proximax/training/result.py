@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,13 @@ from proximax.evaluation import Evaluation, Summary
 from proximax.loggers import Rows
 from proximax.policy import Agent
 from proximax.runtime import finite_or_none, format_number, machine_facts, plural, proximax_version
+
+# What does the work of other libraries' names for what training gives.
+ELSEWHERE = {
+    "model": "agent is the policy of the first seed, agents has all",
+    "predict": "agent.act(obs)",
+    "learn": "proximax.train(ENV, out=RUN, resume=True) continues a run",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,13 @@ class Result:
     """How often a training environment that crashed was restarted."""
     directory: Path | None = None
     """The run directory; None: nothing was written."""
+
+    if not TYPE_CHECKING:  # to a type checker it would be an attribute of any name
+
+        def __getattr__(self, name: str) -> Any:
+            """Only called for names that it has not."""
+            answer = f": {ELSEWHERE[name]}" if name in ELSEWHERE else ""
+            raise AttributeError(f"a Result has no attribute {name!r}{answer}")
 
     def __repr__(self) -> str:
         summary = self.summary

@@ -106,6 +106,7 @@ def test_turns_as_a_whole_are_the_same_environments_in_the_same_order(cores):
     assert len(np.unique(noise)) == 8
 
 
+@pytest.mark.slow
 def test_shards_are_stepped_apart_and_each_may_take_turns(cores):
     def make(*shards):
         return make_env_shards(partial(gymnasium.make, "CartPole-v1"), 8, range(*shards), 2, groups=2, env_groups=2)

@@ -327,6 +327,7 @@ def test_gae_of_any_rollout_is_that_of_a_loop(rollout, gamma, lam):
         close(gae(*as_jax(rollout), gamma, lam), numpy_gae(*rollout, gamma, lam), rollout)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(9)
 @given(rollouts(), UNIT)
 def test_returns_of_any_rollout_are_those_of_a_loop(rollout, gamma):

@@ -270,6 +270,7 @@ def shards(draw):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.trap(30)
 @given(shards(), st.randoms(use_true_random=False))
 def test_any_split_in_any_order_equals_the_whole(batches, random):

@@ -140,6 +140,7 @@ def test_eager_jit_and_vmap_agree(case):
     assert_close([a[0] for a in shared], eager)
 
 
+@pytest.mark.slow
 @exact
 def test_a_gradient_of_a_gradient():
     (x, w, b, _), stride = arrays(*CASES[3], "VALID")
@@ -203,6 +204,7 @@ NETWORKS = {
 BOTH_FORMS = {"impala", "patch-cnn"}
 
 
+@pytest.mark.slow
 @exact
 @pytest.mark.parametrize("name", NETWORKS)
 def test_shapes_and_the_number_of_parameters(name):

@@ -333,6 +333,7 @@ class Wide(Lawful):
         super().__init__(self.space)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(32)
 def test_actions_reach_the_environment_in_its_own_types():
     env = GymnasiumEnv(vector(Wide, 3, AutoresetMode.SAME_STEP))  # raises for any other type

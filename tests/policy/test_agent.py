@@ -1,5 +1,7 @@
 """A policy on its own: acting on one observation and on many, under masks, and on which spaces. Fault 18, trap 15."""
 
+import copy
+
 import jax
 import numpy as np
 import pytest
@@ -101,6 +103,7 @@ def test_samples_are_new_in_every_agent_and_repeatable_by_a_seed_or_a_generator(
             one.act(ROWS, **wrong)
 
 
+@pytest.mark.slow
 def test_the_numbers_behind_a_discrete_action():
     space = spaces.Discrete(3, start=10)
     policy, params, moments = arrays(space)
@@ -124,6 +127,7 @@ def test_the_numbers_behind_a_discrete_action():
             agent.log_prob(ROWS[0], wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "squashed_gaussian", "beta"])
 def test_the_density_of_a_bounded_action_integrates_to_its_probability(kind):
     space = spaces.Box(np.float32([-3.0]), np.float32([5.0]))
@@ -173,6 +177,15 @@ def test_a_box_beside_choices_has_no_probabilities():
     for space in (BOX, spaces.Dict(a=BOX, b=BOX)):
         with pytest.raises(UsageError, match=r"probabilities: Box.* has none"):
             agent_of(OBS, space).probabilities(ROWS[0])
+
+
+def test_names_of_other_libraries_are_answered():
+    mine = split_agents(*arrays(), OBS, BOX)[0]
+    with pytest.raises(AttributeError, match=r"an Agent has no attribute 'predict': act\(obs\) gives the action"):
+        mine.predict(np.zeros(3))
+    with pytest.raises(AttributeError, match=r"an Agent has no attribute 'prams'$"):
+        mine.prams  # noqa: B018
+    assert copy.copy(mine).params is mine.params
 
 
 def test_an_agent_says_what_it_is():

@@ -186,6 +186,7 @@ def memory_rollout(network="gru", valid=1.0):
     return policy, params, add_values(policy, params, None, rollout._replace(valid=valid * jnp.ones((4, 3))))
 
 
+@pytest.mark.slow
 @pytest.mark.trap(31)
 def test_how_much_a_policy_depends_on_its_memory_by_hand():
     policy, params, rollout = memory_rollout()

@@ -29,6 +29,7 @@ def act(t, offset, num_envs, key=KEY):
     return np.asarray(acted.action), np.asarray(acted.log_prob)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(34)
 def test_what_an_environment_does_does_not_depend_on_which_others_act_at_the_same_time():
     together = act(2, 0, 6)

@@ -186,6 +186,7 @@ def test_other_numbers_are_the_same_program(algo):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_may_each_have_their_own_numbers():
     configs = [dataclasses.replace(PPO, hidden=(4,), entropy_coef=coef, value_coef=1 - coef) for coef in (0.1, 0.9)]
     learners = [jax_learner(ppo=ppo) for ppo in configs]

@@ -118,6 +118,7 @@ OF_CONTINUOUS = {"value-clip", "recompute", "stop", "reinforce", "trpo"}
 MORE = (pytest.mark.slow, pytest.mark.exhaustive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "case"),
     [
@@ -151,6 +152,7 @@ def test_shards_learn_what_one_learner_learns_from_their_whole_rollout(case, kin
     assert max(jax.tree.leaves(moved)) > 1e-4
 
 
+@pytest.mark.slow
 def test_what_follows_a_rollout_is_of_all_shards_too():
     """The reward's scale, the observations' moments, the diagnostics; minibatches are parts of each shard's rollout."""
     ppo, policy, params, rollout = setup("continuous", minibatch_size=None, scale_reward=True, normalise_obs=True)
@@ -177,6 +179,7 @@ def test_what_follows_a_rollout_is_of_all_shards_too():
         close(after.reward_scale.moments.m2[shard], alone[0].reward_scale.moments.m2)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_in_one_shard_undoes_the_update_of_all():
     ppo, policy, params, rollout = setup("continuous", minibatch_size=None, normalise_obs=True, scale_reward=False)
     config = RunConfig("test", num_envs=4, steps=64, shards=V, ppo=replace(ppo, num_steps=16, anneal=()))

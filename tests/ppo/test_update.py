@@ -308,6 +308,7 @@ def test_kl_and_ratio_histogram_are_of_the_parameters_after_the_update_over_vali
     assert min(expected[0], expected[-1]) > 0
 
 
+@pytest.mark.slow
 @exact
 @pytest.mark.trap(3)
 def test_entropy_and_kl_are_of_the_valid_rows():
@@ -413,6 +414,7 @@ def test_epochs_differ_in_their_order_and_use_every_row(monkeypatch):
     assert len(set(orders)) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", sb3_update.SPACES)
 def test_an_update_like_stable_baselines3_is_that_of_its_own_train(case):
     """Recorded from ``PPO.train()`` in float64: parameters after 8 gradient steps, which move them by up to 1e-2."""

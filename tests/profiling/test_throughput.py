@@ -64,6 +64,7 @@ def test_shards_are_not_measured():
         bench(RunConfig("CartPole-v1", num_envs=2, shards=2, ppo=SMALL))
 
 
+@pytest.mark.slow
 def test_a_users_own_environment_object_stays_open():
     env = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode="Disabled")
     env.metadata["autoreset_mode"] = gymnasium.vector.AutoresetMode.DISABLED

@@ -24,6 +24,7 @@ def runs(tmp_path_factory):
     return [folder / "a", folder / "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "begins"), [("x.png", b"\x89PNG"), ("x.PDF", b"%PDF"), ("x.svg", b"<?xml")])
 def test_every_format_is_a_whole_file(runs, tmp_path, name, begins):
     path = proximax.plot(runs, tmp_path / name)

@@ -396,6 +396,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("space", "mask", "vector_"), PARTS)
 def test_masks_of_info_have_the_form_of_the_action_space(space, mask, vector_):
     np.testing.assert_array_equal(flatten_mask(space, mask), vector_)

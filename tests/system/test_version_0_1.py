@@ -79,6 +79,7 @@ def test_an_old_run_is_resumed_with_the_old_names_of_settings_and_their_warnings
         assert f"the setting {old} is now {new}" in texts
 
 
+@pytest.mark.slow
 def test_an_old_run_is_resumed_from_the_command_line(tmp_path, capsys):
     run = shutil.copytree(OLD / "trpo", tmp_path / "run")
     assert main(["train", "--resume", str(run), "--steps", "24", "--stop-at", "5"]) == 0

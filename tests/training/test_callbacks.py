@@ -62,6 +62,7 @@ def test_they_change_nothing_by_watching():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["probe:matching", "CartPole-v1"])
 def test_the_learning_rate_can_be_set_from_the_next_update_on(env):
     result = proximax.train(env, seeds=2, learning_rate=1e-3, callbacks=[Record(rate=0.0)], **TINY)
@@ -88,6 +89,7 @@ class Sets(proximax.TrainingCallback):
 MORE = (pytest.mark.slow, pytest.mark.exhaustive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "name", "first", "then"),
     [
@@ -114,6 +116,7 @@ def test_clip_range_and_entropy_bonus_can_be_set_and_are_learned_with(env, name,
         assert any((one != other).any() for one, other in zip(params(result, 1), params(plain, 1), strict=True))
 
 
+@pytest.mark.slow
 def test_a_value_that_was_set_holds_after_a_resume(tmp_path):
     run = tmp_path / "run"
     both = [Sets("epsilon", 0.05), Record(stop_at=2)]
@@ -122,6 +125,7 @@ def test_a_value_that_was_set_holds_after_a_resume(tmp_path):
     assert [row["epsilon"] for row in result.history] == pytest.approx([0.2, 0.05, 0.05, 0.05])
 
 
+@pytest.mark.slow
 def test_a_schedule_is_a_function_of_progress_and_goes_on_after_a_resume(tmp_path):
     schedule = proximax.Schedule(learning_rate=lambda p: 1e-3 * (1 - p) ** 2, entropy_coef=lambda p: 0.1 * p)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -154,6 +158,7 @@ def test_a_schedule_that_contradicts_the_settings_is_refused(functions, settings
         proximax.train("probe:matching", callbacks=[proximax.Schedule(**functions)], **TINY | settings)
 
 
+@pytest.mark.slow
 def test_a_schedule_takes_its_setting_out_of_the_presets_anneal(tmp_path):
     schedule = proximax.Schedule(epsilon=lambda p: jnp.float32(0.1))
     settings = {"callbacks": [schedule], "out": tmp_path / "run", **TINY, "preset": "cartpole"}
@@ -199,6 +204,7 @@ def test_a_schedule_of_something_else_is_refused_at_once():
         proximax.Schedule(entropy_coef=0.1)
 
 
+@pytest.mark.slow
 def test_one_of_several_ends_the_run_and_every_one_is_called(tmp_path):
     first, second = Record(stop_at=2), Record()
     result = proximax.train("probe:matching", callbacks=[first, second], out=tmp_path / "run", **TINY)

@@ -111,6 +111,7 @@ def test_an_environments_fault_in_the_first_update_is_reported(reward, kind, tmp
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000000000000"]
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_in_the_first_update_are_reported(tmp_path):
     with pytest.raises(NumericalError, match="update 1 of seed 0"):
         proximax.train("probe:matching", out=tmp_path / "run", **TINY | hook(lambda s, r: (r.reward * jnp.nan, s, {})))
@@ -124,6 +125,7 @@ def test_a_usage_error_after_an_update_keeps_the_run(tmp_path):
     assert (tmp_path / "run" / "error.log").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_what_it_has(tmp_path):
     run = {"out": tmp_path / "run", **TINY}
     proximax.train("probe:matching", callbacks=[lambda rows: True], **run)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from proximax.config import RunConfig
 from proximax.evaluation import Evaluation
@@ -22,3 +23,10 @@ def test_its_repr_is_one_line_however_long_the_history():
     expected = "Result(CartPole-v1, clip, 2 seeds, 2,048 steps, mean return 25 (95 % -38.5 to 88.5), in runs/a)"
     assert repr(two) == expected
     assert "mean return n/a," in repr(result_of([[np.nan]]))
+
+
+def test_names_of_other_libraries_are_answered():
+    with pytest.raises(
+        AttributeError, match="a Result has no attribute 'model': agent is the policy of the first seed"
+    ):
+        result_of([[1.0]]).model  # noqa: B018

@@ -360,6 +360,7 @@ def test_a_resume_that_may_not_be_leaves_the_run_as_it_was(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.agents[0].params, longer.agents[0].params)
 
 
+@pytest.mark.slow
 @pytest.mark.trap(25)
 def test_a_run_resumed_with_more_steps_is_annealed_over_all_of_them(tmp_path):
     tiny = {"num_envs": 2, "num_steps": 8, "minibatch_size": 8, "epochs": 1, "hidden": (4,), "eval_episodes": 2}

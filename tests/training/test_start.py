@@ -461,6 +461,7 @@ def test_what_is_no_reward_hook_or_gives_other_shapes_is_refused(tmp_path):
         proximax.train("probe:matching", reward_hook=one, out=tmp_path / "run", **HOOKED)
 
 
+@pytest.mark.slow
 def test_a_reward_hook_that_gives_no_number_ends_the_run_as_a_failed_update():
     broken = SUM._replace(apply=lambda state, rollout: (rollout.reward * jnp.nan, state, {}))
     with pytest.raises(NumericalError):

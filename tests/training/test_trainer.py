@@ -344,6 +344,7 @@ class OwnIdea(Kept):
         raise EnvError("the environment's state cannot be saved: it is a Board")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(53)
 def test_a_state_that_cannot_be_saved_is_noted_once_and_ends_no_run(tmp_path):
     settings = TINY | {"num_envs": 4, "steps": 4 * 32, "checkpoint_every": "32"}

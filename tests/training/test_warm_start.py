@@ -31,6 +31,7 @@ def source(tmp_path_factory):
     return proximax.train("CartPole-v1", seeds=2, steps=128, out=out, **TINY)
 
 
+@pytest.mark.slow
 def test_seeds_take_the_policies_in_turn_on_another_environment_of_the_same_spaces(source):
     settings = TINY | STILL | {"num_envs": 4, "steps": 64}
     run = proximax.train("gymnax:CartPole-v1", seeds=3, init_from=source.directory, **settings)
@@ -41,6 +42,7 @@ def test_seeds_take_the_policies_in_turn_on_another_environment_of_the_same_spac
     assert run.notes[-1] == f"starts from {source.directory}, step-000000000128: trained for 128 steps"
 
 
+@pytest.mark.slow
 def test_the_observation_normaliser_comes_along_and_goes_on(source):
     agent = source.agents[1]
     run = proximax.train("gymnax:CartPole-v1", init_from=agent, **TINY | STILL)
@@ -130,6 +132,7 @@ def first_state(env, **settings):
     return states[0]
 
 
+@pytest.mark.slow
 def test_the_optimiser_comes_along_only_on_request(source):
     _, tensors = find_checkpoint(source.directory, read=(POLICY, STATE))
     theirs = [x for name, x in sorted(tensors.items()) if name.startswith(".opt_state")]
