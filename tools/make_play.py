@@ -26,8 +26,9 @@ def main() -> None:
 
 
 def page() -> str:
-    """The page with all policies of the zoo."""
-    return player_page([played(name) for name in sorted(zoo_names(), key=CANVASES.index)], TITLE, INTRODUCTION)
+    """The page with the policies of the zoo whose environments it can draw."""
+    drawn = [name for name in CANVASES if name in zoo_names()]
+    return player_page([played(name) for name in drawn], TITLE, INTRODUCTION)
 
 
 def played(name: str) -> PlayedPolicy:

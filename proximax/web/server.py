@@ -1,68 +1,60 @@
-"""A server for the page, in a thread of its own: training continues beside it."""
+"""A server for the page: in a process of its own beside what this program does, or in a thread of this one."""
 
-import importlib
 import os
 import socket
-import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from proximax.config import Rule, path_problem, range_problem, refuse, type_problem
 from proximax.errors import DependencyError, StorageError, UsageError
-from proximax.runtime import forget_private, keep_from_children, path_named, write_stderr
+from proximax.runtime import path_named, write_stderr
 from proximax.web.access import Access, address_of, check_token
-from proximax.web.run_list import RunList
+from proximax.web.page_process import PageProcess
+from proximax.web.page_thread import PageThread
 
 DEFAULT_PORT = 6066
 TRIES = 20  # ports after one that is taken
 PORT = Rule(0, 65535, integer=True)
 INSTALL = 'the page needs Starlette and uvicorn: pip install "proximax[watch]"'
-END_S = 2.0  # until a server that is closed has ended
+CAN_PASS_SOCKETS = os.name == "posix"  # to another process, by number
 
 
 class Watcher:
     """A page about runs, served until it is closed or the program ends. ``address``: what to open in a browser."""
 
-    def __init__(self, folders: Sequence[Path], host: str, port: int, token: str) -> None:
-        self._run_list = RunList(folders)
-        self._socket = open_port(host, port)
-        keep_from_children(self._socket.fileno())
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, folders: Sequence[Path], host: str, port: int, token: str, in_thread: bool = False) -> None:
+        listener = open_port(host, port)
+        self.port: int = listener.getsockname()[1]
         query = f"/?token={quote(token)}" if token else "/"
         self.address = f"http://{shown_host(host)}:{self.port}{query}"
-        self._server = make_server(self._run_list, Access(host, token))
-        # Waited for instead of the thread: after a Ctrl-C in ``join`` Python takes a thread for ended that is not.
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="proximax-watch", daemon=True)
-        self._thread.start()
+        # A browser that comes before the server is ready waits: the socket listens already.
+        self._page: PageThread | PageProcess
+        if in_thread or not CAN_PASS_SOCKETS:
+            self._page = PageThread(folders, listener, Access(host, token))
+        else:
+            self._page = PageProcess(folders, listener, host, token)
 
     def __repr__(self) -> str:
         return f"Watcher({self.address})"
 
-    def _serve(self) -> None:
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._ended.set()
+    @property
+    def alive(self) -> bool:
+        """Whether the page is still served."""
+        return self._page.alive
 
     def add(self, run_dir: str | Path) -> None:
         """Show one more run, or folder of runs."""
-        self._run_list.add(Path(run_dir))
+        self._page.add(Path(run_dir))
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""
-        while not self._ended.wait(0.5):
-            pass
+        self._page.wait()
 
     def close(self) -> None:
         """End the server."""
-        self._server.should_exit = True
-        self._ended.wait(END_S)
-        if self._socket.fileno() >= 0:
-            forget_private(self._socket.fileno())
-            self._socket.close()
+        self._page.close()
 
     def __enter__(self) -> "Watcher":
         return self
@@ -87,9 +79,25 @@ def watch(
     ``port``: 0 takes a free one; where it is taken the next free one is used.
     ``quiet``: do not print the address; ``Watcher.address`` has it.
 
-    The page only reads. It is served by a thread until ``close`` of the ``Watcher``, or the end of the program. Raises
-    ``UsageError``, ``StorageError`` where no port is free, ``DependencyError`` without the ``watch`` extra.
+    The page only reads. It is served by a process of its own until ``close`` of the ``Watcher``, or the end of the
+    program, however it ends: training beside it shares no interpreter with it. Windows has a thread instead.
+    Raises ``UsageError``, ``StorageError`` where no port is free, ``DependencyError`` without the ``watch`` extra.
     """
+    return _watch(runs, host, port, token, quiet, in_thread=False)
+
+
+def serve(
+    *runs: str | Path,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    token: str = "",
+    quiet: bool = False,
+) -> Watcher:
+    """``watch`` by a thread of this process, for a program that does nothing else."""
+    return _watch(runs, host, port, token, quiet, in_thread=True)
+
+
+def _watch(runs: Sequence[str | Path], host: str, port: int, token: str, quiet: bool, in_thread: bool) -> Watcher:
     refuse(
         [
             *(path_problem("runs", run) for run in runs),
@@ -100,7 +108,7 @@ def watch(
     )
     check_token(host, token)
     require_server()
-    watcher = Watcher([path_named(run, "a run") for run in runs or ("runs",)], host, port, token)
+    watcher = Watcher([path_named(run, "a run") for run in runs or ("runs",)], host, port, token, in_thread)
     if port not in (0, watcher.port):
         write_stderr(f"proximax: note: port {port} is taken; using {watcher.port}")
     if not quiet:
@@ -113,8 +121,8 @@ _of_this_program: list[Watcher] = []
 
 def watch_run(run_dir: Path) -> Watcher:
     """Show a run that is about to start: on one page with the others that this program has trained and watched."""
-    if not _of_this_program:
-        _of_this_program.append(watch(run_dir))
+    if not (_of_this_program and _of_this_program[0].alive):  # somebody may have ended its process
+        _of_this_program[:] = [watch(run_dir)]
     else:
         (watcher,) = _of_this_program
         watcher.add(run_dir)
@@ -125,34 +133,8 @@ def watch_run(run_dir: Path) -> Watcher:
 def require_server() -> None:
     """Raise ``DependencyError`` where the extra is not installed."""
     for name in ("starlette", "uvicorn"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise DependencyError(f"{INSTALL} ({error})") from error
-
-
-def make_server(run_list: RunList, access: Access) -> Any:
-    """An HTTP server of the page that says nothing and leaves signals to the program."""
-    import uvicorn
-
-    from proximax.web.app import make_app
-
-    config = uvicorn.Config(
-        make_app(run_list, access),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=2**16,  # the address of the curves of a thousand runs
-    )
-    return uvicorn.Server(config)
+        if find_spec(name) is None:
+            raise DependencyError(INSTALL)
 
 
 def open_port(host: str, port: int) -> socket.socket:

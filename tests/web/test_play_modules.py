@@ -167,7 +167,7 @@ def test_the_weights_in_the_documentation_act_as_the_zoos_policies(tmp_path):
         for name, size in SIZES.items()
     }
     asked = [{"weights": x["weights"], "observations": rows[x["env"]].tolist()} for x in policies]
-    assert sorted(x["env"] for x in policies) == zoo_names()
+    assert sorted(x["env"] for x in policies) == [name for name in zoo_names() if name in CANVASES]
     for policy, actions in zip(policies, run_module(tmp_path, ACT, asked)):
         obs = rows[policy["env"]].astype(np.float32)
         expected = np.asarray(proximax.load(f"zoo:{policy['env']}").act(obs)).reshape(len(obs), -1)
