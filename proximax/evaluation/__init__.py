@@ -22,7 +22,7 @@ from proximax.evaluation.statistics import (
     t_quantile,
 )
 from proximax.evaluation.subjects import check_import
-from proximax.evaluation.video_encoding import require_encoder
+from proximax.evaluation.video_encoding import require_encoder, small_gif
 
 __all__ = [
     "Evaluation",
@@ -38,6 +38,7 @@ __all__ = [
     "make_evaluator",
     "mean_interval",
     "require_encoder",
+    "small_gif",
     "summarise_returns",
     "t_quantile",
     "video",

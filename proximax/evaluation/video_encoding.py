@@ -161,3 +161,17 @@ def write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> int:
     sequence = images()
     next(sequence).save(path, format="GIF", save_all=True, append_images=sequence, loop=0)
     return count
+
+
+def small_gif(path: Path, columns: int = 240, fps: int = 10, seconds: float = 20.0) -> bytes:
+    """The beginning of a video as a GIF with few frames: a picture for programs that show no videos."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    # A palette of its own keeps the colours; it is made of the whole before the first frame is written.
+    filters = f"fps={fps},scale='min({columns},iw)':-2,split[a][b];[a]palettegen[p];[b][p]paletteuse"
+    source = ["-t", str(seconds), "-i", f"file:{path}"]  # whatever its name begins with
+    command = [get_ffmpeg_exe(), "-loglevel", "error", *source, "-vf", filters, "-loop", "0", "-f", "gif", "-"]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    if ran.returncode:
+        raise StorageError(f"FFmpeg could not read {path}: {ran.stderr.decode(errors='replace').strip()[-500:]}")
+    return ran.stdout

@@ -1,32 +1,63 @@
-"""metrics.csv: the numbers of metrics.jsonl for spreadsheets and for those who read them without pandas."""
+"""metrics.csv and evaluations.csv: their numbers for spreadsheets and for those who read them without pandas."""
 
 import csv
 import io
 import logging
+from pathlib import Path
 from typing import Any
 
+from proximax.errors import CheckpointError
 from proximax.loggers.base import LoggedRun, Logger, Rows
+from proximax.runs import EVALUATIONS_FILE, read_metrics
 from proximax.runtime import open_to_append, storing
 
 logger = logging.getLogger(__name__)
 
-FILE = "metrics.csv"
+FILE, EVALUATIONS = "metrics.csv", "evaluations.csv"
 
 
 class CsvLogger(Logger):
-    """A line per update and seed; the columns are the numbers of the first row, in its order, lists left out.
+    """A line per update and seed, and in a file of its own one per evaluation and seed; ``final`` is 1 in the last.
 
-    An empty field is null. Of a resumed run the file is written again from its metrics.jsonl, so that no line is there
-    twice. A disk that takes no more ends the file, with a warning, and not the run.
+    Of a resumed run both are written again from metrics.jsonl and evaluations.jsonl, so that no line is there twice.
     """
 
     def __init__(self, run: LoggedRun) -> None:
         assert run.directory is not None
-        self._path, self._columns = run.directory / FILE, list[str]()
-        with storing(self._path):
-            self._file: io.FileIO | None = open_to_append(self._path)
-            self._file.truncate(0)
+        self._metrics = CsvFile(run.directory / FILE)
+        self._evaluations = CsvFile(run.directory / EVALUATIONS)
         self.write(list(run.rows))
+        try:
+            earlier = [] if run.steps is None else read_metrics(run.directory / EVALUATIONS_FILE)
+        except CheckpointError:  # most runs have none
+            earlier = []
+        self.write_evaluation(earlier, final=False)
+
+    def write(self, rows: Rows) -> None:
+        """Append the numbers of the rows."""
+        self._metrics.write(rows)
+
+    def write_evaluation(self, rows: Rows, final: bool) -> None:
+        """Append an evaluation."""
+        self._evaluations.write([row | {"final": int(final)} for row in rows])
+
+    def close(self) -> None:
+        """Close the files."""
+        self._metrics.close()
+        self._evaluations.close()
+
+
+class CsvFile:
+    """A new file, from its first row on; its columns are the numbers of that row, in its order, lists left out.
+
+    An empty field is null. A disk that takes no more ends the file, with a warning, and not the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._columns = path, list[str]()
+        with storing(path):
+            self._file: io.FileIO | None = open_to_append(path)
+            self._file.truncate(0)
 
     def write(self, rows: Rows) -> None:
         """Append the rows."""

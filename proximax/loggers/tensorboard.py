@@ -1,7 +1,8 @@
-"""Event files for TensorBoard: curves in groups against environment steps, the ratios, evaluations, the settings."""
+"""Event files for TensorBoard: curves in groups against environment steps, ratios, evaluations, videos, settings."""
 
 import json
 import logging
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proximax.config import RunConfig, flatten_dict
+from proximax.errors import StorageError
+from proximax.evaluation import small_gif
 from proximax.loggers.base import LoggedRun, Logger, Rows, group_of
 from proximax.loggers.progress import SpeedMeter
 from proximax.ppo import RATIO_EDGES
@@ -34,7 +37,8 @@ RIGHT_EDGES = [*RATIO_EDGES.tolist(), float(RATIO_EDGES[-1] + BAR_WIDTH)]
 class TensorBoardLogger(Logger):
     """Numbers for TensorBoard, a folder per seed: of a thousand updates at most, since one takes time and room.
 
-    Tags: the names in metrics.jsonl after ``rollout/``, ``train/`` and ``time/`` (``group_of``); ``eval/``; ``config``.
+    Tags: the names in metrics.jsonl after ``rollout/``, ``train/`` and ``time/`` (``group_of``); ``eval/``, where the
+    videos are images; ``config``.
 
     Event files are written synchronously. ``tensorboardX.SummaryWriter`` uses a thread, which ends at the first write
     that a full disk refuses, and training would wait for it forever. Of a run that is resumed, what had
@@ -81,6 +85,18 @@ class TensorBoardLogger(Logger):
                     self._files[row["seed"]].write_event(event(row["steps"], Summary(value=[value])))
                 if final:
                     self._files[row["seed"]].write_event(event(row["steps"], hparams({}, {})[2]))
+
+    def write_video(self, path: Path, steps: int) -> None:
+        """Add the beginning of a video to the first seed, as a moving image: TensorBoard shows no others."""
+        if not self._files:
+            return
+        try:
+            summary = image_summary("eval/video", small_gif(path))
+        except StorageError as error:
+            logger.warning(f"TensorBoard: {error}")
+            return
+        with self._disabled_on_error():
+            self._files[min(self._files)].write_event(event(steps, summary))
 
     @contextmanager
     def _disabled_on_error(self) -> Iterator[None]:
@@ -147,6 +163,15 @@ def ratio_histogram(counts: list[int]) -> "Summary":
         bucket_limits=RIGHT_EDGES,
         bucket_counts=weights.tolist(),
     )
+
+
+def image_summary(tag: str, gif: bytes) -> "Summary":
+    """An image that moves: a GIF, whose header has its size."""
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    width, height = struct.unpack("<HH", gif[6:10])
+    image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=gif)
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
 def config_summaries(config: RunConfig, seed: int) -> list["Summary"]:

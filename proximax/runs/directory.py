@@ -34,7 +34,7 @@ RECORDS = (
     "checkpoints",
 )  # any of them makes it a run's directory
 FOLDERS = ("crash", "profile", "tensorboard", "videos")
-OTHER_LOGS = ("metrics.csv", "trackio", "wandb")  # of which the last has links of its own
+OTHER_LOGS = ("metrics.csv", "evaluations.csv", "trackio", "wandb")  # of which the last has links of its own
 LOCK, PROBE = ".lock", ".probe"
 
 

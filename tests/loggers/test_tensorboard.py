@@ -1,12 +1,16 @@
 """Event files for TensorBoard, read back by TensorBoard itself."""
 
+import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import parse_experiment_plugin_data, parse_session_start_info_plugin_data
 
+from proximax.evaluation.video_encoding import write_video
 from proximax.loggers.base import LoggedRun
 from proximax.loggers.tensorboard import FINAL_RETURN, TensorBoardLogger, flat_settings, tensorboard_installed
 from tests.support.metric_rows import CONFIG, rows
@@ -60,6 +64,25 @@ def test_evaluations_are_there_and_the_final_one_apart(tmp_path):
     assert curve(first, "eval/return_mean") == [(16, 1.0), (24, 2.0)]
     assert curve(second, "eval/return_mean") == [(24, 4.0)]  # the first did not end
     assert [curve(events, FINAL_RETURN) for events in (first, second)] == [[(24, 3.0)], [(24, 5.0)]]
+
+
+def test_a_video_is_a_moving_image_of_the_first_seed(tmp_path, caplog):
+    path = tmp_path / "file:16.mp4"
+    frames = [np.full((60, 320, 3), 60 * (i // 10), np.uint8) for i in range(40)]
+    write_video(path, iter(frames), 20)  # two seconds, from black to gray
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    sink = TensorBoardLogger(LoggedRun(CONFIG, tmp_path))
+    sink.write_video(tmp_path / "broken.mp4", 8)
+    sink.write_video(path, 16)
+    sink.close()
+    assert "broken.mp4" in caplog.text
+    (image,) = read(tmp_path / "tensorboard" / "seed-3").Images("eval/video")
+    assert read(tmp_path / "tensorboard" / "seed-4").Tags()["images"] == []
+    assert (image.step, image.width, image.height) == (16, 240, 46)
+    with Image.open(io.BytesIO(image.encoded_image_string)) as gif:
+        assert (gif.format, gif.size, gif.n_frames) == ("GIF", (240, 46), 20)
+        levels = [gif.seek(i) or gif.convert("RGB").getpixel((100, 20))[0] for i in (2, 8, 12, 18)]
+    assert np.allclose(levels, [0, 60, 120, 180], atol=6)
 
 
 def test_the_settings_are_there_as_text_and_for_the_page_that_compares_runs(tmp_path):
