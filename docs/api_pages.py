@@ -19,11 +19,13 @@ LINE = 100  # characters of a signature in one line
 def entry(name: str, thing: Any, heading: str = "##", settings: dict[str, str] | None = None) -> str:
     """The part of a reference page about a function or class. ``settings``: of parameters that are not explained."""
     thing = inspect.unwrap(thing)
-    node = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    source = textwrap.dedent(inspect.getsource(thing))
+    node = ast.parse(source).body[0]
     if isinstance(node, ast.ClassDef):
-        return class_entry(name, node, inspect.getsource(thing), inspect.getdoc(thing) or "", heading)
+        return class_entry(name, node, source, inspect.getdoc(thing) or "", heading)
     assert isinstance(node, Function)
-    return f"{heading} {name}\n\n{function_entry(name, node, settings=settings)}"
+    words = (settings or {}) | parameter_comments(node, source.splitlines())
+    return f"{heading} {name}\n\n{function_entry(name, node, settings=words)}"
 
 
 def function_entry(name: str, node: Function, method: bool = False, settings: dict[str, str] | None = None) -> str:
@@ -59,12 +61,24 @@ def parts_of(doc: str, names: set[str]) -> tuple[str, dict[str, str], str, str]:
                 f"**Errors.** {markdown(found[0])}\n\n",
                 (text[: found.start()] + text[found.end() :]).strip(),
             )
+        text, _, source = text.partition("Source: ")
         starts = [m for m in ABOUT.finditer(text) if names.issuperset(re.findall(r"\w+", m[1].replace(" and ", " ")))]
         others.append(text[: starts[0].start()] if starts else text)
         for start, end in zip(starts, [*(m.start() for m in starts[1:]), len(text)]):
             for name in re.findall(r"\w+", start[1].replace(" and ", " ")):
                 about[name] = text[start.end() : end].strip(" ;")
+        others.append(f"Source: {source}" if source else "")
     return paragraph_of(first), about, paragraph_of("\n\n".join(filter(str.strip, others))), errors
+
+
+def parameter_comments(node: Function, lines: list[str]) -> dict[str, str]:
+    """The comments behind parameters that have a line of their own."""
+    comments = {}
+    for arg in arguments(node):
+        line = lines[(arg.end_lineno or arg.lineno) - 1]
+        if arg.lineno > node.lineno and (comment := re.search(r"  # (.*)$", line)):
+            comments[arg.arg] = comment[1]
+    return comments
 
 
 def paragraph_of(text: str) -> str:

@@ -43,6 +43,7 @@ FOREIGN |= {"psum_scatter", "vf_coef", "weights_only"}  # names of other librari
 LOGGERS = {"proximax.doctor", "proximax.progress"}
 HISTORY = {"CHANGELOG.md", "log.md"}  # speak of names that were
 OF_OTHERS = {"migrate.md"}  # whose tables have names of other libraries in their first column
+API_PAGES = {"api.md", "maths.md"}
 
 
 def main() -> int:
@@ -72,10 +73,24 @@ def generated_problems(write: bool) -> list[str]:
     """Generated pages that are out of date; with ``write`` they are brought up to date instead."""
     problems = []
     for page, text in generated_pages().items():
+        problems += wordless_problems(page, text)
         if write:
             page.write_text(text)
         elif not page.exists() or page.read_text() != text:
             problems.append(f"{name(page)} is out of date: run docs/check.py --write")
+    return problems
+
+
+def wordless_problems(page: Path, text: str) -> list[str]:
+    """Parameters and fields of the reference of the Python API of which nothing is said."""
+    problems, title = [], ""
+    for line in text.splitlines() if page.name in API_PAGES else []:
+        title = line.lstrip("# ") if line.startswith("#") else title
+        if line.endswith("|  |"):
+            parameter = line.split("`")[1]
+            problems.append(
+                f"{name(page)}: nothing is said of {parameter} of {title}: say it in its docstring or comment"
+            )
     return problems
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 class ProximaxError(Exception):
     """Base of all faults that proximax reports itself. ``code`` is the exit code of the command line."""
 
-    code: ClassVar[int] = 1
+    code: ClassVar[int] = 1  # exit code
 
 
 class UsageError(ProximaxError, ValueError):

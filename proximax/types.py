@@ -29,8 +29,8 @@ class Moments(NamedTuple):
     """Count, mean and summed squared deviation M2 of everything seen; the variance is M2 / count."""
 
     count: Float[jax.Array, ""]  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
-    mean: Float[jax.Array, "*shape"]
-    m2: Float[jax.Array, "*shape"]
+    mean: Float[jax.Array, "*shape"]  # of what was seen
+    m2: Float[jax.Array, "*shape"]  # M2 = Σ (x - mean)²
 
 
 class Step(NamedTuple):
@@ -132,7 +132,8 @@ class RewardHook(NamedTuple):
     """
 
     name: str
-    init: Callable[[Key, Any, Any], PyTree]
+    init: Callable[[Key, Any, Any], PyTree]  # (key, observation space, action space) -> the first state
+    # (state, rollout) -> (rewards, the next state, metrics)
     apply: Callable[[PyTree, Transition], tuple[Float[jax.Array, "T *N"], PyTree, Metrics]]
 
 

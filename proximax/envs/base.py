@@ -21,10 +21,10 @@ class JaxEnv(NamedTuple):
     ``observation_space`` and ``action_space`` are Gymnasium's.
     """
 
-    reset: Callable[[Key], tuple[PyTree, PyTree]]
-    step: Callable[[Key, PyTree, PyTree], tuple[PyTree, Step]]
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    reset: Callable[[Key], tuple[PyTree, PyTree]]  # key -> (state, observation)
+    step: Callable[[Key, PyTree, PyTree], tuple[PyTree, Step]]  # (key, state, action) -> (state, step)
+    observation_space: spaces.Space[Any]  # of one environment, Gymnasium's
+    action_space: spaces.Space[Any]  # of one environment, Gymnasium's
 
 
 class HostEnv(Protocol):
@@ -36,9 +36,9 @@ class HostEnv(Protocol):
     Observations and actions of nested spaces are trees (``dict``, ``tuple``) of arrays ``[num_envs, ...]``.
     """
 
-    num_envs: int
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    num_envs: int  # that are stepped together
+    observation_space: spaces.Space[Any]  # of one environment
+    action_space: spaces.Space[Any]  # of one environment
     notes: list[str]  # for the user, shown when training starts
     stacked: bool = False  # whether an observation is a stack of frames ``[depth, ...]``, of which each is stored once
 

@@ -61,11 +61,11 @@ def evaluation_seed(seed: int, salt: int = 0, purpose: Purpose = Purpose.REPORT)
 class Evaluation(NamedTuple):
     """Returns and lengths of each seed's episodes, ``[S, episodes]``; returns are NaN where an episode never ended.
 
-    ``returns`` are float64, ``lengths`` int64, in steps. ``seeds``: that the policies were trained with.
+    ``seeds``: that the policies were trained with.
     """
 
-    returns: np.ndarray
-    lengths: np.ndarray
+    returns: np.ndarray  # ``[S, episodes]``, float64
+    lengths: np.ndarray  # ``[S, episodes]``, int64, in steps
     seeds: tuple[int, ...]  # that the policies were trained with
 
     @property

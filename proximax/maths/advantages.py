@@ -8,10 +8,10 @@ from proximax.types import Moments
 
 
 def returns_to_go(
-    reward: Float[Array, "T *N"],
-    terminated: Bool[Array, "T *N"],
-    truncated: Bool[Array, "T *N"],
-    gamma: float | Float[Array, ""],
+    reward: Float[Array, "T *N"],  # r_t
+    terminated: Bool[Array, "T *N"],  # the episode ended in a state without future
+    truncated: Bool[Array, "T *N"],  # it was cut off, as by a time limit
+    gamma: float | Float[Array, ""],  # γ, the discount
     next_value: Float[Array, "T *N"] | None = None,
 ) -> Float[Array, "T *N"]:
     """Discounted reward from each step to the end of its episode.
@@ -41,7 +41,7 @@ def returns_to_go(
 def total_returns(returns: Float[Array, "T *N"], first: Bool[Array, "T *N"]) -> Float[Array, "T *N"]:
     """The return of the whole trajectory, at each of its steps.
 
-    ``returns`` are the returns to go; a trajectory runs from a ``first`` step, or the rollout's start, to the next.
+    ``returns``: G_t, to go. ``first``: a trajectory begins, which runs to the next such step or the rollout's end.
     Source: Williams 1992, "Simple statistical gradient-following algorithms", episodic REINFORCE.
     """
 
@@ -57,13 +57,13 @@ def total_returns(returns: Float[Array, "T *N"], first: Bool[Array, "T *N"]) -> 
 
 
 def gae(
-    reward: Float[Array, "T *N"],
+    reward: Float[Array, "T *N"],  # r_t
     value: Float[Array, "T *N"],
-    next_value: Float[Array, "T *N"],
-    terminated: Bool[Array, "T *N"],
-    truncated: Bool[Array, "T *N"],
-    gamma: float | Float[Array, ""],
-    lam: float | Float[Array, ""],
+    next_value: Float[Array, "T *N"],  # V(final_obs_t), of the state that step t reached, before any reset
+    terminated: Bool[Array, "T *N"],  # the episode ended in a state without future
+    truncated: Bool[Array, "T *N"],  # it was cut off, as by a time limit
+    gamma: float | Float[Array, ""],  # γ, the discount
+    lam: float | Float[Array, ""],  # λ: 0 gives δ_t, 1 the return less the value
 ) -> Float[Array, "T *N"]:
     """Generalised advantage estimation.
 
@@ -91,9 +91,9 @@ def gae(
 
 
 def standardise(x: Float[Array, "*B"], weight: Float[Array, "*B"] | None = None, ddof: int = 0) -> Float[Array, "*B"]:
-    """(x - mean) / (std + 1e-8), over the samples that ``weight`` counts. One sample, or equal ones, give 0, never NaN.
+    """(x - mean) / (std + 1e-8). One sample, or equal ones, give 0, never NaN.
 
-    ``ddof``: std² is the sum of squared deviations over n - ddof; 1 as PyTorch's ``std``.
+    ``x``: samples. ``weight``: 1 where they count, else 0. ``ddof``: std² is Σ (x - mean)² / (n - ddof); PyTorch's: 1.
     Source: the return normalisation of Williams 1992 as practised; Huang et al. 2022, "The 37 implementation details of
     PPO", core detail 7.
     """

@@ -37,7 +37,7 @@ class Distribution(Protocol):
 class Categorical(NamedTuple):
     """One of ``n`` choices; ``logits`` ``[..., n]`` need not be normalised. A logit of -inf means probability 0."""
 
-    logits: Float[Array, "*B n"]
+    logits: Float[Array, "*B n"]  # log p + any constant
 
     def sample(self, key: Array) -> Int[Array, "*B"]:
         """Sample one action per sample of the batch (Gumbel maximum)."""
@@ -78,8 +78,8 @@ def _finite(log_p: Float[Array, "..."]) -> Float[Array, "..."]:
 class MultiCategorical:
     """Independent choices, the i-th one of ``sizes[i]``; their logits stand one after the other in the last axis."""
 
-    logits: Float[Array, "*B n"]
-    sizes: tuple[int, ...]
+    logits: Float[Array, "*B n"]  # of all choices, one after the other
+    sizes: tuple[int, ...]  # of options of each choice
 
     def _each(self) -> Categorical:
         """The choices along a new axis ``[*B, D, max(sizes)]``, filled up with options of probability 0."""
@@ -113,7 +113,7 @@ class MultiCategorical:
 class Bernoulli(NamedTuple):
     """Independent bits; ``logits`` ``[..., n]`` are log p(1) / p(0). ±inf: the bit is certain."""
 
-    logits: Float[Array, "*B n"]
+    logits: Float[Array, "*B n"]  # log p(1) / p(0)
 
     def _each(self) -> Categorical:
         """Each bit as a choice of two ``[*B, n, 2]``."""
@@ -145,8 +145,8 @@ class Bernoulli(NamedTuple):
 class Gaussian(NamedTuple):
     """Independent normal variables over the last axis; ``mean`` and ``log_std`` ``[..., A]``."""
 
-    mean: Float[Array, "*B A"]
-    log_std: Float[Array, "*B A"]
+    mean: Float[Array, "*B A"]  # μ
+    log_std: Float[Array, "*B A"]  # log σ
 
     def sample(self, key: Array) -> Float[Array, "*B A"]:
         """mean + std ε, ε ~ N(0, 1)."""
@@ -178,8 +178,8 @@ class SquashedGaussian(NamedTuple):
     Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C.
     """
 
-    mean: Float[Array, "*B A"]
-    log_std: Float[Array, "*B A"]
+    mean: Float[Array, "*B A"]  # μ of x, before tanh
+    log_std: Float[Array, "*B A"]  # log σ of x
 
     def sample(self, key: Array) -> Float[Array, "*B A"]:
         """Draw x; the environment's action is tanh(x)."""
@@ -239,8 +239,8 @@ class Beta(NamedTuple):
     Source: Chou, Maturana & Scherer 2017, "Improving stochastic policy gradients ... using the Beta distribution".
     """
 
-    alpha: Float[Array, "*B A"]
-    beta: Float[Array, "*B A"]
+    alpha: Float[Array, "*B A"]  # α, which pulls towards 1
+    beta: Float[Array, "*B A"]  # β, which pulls towards 0
 
     def sample(self, key: Array) -> Float[Array, "*B A"]:
         """Draw; never exactly 0 or 1."""
@@ -268,7 +268,7 @@ class Beta(NamedTuple):
 class Joint(NamedTuple):
     """Independent parts; an action is the tuple of theirs, and log_prob, entropy and kl are sums."""
 
-    parts: tuple[Any, ...]
+    parts: tuple[Any, ...]  # a distribution for each part of an action
 
     def sample(self, key: Array) -> tuple[Array, ...]:
         """Draw every part with a key of its own."""

@@ -72,10 +72,10 @@ def value_loss(value: Float[Array, "*B"], target: Float[Array, "*B"]) -> Float[A
 
 
 def clipped_value_loss(
-    value: Float[Array, "*B"],
+    value: Float[Array, "*B"],  # V, which learns
     old_value: Float[Array, "*B"],
-    target: Float[Array, "*B"],
-    epsilon: float | Float[Array, ""],
+    target: Float[Array, "*B"],  # what it learns: A + V_old
+    epsilon: float | Float[Array, ""],  # ε, the half width of the band
     alone: bool = False,
 ) -> Float[Array, "*B"]:
     """½ max((V - target)², (V_clip - target)²), V_clip = V_old + clip(V - V_old, -ε, ε).

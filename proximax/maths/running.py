@@ -74,12 +74,12 @@ def normalise(m: Moments, x: Float[Array, "..."], least: float = EPSILON) -> Flo
 
 
 def scale_reward(
-    discounted_return: Float[Array, " N"],
-    moments: Moments,
-    reward: Float[Array, "T N"],
-    last: Bool[Array, "T N"],
-    valid: Float[Array, "T N"],
-    gamma: float | Float[Array, ""],
+    discounted_return: Float[Array, " N"],  # R after the last rollout
+    moments: Moments,  # of R so far
+    reward: Float[Array, "T N"],  # r_t
+    last: Bool[Array, "T N"],  # the episode ended with this step
+    valid: Float[Array, "T N"],  # 1; 0 for a step that only resets an environment
+    gamma: float | Float[Array, ""],  # γ, the discount
     of_all: Callable[[Moments], Moments] = lambda moments: moments,
 ) -> tuple[Float[Array, "T N"], Float[Array, " N"], Moments]:
     """Divide rewards by the standard deviation of the discounted return; the mean is left alone.

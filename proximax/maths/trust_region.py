@@ -15,9 +15,9 @@ SMALL = 1e-20  # gᵀ F⁻¹ g below this is that of a gradient that vanishes
 
 
 def fisher_vector_product(
-    kl: Callable[[Vector], Float[Array, ""]],
-    params: Vector,
-    damping: float | Float[Array, ""] = 0.0,
+    kl: Callable[[Vector], Float[Array, ""]],  # the mean KL(π_params, π_p) as a function of p
+    params: Vector,  # those of the policy that acted
+    damping: float | Float[Array, ""] = 0.0,  # keeps the product away from 0 where F is singular
     of_all: Callable[[Vector], Vector] = lambda curvature: curvature,
 ) -> Callable[[Vector], Vector]:
     """v -> (F + damping I) v, where F is the second derivative of the mean KL(π_params, π) at π = π_params.

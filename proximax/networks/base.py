@@ -29,7 +29,8 @@ class Network(NamedTuple):
     space ``obs`` is a tree of such arrays.
     """
 
-    init: Callable[[Key, PyTree], Params]
+    init: Callable[[Key, PyTree], Params]  # (key, observations ``[1, ...]``) -> parameters
+    # (parameters, observations ``[B, ...]``) -> (policy outputs ``[B, outputs]``, values ``[B]``)
     apply: Callable[[Params, PyTree], tuple[jax.Array, jax.Array]]
 
 

@@ -103,6 +103,7 @@ class Agent:
 
         In the action space's dtype; an ``int`` for one Discrete action, a tree for nested spaces.
 
+        ``obs``: one observation of the environment, or a batch: each leaf with an axis in front.
         ``sample``: a random sample instead of the distribution's mode.
         ``action_mask``: which choices are allowed, where that is not part of the observation.
         ``seed``: gives the same sample each time.

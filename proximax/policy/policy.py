@@ -84,12 +84,13 @@ class Policy(NamedTuple):
     A recurrent policy resets its carry where ``first`` is true; for a feed-forward one ``carry`` is ``()``.
     """
 
-    init: Callable[[Key], Params]
-    initial_carry: Callable[[int], PyTree]
+    init: Callable[[Key], Params]  # key -> parameters
+    initial_carry: Callable[[int], PyTree]  # B -> the memory before the first observation
+    # (parameters, carry, encoded observations, first) -> (distribution, values, the next carry)
     apply: Callable[[Params, PyTree, PyTree, Array], tuple[Distribution, jax.Array, PyTree]]
-    encode: Callable[[PyTree, PyTree], PyTree]
-    env_action: Callable[[PyTree], PyTree]
-    diagnostics: PolicyDiagnostics = PolicyDiagnostics()
+    encode: Callable[[PyTree, PyTree], PyTree]  # (moments, observations) -> what ``apply`` takes: normalised, one-hot
+    env_action: Callable[[PyTree], PyTree]  # an action as sampled -> as the environment takes it
+    diagnostics: PolicyDiagnostics = PolicyDiagnostics()  # what of its actions and memory is measured
     # The inverse of ``env_action`` (``actions.sampled_action``); None: not known.
     sampled_action: Callable[[PyTree], tuple[PyTree, jax.Array]] | None = None
     settings: PolicySettings | None = None  # for ``Agent.save``; None: it was made by other means
@@ -109,6 +110,8 @@ def make_policy(
 ) -> Policy:
     """The policy for these spaces (``proximax.policy.actions``: which distribution each action space has).
 
+    ``observation_space`` and ``action_space``: those of one environment, Gymnasium's. ``config``: sizes, activation,
+    distribution and normalisation are read from it.
     ``network``: a ``Network``, a ``RecurrentNetwork``, or the name of a built-in one. An ``action_mask`` in the
     observations masks actions.
     Raises ``UsageError`` for spaces that are not supported or a network that does not fit them.

@@ -154,7 +154,11 @@ class HostLearner:
 def make_host_learner(
     env: HostEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None
 ) -> HostLearner:
-    """``config.algo`` on environments outside the program, for S seeds at once."""
+    """``config.algo`` on environments outside the program, for S seeds at once.
+
+    ``env``: S N environments, those of a seed one after the other. ``policy``: as ``make_policy`` gives it. ``config``:
+    of the run. ``custom_algorithm``: one that is not built in.
+    """
     kinds = ("policy", policy, Policy), ("config", config, RunConfig)
     problems = [type_problem(name, value, kind, f"a {kind.__name__}") for name, value, kind in kinds]
     is_host = hasattr(env, "receive") and not isinstance(env, JaxEnv)

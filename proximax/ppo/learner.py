@@ -33,9 +33,9 @@ from proximax.types import Key, Learner, Metrics, RewardScale, RolloutState, Tra
 def make_learner(env: JaxEnv, policy: Policy, config: RunConfig, custom_algorithm: Algorithm | None = None) -> Learner:
     """``config.algo`` on an environment inside the program, for one seed: ``jit`` and ``vmap`` the step as you like.
 
-    ``custom_algorithm``: the algorithm where it is not a built-in one. ``init`` draws weights with NumPy, so call it
-    once per seed and stack (``stack_seeds``) instead of vmapping it. With several ``config.shards``, ``step`` takes one
-    shard's part of the state (``shards.state_specs``), inside ``shard_map`` over the axis ``shards``.
+    ``init`` draws weights with NumPy: call it once per seed and stack (``stack_seeds``), do not vmap it. With several
+    shards ``step`` takes one shard's part of the state (``shards.state_specs``), inside ``shard_map`` over ``shards``.
+    ``policy``: of ``make_policy``. ``config``: of the run. ``custom_algorithm``: the algorithm, if not built in.
     """
     kinds = ("env", env, JaxEnv), ("policy", policy, Policy), ("config", config, RunConfig)
     refuse([type_problem(name, value, kind, f"a {kind.__name__}") for name, value, kind in kinds])

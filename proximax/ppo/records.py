@@ -23,10 +23,10 @@ class ObjectiveInputs(NamedTuple):
 class ScheduledValues(NamedTuple):
     """What changes from update to update: ``learning_rate``, ``epsilon`` (clip), ``entropy_coef``, ``beta`` (KL)."""
 
-    learning_rate: jax.Array
-    epsilon: jax.Array
-    entropy_coef: jax.Array
-    beta: jax.Array
+    learning_rate: jax.Array  # of Adam
+    epsilon: jax.Array  # ε, the half width of the clip band
+    entropy_coef: jax.Array  # weight of the entropy
+    beta: jax.Array  # β, weight of the KL penalty
 
 
 Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]
@@ -83,9 +83,9 @@ class Algorithm(NamedTuple):
     of the policy on the whole rollout, then epochs on the value loss for the parameters that the policy does not use.
     """
 
-    name: str
-    objective: Objective
-    policy_step: PolicyStep | None = None
+    name: str  # in config.json
+    objective: Objective  # (samples, scheduled values) -> what each of them adds to the objective, ``[B]``
+    policy_step: PolicyStep | None = None  # how the policy moves, where not by epochs of minibatch steps
     reward_hook: RewardHook | None = None  # what is learned from instead of the environment's reward
 
 

@@ -161,6 +161,7 @@ def run(
 ) -> Result:
     """Train exactly ``config``, as read from a config.json.
 
+    ``config``: the whole run, of which nothing is filled in.
     ``env``: in place of a ``config.env`` that was an object.
     ``custom_algorithm``: in place of a ``config.algo`` that is not built in.
     ``agent``: in place of a ``config.init_from`` that was an ``Agent``.

@@ -112,12 +112,14 @@ def tune(
 
     ``env``, ``algo``, ``preset``, ``network`` and ``overrides``: as in ``train``; an environment object cannot be
     searched on, since every trial needs its own. They are the structure and what all trials have in common.
+    ``trials``: how many sets of settings are tried. ``side_by_side``: how many of them at a time. ``quiet``: only
+    warnings and errors on stderr.
     ``steps``: of each trial that is trained to the end. ``seeds``: of each trial, whose score is the mean over them.
     ``seed``: the first one; trial n has seeds from ``seed + n * seeds`` on. Published tables are of seeds 0 to 9.
     ``space``: what is searched, a TOML or JSON file or a dict, ``{"learning_rate": {"low": 1e-4, "high": 1e-2,
     "scale": "log"}}``: settings that are data of the program. None: ``tuning.default_space``.
-    ``sampler``, ``pruner``: Optuna's. "halving" compares the trials after 1/2, 1/4, ... of the steps (``halvings``
-    times), and of those that reach such a rung about the better half continues.
+    ``sampler``, ``pruner``: Optuna's. "halving" compares the trials after 1/2, 1/4, ... of the steps, and of those that
+    reach such a rung about the better half continues. ``halvings``: how many rungs there are.
     ``out``: directory for the study, its page and figures and ``best.toml``; a search in it that was interrupted, or
     had fewer ``trials``, is continued. None writes nothing. ``storage``: where Optuna keeps the study instead of
     ``out/study.db``: a URL, a ``.log`` journal or an SQLite file. ``study``: its name there. ``preset_out``: a file for
