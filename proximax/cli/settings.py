@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_origin
 
 import tyro
 
@@ -70,6 +70,26 @@ def integer_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors
         instance_from_str=lambda texts: integer(texts[0]),
         is_instance=lambda value: isinstance(value, int),
         str_from_instance=lambda value: [str(value)],
+    )
+
+
+@REGISTRY.primitive_rule
+def optional_choice_rule(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[str | None] | None:
+    """One of several words, or no flag at all: an error lists the words as they are declared, and no None."""
+    kinds = get_args(info.type)
+    choices = [kind for kind in kinds if get_origin(kind) is Literal]
+    if len(choices) != 1 or set(kinds) != {choices[0], type(None)}:
+        return None
+    words = get_args(choices[0])
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(words)}}}",
+        instance_from_str=lambda texts: texts[0],
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+        choices=words,
     )
 
 

@@ -82,7 +82,8 @@ class RunConfig:
     """A whole training run, complete and resolved: the content of ``config.json``."""
 
     env: str
-    """Any Gymnasium id (CartPole-v1), package:Env-v0, or an id with its source: gymnasium: envpool: gymnax: probe:"""
+    """Any Gymnasium id (CartPole-v1), package:Env-v0, package:Class, or an id with its source: gymnasium: envpool:
+    gymnax: probe:"""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Arguments of the environment's constructor, for an environment given by its id."""
     hide_velocities: bool = False

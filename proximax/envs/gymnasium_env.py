@@ -208,7 +208,8 @@ class GymnasiumEnv(HostEnv):
         if final_of_env is None:
             raise EnvError(
                 f"an episode ended in environment {int(np.argmax(last))} at step {self._steps}, but info has no "
-                "'final_obs', which same-step autoreset must give. Name the mode that it really has with --autoreset"
+                "'final_obs', which same-step autoreset must give. Name the mode that it really has: autoreset=..., "
+                "--autoreset on the command line"
             )
         reached = flatten(self._space, final_obs["obs"] if self._masked else final_obs)
         for i in np.flatnonzero(last).tolist():
@@ -320,11 +321,11 @@ def autoreset_mode(env: VectorEnv[Any, Any, Any], requested: Autoreset) -> Autor
     stated = getattr(env.unwrapped, "autoreset_mode", None) or (env.metadata or {}).get("autoreset_mode")
     if isinstance(stated, AutoresetMode):
         if requested != "auto" and MODES[requested] is not stated:
-            raise UsageError(f"--autoreset {requested} contradicts the environment, which states {stated.name.lower()}")
+            raise UsageError(f"autoreset = {requested} contradicts the environment, which states {stated.name.lower()}")
         return stated
     if requested == "auto":
         raise UsageError(
             f"the vector environment does not state its autoreset mode (metadata['autoreset_mode'] = {stated!r}). "
-            f"Say which it is: --autoreset {'|'.join(MODES)}"
+            f"Say which it is, {', '.join(MODES)}: autoreset=..., --autoreset on the command line"
         )
     return MODES[requested]

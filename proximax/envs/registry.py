@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from proximax.envs.atari.games import games_like
 from proximax.envs.gymnax_env import gymnax_ids
@@ -15,16 +16,23 @@ from proximax.errors import ENV_ERRORS, DependencyError, EnvError, UsageError, d
 
 
 def find_spec(name: str) -> Any:
-    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` the package is imported first."""
+    """Gymnasium's entry of the id ``name``; for ``package:Env-v0`` and ``package:Class`` the package is imported first.
+
+    A class needs no entry, unless the package registers it under some version: then its id has more to say.
+    """
     package, colon, rest = name.rpartition(":")
     if colon and package not in sys.modules:  # one that the caller has imported is not looked for: it may have no file
         import_package(package, name)
     try:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:
-        if colon and callable(getattr(sys.modules[package], rest, None)):
-            raise not_registered(package, rest) from error
         known = list(gymnasium.registry)
+        versions = [known_id for known_id in known if known_id.startswith(f"{rest}-v")]
+        own = getattr(sys.modules[package], rest, None) if colon and not versions else None
+        if isinstance(own, type) and issubclass(own, gymnasium.Env):
+            return EnvSpec(rest, entry_point=f"{package}:{rest}")
+        if callable(own):
+            raise not_registered(package, rest) from error
         raise unknown_id(rest, known, "Gymnasium") from error
 
 
@@ -75,9 +83,9 @@ def unknown_id(name: str, known: list[str], source: str) -> UsageError:
 
 
 def not_registered(package: str, name: str) -> UsageError:
-    """The error for a class or function in the place of an id: the line that makes it one."""
+    """The error for a function, or a class of something else, in the place of an id: the line that makes it one."""
     return UsageError(
-        f"{package}:{name} is not an id but a class or function of {package!r}. Register it there: "
+        f"{package}:{name} is neither an id nor a class of gymnasium.Env. Register it in {package!r}: "
         f'gymnasium.register("{name}-v0", {name}), then give {package}:{name}-v0'
     )
 

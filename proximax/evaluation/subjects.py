@@ -16,6 +16,8 @@ from proximax.runs import exported_config, load_file, policy_file
 
 logger = logging.getLogger(__name__)
 
+CONFIG_FILE = "the run's config.json"
+
 
 def single_policy(run: str | Path | Agent, env: EnvLike | None, network: AnyNetwork | None = None) -> Agent | None:
     """The policy that is an ``Agent`` or in a file; None for a run directory.
@@ -48,7 +50,7 @@ def trained_env(
     if config is None:
         return env, {"env_kwargs": env_kwargs}
     options = single_env_options(config) | {"env_kwargs": merge_env_kwargs(config, env, env_kwargs)}
-    return (named_env(config, allow_import) if env is None else env), options
+    return (named_env(config, allow_import, "the policy's file") if env is None else env), options
 
 
 def seeds_of(config: RunConfig) -> tuple[int, ...]:
@@ -65,18 +67,18 @@ def merge_env_kwargs(config: RunConfig, env: EnvLike | None, given: Mapping[str,
     return merged
 
 
-def named_env(config: RunConfig, allow_import: bool) -> EnvLike:
-    """The environment that a run's files name; refused where that imports a package without consent."""
+def named_env(config: RunConfig, allow_import: bool, source: str = CONFIG_FILE) -> EnvLike:
+    """The environment that ``source``, a file, names; refused where that imports a package without consent."""
     if not allow_import:
-        check_import(config)
+        check_import(config, source)
     return env_from_config(config)
 
 
-def check_import(config: RunConfig) -> None:
-    """Refuse a run whose environment is in a package that only its ``config.json`` names; imported ones are fine."""
+def check_import(config: RunConfig, source: str = CONFIG_FILE) -> None:
+    """Refuse an environment in a package that only ``source``, a file, names; imported ones are fine."""
     package = EnvId.parse(config.env).package
     if package is not None and package not in sys.modules:
         raise UsageError(
-            f"the environment of this run is in the package {package!r}, which its config.json names, and importing "
-            "that would run what it holds. If you trust it: --allow-import, in Python allow_import=True"
+            f"the environment is in the package {package!r}, which only {source} names, and importing that would run "
+            "what it holds. If you trust it: --allow-import, in Python allow_import=True"
         )

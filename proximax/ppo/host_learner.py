@@ -129,7 +129,8 @@ class HostLearner:
         if self.last_rollout is None:
             example = act_fn(begin.carry, begin.obs, begin.first, (0, 0))
             self.last_rollout = host_buffers(self.config.ppo.num_steps, begin, example.action, self.env.stacked)
-        return collect(self.env, act_fn, begin, self.last_rollout, len(local_shards(self.config.shards)))
+        shards = len(local_shards(self.config.shards))
+        return collect(self.env, act_fn, begin, self.last_rollout, shards, self.config.seed)
 
     def learn(self, state: TrainState, transitions: Transition) -> tuple[TrainState, Metrics]:
         """``learn_from_rollout`` of all seeds; the environments' state is left out, as ``()``."""

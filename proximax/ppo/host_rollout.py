@@ -16,13 +16,14 @@ from proximax.types import ActFn, PyTree, RolloutState, Transition
 
 
 def collect(
-    env: HostEnv, act_fn: ActFn, state: RolloutState, buffers: Any, shards: int = 1
+    env: HostEnv, act_fn: ActFn, state: RolloutState, buffers: Any, shards: int = 1, first_seed: int = 0
 ) -> tuple[RolloutState, Transition, Episodes]:
     """Fill ``buffers`` ``[T, S, N, ...]``; ``act_fn`` is the compiled ``act`` of all seeds.
 
     One compiled call and one environment call per step and group. With several groups
     (``env_groups.DoubleBufferedEnvs``) the policy acts for one while the others step; the transitions are the same.
     Episodes are those of each of the ``shards``, ``[V, S]``, so that their sum does not depend on which process has it.
+    ``first_seed``: of the run, for errors, which name a seed.
     """
     outcomes = EpisodeOutcomes(np.empty(buffers.reward.shape), np.empty(buffers.reward.shape, bool))
     groups = [GroupRollout(env_group, state, buffers, outcomes) for env_group in pipeline_groups(env)]
@@ -33,7 +34,7 @@ def collect(
             group.act(act_fn, t)
     for group in groups:
         group.receive(len(buffers.reward) - 1)
-    rollout = finish_rollout(buffers, env.observation_space, outcomes.reward)
+    rollout = finish_rollout(buffers, env.observation_space, outcomes.reward, first_seed)
     rollout = rollout._replace(carry=jax.tree.map(lambda x: x[None], state.carry))
     total, length = state.episode_return.copy(), state.episode_length.copy()
     inputs = outcomes, rollout.valid, rollout.truncated, total, length
@@ -136,12 +137,12 @@ def host_buffers(num_steps: int, state: RolloutState, action: PyTree, stacked: b
     )
 
 
-def finish_rollout(buffers: Any, space: Space | None = None, raw_reward: Any = None) -> Transition:
+def finish_rollout(buffers: Any, space: Space | None = None, raw_reward: Any = None, first_seed: int = 0) -> Transition:
     """The rollout in the buffers, without a copy; raises if a number is not finite, or is none of the space's."""
     rollout = buffers._replace(obs=buffers.obs.stacked()) if isinstance(buffers.obs, FrameStore) else buffers
-    check_rollout(rollout, raw_reward)
+    check_rollout(rollout, raw_reward, first_seed)
     if space is not None and not isinstance(buffers.obs, FrameStore):  # of images, whose bytes have no range
-        check_values(space, rollout)
+        check_values(space, rollout, first_seed)
     return rollout
 
 
@@ -165,21 +166,22 @@ def count_episodes(outcomes: EpisodeOutcomes, valid: Any, truncated: Any, total:
     return ended
 
 
-def check_values(space: Space, rollout: Any) -> None:
+def check_values(space: Space, rollout: Any, first_seed: int = 0) -> None:
     """Raise EnvError if an observation has a value that its space has not, as 7 in Discrete(5)."""
     for obs in (rollout.final_obs, rollout.obs):
         try:
-            check_ranges(space, obs, lambda at: place(*at[:3]))
+            check_ranges(space, obs, lambda at: place(at, first_seed))
         except DoesNotFit as error:
             raise EnvError(str(error)) from error
 
 
-def place(t: int, seed: int, n: int) -> str:
-    """Where in a rollout ``[T, S, N]`` something was found."""
-    return f"environment {n} of seed number {seed}, step {t} of this rollout"
+def place(index: Sequence[int], first_seed: int) -> str:
+    """Where in a rollout ``[T, S, N, ...]`` the number with this index is."""
+    t, seed, n = index[:3]
+    return f"environment {n} of seed {first_seed + seed}, step {t} of this rollout"
 
 
-def check_rollout(rollout: Any, raw_reward: Any = None) -> None:
+def check_rollout(rollout: Any, raw_reward: Any = None, first_seed: int = 0) -> None:
     """Raise NumericalError if an observation or reward is not finite, before anything is learned from it.
 
     ``raw_reward``: the rewards ``[T, S, N]`` in float64, which may be finite where those of float32 are not.
@@ -191,11 +193,11 @@ def check_rollout(rollout: Any, raw_reward: Any = None) -> None:
                 quantity = "reward" if name == "reward" else f"observation{jax.tree_util.keystr(path)}"
                 if name == "reward" and raw_reward is not None and np.isfinite(raw_reward[at]):
                     raise NumericalError(
-                        f"the reward is {raw_reward[at]:g} in {place(*at)}, which does not fit float32 (at most "
-                        "3.4e+38). Scale it in a wrapper of the environment"
+                        f"the reward is {raw_reward[at]:g} in {place(at, first_seed)}, which does not fit float32 (at "
+                        "most 3.4e+38). Scale it in a wrapper of the environment"
                     )
                 raise NumericalError(
-                    f"the {quantity} is not finite: {array[at]} in {place(*at[:3])}. Fix the environment"
+                    f"the {quantity} is not finite: {array[at]} in {place(at, first_seed)}. Fix the environment"
                 )
 
 

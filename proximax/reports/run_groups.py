@@ -20,6 +20,7 @@ MAX_DEPTH = 4  # of folders below one that is named, in which runs are looked fo
 MAX_LABEL = 60  # characters of a label of the user's
 MAX_TEXT = 300  # of a label from settings
 LINE = 150  # of one that a table or legend has room for
+NAMED = 2  # runs of a group, where a label names directories
 DIGITS = 3  # significant ones of numbers in labels
 MAX_SEEDS = 2**16  # of a run that is compared
 TOO_MANY = f"at most {MAX_SEEDS:,} are read"
@@ -144,10 +145,11 @@ def group_runs(members: Iterable[Member]) -> list[Group]:
         if same:
             sorted_out[same[0]] += sorted_out.pop(key)
     check_labels(list(sorted_out.values()))
+    pools = {key: tuple(without_repeated_seeds(runs)) for key, runs in sorted_out.items()}
     labels: dict[tuple[str, str | None, str], str] = {}
     for env in dict.fromkeys(key[0] for key in sorted_out):
-        labels |= labels_on(env, {key: runs[0] for key, runs in sorted_out.items() if key[0] == env})
-    return [Group(key[0], labels[key], tuple(without_repeated_seeds(runs))) for key, runs in sorted_out.items()]
+        labels |= labels_on({key: [run for run, _ in pool] for key, pool in pools.items() if key[0] == env})
+    return [Group(key[0], labels[key], pool) for key, pool in pools.items()]
 
 
 def check_labels(groups: list[list[Member]]) -> None:
@@ -166,12 +168,13 @@ def check_labels(groups: list[list[Member]]) -> None:
             )
 
 
-def labels_on(env: str, firsts: Mapping[tuple[str, str | None, str], Member]) -> dict[Any, str]:
-    """The label of each group of one environment, given its first run: the user's, or the algorithm and what differs.
+def labels_on(groups: Mapping[tuple[str, str | None, str], Sequence[Member]]) -> dict[Any, str]:
+    """The label of each group of one environment, given its runs: the user's, or the algorithm and what differs.
 
     Labels that are the same, as numbers are rounded, and those longer than a line, as of runs that have little in
     common, name the directories of the runs instead of settings.
     """
+    firsts = {key: runs[0] for key, runs in groups.items()}
     own = {key: member for key, member in firsts.items() if member.label is None}
     texts = {key: automatic_label(member.config, [x.config for x in firsts.values()]) for key, member in own.items()}
     labels = {key: member.label for key, member in firsts.items() if member.label is not None}
@@ -179,8 +182,8 @@ def labels_on(env: str, firsts: Mapping[tuple[str, str | None, str], Member]) ->
     for key, member in own.items():
         label = texts[key]
         if counts[label] > 1 or len(label) > LINE:
-            others = [other.path for other in firsts.values() if other is not member]
-            name = f"{algorithm_of(member.config)} ({distinct_name(member.path, others)})"
+            others = [run.path for other, runs in groups.items() if other != key for run in runs]
+            name = f"{algorithm_of(member.config)} ({directory_names(groups[key], others)})"
             label = unique(harmless(name, MAX_TEXT), {*labels.values(), *(x for x in counts if counts[x] == 1)})
         labels[key] = label
     return labels
@@ -199,6 +202,14 @@ def automatic_label(config: RunConfig, on_env: Sequence[RunConfig]) -> str:
 def algorithm_of(config: RunConfig) -> str:
     """The name of the algorithm, as people say it."""
     return config.algo.removeprefix("custom:")
+
+
+def directory_names(runs: Sequence[Member], others: Sequence[str | Path]) -> str:
+    """``a/run, b/run and 3 more``: the directories of a group's runs, told from each other and from the ``others``."""
+    paths = [run.path for run in runs]
+    names = [distinct_name(path, [*others, *(x for x in paths if x != path)]) for path in paths[:NAMED]]
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(names) + more
 
 
 def distinct_name(path: str | Path, others: Sequence[str | Path]) -> str:

@@ -168,7 +168,7 @@ def is_run_name(name: str) -> bool:
 
 def run_name_of(text: str) -> str:
     """A name that a run may have, as near to ``text`` as can be."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip("._-")[:60] or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip("._-")[:60].rstrip("._-") or "run"
 
 
 def check_name(path: Path) -> None:

@@ -65,9 +65,10 @@ class Training:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate before annealing; of the first seed, where they differ (``kl_control="learning_rate"``).
+        """The learning rate; of the first seed, where they differ (``kl_control="learning_rate"``).
 
-        This and the next two may be set, for all seeds: the value holds from the next update on, and is saved.
+        Where it is annealed, this is its value before: what an update used is ``learning_rate`` in its rows. This and
+        the next two may be set, for all seeds: the value holds from the next update on, and is saved.
         """
         return first_of(self._run.state.learning_rate)
 
@@ -78,7 +79,7 @@ class Training:
 
     @property
     def epsilon(self) -> float:
-        """ε, half-width of the clip range, before annealing."""
+        """ε, half-width of the clip range; before annealing, as all three."""
         return first_of(self._run.state.hyperparameters["epsilon"])
 
     @epsilon.setter
@@ -87,7 +88,7 @@ class Training:
 
     @property
     def entropy_coef(self) -> float:
-        """Weight of the entropy bonus, before annealing."""
+        """Weight of the entropy bonus; before annealing, as all three."""
         return first_of(self._run.state.hyperparameters["entropy_coef"])
 
     @entropy_coef.setter

@@ -61,7 +61,7 @@ def diagnose_failed_update(rows: Rows, num_envs: int, rollout: Transition | None
         if row["finite"] != 1:
             try:
                 if rollout is not None and not isinstance(rollout.obs, FrameStore):  # bytes are finite
-                    check_rollout(rollout)
+                    check_rollout(rollout, first_seed=rows[0]["seed"])
             except NumericalError as error:
                 return NumericalError(f"{place}: {error}")
             return NumericalError(

@@ -29,6 +29,14 @@ def test_only_what_was_given_comes_out():
     assert (command.env, command.quiet, command.debug) == ("X-v0", True, False)
 
 
+def test_an_unknown_choice_is_answered_with_the_choices_in_their_order(capsys):
+    with pytest.raises(SystemExit):
+        parse(["train", "X-v0", "--like", "sb4"])
+    said = " ".join(capsys.readouterr().err.replace("│", "").split())
+    assert "('sb3', 'cleanrl', 'cleanrl-continuous', 'rllib', 'paper')" in said
+    assert parse(["train", "X-v0", "--like", "sb3"]).settings["like"] == "sb3"
+
+
 def test_a_setting_given_with_its_default_counts_as_given():
     """Of ``compare`` it holds for all algorithms, also for a2c, which has one epoch by itself."""
     command = parse(["compare", "CartPole-v1", "--ppo.epochs", "10"])

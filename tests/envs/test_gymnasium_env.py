@@ -221,7 +221,7 @@ def test_environment_seeds_are_independent_and_do_not_overlap_between_runs():
 def test_autoreset_mode_is_never_guessed():
     env = Reusing()
     env.metadata = {}
-    with pytest.raises(UsageError, match=r"--autoreset next_step\|same_step\|disabled"):
+    with pytest.raises(UsageError, match=r"next_step, same_step, disabled: autoreset=\.\.\., --autoreset on"):
         GymnasiumEnv(env)
     assert autoreset_mode(env, "same_step") is AutoresetMode.SAME_STEP
     env.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}

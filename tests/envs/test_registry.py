@@ -33,8 +33,26 @@ def test_a_file_in_the_place_of_a_package_gets_its_name():
         find_spec("./robots.py:Robot")
 
 
-def test_a_class_in_the_place_of_an_id_gets_the_line_that_registers_it(tmp_path, monkeypatch):
-    (tmp_path / "unregistered_robots.py").write_text("class Robot: ...\nlimit = 3\n")
+def test_a_class_of_ones_own_needs_no_registration(tmp_path, monkeypatch):
+    code = (
+        "import gymnasium\nclass Robot(gymnasium.Env):\n"
+        "    observation_space = action_space = gymnasium.spaces.Discrete(2)\n"
+        "    def __init__(self, arms=1):\n        self.arms = arms\n"
+    )
+    (tmp_path / "own_robots.py").write_text(code)
+    (tmp_path / "more_robots.py").write_text(f"{code}gymnasium.register('Robot-v3', Robot)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = find_spec("own_robots:Robot")
+    assert gymnasium.make(spec, arms=2).unwrapped.arms == 2
+    try:  # of a class that is registered, the id may have a time limit
+        with pytest.raises(UsageError, match=r"no environment 'Robot'\. Did you mean Robot-v3"):
+            find_spec("more_robots:Robot")
+    finally:
+        gymnasium.registry.pop("Robot-v3", None)
+
+
+def test_a_function_in_the_place_of_an_id_gets_the_line_that_registers_it(tmp_path, monkeypatch):
+    (tmp_path / "unregistered_robots.py").write_text("def Robot(): ...\nlimit = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         UsageError, match=r'gymnasium.register\("Robot-v0", Robot\), then give unregistered_robots:Robot-v0'

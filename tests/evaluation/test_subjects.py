@@ -39,7 +39,7 @@ def test_an_agent_does_not(tmp_path):
 def test_a_file_that_names_a_package_needs_consent(tmp_path):
     config = RunConfig("gymnasium:not_imported_yet:Env-v0")
     path = export_agent(agent(), tmp_path / "policy.npz", about=about_run(config, 0, "step-1", 1), check=1)
-    with pytest.raises(UsageError, match="--allow-import"):
+    with pytest.raises(UsageError, match=r"which only the policy's file names, .*--allow-import"):
         trained_env(load(path), None, None, allow_import=False)
 
 

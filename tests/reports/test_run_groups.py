@@ -88,6 +88,13 @@ def test_labels_that_would_be_the_same_name_directories():
     assert [label for _, label, _ in shape(same_place)] == ["clip (run)", "clip (run) #2"]
 
 
+def test_a_label_of_directories_is_of_all_runs_of_its_group():
+    pooled = [member(f"sweep/{name}/run", seed=seed) for seed, name in enumerate("abc")]
+    other = member("sweep/d", ppo={"gamma": 0.99 + 1e-6})
+    assert [label for _, label, _ in shape([*pooled, other])] == ["clip (a/run, b/run and 1 more)", "clip (d)"]
+    assert [label for _, label, _ in shape([*pooled[:2], other])] == ["clip (a/run, b/run)", "clip (d)"]
+
+
 def test_runs_that_have_little_in_common_are_named_by_their_directories():
     other = {"num_steps": 8, "minibatch_size": 8, "epochs": 3, "learning_rate": 0.1, "gamma": 0.5, "lam": 0.5}
     other |= {"epsilon": 0.1, "value_coef": 1.0, "entropy_coef": 0.1, "max_grad_norm": 1.0, "hidden": (8,)}

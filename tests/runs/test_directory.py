@@ -5,7 +5,7 @@ import os
 import pytest
 
 from proximax.errors import StorageError
-from proximax.runs.directory import RunDirectory, is_run_name
+from proximax.runs.directory import RunDirectory, is_run_name, run_name_of
 
 
 def test_a_new_directory_is_locked_and_removed_if_the_run_is_refused(tmp_path):
@@ -55,6 +55,21 @@ def test_unfinished_files_of_a_process_that_was_killed_are_removed(tmp_path):
 def test_names_of_runs_are_harmless_in_paths_and_pages():
     assert all(map(is_run_name, ("a", "CartPole-v1_2.x", "x" * 100)))
     assert not any(map(is_run_name, ("", ".", "..", "a/b", "a\n", "<b>", "=x", "é", "x" * 101)))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("FrozenLake-v1 (is_slippery=False, map_name=8x8)", "FrozenLake-v1-is_slippery-False-map_name-8x8"),
+        ("ALE/Pong-v5", "ALE-Pong-v5"),
+        ("../._x-", "x"),
+        ("x" * 59 + "-y", "x" * 59),
+        ("()", "run"),
+    ],
+)
+def test_a_name_for_a_file_is_as_near_to_the_text_as_can_be(text, name):
+    assert run_name_of(text) == name
+    assert is_run_name(name)
 
 
 @pytest.mark.fault(46)

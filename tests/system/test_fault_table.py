@@ -188,7 +188,7 @@ def test_what_is_not_finite_ends_the_run_before_it_is_learned_from(shell, env, w
     import numpy as np
 
     ran, run = kept_after_a_fault(shell, env)
-    ran.fault(7, f"the {what} is not finite: nan in environment", "of seed number 0, step 7 of this rollout")
+    ran.fault(7, f"the {what} is not finite: nan in environment", "of seed 0, step 7 of this rollout")
     assert "NumericalError" in (run / "error.log").read_text()
     with np.load(run / "crash" / "rollout.npz", allow_pickle=False) as rollout:
         assert any(np.isnan(rollout[name]).any() for name in rollout.files if rollout[name].dtype.kind == "f")

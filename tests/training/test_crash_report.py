@@ -23,7 +23,7 @@ def rollout(**changes):
 def test_what_was_not_finite_before_anything_was_computed_is_blamed():
     reward = np.zeros((4, 2, 3), np.float32)
     reward[2, 1, 0] = np.nan
-    told = "update 7 of seed 6, at 640 steps: the reward is not finite: nan in environment 0 of seed number 1, step 2"
+    told = "update 7 of seed 6, at 640 steps: the reward is not finite: nan in environment 0 of seed 6, step 2"
     fault = crash_report.diagnose_failed_update(ROWS, 3, rollout(reward=reward))
     assert isinstance(fault, NumericalError)
     assert str(fault).startswith(told)

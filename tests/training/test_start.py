@@ -232,7 +232,7 @@ class Fails(Script):
     ("how", "fault", "message"),
     [
         ("raise", EnvError, r"environment \d raised in step at step \d+: OSError: socket closed"),
-        ("obs", NumericalError, r"the observation is not finite: .* in environment \d of seed number 0, step \d+"),
+        ("obs", NumericalError, r"the observation is not finite: .* in environment \d of seed 0, step \d+"),
         ("reward", NumericalError, r"the reward is not finite: inf in environment \d"),
     ],
 )
