@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import statistics
 import sys
 import time
@@ -41,14 +42,24 @@ def version_of(package: str) -> str | None:
 def pace(marks: Sequence[float], rows: int) -> dict[str, float]:
     """Speeds from the times at which training began (``marks[0]``) and at which each update of ``rows`` steps ended.
 
-    The first update holds what happens once: compilation, allocation. The others are the steady state.
+    The first update holds what happens once: compilation, allocation. The speed is that of the steady state.
     """
     updates = len(marks) - 1
     if updates < 2:
         raise SystemExit("too few steps: a run needs two updates at least")
-    steady = (marks[-1] - marks[1]) / (updates - 1)
-    once = max(0.0, marks[1] - marks[0] - steady)
-    return whole(rows * updates, marks[-1] - marks[0] - once, once)
+    steps_per_s = slope(marks, rows)
+    once = max(0.0, marks[1] - marks[0] - rows / steps_per_s)
+    return whole(rows * updates, marks[-1] - marks[0] - once, once) | {"steps_per_s": steps_per_s}
+
+
+def slope(marks: Sequence[float], rows: int) -> float:
+    """Steps per second after the first tenth of the updates: the line of least squares through (time, steps).
+
+    A disturbed update moves it less than the quotient of two times, above all where it is the first or the last.
+    """
+    first = min(max(1, math.ceil((len(marks) - 1) / 10)), len(marks) - 2)
+    steps = [rows * update for update in range(first, len(marks))]
+    return statistics.linear_regression(marks[first:], steps).slope
 
 
 def pause(marks: Sequence[float]) -> float:

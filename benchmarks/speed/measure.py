@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 RESULTS = HERE.parent / "results" / "speed"
 CPU_FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+METHOD = "Order A B, then B A; steps/s: the slope of steps against time after the first tenth of the updates"
 Run = dict[str, Any]
 
 
@@ -57,7 +58,7 @@ def arguments(description: str | None, steps: int, repeats: int = 3) -> argparse
 
 
 def compare(name: str, contestants: list[Contestant], options: argparse.Namespace) -> None:
-    """Run them all in turn (A, B, A, B, ...) and write ``NAME.json``."""
+    """Run them all in turn, forth and back (A, B, B, A, ...), and write ``NAME.json``."""
     chosen = [c for c in contestants if options.only in c.name]
     with tempfile.TemporaryDirectory() as folder:
         caches = {c.name: Path(folder) / f"cache-{i}" for i, c in enumerate(chosen)}
@@ -68,7 +69,7 @@ def compare(name: str, contestants: list[Contestant], options: argparse.Namespac
                 run_once(contestant, 0, caches[contestant.name], options)
         runs: dict[str, list[Run]] = {c.name: [] for c in chosen}
         for turn in range(max(c.repeats or options.repeats for c in chosen)):
-            for contestant in chosen:
+            for contestant in in_turn(chosen, turn):
                 if turn < (contestant.repeats or options.repeats):
                     cache = caches[contestant.name] if contestant.warm else Path(folder) / f"{contestant.name}-{turn}"
                     runs[contestant.name].append(run_once(contestant, turn, cache, options))
@@ -76,9 +77,14 @@ def compare(name: str, contestants: list[Contestant], options: argparse.Namespac
         return
     entries = [{"name": c.name, "settings": public(c.settings), **summarise(runs[c.name])} for c in chosen]
     values = {"command": f"python benchmarks/speed/{name}.py", "commit": commit(), "machine": machine}
-    values["contestants"] = entries
+    values |= {"method": METHOD, "contestants": entries}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"{name}.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def in_turn(contestants: list[Contestant], turn: int) -> list[Contestant]:
+    """Their order in a turn: A B, then B A, so that a machine which slows down, or wakes up, favours none."""
+    return contestants[::-1] if turn % 2 else contestants
 
 
 def public(settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,110 +6,20 @@ python benchmarks/speed/report.py [FOLDER]
 import argparse
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from pairs import Ratio, number, pair_ratio
+from rows import TARGETS, Row, rows
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "speed"
 IMAGE = "../results/speed/speed.png"
-TARGETS: dict[str, float | None] = json.loads((HERE / "targets.json").read_text())
+OLD_METHOD = "Order A B, A B; steps/s of all updates but the first"  # of records that do not say theirs
 BLUE, GREY, ORANGE = "#0072B2", "#999999", "#D55E00"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. ``target`` (in targets.json, by ``id``) bounds the ratio; without ratio, the value."""
-
-    id: str
-    what: str
-    file: str
-    key: str  # of the measured number
-    ours: str
-    peers: str = ""  # how the names of the peer's contestants begin; the best of them counts
-    over: str = ""  # instead of peers: what ours is divided by, less being better
-    unit: str = ""
-    less: bool = False  # is better
-
-
-def speed(id: str, what: str, file: str, ours: str, peers: str, key: str = "steps_per_s") -> Row:
-    """A row of steps per second."""
-    return Row(id, what, file, key, ours, peers, unit="steps/s")
-
-
-def shorter(id: str, what: str, file: str, ours: str, key: str, peers: str = "") -> Row:
-    """A row of seconds."""
-    return Row(id, what, file, key, ours, peers, unit="s", less=True)
-
-
-def rows() -> Iterator[Row]:
-    """The whole table."""
-    for kind in ("cold", "warm"):
-        what, ours = f"CartPole-v1, process start to solved, {kind}", f"proximax, {kind}"
-        yield shorter(f"cartpole-{kind}", what, "cartpole_solved", ours, "to_goal_s")
-        for peer in ("SB3", "SBX"):
-            yield shorter(f"cartpole-{kind}-{peer.lower()}", what, "cartpole_solved", ours, "to_goal_s", peer)
-    for source in ("Gymnasium", "EnvPool"):
-        for peer in ("SB3", "SBX", "CleanRL")[: 3 if source == "Gymnasium" else 2]:
-            name = f"cheetah-{source.lower()}-{peer.lower()}"
-            yield speed(name, f"HalfCheetah-v5 by {source}", "half_cheetah", f"proximax, {source}", peer)
-    for source in ("Gymnasium", "EnvPool"):
-        what = f"HalfCheetah-v5 by {source}: wall / max(environment, update)"
-        name = f"cheetah-{source.lower()}-wall"
-        yield Row(name, what, "half_cheetah", "wall_over_larger", f"parts, {source}", less=True, unit="times")
-    million = "half_cheetah_million", "proximax, EnvPool"
-    yield shorter("cheetah-million", "HalfCheetah-v5, 1 M steps by EnvPool", *million, "with_evaluation_s")
-    yield Row("cheetah-million-return", "The same: final return", "half_cheetah_million", "return", million[1])
-    small = "half_cheetah_million", "proximax, EnvPool, 64 x 64"
-    yield shorter("cheetah-million-64", "The same, 64 x 64 network", *small, "with_evaluation_s")
-    yield Row("cheetah-million-64-return", "The same, 64 x 64: final return", small[0], "return", small[1])
-    for key, what, make in (("", "", speed), ("-compile", ": compilation", shorter)):
-        for envs in (4, 64):
-            for peer in ("PureJaxRL", "Rejax"):
-                text, ours = f"gymnax CartPole-v1, {envs} environments{what}", f"proximax, {envs}"
-                name, theirs = f"gymnax-{envs}{key}-{peer.lower()}", f"{peer}, {envs}"
-                if make is speed:
-                    yield speed(name, text, "gymnax_cartpole", ours, theirs)
-                else:
-                    yield shorter(name, text, "gymnax_cartpole", ours, "compile_s", theirs)
-    for seeds in (8, 64):
-        what = f"{seeds} seeds in the time of one, without compilation"
-        yield Row(
-            f"seeds-{seeds}", what, "seeds", "run_s", f"proximax, {seeds}", over="proximax, 1", unit="s", less=True
-        )
-    yield speed("seeds-8-purejaxrl", "8 seeds, all their steps", "seeds", "proximax, 8", "PureJaxRL, 8")
-    for source in ("Gymnasium", "EnvPool"):
-        for envs in (8, 64):
-            what, name = (
-                f"HalfCheetah-v5 by {source}, {envs} environments: double-buffered",
-                f"{source}, {envs} environments",
-            )
-            yield speed(
-                f"double-buffering-{source.lower()}-{envs}",
-                what,
-                "double_buffering",
-                f"{name}, double-buffered",
-                f"{name}, one group",
-            )
-    for network in ("Nature CNN", "patch-cnn"):
-        what, ours = f"Pong from 84 x 84 pixels, {network}", f"proximax, {network}"
-        yield speed(f"pong-{network.lower().removesuffix(' cnn')}-sb3", what, "pong_pixels", ours, "SB3")
-    for cell in ("lstm", "gru", "mingru"):
-        what, ours = f"CartPole-v1 without velocities, {cell}", f"proximax, {cell}"
-        yield speed(f"recurrent-{cell}", what, "recurrent", ours, "RecurrentPPO")
-        yield speed(f"recurrent-{cell}-mlp", f"{what}: against no memory", "recurrent", ours, "proximax, mlp")
-    what = "CartPole-v1 in two processes"
-    yield speed("rllib", what, "rllib", "proximax", "RLlib")
-    solved = f"{what}, process start to solved"
-    yield shorter("rllib-solved", solved, "rllib", "solved: proximax", "to_goal_s", "solved: RLlib")
-    killed = f"{what}: pause after kill -9 of a worker"
-    yield shorter("rllib-killed", killed, "rllib", "killed: proximax", "pause_s", "killed: RLlib")
-    what = "Update's share of the speed of a [1024, 64] x [64, 64] product"
-    yield Row("matmul-share", what, "matmul_share", "share_of_64", "proximax")
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -129,11 +39,6 @@ def find(results: dict[str, Any], row: Row, name: str) -> Any:
     return best(finished, key=lambda c: number(c[row.key]["median"]), default=None)
 
 
-def number(x: float | None) -> float:
-    """JSON's null stands for infinity: a goal not reached."""
-    return math.inf if x is None else x
-
-
 @dataclass(frozen=True)
 class Line:
     """A row with what was measured."""
@@ -141,7 +46,7 @@ class Line:
     row: Row
     ours: dict[str, Any]
     other: dict[str, Any] | None
-    ratios: tuple[float, float, float] | None  # of the medians, least and most of the turns; more is better with peers
+    ratio: Ratio | None  # more is better with peers
 
     @property
     def target(self) -> float | None:
@@ -153,7 +58,7 @@ class Line:
         """Whether it was met."""
         if self.target is None:
             return "not set"
-        value = self.ratios[0] if self.ratios else number(self.ours[self.row.key]["median"])
+        value = self.ratio.median if self.ratio else number(self.ours[self.row.key]["median"])
         less = bool(self.row.over) or (self.row.less and not self.row.peers)
         return "met" if (value <= self.target if less else value >= self.target) else "**missed**"
 
@@ -164,24 +69,12 @@ def lines(results: dict[str, Any]) -> list[Line]:
     for row in rows():
         ours, name = find(results, row, row.ours), row.peers or row.over
         other = find(results, row, name) if name else None
-        if ours is not None and bool(other) == bool(name):
-            found.append(Line(row, ours, other, ratios(row, ours, other) if other else None))
+        if ours is None or bool(other) != bool(name):
+            continue
+        ratio = pair_ratio(ours["runs"], other["runs"], row.key, row.less and not row.over) if other else None
+        if ratio or not other:
+            found.append(Line(row, ours, other, ratio))
     return found
-
-
-def ratios(row: Row, ours: dict[str, Any], other: dict[str, Any]) -> tuple[float, float, float]:
-    """Of the medians; and the least and most of runs that followed one another."""
-    upside_down = row.less and not row.over
-
-    def ratio(a: float | None, b: float | None) -> float:
-        x, y = number(a), number(b)
-        top, bottom = (y, x) if upside_down else (x, y)
-        return math.nan if math.isinf(bottom) and math.isinf(top) else top / bottom
-
-    good = zip(ours["runs"], other["runs"])
-    turns = [ratio(a[row.key], b[row.key]) for a, b in good if "failed" not in a and "failed" not in b]
-    middle = ratio(ours[row.key]["median"], other[row.key]["median"])
-    return middle, min(turns, default=middle), max(turns, default=middle)
 
 
 def digits(x: float | None) -> str:
@@ -200,16 +93,26 @@ def spread(values: dict[str, float | None]) -> str:
 
 def claims(found: list[Line]) -> list[str]:
     """The table of what is claimed."""
-    text = ["| what | proximax | against | ratio | target | | command |", "|---|--:|--:|--:|--:|---|---|"]
+    text = [
+        "| what | proximax | against | code | ratio | 95 % | target | | command |",
+        "|---|--:|--:|---|--:|--:|--:|---|---|",
+    ]
     for line in found:
         row, key = line.row, line.row.key
         against = f"{line.other['name']}: {digits(line.other[key]['median'])}" if line.other else ""
-        share = spread(dict(zip(("median", "least", "most"), line.ratios))) if line.ratios else ""
         sign = "≤" if row.over or (row.less and not row.peers) else "≥"
         target = f"{sign} {line.target:g}" if line.target is not None else ""
-        cells = [row.what, f"{spread(line.ours[key])} {row.unit}".strip(), against, share, target, line.met]
-        text.append(f"| {' | '.join(cells)} | `{row.file}.py` |")
+        cells = [row.what, f"{spread(line.ours[key])} {row.unit}".strip(), against, row.code, *ratio_cells(line.ratio)]
+        text.append(f"| {' | '.join([*cells, target, line.met])} | `{row.file}.py` |")
     return text
+
+
+def ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
+    """Median, least and most of the pairs; the interval of the median."""
+    if ratio is None:
+        return "", ""
+    interval = f"{digits(ratio.interval[0])} to {digits(ratio.interval[1])}" if ratio.interval else ""
+    return spread({"median": ratio.median, "least": ratio.least, "most": ratio.most}), interval
 
 
 COLUMNS = {
@@ -246,7 +149,8 @@ def details(results: dict[str, Any]) -> list[str]:
             text.append(f"| {c['name']} | {' | '.join(cells)} | {len(c['runs'])}{failed} |")
         versions = {peer: c["versions"] for c in contestants if (peer := c["name"].split(",")[0]) and "versions" in c}
         made = " ".join(f"{who}: {listed(v)}." for who, v in versions.items())
-        text += ["", f"{machine(result['machine'])} Commit {result['commit']}. {made}"]
+        method = result.get("method", OLD_METHOD)
+        text += ["", f"{machine(result['machine'])} Commit {result['commit']}. {method}. {made}"]
     return text
 
 
@@ -270,8 +174,13 @@ def page(results: dict[str, Any], found: list[Line], image: str) -> str:
         "",
         "Made by `python benchmarks/speed/report.py` from the files in `results/speed`; each command is a script of",
         "this folder, described in its docstring. Contestants run in turn, each run a process of its own.",
-        "Numbers: median (least to most). Ratio: of the medians (least to most of runs that followed one another);",
-        "above 1 proximax is faster, except where it is compared with itself. Of a peer's variants the fastest counts.",
+        "Numbers: median (least to most). Ratio: of the two runs of a pair, which followed one another; of all pairs",
+        "the median (least to most), and the bootstrap's interval of that median. Of three pairs it is least to most,",
+        "which holds the true median three times in four. Above 1 proximax is faster, except where it is compared",
+        "with itself. Of a peer's variants the fastest counts. Machines differ from day to day:",
+        "only runs of one record are compared. Code: *equivalent* is the same algorithm with the same sizes and",
+        "settings; *retuned* is each with its own settings, network or environment; *identical in bits* computes the",
+        "same numbers.",
         "Peak memory is the largest of any one process. Compilation: the first update minus a later one, with all that",
         "happens before it; of PureJaxRL and Rejax, tracing and compiling alone. ∞: the goal was not reached.",
         "",
@@ -283,7 +192,7 @@ def page(results: dict[str, Any], found: list[Line], image: str) -> str:
 
 def picture(found: list[Line], path: Path) -> None:
     """Horizontal bars: how many times as fast as the peers, and below, what should be small."""
-    faster = [line for line in found if line.row.peers and line.ratios and line.row.file != "double_buffering"]
+    faster = [line for line in found if line.row.peers and line.ratio and line.row.file != "double_buffering"]
     small = [line for line in found if line.row.over or line.row.unit == "times"]
     panels = {
         "how many times as fast as the peer: more is better": faster,
@@ -305,7 +214,7 @@ def bars(axis: Any, part: list[Line]) -> None:
     """One panel, from ratio 1 to either side."""
     for place, line in enumerate(reversed(part)):
         values = line.ours[line.row.key]
-        middle, low, high = line.ratios or (values["median"], values["least"], values["most"])
+        middle, low, high = line.ratio[:3] if line.ratio else (values["median"], values["least"], values["most"])
         if not math.isfinite(middle):
             note, end = "the peer did not reach the goal" if middle > 1 else "not reached", 1.0
         else:

@@ -50,6 +50,7 @@ NAVIGATION: dict[str, list[str]] = {
         "benchmarks/learning/migration.md",
         "benchmarks/parity/sb3_update.md",
         "benchmarks/speed/speed.md",
+        "benchmarks/LEADERBOARD.md",
         "benchmarks/speed/processes.md",
         "benchmarks/gpu/gpu.md",
         "benchmarks/kernels/convolutions.md",
