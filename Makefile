@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo dev test coverage test-slow test-all test-cluster test-lowest test-newest lowest check docs play release clean
+.PHONY: demo dev test coverage test-slow test-all test-cluster test-physics test-lowest test-newest lowest check docs play release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax demo
 
@@ -31,6 +31,11 @@ test-cluster: $(VENV)/.dev
 	@for program in $(PROGRAMS); do PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing=yes; done; \
 		if [ -n "$$missing" ]; then apt-get install --yes --quiet openmpi-bin mpich slurm-wlm munge iproute2; fi
 	$(BIN)/python -m pytest --cluster -m cluster --durations=0 $(OPTIONS)
+
+# On demand: Brax and MuJoCo Playground for real, which takes minutes to download and to compile.
+test-physics: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,brax,playground]'
+	$(BIN)/python -m pytest tests/envs/test_brax_env.py --durations=0 $(OPTIONS)
 
 .PHONY: style types pages
 check: style types pages

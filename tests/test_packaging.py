@@ -22,11 +22,12 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-# box2d needs a later Gymnasium than the rest; Ray is tested on demand, with the version that is its bound; the others
-# hold box2d.
-NOT_LOWEST = {"box2d", "ray", "trackio", "wandb", "all", "dev"}
+# box2d needs a later Gymnasium than the rest; Ray and JAX physics are tested on demand, with the versions that are
+# their bounds; the others hold box2d.
+NOT_LOWEST = {"box2d", "brax", "playground", "ray", "trackio", "wandb", "all", "dev"}
 # Ray: a download of 70 MB and as much again of pandas and pyarrow, which only who has a cluster needs.
-NOT_IN_ALL = {"ray", "trackio", "wandb"}
+# Brax and MuJoCo Playground: large, or not maintained; tested on demand.
+NOT_IN_ALL = {"brax", "playground", "ray", "trackio", "wandb"}
 # Bounds from above, each with a comment in pyproject.toml that says why.
 UPPER_BOUNDS: set[str] = set()
 

@@ -83,7 +83,7 @@ class RunConfig:
 
     env: str
     """Any Gymnasium id (CartPole-v1), package:Env-v0, package:Class, or an id with its source: gymnasium: envpool:
-    gymnax: probe:"""
+    gymnax: brax: playground: probe:"""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
     """Arguments of the environment's constructor, for an environment given by its id."""
     hide_velocities: bool = False

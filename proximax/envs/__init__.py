@@ -1,14 +1,15 @@
 """Every kind of environment as a ``JaxEnv`` (inside the compiled program) or a ``HostEnv`` (outside it).
 
 Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up), ``make`` (from an id to an
-environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``probe``,
-``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and restoring),
-``env_checker``, ``jax_env_checker``, ``partial_observations`` and ``changed_observations`` (wrappers), ``time_limit``
-(calls that hang), ``crash_recovery``, ``rendering``.
+environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``brax_env``,
+``probe``, ``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and
+restoring), ``env_checker``, ``jax_env_checker``, ``lazy_reset`` (of JAX environments), ``partial_observations`` and
+``changed_observations`` (wrappers), ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
 """
 
 from proximax.envs.atari.games import Game
 from proximax.envs.base import HostEnv, JaxEnv, auto_reset, env_seeds
+from proximax.envs.brax_env import from_brax
 from proximax.envs.changed_observations import unchanged
 from proximax.envs.env_checker import ignores_seed
 from proximax.envs.env_groups import EnvGroups, Group, pipeline_groups
@@ -47,6 +48,7 @@ __all__ = [
     "env_name",
     "env_options",
     "env_seeds",
+    "from_brax",
     "from_gymnax",
     "hide_velocities",
     "ignores_seed",

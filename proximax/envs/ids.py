@@ -6,7 +6,8 @@ import importlib.util
 import re
 from typing import NamedTuple
 
-SOURCES = ("gymnasium", "envpool", "gymnax", "probe")
+SOURCES = ("gymnasium", "envpool", "gymnax", "brax", "playground", "probe")
+COMPILED = ("gymnax", "brax", "playground", "probe")  # whose environments are JAX programs
 OBJECT = "object"  # the source of an environment that is a Python object: only a description, nothing to look up
 
 
@@ -38,7 +39,7 @@ class EnvId(NamedTuple):
     @property
     def is_compiled(self) -> bool:
         """Whether the environment is a JAX program."""
-        return self.source in ("gymnax", "probe")
+        return self.source in COMPILED
 
     @property
     def package(self) -> str | None:

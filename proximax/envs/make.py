@@ -14,6 +14,7 @@ from proximax.envs.atari.games import Game
 from proximax.envs.atari.make import make_atari
 from proximax.envs.atari.rendering import RenderedAtariEnv
 from proximax.envs.base import HostEnv, JaxEnv
+from proximax.envs.brax_env import make_brax, make_playground
 from proximax.envs.changed_observations import change_observations
 from proximax.envs.crash_recovery import RESTARTS_NOT_SUPPORTED, RestartBudget
 from proximax.envs.env_checker import construct, long_episode_notes
@@ -50,11 +51,11 @@ def make_env(
 ) -> JaxEnv | HostEnv:
     """An environment proximax can train on.
 
-    ``env``: an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``probe:``; none means Gymnasium, and
-    ``package:Env-v0`` imports ``package`` first), an Atari ``Game`` with its preprocessing, a Gymnasium ``VectorEnv``
-    (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a ``JaxEnv`` or
-    ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group share nothing
-    with another's.
+    ``env``: an id with its source (``gymnasium:``, ``envpool:``, ``gymnax:``, ``brax:``, ``playground:``, ``probe:``;
+    none means Gymnasium, and ``package:Env-v0`` imports ``package`` first), an Atari ``Game`` with its preprocessing,
+    a Gymnasium ``VectorEnv`` (as it is: ``num_envs`` is its own), a callable that makes one Gymnasium environment, or a
+    ``JaxEnv`` or ``HostEnv``. Host environments come as ``groups x num_envs`` environments, where those of one group
+    share nothing with another's.
     ``groups``: how many groups, one for each seed of a run.
     ``env_groups``: every group's environments in so many parts that step at different times
     (``env_groups.DoubleBufferedEnvs``).
@@ -147,10 +148,15 @@ def _create(
 
 
 def _make_compiled(env_id: EnvId, kwargs: dict[str, Any]) -> JaxEnv:
-    """A gymnax environment or a probe."""
-    if env_id.source == "gymnax":
-        check_known(env_id.name, gymnax_ids() or [env_id.name], "gymnax")
-        return make_gymnax(env_id.name, kwargs)
+    """A JAX environment of a library, or a probe."""
+    match env_id.source:
+        case "gymnax":
+            check_known(env_id.name, gymnax_ids() or [env_id.name], "gymnax")
+            return make_gymnax(env_id.name, kwargs)
+        case "brax":
+            return make_brax(env_id.name, kwargs)
+        case "playground":
+            return make_playground(env_id.name, kwargs)
     check_known(env_id.name, list(PROBES), "probe")
     if kwargs:
         raise UsageError(f"env_kwargs: {env_id} takes no arguments")

@@ -17,6 +17,8 @@ from tests.support.toy_gym import Script
         ("my.package:Env-v0", "gymnasium", "my.package:Env-v0", "my.package"),
         ("gymnasium:object:Env-v0", "gymnasium", "object:Env-v0", "object"),
         ("gymnax:Breakout-MinAtar", "gymnax", "Breakout-MinAtar", None),
+        ("brax:ant", "brax", "ant", None),
+        ("playground:CartpoleBalance", "playground", "CartpoleBalance", None),
         ("envpool:a:b", "envpool", "a:b", None),
         ("probe:choice", "probe", "choice", None),
         ("object:a:b", "object", "a:b", None),
@@ -31,7 +33,7 @@ def test_an_id_is_split_into_source_and_name_and_comes_back(text, source, name, 
     assert str(env_id) == f"{source}:{name}"
     assert env_id.display == (name if source == "gymnasium" else text)
     assert env_id.is_object == (source == "object")
-    assert env_id.is_compiled == (source in ("gymnax", "probe"))
+    assert env_id.is_compiled == (source in ("gymnax", "brax", "playground", "probe"))
 
 
 @pytest.mark.parametrize("text", ["ALE/Pong-v5", "gymnasium:ALE/Pong-v5", "ALE/NoSuchGame-v5"])

@@ -33,7 +33,7 @@ from tests.support.toy_gym import Script
 def test_an_unknown_id_is_answered_with_the_nearest_and_the_sources(env, near):
     with pytest.raises(UsageError, match=near) as info:
         make_env(env)
-    assert "gymnasium:, envpool:, gymnax:, probe:" in str(info.value)
+    assert "gymnasium:, envpool:, gymnax:, brax:, playground:, probe:" in str(info.value)
 
 
 def test_a_package_that_is_not_installed_or_does_not_import_is_named(tmp_path, monkeypatch):
@@ -67,11 +67,21 @@ def test_a_third_party_package_registers_its_environment_when_imported(tmp_path,
     del sys.modules["my_envs"]
 
 
-@pytest.mark.parametrize(("source", "module"), [("envpool:CartPole-v1", "envpool"), ("gymnax:CartPole-v1", "gymnax")])
-def test_a_missing_extra_is_answered_with_its_install_line(source, module, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DependencyError, match=rf'needs {module}: pip install "proximax\[{module}\]"'):
-        make_env(source)
+@pytest.mark.parametrize(
+    ("env", "module"),
+    [
+        ("envpool:CartPole-v1", "envpool"),
+        ("gymnax:CartPole-v1", "gymnax"),
+        ("brax:ant", "brax"),
+        ("playground:CartpoleBalance", "mujoco_playground"),
+    ],
+)
+def test_a_missing_extra_is_answered_with_its_install_line(env, module, monkeypatch):
+    for part in (module, f"{module}.envs"):
+        monkeypatch.setitem(sys.modules, part, None)
+    extra = env.partition(":")[0]
+    with pytest.raises(DependencyError, match=rf'needs {module}[.a-z]*: pip install "proximax\[{extra}\]"'):
+        make_env(env)
 
 
 def test_objects_are_taken_as_they_are():
