@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
+PYTEST  = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
 .PHONY: demo dev test coverage test-slow test-all test-cluster test-physics test-lowest test-newest lowest check docs play release clean
 demo: $(VENV)/.demo
@@ -18,6 +18,8 @@ coverage: $(VENV)/.dev
 	COVERAGE_CORE=$${COVERAGE_CORE-$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')} \
 		$(MAKE) test OPTIONS="--cov --cov-report=term:skip-covered --cov-fail-under=90 $(OPTIONS)"
 
+# A seventh of its time is waiting for processes: one worker more than cores.
+test-slow: JOBS := $(shell expr $(JOBS) + 1)
 test-slow: $(VENV)/.dev
 	$(PYTEST) -m "(slow or process or learning) and not exhaustive" --durations=40 $(OPTIONS)
 
