@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from proximax.envs.base import HostEnv, JaxEnv
 from proximax.envs.env_groups import EnvGroups
@@ -20,13 +19,14 @@ from proximax.envs.partial_observations import (
     without_entries,
 )
 from proximax.errors import UsageError
+from proximax.spaces import Space
 from proximax.types import PyTree, Step
 
 
 class ChangedObservations(HostEnv):
     """``env`` whose observations are changed. Nothing is kept from one step to the next, so its state is that of it."""
 
-    def __init__(self, env: HostEnv, observation_space: spaces.Space[Any]) -> None:
+    def __init__(self, env: HostEnv, observation_space: Space) -> None:
         self.env, self.observation_space = env, observation_space
         self.num_envs, self.action_space, self.notes = env.num_envs, env.action_space, env.notes
 

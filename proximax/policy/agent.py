@@ -21,6 +21,7 @@ from proximax.runtime import compilation, key_from_data, own_numbers
 from proximax.spaces import (
     MASK,
     DoesNotFit,
+    Space,
     check_ranges,
     check_structure,
     compatible,
@@ -64,8 +65,8 @@ class Agent:
         policy: Policy,
         params: Params,
         obs_moments: PyTree,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
+        observation_space: Space,
+        action_space: Space,
     ) -> None:
         self.policy, self.params, self.obs_moments = policy, params, obs_moments
         self.observation_space, self.action_space = observation_space, action_space
@@ -235,7 +236,7 @@ class Agent:
         """The policy that ``save`` wrote; ``network``: the custom network of one that has it."""
         return cls(*read_agent(Path(path), network))
 
-    def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    def check_spaces(self, observation_space: Space, action_space: Space) -> None:
         """Refuse an environment with other spaces than the policy was trained on."""
         for role, mine, other in (
             ("observation", self.observation_space, observation_space),
@@ -259,7 +260,7 @@ def check_randomness(sample: bool, seed: Any, rng: Any) -> None:
     )
 
 
-def choice_probabilities(leaf: spaces.Space[Any], dist: Any) -> Any:
+def choice_probabilities(leaf: Space, dist: Any) -> Any:
     """The probabilities ``[B, n]`` of the choices of one leaf of the action space."""
     if isinstance(leaf, spaces.Box):
         raise UsageError(f"probabilities: {leaf} has none, but densities: log_prob, or distribution")
@@ -277,7 +278,7 @@ def row_of(table: Any) -> Any:
     return None if table is None else [x[0] for x in table] if isinstance(table, list) else table[0]
 
 
-def rows_of(space: spaces.Space[Any], action: Any) -> tuple[PyTree, bool]:
+def rows_of(space: Space, action: Any) -> tuple[PyTree, bool]:
     """Actions ``[B, ...]`` of the environment as arrays, and whether ``action`` was a single one."""
     try:
         check_structure(space, action)
@@ -295,7 +296,7 @@ def rows_of(space: spaces.Space[Any], action: Any) -> tuple[PyTree, bool]:
     return unflatten(space, iter([x[None] if single else x for x in parts])), single
 
 
-def stored_batch(space: spaces.Space[Any], obs: Any) -> tuple[PyTree, bool]:
+def stored_batch(space: Space, obs: Any) -> tuple[PyTree, bool]:
     """Observations ``[B, ...]`` in their stored dtypes, and whether ``obs`` was a single one."""
     try:
         parts = flatten(space, obs)
@@ -333,8 +334,8 @@ def split_agents(
     policy: Policy,
     params: Params,
     obs_moments: PyTree,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
+    observation_space: Space,
+    action_space: Space,
 ) -> list[Agent]:
     """One agent per seed, from arrays with a leading axis S."""
     arrays, structure = jax.tree.flatten((params, obs_moments))

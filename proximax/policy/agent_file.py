@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from gymnasium import spaces
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
@@ -29,15 +28,13 @@ from proximax.runtime import (
     storing,
     write_atomically,
 )
-from proximax.spaces import describe_space, make_space
+from proximax.spaces import Space, describe_space, make_space
 from proximax.types import Params, PyTree
 
 HEADER, FORMAT, CUSTOM = "proximax", 1, "own"
 
 
-def write_agent(
-    path: Path, policy: Policy, params: Params, moments: PyTree, spaces_of: tuple[spaces.Space[Any], spaces.Space[Any]]
-) -> None:
+def write_agent(path: Path, policy: Policy, params: Params, moments: PyTree, spaces_of: tuple[Space, Space]) -> None:
     """Write the file whole or not at all; one that is there is replaced. ``spaces_of``: observations, actions."""
     if policy.settings is None:
         raise UsageError("save: this policy was not made by make_policy, so its settings are not known")
@@ -62,8 +59,8 @@ class SavedAgent(NamedTuple):
     policy: Policy
     params: Params
     obs_moments: PyTree
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
+    observation_space: Space
+    action_space: Space
 
 
 def read_agent(path: Path, network: AnyNetwork | None) -> SavedAgent:

@@ -46,6 +46,7 @@ from proximax.policy.actions import (
 from proximax.policy.observations import encode_obs, example_input, is_image, network_input_space
 from proximax.runtime import compilation
 from proximax.spaces import (
+    Space,
     check_action_space,
     check_mask,
     check_observation_space,
@@ -103,8 +104,8 @@ class Policy(NamedTuple):
 
 
 def make_policy(
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
+    observation_space: Space,
+    action_space: Space,
     config: PPOConfig,
     network: AnyNetwork | NetworkName = "auto",
 ) -> Policy:
@@ -167,8 +168,8 @@ def make_policy(
 
 def init_parameters(
     network: RecurrentNetwork,
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
+    observation_space: Space,
+    action_space: Space,
     config: PPOConfig,
     key: Key,
 ) -> Params:
@@ -195,14 +196,12 @@ def check_types(observation_space: Any, action_space: Any, config: Any, network:
     )
 
 
-def is_mlp(name: NetworkName, observation_space: spaces.Space[Any]) -> bool:
+def is_mlp(name: NetworkName, observation_space: Space) -> bool:
     """Whether the network called ``name`` is an MLP with layers of ``config.hidden`` units, for these observations."""
     return name == "mlp" or (name == "auto" and not _is_image_input(network_input_space(observation_space)))
 
 
-def check_size(
-    observation_space: spaces.Space[Any], name: NetworkName, config: PPOConfig, max_numbers: int, where: Path
-) -> None:
+def check_size(observation_space: Space, name: NetworkName, config: PPOConfig, max_numbers: int, where: Path) -> None:
     """Refuse layers that a file of ``max_numbers`` cannot hold, before arrays of their size are allocated."""
     layers = {}
     if name in CELLS:
@@ -215,11 +214,11 @@ def check_size(
             raise CheckpointError(f"{where} does not fit: {setting} has {min_weights:,} weights or more")
 
 
-def _is_image_input(space: spaces.Space[Any]) -> bool:
+def _is_image_input(space: Space) -> bool:
     return is_image(space) and len(space.shape or ()) >= 2
 
 
-def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: int, config: PPOConfig) -> AnyNetwork:
+def built_in(name: NetworkName, observation_space: Space, outputs: int, config: PPOConfig) -> AnyNetwork:
     """The network called ``name`` for these observations."""
     space = network_input_space(observation_space)
     if name in CELLS:
@@ -235,14 +234,14 @@ def built_in(name: NetworkName, observation_space: spaces.Space[Any], outputs: i
     return networks[name](outputs)
 
 
-def torso(space: spaces.Space[Any], config: PPOConfig) -> Torso:
+def torso(space: Space, config: PPOConfig) -> Torso:
     """What is below the memory: the convolutions of ``patch_cnn`` for an image, otherwise hidden layers."""
     if _is_image_input(space):
         return patch_torso(patch_stride(space))
     return mlp_torso(config.hidden, config.activation)
 
 
-def patch_stride(space: spaces.Space[Any]) -> tuple[int, int]:
+def patch_stride(space: Space) -> tuple[int, int]:
     """The stride of ``patch_cnn``'s first kernels."""
     _, height, width, _ = images(example_input(space)).shape
     return max(1, height // PATCHES), max(1, width // PATCHES)
@@ -305,7 +304,7 @@ def check_outputs(
     params: Params,
     example: PyTree,
     outputs: int,
-    action_space: spaces.Space[Any],
+    action_space: Space,
 ) -> None:
     """Refuse a network whose output shapes do not fit the action space."""
     out, value, _ = jax.eval_shape(network.apply, params, network.initial_carry(1), example, np.ones(1, bool))

@@ -3,13 +3,16 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from proximax.reports.figures import Target, drawing, line_styles, save, scale_of
 from proximax.reports.plots import COLUMNS, MIN_KL, Styles, add_legend, legend_height, legend_width, marker_of, wrapped
 from proximax.reports.run_groups import Group
+
+if TYPE_CHECKING:  # optional
+    from matplotlib.axes import Axes
 
 BINS = 100  # of a curve
 SPEED, SPEED_BINS = "steps_per_s", 8
@@ -122,7 +125,7 @@ def draw_diagnostics(runs: Sequence[dict[str, Any]], env: str, *targets: Target)
 
 
 def draw_panel(
-    axis: Any, name: str, runs: Sequence[dict[str, Any]], styles: Styles, bands: bool = True
+    axis: "Axes", name: str, runs: Sequence[dict[str, Any]], styles: Styles, bands: bool = True
 ) -> dict[str, Any]:
     """One panel of one environment; returns the line of each label."""
     panel, lines = PANELS[name], dict[str, Any]()

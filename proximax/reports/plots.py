@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from proximax.ppo import RATIO_EDGES
 from proximax.reports.figures import Target, drawing, line_styles, save, scale_of
 from proximax.reports.reliability import aggregate
 from proximax.runtime import plural
+
+if TYPE_CHECKING:  # optional
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MIN_KL = 1e-7  # drawn for anything below
 COLUMNS, PANEL = 3, (4.3, 3.3)  # panels in a row, a panel's size in inches
@@ -63,7 +67,7 @@ def draw_returns(comparison: dict[str, Any], *targets: Target, middle: str = "Me
 
 
 def draw_curves(
-    axis: Any, env: str, runs: Sequence[dict[str, Any]], styles: Styles, middle: str = "Mean", bands: bool = True
+    axis: "Axes", env: str, runs: Sequence[dict[str, Any]], styles: Styles, middle: str = "Mean", bands: bool = True
 ) -> dict[str, Any]:
     """The curves of one environment; returns the line of each label."""
     scale, unit = scale_of(max(run["at_steps"][-1] for run in runs))
@@ -121,7 +125,7 @@ def legend_height(labels: Sequence[str] | Styles) -> float:
     return 0.5 + sum(0.07 + 0.15 * len(wrapped(label, LEGEND).split("\n")) for label in labels)
 
 
-def add_legend(figure: Any, lines: dict[str, Any], title: str | None = None) -> None:
+def add_legend(figure: "Figure", lines: dict[str, Any], title: str | None = None) -> None:
     """One legend for all panels, to the right of them."""
     if lines:
         labels = [wrapped(label, LEGEND) for label in lines]
@@ -156,7 +160,7 @@ def draw_updates(comparison: dict[str, Any], *targets: Target, env: str | None =
         save(figure, targets)
 
 
-def _draw_histogram(axis: Any, run: dict[str, Any], colour: str) -> None:
+def _draw_histogram(axis: "Axes", run: dict[str, Any], colour: str) -> None:
     width = RATIO_EDGES[1] - RATIO_EDGES[0]
     centres = np.concatenate([RATIO_EDGES - width / 2, [RATIO_EDGES[-1] + width / 2]])
     counts = np.array(run["ratio_histogram"], float)
@@ -176,7 +180,7 @@ def wrapped(label: str, width: int) -> str:
     return "\n".join(textwrap.wrap(label, width, break_on_hyphens=False))
 
 
-def _draw_kl(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
+def _draw_kl(axis: "Axes", runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
     for run in runs:
         kl = np.maximum(np.array(run["kl"], float), MIN_KL)
         colour, line = styles[run["label"]]
@@ -201,7 +205,7 @@ def _draw_kl(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: t
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _draw_beta(axis: Any, runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
+def _draw_beta(axis: "Axes", runs: Sequence[dict[str, Any]], styles: Styles, steps: tuple[float, str]) -> None:
     for run in runs:
         for curve in np.array(run["beta"], float):
             colour, line = styles[run["label"]]

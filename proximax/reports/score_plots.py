@@ -1,12 +1,16 @@
 """Figures of final scores: each with its interval, and all environments together."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from proximax.reports.figures import Target, drawing, line_styles, save
 from proximax.reports.plots import COLUMNS, Styles, add_legend, legend_width, wrapped
 from proximax.reports.tables import AGGREGATE_NAMES
+
+if TYPE_CHECKING:  # optional
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ROW, LINE = 0.34, 0.17  # inches that a label takes, and each further line of it
 NAME = 34  # characters of a line of a label
@@ -43,7 +47,7 @@ def sorted_by(runs: list[dict[str, Any]], names: list[str]) -> list[dict[str, An
     return sorted(runs, key=lambda run: names.index(run["label"]))
 
 
-def _draw_scores_on(axis: Any, env: str, runs: list[dict[str, Any]], styles: Styles) -> None:
+def _draw_scores_on(axis: "Axes", env: str, runs: list[dict[str, Any]], styles: Styles) -> None:
     """The rows of one environment, one for each of its runs."""
     known = [x for run in runs for x in run["returns"] if x is not None]
     radius = 0.02 * (max(known) - min(known)) if known else 0.0
@@ -69,7 +73,7 @@ def stacked(values: list[float], radius: float) -> np.ndarray:
     return np.concatenate([[], *(gap * (np.arange(len(g)) - (len(g) - 1) / 2) for g, gap in zip(groups, gaps))])
 
 
-def draw_estimate(axis: Any, y: float, value: float | None, interval: Any, colour: str) -> None:
+def draw_estimate(axis: "Axes", y: float, value: float | None, interval: Any, colour: str) -> None:
     """A thick line for the interval, if there is one, and a mark for the value."""
     if value is None:
         return
@@ -78,7 +82,7 @@ def draw_estimate(axis: Any, y: float, value: float | None, interval: Any, colou
     axis.plot([value, value], [y - 0.28, y + 0.28], color=colour, linewidth=2.2, solid_capstyle="butt")
 
 
-def name_rows(axis: Any, labels: list[str]) -> None:
+def name_rows(axis: "Axes", labels: list[str]) -> None:
     """Labels from top to bottom along the y axis."""
     axis.set_yticks(range(len(labels)), [wrapped(label, NAME) for label in labels])
     axis.set_ylim(len(labels) - 0.4, -0.6)
@@ -170,7 +174,7 @@ def draw_aggregates(comparison: dict[str, Any], *targets: Target) -> None:
         save(figure, targets)
 
 
-def add_caption(figure: Any, text: str) -> None:
+def add_caption(figure: "Figure", text: str) -> None:
     """A small line below everything."""
     figure.supxlabel(text, fontsize=8, color="#444444")
 

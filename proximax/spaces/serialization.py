@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from proximax.errors import CheckpointError
+from proximax.spaces.tree import Space
 
 MAX_ELEMENTS = 2**26  # of a space that is read; see ``_elements``
 _BAD_SPACE = (
@@ -23,7 +24,7 @@ _BAD_SPACE = (
 )
 
 
-def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
+def describe_space(space: Space) -> dict[str, Any]:
     """A space as plain JSON values."""
     if isinstance(space, spaces.Dict):
         return {"kind": "Dict", "spaces": {key: describe_space(part) for key, part in space.spaces.items()}}
@@ -48,7 +49,7 @@ def _plain(bound: np.ndarray) -> list[str] | str:
     return flat[0] if flat and all(x == flat[0] for x in flat) else list(flat)
 
 
-def make_space(values: dict[str, Any], max_elements: int = MAX_ELEMENTS) -> spaces.Space[Any]:
+def make_space(values: dict[str, Any], max_elements: int = MAX_ELEMENTS) -> Space:
     """The space that ``describe_space`` described, if it has at most ``max_elements`` elements."""
     try:
         elements = _elements(values)
@@ -72,7 +73,7 @@ def _elements(values: dict[str, Any]) -> int:
     return math.prod(abs(int(n)) for n in (shape if isinstance(shape, list) else [shape]))
 
 
-def _make_space(values: dict[str, Any]) -> spaces.Space[Any]:
+def _make_space(values: dict[str, Any]) -> Space:
     kind, integers = values["kind"], values.get("dtype", "int64")  # older files lack the dtype of discrete spaces
     if kind == "Dict":
         return spaces.Dict({key: _make_space(part) for key, part in values["spaces"].items()})

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from gymnasium import spaces
 
 from proximax.config import RunConfig, flatten_dict, from_json
 from proximax.envs import HostEnv, JaxEnv, env_seeds
@@ -22,6 +21,7 @@ from proximax.runs import (
     progress_of,
 )
 from proximax.runtime import check_no_extra_arrays, named_leaves, proximax_version, restore_tree
+from proximax.spaces import Space
 from proximax.training.ranks import env_state_of_rank
 from proximax.types import PyTree, RewardScale, TrainState
 
@@ -94,9 +94,7 @@ def differences(saved: RunConfig, asked: RunConfig) -> list[str]:
     ]
 
 
-def check_same(
-    resume_point: ResumePoint, header: dict[str, Any], observation_space: spaces.Space[Any], config: RunConfig
-) -> None:
+def check_same(resume_point: ResumePoint, header: dict[str, Any], observation_space: Space, config: RunConfig) -> None:
     """Refuse an environment or a network that is not the one of the checkpoint."""
     path, manifest = resume_point.path, resume_point.manifest
     for space in ("observation_space", "action_space"):
