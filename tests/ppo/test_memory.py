@@ -1,5 +1,8 @@
 """Learning with memory: what acted is what is learned from, values of final observations, sequences. Trap 31."""
 
+from dataclasses import replace
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,16 +86,22 @@ def test_the_first_minibatch_sees_the_policy_that_acted(settings):
         full = full._replace(rollout=after)
 
 
-def jax_update(**settings):
-    """(policy, state before, rollout, state after, metrics) of an update on a probe whose episodes last three steps."""
-    env = probe.recall(length=3)
-    ppo = PPOConfig(**{**vars(PPO), "anneal": "none", **settings})
-    config = RunConfig("probe", steps=48 * 10, num_envs=4, ppo=ppo)
+@cache
+def recalling(normalise_obs):
+    """(environment, policy, the program of a rollout) of a probe whose episodes last three steps."""
+    env, ppo = probe.recall(length=3), replace(PPO, normalise_obs=normalise_obs)
     policy = make_policy(env.observation_space, env.action_space, ppo, "gru")
-    learner = make_learner(env, policy, config)
-    state = learner.init(jax.random.key(0))
+    return env, policy, jax.jit(partial(next_rollout, env, policy, RunConfig("probe", num_envs=4, ppo=ppo)))
+
+
+def jax_update(**settings):
+    """(policy, state before, rollout, state after, metrics) of an update on it."""
+    ppo = PPOConfig(**{**vars(PPO), "anneal": "none", **settings})
+    env, policy, act = recalling(ppo.normalise_obs)
+    config = RunConfig("probe", steps=48 * 10, num_envs=4, ppo=ppo)
+    state = make_learner(env, policy, config).init(jax.random.key(0))
     state = state._replace(params=move(state.params))
-    acted, rollout, _, key = next_rollout(env, policy, config, state)
+    acted, rollout, _, key = act(state)
     after, metrics = jax.jit(learn_from_rollout, static_argnums=(0, 1, 2))(
         ALGORITHMS["clip"], policy, config, acted, rollout, key
     )
@@ -105,7 +114,7 @@ def test_one_whole_sequence_gives_the_gradient_of_the_loop_over_time():
     # One step of plain descent on the whole rollout: the gradient is that of a loop written out.
     settings = {"epochs": 1, "minibatch_size": None, "max_grad_norm": None, "normalise_obs": False, "value_coef": 0.5}
     policy, state, rollout, after, _ = jax_update(**settings, adam_epsilon=1e3, learning_rate=1.0)
-    valued = add_values(policy, state.params, state.obs_moments, rollout)
+    valued = jax.jit(add_values, static_argnums=0)(policy, state.params, state.obs_moments, rollout)
     from proximax.maths import clip_objective, gae, scale_reward, standardise
 
     last = rollout.terminated | rollout.truncated
@@ -121,7 +130,7 @@ def test_one_whole_sequence_gives_the_gradient_of_the_loop_over_time():
             total -= jnp.sum(clip_objective(ratio, weight[t], 0.2)) - 0.5 * jnp.sum(0.5 * (value - target[t]) ** 2)
         return total / 48
 
-    gradient = jax.grad(loss)(state.params)
+    gradient = jax.jit(jax.grad(loss))(state.params)
     # Adam's first step with a huge epsilon is gradient / epsilon.
     step = jax.tree.map(lambda new, old: -(np.asarray(new) - old) * 1e3, after.params, state.params)
     for (path, ours), (_, theirs) in zip(*map(jax.tree_util.tree_leaves_with_path, (step, gradient))):
@@ -176,7 +185,7 @@ def test_burn_in_of_parts_of_the_environments_and_of_seeds_side_by_side_is_as_al
     learner, state, rollout = host_rollout("lstm")
     policy, moments = learner.policy, state.obs_moments
     seeds = jax.tree.map(lambda *x: np.stack(x), *(move(state.params, seed) for seed in (1, 2)))
-    rollout = add_values(policy, state.params, moments, rollout)
+    rollout = jax.jit(add_values, static_argnums=0)(policy, state.params, moments, rollout)
     rollout = rollout._replace(value=None, next_value=None, dist=None)
     starts = np.array([0, 4, 8, 4])
     steps = starts + np.arange(4)[:, None]  # [L, B]

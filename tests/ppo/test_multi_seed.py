@@ -75,7 +75,7 @@ for seeds in {seeds}:
 @pytest.mark.process
 @pytest.mark.slow
 def test_seeds_shared_out_among_devices_learn_what_they_learn_alone():
-    numbers = (2, 64)  # one of each device's, and more than are learned at once
+    numbers = (2, 32)  # one of each device's, and more than are learned at once
     ran = [
         subprocess.run(
             [sys.executable, "-c", SHARED.format(seeds=numbers, cores=cores)],

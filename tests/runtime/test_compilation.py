@@ -23,38 +23,56 @@ result = proximax.train("probe:constant", callbacks=[see], **settings)
 print(folders[0], result.compile_s)
 """
 
+COMPILE = """
+import jax
+from proximax.runtime import compilation
+compilation.prepare(1)
+assert jax.jit(lambda x: x @ x)(jax.numpy.ones((8, 8)))[0, 0] == 8
+print(jax.config.jax_compilation_cache_dir, 0)
+"""
+
 
 def train(cache, **environment):
     """(folder in use, seconds compiling) of a small training run in a process of its own."""
+    return in_process(TRAIN, cache, environment)
+
+
+def folder(cache, **environment):
+    """The folder in use where a run would compile."""
+    return in_process(COMPILE, cache, environment)[0]
+
+
+def in_process(script, cache, environment):
+    """What a script prints, in a process that has a cache folder of its own."""
     kept = {"JAX_DISABLE_MOST_OPTIMIZATIONS"}
     clean = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("JAX_")}
     told = {**clean, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(cache), **environment}
-    ran = subprocess.run([sys.executable, "-c", TRAIN], env=told, capture_output=True, text=True, check=True)
-    folder, seconds = ran.stdout.split()
-    return folder, float(seconds)
+    ran = subprocess.run([sys.executable, "-c", script], env=told, capture_output=True, text=True, check=True)
+    place, seconds = ran.stdout.split()
+    return place, float(seconds)
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_second_run_finds_the_programs_of_the_first(tmp_path):
-    folder, cold = train(tmp_path)
-    assert folder.startswith(str(tmp_path / "proximax"))
-    assert os.stat(folder).st_mode & 0o777 == 0o700
-    kept = set(os.listdir(folder))
+    place, cold = train(tmp_path)
+    assert place.startswith(str(tmp_path / "proximax"))
+    assert os.stat(place).st_mode & 0o777 == 0o700
+    kept = set(os.listdir(place))
     assert any("run_updates" in name for name in kept)
     again, warm = train(tmp_path)
-    assert again == folder
-    assert set(os.listdir(folder)) == kept  # nothing was compiled that was not there
+    assert again == place
+    assert set(os.listdir(place)) == kept  # nothing was compiled that was not there
     assert warm < cold
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_it_can_be_turned_off_or_moved(tmp_path):
-    assert train(tmp_path / "a", JAX_ENABLE_COMPILATION_CACHE="0")[0] == "None"
+    assert folder(tmp_path / "a", JAX_ENABLE_COMPILATION_CACHE="0") == "None"
     assert not (tmp_path / "a").exists()
     moved = str(tmp_path / "moved")
-    assert train(tmp_path / "a", JAX_COMPILATION_CACHE_DIR=moved)[0] == moved
+    assert folder(tmp_path / "a", JAX_COMPILATION_CACHE_DIR=moved) == moved
     assert not (tmp_path / "a").exists()
 
 
@@ -62,18 +80,18 @@ def test_it_can_be_turned_off_or_moved(tmp_path):
 @pytest.mark.slow
 def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = compilation.cache_folder()
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    assert train(tmp_path)[0] == "None"
-    assert not os.listdir(folder)
+    open_to_all = compilation.cache_folder()
+    open_to_all.mkdir(parents=True)
+    open_to_all.chmod(0o777)
+    assert folder(tmp_path) == "None"
+    assert not os.listdir(open_to_all)
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_without_a_place_to_write_everything_still_runs(tmp_path):
     (tmp_path / "file").touch()
-    assert train(tmp_path / "file")[0] == "None"
+    assert folder(tmp_path / "file") == "None"
 
 
 @pytest.mark.fault(50)

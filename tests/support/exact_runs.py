@@ -73,10 +73,6 @@ class Kept(Walk):
 KL = {"target_kl": 0.01, "kl_control": "learning_rate"}
 # Each algorithm, each kind of environment and each setting with a state of its own, several of them in one run.
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "clip": (
-        "probe:matching",
-        {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
-    ),
     "seeds-surrogate": (
         "probe:observed",
         {"algo": "surrogate", "seeds": 2, "seed": 2**40, "eval_every": 32, "anneal": "none", **KL},
@@ -87,12 +83,16 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         | {"shared_torso": True},
     ),
     "masks-penalty": (
-        lambda: lawful_jax(ACTIONS["multi_discrete"], masked=True),
+        lambda: lawful_jax(ACTIONS["discrete"], masked=True),
         {"algo": "penalty", "seeds": 2, "entropy_coef": 0.01, "checkpoint_every": "32"},
     ),
     "trpo": ("probe:matching", {"algo": "trpo"}),
     "host-npg": (lambda: Kept(4), {"algo": "npg", "seeds": 2}),
-    "memory": ("probe:recall", {"network": "lstm", "sequence_length": 4, "refresh_carry": True, "recurrent_units": 3}),
+    "memory": (
+        "probe:recall",
+        {"network": "lstm", "sequence_length": 4, "refresh_carry": True, "recurrent_units": 3}
+        | {"anneal": "both", "anneal_start": 0.4, "recompute_advantage": True, "entropy_coef": 0.01},
+    ),
     "memory-host-reinforce": (
         lambda: Kept(4),
         {"algo": "reinforce", "network": "gru", "seeds": 2, "recurrent_units": 3},
@@ -104,7 +104,7 @@ def stop(rows: Any) -> bool:
     return rows[0]["update"] == 3
 
 
-STOPPED = {"clip", "masks-penalty"}
+STOPPED = {"memory", "masks-penalty"}
 HALF = 48  # steps
 
 

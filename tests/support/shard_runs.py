@@ -18,7 +18,7 @@ SETTINGS |= {"shards": 2, "checkpoint_every": str(UPDATE), "normalise_obs": True
 SETTINGS |= {"eval_episodes": 2, "keep_checkpoints": 6, "preset": "none", "quiet": True}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "jax": (
-        "gymnax:CartPole-v1",
+        "probe:t-maze",
         {"seeds": 2, "standardise_across_envs": True, "recompute_advantage": True, "hidden": (256, 256)},
     ),
     "host": ("CartPole-v1", {"algo": "trpo", "eval_every": 128}),

@@ -34,6 +34,14 @@ DRIVER = """
 import contextlib, io, json, os, resource, sys
 import proximax
 from proximax.cli import main
+from proximax.runtime import compilation
+
+# All runs are one run, but for what is spoilt on disk: what evaluates them is compiled once.
+programs, jit = {}, compilation.jit
+def once(function, *how, **named):
+    made, name = jit(function, *how, **named), getattr(getattr(function, "func", None), "__name__", "")
+    return programs.setdefault(name, made) if name == "score_jax" else made
+compilation.jit = once
 
 runs, canary, gigabytes = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (gigabytes << 30, gigabytes << 30))
