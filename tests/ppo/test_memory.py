@@ -123,14 +123,16 @@ def test_one_whole_sequence_gives_the_gradient_of_the_loop_over_time():
     target, weight = advantage + valued.value, standardise(advantage)
 
     def loss(params):
-        carry, total = jax.tree.map(lambda x: x[0], rollout.carry), 0.0
+        carry, total, log_ratios = jax.tree.map(lambda x: x[0], rollout.carry), 0.0, []
         for t in range(12):
             dist, value, carry = policy.apply(params, carry, policy.encode(None, rollout.obs[t]), rollout.first[t])
-            ratio = dist.log_prob(jnp.asarray(rollout.action[t])) - rollout.log_prob[t]
-            total -= jnp.sum(clip_objective(ratio, weight[t], 0.2)) - 0.5 * jnp.sum(0.5 * (value - target[t]) ** 2)
-        return total / 48
+            log_ratios.append(dist.log_prob(jnp.asarray(rollout.action[t])) - rollout.log_prob[t])
+            objective = clip_objective(log_ratios[-1], weight[t], 0.2)
+            total -= jnp.sum(objective) - 0.5 * jnp.sum(0.5 * (value - target[t]) ** 2)
+        return total / 48, jnp.stack(log_ratios)
 
-    gradient = jax.jit(jax.grad(loss))(state.params)
+    gradient, log_ratios = jax.jit(jax.grad(loss, has_aux=True))(state.params)
+    np.testing.assert_allclose(log_ratios, 0, atol=1e-5)  # the memories of the loop are those that acted
     # Adam's first step with a huge epsilon is gradient / epsilon.
     step = jax.tree.map(lambda new, old: -(np.asarray(new) - old) * 1e3, after.params, state.params)
     for (path, ours), (_, theirs) in zip(*map(jax.tree_util.tree_leaves_with_path, (step, gradient))):

@@ -303,8 +303,8 @@ def serve(commands: int, answers: int, memory: int) -> None:
         envs = WorkerEnvs(make, worker, numbers, SpaceLayout(*layout), carve(mmap.mmap(memory, 0), shapes))
         restart = partial(pipes.request_restart, envs)
         os.write(answers, b"k")
-        spin = Spin(commands)
-        while command := read_command(commands, spin if spins else None):
+        spin = Spin(commands) if spins else None
+        while command := read_command(commands, spin):
             states = None
             if command == b"s":
                 envs.step(restart)
