@@ -4,7 +4,8 @@ Read ``base`` (the two forms), ``ids`` (``EnvId``), ``registry`` (looking ids up
 environment), then the sources: ``gymnasium_env``, ``in_process``, ``envpool_env``, ``gymnax_env``, ``brax_env``,
 ``probe``, ``atari``; ``workers`` (several processes), ``env_groups`` (double buffering), ``env_state`` (saving and
 restoring), ``env_checker``, ``jax_env_checker``, ``lazy_reset`` (of JAX environments), ``partial_observations`` and
-``changed_observations`` (wrappers), ``time_limit`` (calls that hang), ``crash_recovery``, ``rendering``.
+``changed_observations`` (wrappers), ``time_limit`` (calls that hang), ``crash_recovery``, ``mujoco_warnings``,
+``rendering``.
 """
 
 from proximax.envs.atari.games import Game

@@ -14,6 +14,7 @@ from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from proximax.config import MAX_EPISODE_STEPS, shown
 from proximax.envs.base import HostEnv
+from proximax.envs.mujoco_warnings import report_once
 from proximax.envs.time_limit import TIMEOUT_SECONDS, CallLimit, close_quietly
 from proximax.envs.workers.main import mask_method
 from proximax.envs.workers.quick_step import quick_step
@@ -181,6 +182,7 @@ def _step_one(env: gymnasium.Env[Any, Any], allowed: np.ndarray | None) -> tuple
 
 def construct(make: Callable[[], Any], limit: CallLimit) -> Any:
     """A new environment; what its constructor raises becomes an ``EnvError``."""
+    report_once(make)
     return _call_env(limit("its constructor"), make)
 
 

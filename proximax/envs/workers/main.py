@@ -80,6 +80,7 @@ class WorkerEnvs:
     ) -> None:
         self.numbers, self.layout, self.arrays, self.make = numbers, layout, arrays, make
         self.exact = load_module("..", "spaces", "exact.py")
+        report_once = load_module("mujoco_warnings.py").report_once
         self.find_quick_step = load_module("workers", "quick_step.py").quick_step
         self.quick_steps: dict[int, Any] = {}  # of the environments that were looked at; None: it has none
         self.calls, self.current = arrays.calls[0][worker : worker + 1], arrays.current[0][worker : worker + 1]
@@ -88,6 +89,7 @@ class WorkerEnvs:
         self.envs: list[Any] = []
         for i in numbers:
             self.begin(i)
+            report_once(make)
             env = make()
             if any(env.unwrapped is other.unwrapped for other in self.envs):
                 raise ValueError("it returned the same environment object again; each call must create a new one")
