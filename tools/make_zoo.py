@@ -1,4 +1,4 @@
-"""Make the policies that come with proximax: ``python tools/make_zoo.py``, half an hour on two cores.
+"""Make the policies that come with proximax: ``python tools/make_zoo.py``, 40 minutes on two cores.
 
 For each environment: ``proximax train ENV`` with its preset and seed 0 (the only one: none is chosen), the last
 checkpoint exported to ``proximax/zoo/ENV.onnx``, that file evaluated on new episodes, and ``ENV.json`` beside it: what
@@ -14,7 +14,7 @@ from proximax.evaluation import mean_interval
 from proximax.exporting import read_exported
 from proximax.runtime import proximax_version
 
-ENVS = ("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "MountainCarContinuous-v0")
+ENVS = ("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "MountainCarContinuous-v0", "LunarLander-v3")
 FOLDER = Path(proximax.__file__).parent / "zoo"
 EPISODES, EVALUATION = 1000, 1  # episodes of the score, and their seed: not those of the run's own evaluation
 
