@@ -1,11 +1,13 @@
 """The page in a process of its own, which leaves nothing behind."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,38 @@ def other_page(tmp_path, monkeypatch):
     return put
 
 
+def test_it_is_told_what_to_serve_by_a_pipe_and_nothing_else(tmp_path, monkeypatch):
+    started = {}
+
+    class Started:
+        returncode = 0
+
+        def __init__(self, line, stdin, pass_fds, env, **how):
+            started.update(line=line, lines=os.fdopen(os.dup(stdin)), pass_fds=pass_fds, env=env, how=how)
+
+        def poll(self):
+            return None
+
+        def wait(self, seconds=None):
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    listener = open_port("127.0.0.1", 0)
+    number = listener.fileno()
+    page = PageProcess([Path("runs")], listener, "127.0.0.1", "a token of the page")
+    monkeypatch.chdir(tmp_path)
+    page.add(Path("more"))
+    page.close()
+    job, folder = map(json.loads, started["lines"])  # they end: nobody else can write there
+    assert (job["folders"], job["host"], job["token"]) == (["runs"], "127.0.0.1", "a token of the page")
+    assert (job["listener"], started["pass_fds"], listener.fileno()) == (number, [number], -1)
+    assert folder == str(tmp_path / "more")
+    assert "token" not in " ".join(started["line"])  # which others see
+    assert started["env"]["JAX_PLATFORMS"] == "cpu"  # no memory of a device
+    assert started["how"]["start_new_session"]
+
+
+@pytest.mark.process
 def test_it_ends_when_it_is_closed_and_is_told_what_to_serve_by_a_pipe(other_page, tmp_path):
     page = other_page(f"import sys; open({str(tmp_path / 'read')!r}, 'w').write(sys.stdin.read())")
     assert page.alive
@@ -56,12 +90,14 @@ def test_it_ends_when_it_is_closed_and_is_told_what_to_serve_by_a_pipe(other_pag
     assert second == f'"{tmp_path / "more"}"'
 
 
+@pytest.mark.process
 def test_no_ctrl_c_of_the_terminal_reaches_it(other_page):
     page = other_page(READS)
     assert os.getsid(page.pid) != os.getsid(0)
     page.close()
 
 
+@pytest.mark.process
 def test_one_that_does_not_end_in_time_is_killed(other_page, monkeypatch):
     monkeypatch.setattr(page_process, "END_S", 0.01)
     page = other_page("import signal; signal.pause()")
@@ -69,6 +105,7 @@ def test_one_that_does_not_end_in_time_is_killed(other_page, monkeypatch):
     assert page._process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_one_that_was_ended_by_somebody_takes_no_more(other_page, tmp_path):
     page = other_page("")
     page.wait()
@@ -77,6 +114,7 @@ def test_one_that_was_ended_by_somebody_takes_no_more(other_page, tmp_path):
     page.close()
 
 
+@pytest.mark.process
 def test_a_forked_child_does_not_end_it(other_page, monkeypatch):
     page = other_page(READS)
     owner = os.getpid()
