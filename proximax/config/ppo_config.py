@@ -91,6 +91,10 @@ class PPOConfig:
     """Divide rewards by the running standard deviation of the discounted return."""
     reward_clip: float | None = None
     """Rewards that scale_reward has scaled are clipped to ± this; None: not clipped (VecNormalize and CleanRL: 10)."""
+    normalise_values: bool = False
+    """The critic learns values less the running mean of their targets, over their standard deviation; whatever reads a
+    value gets it as it is. Source: arXiv 2006.05990, section 3.3.
+    With scale_reward = False for rewards that nothing scales."""
     standardise_advantage: bool = True
     """Standardise advantages (or returns) to mean 0 and standard deviation 1 in each minibatch; all equal: 0."""
     bessel_correction: bool = False

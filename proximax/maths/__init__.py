@@ -28,6 +28,7 @@ from proximax.maths.running import (
     normalise,
     scale_reward,
     update_moments,
+    value_scale,
     variance,
 )
 from proximax.maths.shuffling import minibatches, permutation
@@ -78,5 +79,6 @@ __all__ = [
     "total_returns",
     "update_moments",
     "value_loss",
+    "value_scale",
     "variance",
 ]

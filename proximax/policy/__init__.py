@@ -1,8 +1,8 @@
 """From an observation to an action: encode -> network -> distribution -> the environment's action.
 
 Read ``policy`` (the record of pure functions), ``observations`` (encoding and normalisation), ``actions``
-(distributions), ``agent`` (a trained policy on its own), ``memories`` (what it remembers), ``agent_file`` (in one
-file).
+(distributions), ``value_scale`` (normalised values), ``agent`` (a trained policy on its own), ``memories`` (what it
+remembers), ``agent_file`` (in one file).
 """
 
 from proximax.policy.actions import action_bounds
@@ -27,6 +27,7 @@ from proximax.policy.policy import (
     make_policy,
     policy_parameters,
 )
+from proximax.policy.value_scale import learn_value_scale
 
 __all__ = [
     "OBS_CLIP",
@@ -42,6 +43,7 @@ __all__ = [
     "init_obs_moments",
     "is_image",
     "is_mlp",
+    "learn_value_scale",
     "make_policy",
     "network_input_space",
     "policy_parameters",

@@ -44,6 +44,7 @@ from proximax.policy.actions import (
     sampled_action,
 )
 from proximax.policy.observations import encode_obs, example_input, is_image, network_input_space
+from proximax.policy.value_scale import VALUE_MOMENTS, initial_value_moments, value_of
 from proximax.runtime import compilation
 from proximax.spaces import (
     Space,
@@ -134,14 +135,15 @@ def make_policy(
     def apply(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
         inputs, allowed = obs if masked else (obs, None)
         out, value, carry = network.apply(params["network"], carry, inputs, first)
-        return distribution(params, out, allowed), value, carry
+        return distribution(params, out, allowed), value_of(params, value), carry
 
     def unroll(params: Params, carry: PyTree, obs: PyTree, first: Array) -> tuple[Distribution, jax.Array, PyTree]:
         inputs, allowed = obs if masked else (obs, None)
         inputs = jax.tree.map(lambda x: x.reshape(*first.shape, *x.shape[1:]), inputs)
         assert network_unroll is not None
         out, value, carries = network_unroll(params["network"], carry, inputs, first)
-        return distribution(params, out.reshape(-1, out.shape[-1]), allowed), value.reshape(-1), carries
+        value = value_of(params, value.reshape(-1))
+        return distribution(params, out.reshape(-1, out.shape[-1]), allowed), value, carries
 
     def encode(moments: PyTree, obs: PyTree) -> PyTree:
         inputs = encode_obs(observation_space, moments, obs)
@@ -173,12 +175,14 @@ def init_parameters(
     config: PPOConfig,
     key: Key,
 ) -> Params:
-    """The parameters of a policy: its network's, and log σ where that is not an output of it."""
+    """The parameters of a policy: its network's, log σ where that is not an output, the moments of normalised values."""
     outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
     example = example_input(observation_space)
     params = {"network": network.init(key, example)}
     if log_stds:
         params["log_std"] = np.full(log_stds, config.log_std_init, np.float32)
+    if config.normalise_values:
+        params[VALUE_MOMENTS] = initial_value_moments()
     check_parameters(params)
     check_outputs(network, params["network"], example, outputs, action_space)
     return params

@@ -1,9 +1,10 @@
 """The core training loop: rollout -> values -> advantages -> update, for all algorithms and all seeds.
 
-Read ``learner`` first, then ``rollout``, ``values``, ``update``, ``losses``, ``records``, ``algorithms`` and
-``policy_steps``. For environments outside the program ``host_learner`` and ``host_rollout``. ``multi_seed`` runs all
-seeds and many updates in a call, on the axis that ``seed_axis`` makes; ``shards`` is what parts of a rollout on several
-devices exchange; ``reward_hooks`` are the user's rewards; ``diagnostics`` are logged and change nothing.
+Read ``learner`` first, then ``rollout``, ``values``, ``update``, ``losses``, ``records``, ``algorithms``,
+``policy_steps`` and ``adaptation``. For environments outside the program ``host_learner`` and ``host_rollout``.
+``multi_seed`` runs all seeds and many updates in a call, on the axis that ``seed_axis`` makes; ``shards`` is what parts
+of a rollout on several devices exchange; ``reward_hooks`` are the user's rewards; ``diagnostics`` are logged and change
+nothing.
 """
 
 from proximax.ppo.algorithms import ALGORITHMS, find_algorithm

@@ -12,11 +12,10 @@ clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs
 import jax
 
 from proximax import maths
-from proximax.config import PPOConfig, custom_name, is_custom, refuse, type_problem
+from proximax.config import custom_name, is_custom, refuse, type_problem
 from proximax.errors import UsageError
 from proximax.ppo.policy_steps import gradient_policy_step, natural_gradient_policy_step, trpo_policy_step
 from proximax.ppo.records import Algorithm, ObjectiveInputs, ScheduledValues
-from proximax.types import Metrics
 
 
 def reinforce(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
@@ -64,14 +63,3 @@ def find_algorithm(name: str, custom: Algorithm | None = None) -> Algorithm:
         passed = "none was passed" if custom is None else f"the Algorithm that was passed is called {custom.name!r}"
         raise UsageError(f"algo = {name}, but {passed}")
     return custom
-
-
-def adapt_after_update(
-    config: PPOConfig, beta: jax.Array, learning_rate: jax.Array, metrics: Metrics
-) -> tuple[jax.Array, ...]:
-    """(β, learning rate) of the next update, from the KL(π_old, π) that this one reached."""
-    if config.target_kl is not None and config.kl_control == "beta":
-        beta = maths.adapt_beta(beta, metrics["kl"], config.target_kl)
-    if config.target_kl is not None and config.kl_control == "learning_rate":
-        learning_rate = maths.adapt_learning_rate(learning_rate, metrics["kl"], config.target_kl)
-    return beta, learning_rate

@@ -18,7 +18,8 @@ from proximax.envs import HostEnv, JaxEnv
 from proximax.errors import UsageError
 from proximax.maths import init_moments, scale_reward
 from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
-from proximax.ppo.algorithms import adapt_after_update, find_algorithm
+from proximax.ppo.adaptation import adapt_after_update
+from proximax.ppo.algorithms import find_algorithm
 from proximax.ppo.diagnostics import diagnose, diagnose_memory
 from proximax.ppo.records import Algorithm, Episodes
 from proximax.ppo.reward_hooks import change_rewards

@@ -26,7 +26,7 @@ def joint_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> t
     """
     dist, value = forward(params, context, minibatch)
     total, stats = policy_objective_loss(dist, context, minibatch)
-    value_loss = minibatch_mean(value_losses(context.config, value, minibatch), minibatch)
+    value_loss = minibatch_mean(value_losses(context.config, value, minibatch, context.value_unit), minibatch)
     return total + context.config.value_coef * value_loss, stats | {"value_loss": value_loss}
 
 
@@ -39,7 +39,7 @@ def policy_loss(params: jax.Array, context: UpdateContext, batch: Batch) -> tupl
 def critic_loss(params: jax.Array, context: UpdateContext, minibatch: Batch) -> tuple[jax.Array, StepStats]:
     """E[value loss], without gradient to parameters that the policy depends on."""
     _, value = forward(stop_policy_gradient(params, context, minibatch), context, minibatch)
-    value_loss = minibatch_mean(value_losses(context.config, value, minibatch), minibatch)
+    value_loss = minibatch_mean(value_losses(context.config, value, minibatch, context.value_unit), minibatch)
     return value_loss, {"value_loss": value_loss}
 
 
@@ -82,12 +82,15 @@ def standardise(config: PPOConfig, x: jax.Array, weight: jax.Array, of_all: Mome
     return maths.standardise(x, weight, ddof) if of_all is None else maths.standardise_by(of_all, x, ddof)
 
 
-def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch) -> jax.Array:
-    """The value loss of each sample."""
+def value_losses(config: PPOConfig, value: jax.Array, minibatch: Batch, unit: jax.Array | None = None) -> jax.Array:
+    """The value loss of each sample, of values in ``unit``s."""
+    old, target = minibatch.value, minibatch.target
+    if unit is not None:
+        value, old, target = value / unit, old / unit, target / unit
     if config.value_epsilon is None:
-        return maths.value_loss(value, minibatch.target)
+        return maths.value_loss(value, target)
     alone = config.value_clip == "alone"
-    return maths.clipped_value_loss(value, minibatch.value, minibatch.target, config.value_epsilon, alone)
+    return maths.clipped_value_loss(value, old, target, config.value_epsilon, alone)
 
 
 def stop_policy_gradient(params: jax.Array, context: UpdateContext, batch: Batch) -> jax.Array:

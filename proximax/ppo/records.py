@@ -67,6 +67,7 @@ class UpdateContext(NamedTuple):
     scheduled: ScheduledValues
     unravel: Callable[[jax.Array], Params]
     shards: int = 1
+    value_unit: jax.Array | None = None  # of the value loss: σ of all targets, where values are normalised
 
 
 StepStats = dict[str, jax.Array]  # of one gradient step, before it is taken; means over the minibatch's valid samples

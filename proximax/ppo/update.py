@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from proximax import maths
 from proximax.config import PPOConfig
-from proximax.policy import Policy
+from proximax.policy import Policy, learn_value_scale
 from proximax.ppo.losses import critic_loss, forward, joint_loss, minibatch_mean, standardise, weighted_mean
 from proximax.ppo.records import Algorithm, Batch, Loss, OptimizerProgress, ScheduledValues, StepStats, UpdateContext
 from proximax.ppo.shards import moments_of_all, moments_of_minibatches, shard_key, sum_over_shards
@@ -70,14 +70,21 @@ def update(
     Source: Schulman et al. 2017 (arXiv 1707.06347), algorithm 1.
     """
     batch = make_batch(config, rollout, shards)
-    flat, unravel = ravel_pytree(state.params)
-    context = UpdateContext(algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel, shards)
+    params, old_value, unit = state.params, batch.value, None
+    if config.normalise_values:
+        of_all = partial(moments_of_all, shards=shards)
+        params, old_value, unit = learn_value_scale(params, batch.value, batch.target, batch.valid, of_all)
+    flat, unravel = ravel_pytree(params)
+    context = UpdateContext(
+        algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel, shards, unit
+    )
+    samples = batch._replace(value=old_value)
     if algorithm.policy_step is None:
-        flat, opt_state, metrics = run_epochs(joint_loss, context, flat, state.opt_state, batch, key)
+        flat, opt_state, metrics = run_epochs(joint_loss, context, flat, state.opt_state, samples, key)
     else:
         policy_state, critic_state = state.opt_state
         flat, policy_state, policy_metrics = algorithm.policy_step(context, flat, policy_state, batch)
-        flat, critic_state, critic_metrics = run_epochs(critic_loss, context, flat, critic_state, batch, key)
+        flat, critic_state, critic_metrics = run_epochs(critic_loss, context, flat, critic_state, samples, key)
         opt_state = policy_state, critic_state
         metrics = critic_metrics | policy_metrics
         metrics["gradient_steps"] = policy_metrics["gradient_steps"] + critic_metrics["gradient_steps"]

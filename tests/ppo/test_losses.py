@@ -35,3 +35,13 @@ def test_the_value_loss_is_half_the_square_or_the_larger_of_it_and_that_of_the_c
     np.testing.assert_allclose(clipped, scale * np.array([0.64, 1.0, 2.25]), rtol=1e-6)
     alone = value_losses(PPOConfig(value_epsilon=0.2, value_clip="alone"), value, rows)
     np.testing.assert_allclose(alone, scale * np.array([0.64, 0.64, 1.44]), rtol=1e-6)
+
+
+@pytest.mark.trap(23)
+def test_normalised_values_are_compared_and_clipped_in_units_of_their_targets():
+    rows = batch(value=[0.0, 0.0, 0.0], target=[10.0, 10.0, -10.0])
+    value, unit = jnp.array([5.0, 20.0, 5.0]), jnp.float32(10.0)
+    plain = value_losses(PPOConfig(), value, rows, unit)
+    np.testing.assert_allclose(plain, 0.5 * np.array([0.25, 1.0, 2.25]), rtol=1e-6)
+    clipped = value_losses(PPOConfig(value_epsilon=0.2), value, rows, unit)  # of 2, 2, 2
+    np.testing.assert_allclose(clipped, 0.5 * np.array([0.64, 1.0, 2.25]), rtol=1e-6)

@@ -103,7 +103,7 @@ CASES = {
     "clip": ("clip", {}),
     "value-clip": ("clip", {"value_epsilon": 0.2, "standardise_advantage": False}),
     "across": ("clip", {"standardise_across_envs": True, "entropy_coef": 0.02}),
-    "recompute": ("clip", {"recompute_advantage": True, "epochs": 3}),
+    "recompute": ("clip", {"recompute_advantage": True, "epochs": 3, "normalise_values": True}),
     "stop": ("clip", {"target_kl": 0.003, "epochs": 6, "kl_control": "stop"}),
     "penalty": ("penalty", {"beta": 2.0}),
     "a2c": ("a2c", {"epochs": 1}),

@@ -430,3 +430,39 @@ def test_an_update_like_stable_baselines3_is_that_of_its_own_train(case):
             for name, value in sb3_update.DIFFERENT.items():
                 _, other = sb3_update.update_here(case, replace(sb3_update.like_sb3(), **{name: value}))
                 assert sb3_update.distance(other, theirs) > 1e-6, name
+
+
+def in_other_units(transitions, moments, factor):
+    """The same rollout and scale of values with rewards in other units."""
+    count, mean, m2 = moments
+    scaled = {name: factor * getattr(transitions, name) for name in ("reward", "value", "next_value")}
+    return transitions._replace(**scaled), Moments(count, factor * mean, factor**2 * m2)
+
+
+@pytest.mark.slow
+@pytest.mark.trap(11)
+@pytest.mark.trap(23)
+def test_normalised_values_learn_their_targets_in_whatever_units_rewards_are():
+    settings = {"epochs": 1, "minibatch_size": 64, "normalise_values": True, "value_epsilon": 0.2, "gamma": 0.9}
+    ppo, policy, params, transitions = setup(**settings)
+    after, _, metrics = one_update(ppo, transitions, policy, params)
+    # By NumPy in float64: the targets join those seen before, and the rollout's V are as the network says them now.
+    target = np.asarray(make_batch(ppo, transitions).target, np.float64)
+    count, mean, m2 = (float(x) for x in params["value_moments"])
+    old = (np.asarray(transitions.value, np.float64).ravel() - mean) / np.sqrt(m2 / count)
+    total = count + target.size
+    delta = target.mean() - mean
+    m2 += np.square(target - target.mean()).sum() + delta**2 * count * target.size / total
+    mean += delta * target.size / total
+    np.testing.assert_allclose(after["value_moments"], (total, mean, m2), rtol=1e-5)
+    errors = old - (target - mean) / np.sqrt(m2 / total)
+    np.testing.assert_allclose(metrics["value_loss"], 0.5 * np.square(errors).mean(), rtol=1e-5)  # clips nothing yet
+    variance = 1 - np.var(target - np.asarray(transitions.value).ravel()) / np.var(target)
+    np.testing.assert_allclose(metrics["explained_variance"], variance, rtol=1e-4)
+    assert np.abs(after["network"]["value_head"]["b"] - params["network"]["value_head"]["b"]).max() > 1e-5
+
+    other, moments = in_other_units(transitions, params["value_moments"], 1024.0)
+    again, _, metrics_again = one_update(ppo, other, policy, params | {"value_moments": moments})
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), after["network"], again["network"])
+    np.testing.assert_allclose(metrics_again["value_loss"], metrics["value_loss"], rtol=1e-5)
+    np.testing.assert_allclose(again["value_moments"].mean, 1024.0 * after["value_moments"].mean, rtol=1e-5)

@@ -86,7 +86,9 @@ def policy_of(kind, settings):
     policy = make_policy(OBS, ACTIONS[kind], PPOConfig(**dict(settings)))
     rng = np.random.default_rng
     params = policy.init(jax.random.key(3))
-    return policy, jax.tree.map(lambda x: x + 0.3 * rng(0).standard_normal(x.shape).astype(np.float32), params)
+    params = jax.tree.map(lambda x: x + 0.3 * rng(0).standard_normal(x.shape).astype(np.float32), params)
+    moments = {"value_moments": Moments(*map(jnp.float32, (8.0, 1.0, 32.0)))} if "value_moments" in params else {}
+    return policy, params | moments
 
 
 def setup(kind="discrete", moments=None, **settings):
