@@ -155,7 +155,7 @@ ON_OTHER_PAGES = {  # name -> what it is
 }
 TYPES = {
     "EnvLike": "an environment: an id, a function or class that makes one, a `VectorEnv`, a `JaxEnv`, a `HostEnv`",
-    "AlgorithmName": "`reinforce`, `a2c`, `npg`, `trpo`, `surrogate`, `penalty`, `clip`",
+    "AlgorithmName": "`reinforce`, `a2c`, `npg`, `trpo`, `surrogate`, `penalty`, `clip`, `spo`",
     "NetworkName": "a built-in network: [networks](../guides/networks.md#images), [memory](../guides/memory.md)",
     "AnyNetwork": "a `Network`, or a `RecurrentNetwork` of `proximax.networks`",
     "Callback": "a function of the rows of an update; a true result ends training",

@@ -17,7 +17,7 @@ ValueClip = Literal["maximum", "alone"]
 # Settings that a compiled program takes as data, not as constants. So are learning_rate and beta, which adapt.
 NUMBERS = (
     *("anneal_start", "anneal_end", "gamma", "lam", "epsilon", "max_kl", "damping", "value_epsilon", "value_coef"),
-    *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon", "reward_clip"),
+    *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon", "reward_clip", "epsilon_high", "dual_clip"),
 )
 
 
@@ -56,7 +56,13 @@ class PPOConfig:
     baseline: bool = True
     """Subtract V(s) as a baseline from the total return or the return to go; GAE always does."""
     epsilon: float = 0.2
-    """ε, half-width of the ratio's clip range (clip; elsewhere clip_range). Source: arXiv 1707.06347, section 6.1."""
+    """ε, half-width of the ratio's band (clip, spo; elsewhere clip_range). Source: arXiv 1707.06347, section 6.1."""
+    epsilon_high: float | None = None
+    """Half-width above 1, where it is not that below ("clip-higher"); None: epsilon. Annealed as epsilon is (clip).
+    Source: arXiv 2503.14476, section 3.1: 0.28 beside 0.2."""
+    dual_clip: float | None = None
+    """c > 1: a bad action that became c times as probable is no longer learned from; None: it always is (clip).
+    Source: arXiv 1912.09729: 3."""
     beta: float = 1.0
     """β, initial weight of KL(old, new) (penalty). Source: arXiv 1707.06347, section 6.1."""
     max_kl: float = 0.01
@@ -184,6 +190,8 @@ _RANGES: dict[str, Rule] = {
     "gamma": Rule(0, 1),
     "lam": Rule(0, 1),
     "epsilon": Rule(0, open_low=True),
+    "epsilon_high": Rule(0, open_low=True, optional=True),
+    "dual_clip": Rule(1, open_low=True, optional=True),
     "beta": Rule(0, open_low=True),
     "max_kl": Rule(0, open_low=True),
     "damping": Rule(0),

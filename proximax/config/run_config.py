@@ -25,7 +25,7 @@ from proximax.config.validation import (
 )
 from proximax.errors import UsageError
 
-AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
+AlgorithmName = Literal["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "spo"]
 CHECKPOINT_EVERY_PATTERN = r"end|[1-9]\d{0,14}|\d{1,9}(\.\d{1,9})?s"  # what ``checkpoint_every`` may be
 MAX_TRANSITIONS = 2**31 - 1  # of a rollout
 MAX_EPISODE_STEPS = 30_000  # of an evaluation: an episode still running after so many steps is given up
@@ -223,6 +223,9 @@ class RunConfig:
             )
         if self.ppo.kl_control == "beta" and self.algo != "penalty":
             problems.append(f"kl_control = beta: {self.algo} has no β; choose algo = penalty, or stop or learning_rate")
+        for name in ("epsilon_high", "dual_clip") if self.algo != "clip" else ():
+            if (value := getattr(self.ppo, name)) is not None:
+                problems.append(f"{name} = {value}: {self.algo} does not clip the ratio; leave it out, or algo = clip")
         if self.algo == "a2c" and self.ppo.minibatch_size not in (None, self.batch_size):
             problems.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
         if self.ppo.target_kl is not None and self.algo in ("npg", "trpo"):

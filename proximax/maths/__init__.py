@@ -1,6 +1,7 @@
 """The mathematics of PPO as pure functions: jit, vmap and grad work on all of them."""
 
 from proximax.maths.advantages import gae, returns_to_go, standardise, standardise_by, total_returns
+from proximax.maths.clip_variants import outside_band, simple_clip_objective, spo_objective, wide_clip_objective
 from proximax.maths.distributions import (
     Bernoulli,
     Beta,
@@ -11,13 +12,12 @@ from proximax.maths.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
-from proximax.maths.kl import adapt_beta, adapt_learning_rate, kl_k1, kl_k2, kl_k3
+from proximax.maths.kl import adapt_beta, adapt_learning_rate, adapt_to_kl, kl_k1, kl_k2, kl_k3
 from proximax.maths.objectives import (
     clip_objective,
     clipped_value_loss,
     penalty_objective,
     reinforce_objective,
-    simple_clip_objective,
     surrogate_objective,
     value_loss,
 )
@@ -52,6 +52,7 @@ __all__ = [
     "SquashedGaussian",
     "adapt_beta",
     "adapt_learning_rate",
+    "adapt_to_kl",
     "batch_moments",
     "clip_objective",
     "clipped_value_loss",
@@ -67,12 +68,14 @@ __all__ = [
     "minibatches",
     "natural_gradient_step",
     "normalise",
+    "outside_band",
     "penalty_objective",
     "permutation",
     "reinforce_objective",
     "returns_to_go",
     "scale_reward",
     "simple_clip_objective",
+    "spo_objective",
     "standardise",
     "standardise_by",
     "surrogate_objective",
@@ -81,4 +84,5 @@ __all__ = [
     "value_loss",
     "value_scale",
     "variance",
+    "wide_clip_objective",
 ]

@@ -60,3 +60,22 @@ def adapt_learning_rate(
     factor = jnp.where(kl >= 2.0 * target, 1.0 / 1.5, jnp.where(kl <= target / 2.0, 1.5, 1.0))
     floor, ceiling = jnp.minimum(least, learning_rate), jnp.maximum(most, learning_rate)
     return jnp.clip(learning_rate * factor, floor, ceiling)
+
+
+def adapt_to_kl(
+    control: str,
+    target: float | Float[Array, ""] | None,
+    beta: Float[Array, ""],
+    learning_rate: Float[Array, ""],
+    kl: Float[Array, ""],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(β, learning rate) of the next update, from the KL(π_old, π) that this one reached.
+
+    ``control``: "beta" or "learning_rate" says which adapts; otherwise, or where ``target`` is None, neither does.
+    Source: as of ``adapt_beta`` and ``adapt_learning_rate``.
+    """
+    if target is not None and control == "beta":
+        beta = adapt_beta(beta, kl, target)
+    if target is not None and control == "learning_rate":
+        learning_rate = adapt_learning_rate(learning_rate, kl, target)
+    return beta, learning_rate

@@ -40,19 +40,6 @@ def clip_objective(
     return jnp.where(~good & (ratio < 1.0 - epsilon), 1.0 - epsilon, ratio) * advantage
 
 
-def simple_clip_objective(
-    log_ratio: Float[Array, "*B"], advantage: Float[Array, "*B"], epsilon: float | Float[Array, ""]
-) -> Float[Array, "*B"]:
-    """min(r A, g(ε, A)), g = (1 + ε) A for A >= 0 and (1 - ε) A for A < 0: equal to ``clip_objective``, easier to read.
-
-    A good action's gain has a ceiling, a bad one's loss has none. For reading and checking: unlike
-    ``clip_objective`` it may be NaN where r overflows.
-    Source: Achiam 2018, "Spinning Up in Deep RL", PPO.
-    """
-    bound = jnp.where(advantage >= 0, 1.0 + epsilon, 1.0 - epsilon) * advantage
-    return jnp.minimum(jnp.exp(log_ratio) * advantage, bound)
-
-
 def penalty_objective(
     log_ratio: Float[Array, "*B"],
     advantage: Float[Array, "*B"],

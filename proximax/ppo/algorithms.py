@@ -6,7 +6,8 @@ trpo        r A                                     the same along a line search
 a2c         log π A                                 one step of actor and critic together
 surrogate   r A                                     epochs of minibatch steps, without a trust region
 penalty     r A - β KL(π_old, π)                    epochs; β follows the KL
-clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs
+clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs; with ε_high and c the variants of maths.wide_clip_objective
+spo         r A - |A| (r - 1)² / 2 ε               epochs
 """
 
 import jax
@@ -34,8 +35,14 @@ def penalty(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
 
 
 def clip(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
-    """The smaller of r A and r A with r clipped to [1 - ε, 1 + ε]."""
-    return maths.clip_objective(inputs.log_ratio, inputs.advantage, scheduled.epsilon)
+    """The smaller of r A and r A with r clipped to [1 - ε, 1 + ε], or to another band where the settings say so."""
+    band = scheduled.epsilon, scheduled.epsilon_high, scheduled.dual_clip
+    return maths.wide_clip_objective(inputs.log_ratio, inputs.advantage, *band)
+
+
+def spo(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
+    """r A - |A| (r - 1)² / 2 ε."""
+    return maths.spo_objective(inputs.log_ratio, inputs.advantage, scheduled.epsilon)
 
 
 ALGORITHMS = {
@@ -48,6 +55,7 @@ ALGORITHMS = {
         Algorithm("surrogate", surrogate),
         Algorithm("penalty", penalty),
         Algorithm("clip", clip),
+        Algorithm("spo", spo),
     )
 }
 

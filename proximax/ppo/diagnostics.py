@@ -1,4 +1,4 @@
-"""Numbers about the health of a run, from its rollouts: they are logged and change nothing of what is learned."""
+"""Numbers about the health of a run, from its rollouts and updates: they are logged. The KL is what adapts to too."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +9,14 @@ import numpy as np
 
 from proximax.maths import Distribution, Gaussian, Joint, SquashedGaussian
 from proximax.policy import Policy
+from proximax.ppo.losses import forward, minibatch_mean
+from proximax.ppo.records import Batch, UpdateContext
 from proximax.ppo.shards import least_over_shards, sum_over_shards
 from proximax.runtime import SHARDS
 from proximax.spaces import take_observations
 from proximax.types import Metrics, Params, PyTree, Transition
 
+RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
 MEMORY_SAMPLES = 256  # at most, of a rollout, whose memory is exchanged: one forward pass of a minibatch
 Mean = Callable[[jax.Array], jax.Array]  # of each column of ``[samples, ...]``
 
@@ -99,3 +102,28 @@ def first_index(flags: jax.Array, shards: int) -> jax.Array:
     index = jnp.where(jnp.any(flags), t * envs * shards + offset + n, steps * envs * shards)
     index = least_over_shards(index, shards)
     return jnp.where(index < steps * envs * shards, index, -1)
+
+
+def update_metrics(context: UpdateContext, params: jax.Array, batch: Batch) -> Metrics:
+    """What the whole update did, over all valid samples; and how good the values were at its start."""
+    dist, _ = forward(params, context, batch)
+    log_ratio = jnp.where(batch.valid > 0, dist.log_prob(batch.action) - batch.log_prob, 0.0)
+    below_edge = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
+    num_valid = jnp.sum(batch.valid)
+    cumulative = jnp.concatenate([jnp.zeros(1), batch.valid @ below_edge.astype(batch.valid.dtype), num_valid[None]])
+    cumulative, num_valid = sum_over_shards((cumulative, num_valid), context.shards)
+    residual = batch.target - batch.value
+
+    def mean(x: jax.Array) -> jax.Array:
+        return sum_over_shards(minibatch_mean(x, batch), context.shards)
+
+    def variance(x: jax.Array) -> jax.Array:
+        return mean(jnp.square(x - mean(x)))
+
+    return {
+        "kl": mean(batch.dist.kl(dist)),
+        "ratio_histogram": jnp.diff(cumulative),
+        "explained_variance": 1.0 - variance(residual) / jnp.maximum(variance(batch.target), 1e-8),
+        "advantage_std": jnp.sqrt(variance(batch.advantage)),
+        "steps": num_valid,
+    }

@@ -16,9 +16,8 @@ import jax.numpy as jnp
 from proximax.config import RunConfig, refuse, type_problem
 from proximax.envs import HostEnv, JaxEnv
 from proximax.errors import UsageError
-from proximax.maths import init_moments, scale_reward
+from proximax.maths import adapt_to_kl, init_moments, scale_reward
 from proximax.policy import Policy, init_obs_moments, policy_parameters, update_obs_moments
-from proximax.ppo.adaptation import adapt_after_update
 from proximax.ppo.algorithms import find_algorithm
 from proximax.ppo.diagnostics import diagnose, diagnose_memory
 from proximax.ppo.records import Algorithm, Episodes
@@ -89,7 +88,7 @@ def learn_from_rollout(
     metrics["finite"] = least_over_shards(metrics["finite"], shards)
     metrics |= diagnose(policy, transitions, shards) | hook_metrics
     metrics |= diagnose_memory(policy, state.params, state.obs_moments, transitions, shards)
-    beta, learning_rate = adapt_after_update(ppo, state.beta, state.learning_rate, metrics)
+    beta, learning_rate = adapt_to_kl(ppo.kl_control, ppo.target_kl, state.beta, state.learning_rate, metrics["kl"])
     learned = state._replace(
         params=params,
         opt_state=opt_state,
@@ -101,7 +100,7 @@ def learn_from_rollout(
         reward_hook=hook_state,
     )
     # An update that went wrong ends the run: what was learned before it is what is saved.
-    return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | scheduled._asdict()
+    return jax.tree.map(partial(jnp.where, update_succeeded(metrics)), learned, state), metrics | scheduled.logged()
 
 
 def update_succeeded(metrics: Metrics) -> jax.Array:

@@ -66,12 +66,13 @@ def policy_objective_loss(dist: Distribution, context: UpdateContext, minibatch:
         raise UsageError(f"the objective returns {kind}; it must be {weight.shape}, a number per sample")
     objective, entropy = minibatch_mean(objectives, minibatch), minibatch_mean(dist.entropy(), minibatch)
     ratio = jnp.exp(log_ratio)
+    outside = maths.outside_band(ratio, scheduled.epsilon, scheduled.epsilon_high)
     return -(objective + scheduled.entropy_coef * entropy), {
         "policy_objective": objective,
         "entropy": entropy,
         "kl_k1": minibatch_mean(maths.kl_k1(log_ratio), minibatch),
         "kl_k3": minibatch_mean(maths.kl_k3(log_ratio), minibatch),
-        "clip_fraction": minibatch_mean((jnp.abs(ratio - 1.0) > scheduled.epsilon).astype(ratio.dtype), minibatch),
+        "clip_fraction": minibatch_mean(outside.astype(ratio.dtype), minibatch),
         "ratio_error": jnp.max(jnp.abs(ratio - 1.0) * weight),
     }
 

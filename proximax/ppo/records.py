@@ -21,12 +21,21 @@ class ObjectiveInputs(NamedTuple):
 
 
 class ScheduledValues(NamedTuple):
-    """What changes from update to update: ``learning_rate``, ``epsilon`` (clip), ``entropy_coef``, ``beta`` (KL)."""
+    """What changes from update to update: ``learning_rate``, ``epsilon`` (clip), ``entropy_coef``, ``beta`` (KL).
+
+    And of the clip ``epsilon_high`` and ``dual_clip``, None where they are not set.
+    """
 
     learning_rate: jax.Array  # of Adam
     epsilon: jax.Array  # ε, the half width of the clip band
     entropy_coef: jax.Array  # weight of the entropy
     beta: jax.Array  # β, weight of the KL penalty
+    epsilon_high: jax.Array | None = None  # the half width above 1
+    dual_clip: jax.Array | None = None  # c, the bound of a bad action's ratio
+
+    def logged(self) -> Metrics:
+        """What is logged of it: what every algorithm has."""
+        return dict(zip(self._fields[:4], self))
 
 
 Objective = Callable[[ObjectiveInputs, ScheduledValues], jax.Array]

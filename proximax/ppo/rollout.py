@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from proximax.envs import JaxEnv
 from proximax.policy import Policy
 from proximax.ppo.records import Episodes
-from proximax.ppo.shards import environment_keys
+from proximax.runtime import environment_keys
 from proximax.types import Acted, Array, Key, Params, PyTree, RolloutState, Transition
 
 

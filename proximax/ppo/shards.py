@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 from proximax.maths import batch_moments, merge_moments
 from proximax.runtime import SHARDS, gather_shards
 from proximax.spaces import Stacked
-from proximax.types import Key, Moments, PyTree, RewardScale, TrainState, Transition
+from proximax.types import Moments, PyTree, RewardScale, TrainState, Transition
 
 EVERYWHERE, BY_ENVIRONMENT = PartitionSpec(), PartitionSpec(None, SHARDS)  # the same on all; [S, N, ...] divided by N
 IN_ROLLOUT = PartitionSpec(None, None, SHARDS)  # [T, S, N, ...]
@@ -73,16 +73,3 @@ def moments_of_minibatches(x: jax.Array, weight: jax.Array, shards: int) -> Mome
     if shards == 1:
         return None
     return moments_of_all(jax.vmap(lambda row, w: batch_moments(row, (), w))(x, weight), shards)
-
-
-def environment_keys(key: Key, num_envs: int, shards: int) -> Key:
-    """A key for each of this shard's ``num_envs`` environments, which follows from its number among all of them."""
-    if shards == 1:
-        return jax.random.split(key, num_envs)
-    numbers = jax.lax.axis_index(SHARDS) * num_envs + jnp.arange(num_envs)
-    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-
-
-def shard_key(key: Key, shards: int) -> Key:
-    """The key of this shard alone."""
-    return key if shards == 1 else jax.random.fold_in(key, jax.lax.axis_index(SHARDS))

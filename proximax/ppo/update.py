@@ -15,14 +15,13 @@ from jax.flatten_util import ravel_pytree
 from proximax import maths
 from proximax.config import PPOConfig
 from proximax.policy import Policy, learn_value_scale
-from proximax.ppo.losses import critic_loss, forward, joint_loss, minibatch_mean, standardise, weighted_mean
+from proximax.ppo.diagnostics import update_metrics
+from proximax.ppo.losses import critic_loss, joint_loss, standardise, weighted_mean
 from proximax.ppo.records import Algorithm, Batch, Loss, OptimizerProgress, ScheduledValues, StepStats, UpdateContext
-from proximax.ppo.shards import moments_of_all, moments_of_minibatches, shard_key, sum_over_shards
+from proximax.ppo.shards import moments_of_all, moments_of_minibatches, sum_over_shards
 from proximax.ppo.values import add_values
-from proximax.runtime import as_threefry2x32
+from proximax.runtime import as_threefry2x32, shard_key
 from proximax.types import Key, Metrics, Moments, Params, PyTree, TrainState, Transition
-
-RATIO_EDGES = np.linspace(0.5, 1.5, 21)  # of the logged histogram, which has one more bin at either end
 
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
@@ -46,11 +45,14 @@ def scheduled_values(config: PPOConfig, state: TrainState, updates: int | jax.Ar
     left = 1.0 - (state.update + int(config.anneal_reaches_end)) / updates
     factor = config.anneal_end + (1.0 - config.anneal_end) * jnp.minimum(1.0, left / (1.0 - config.anneal_start))
     factors = dict.fromkeys(config.anneal, factor)
+    high, dual = config.epsilon_high, config.dual_clip
     return ScheduledValues(
         learning_rate=state.learning_rate * factors.get("learning_rate", 1.0),
         epsilon=jnp.asarray(config.epsilon * factors.get("epsilon", 1.0)),
         entropy_coef=jnp.asarray(config.entropy_coef * factors.get("entropy_coef", 1.0)),
         beta=state.beta,
+        epsilon_high=None if high is None else jnp.asarray(high * factors.get("epsilon", 1.0)),
+        dual_clip=None if dual is None else jnp.asarray(dual),
     )
 
 
@@ -192,28 +194,3 @@ def summarise(stats: StepStats) -> Metrics:
     metrics = {"first_ratio_error": stats.pop("ratio_error")[0, 0]} if "ratio_error" in stats else {}
     metrics |= {name: weighted_mean(x, taken) for name, x in stats.items()}
     return metrics | {"gradient_steps": jnp.sum(taken), "finite": finite}
-
-
-def update_metrics(context: UpdateContext, params: jax.Array, batch: Batch) -> Metrics:
-    """What the whole update did, over all valid samples; and how good the values were at its start."""
-    dist, _ = forward(params, context, batch)
-    log_ratio = jnp.where(batch.valid > 0, dist.log_prob(batch.action) - batch.log_prob, 0.0)
-    below_edge = jnp.exp(log_ratio)[:, None] < jnp.asarray(RATIO_EDGES, log_ratio.dtype)[None]
-    num_valid = jnp.sum(batch.valid)
-    cumulative = jnp.concatenate([jnp.zeros(1), batch.valid @ below_edge.astype(batch.valid.dtype), num_valid[None]])
-    cumulative, num_valid = sum_over_shards((cumulative, num_valid), context.shards)
-    residual = batch.target - batch.value
-
-    def mean(x: jax.Array) -> jax.Array:
-        return sum_over_shards(minibatch_mean(x, batch), context.shards)
-
-    def variance(x: jax.Array) -> jax.Array:
-        return mean(jnp.square(x - mean(x)))
-
-    return {
-        "kl": mean(batch.dist.kl(dist)),
-        "ratio_histogram": jnp.diff(cumulative),
-        "explained_variance": 1.0 - variance(residual) / jnp.maximum(variance(batch.target), 1e-8),
-        "advantage_std": jnp.sqrt(variance(batch.advantage)),
-        "steps": num_valid,
-    }

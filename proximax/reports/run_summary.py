@@ -44,7 +44,7 @@ def summarise(group: Group) -> dict[str, Any]:
         "steps": max(int(result["steps"]) for result in results),
         "wall_s": sum(float(result["wall_s"]) for result in results),
         "stopped_by": ", ".join(dict.fromkeys(str(result["stopped_by"]) for result in results)),
-        "epsilon": ppo.epsilon if config.algo == "clip" else None,
+        "epsilon": ppo.epsilon if config.algo in ("clip", "spo") else None,
         "kl_bound": ppo.max_kl if config.algo in ("npg", "trpo") else ppo.target_kl,
         **summarise_curves(curves, beta=config.algo == "penalty"),
     }

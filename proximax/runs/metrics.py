@@ -27,7 +27,7 @@ METRICS: dict[str, str] = {
     "ratio_histogram": "Samples by their ratio after the update: below 0.5, in steps of 0.05 from there to 1.5, above.",
     "kl_k1": "Mean of -log r: estimates KL(old, new), unbiased, noisy. Only where there are epochs.",
     "kl_k3": "Mean of r - 1 - log r: the same, never negative. What target_kl stops at. Only where there are epochs.",
-    "clip_fraction": "Share of samples with |r - 1| > ε. Only where there are epochs.",
+    "clip_fraction": "Share of samples with |r - 1| > ε (above 1: epsilon_high). Only where there are epochs.",
     "global_grad_norm": "Joint norm of all gradients before clipping; of the policy's where it steps apart.",
     "first_ratio_error": "Largest |r - 1| in the first minibatch. Not near 0: acting and learning differ.",
     "explained_variance": "1 - Var(target - V) / Var(target), V of the rollout. 1 is perfect, 0 a constant.",

@@ -56,6 +56,7 @@ from proximax.runtime.seed_sharding import SEEDS_SPEC, map_over_seeds, seed_shar
 from proximax.runtime.shard_placement import (
     SHARD_OPTIONS,
     SHARDS,
+    environment_keys,
     from_processes,
     gather_shards,
     join_parts,
@@ -65,6 +66,7 @@ from proximax.runtime.shard_placement import (
     on_this_device,
     place_parts,
     place_whole,
+    shard_key,
     whole,
 )
 from proximax.runtime.user_functions import call_user_function, kind_of
@@ -85,6 +87,7 @@ __all__ = [
     "close_private",
     "compilation",
     "disable_async_dispatch",
+    "environment_keys",
     "finite_or_none",
     "forget_private",
     "format_duration",
@@ -129,6 +132,7 @@ __all__ = [
     "seed_key",
     "seed_sharding",
     "sha256",
+    "shard_key",
     "shard_over_devices",
     "shorten",
     "show_messages",

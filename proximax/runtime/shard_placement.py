@@ -17,7 +17,7 @@ from proximax.errors import UsageError
 from proximax.runtime.compilation import Options
 from proximax.runtime.named_arrays import is_key
 from proximax.runtime.prng import key_from_data
-from proximax.types import PyTree
+from proximax.types import Key, PyTree
 
 SHARDS = "shards"  # the axis
 # A shard's program does not depend on how many cores its process has: else XLA divides long loops (of 58,691 numbers)
@@ -144,3 +144,16 @@ def whole(tree: PyTree) -> PyTree:
         return np.asarray(x)
 
     return jax.tree.map(leaf, tree)
+
+
+def environment_keys(key: Key, num_envs: int, shards: int) -> Key:
+    """A key for each of this shard's ``num_envs`` environments, which follows from its number among all of them."""
+    if shards == 1:
+        return jax.random.split(key, num_envs)
+    numbers = jax.lax.axis_index(SHARDS) * num_envs + jnp.arange(num_envs)
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+
+
+def shard_key(key: Key, shards: int) -> Key:
+    """The key of this shard alone."""
+    return key if shards == 1 else jax.random.fold_in(key, jax.lax.axis_index(SHARDS))

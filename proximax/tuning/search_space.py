@@ -70,6 +70,7 @@ _JOINT = {  # where actor and critic take one step together
 }
 _OF_ALGORITHM = {
     "clip": {**_JOINT, "epsilon": Parameter(0.1, 0.4)},
+    "spo": {**_JOINT, "epsilon": Parameter(0.1, 0.4)},
     "penalty": {**_JOINT, "target_kl": Parameter(3e-3, 3e-2, "log")},
     "surrogate": _JOINT,
     "a2c": _JOINT,

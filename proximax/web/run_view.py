@@ -284,7 +284,7 @@ def limits_of(config: RunConfig) -> dict[str, Any]:
     """What the charts draw lines at: ε of the clip, the target of the KL."""
     ppo = config.ppo
     return {
-        "epsilon": ppo.epsilon if config.algo == "clip" else None,
+        "epsilon": ppo.epsilon if config.algo in ("clip", "spo") else None,
         "kl": ppo.max_kl if config.algo in ("npg", "trpo") else ppo.target_kl,
         "stop_at_return": config.stop_at_return,
     }

@@ -57,6 +57,8 @@ WRONG = [
     ("max_grad_norm", 0, "must be a number > 0, or None"),
     ("target_kl", -0.01, "must be a number > 0, or None"),
     ("beta", 0.0, "must be a number > 0"),
+    ("epsilon_high", 0, "must be a number > 0, or None"),
+    ("dual_clip", 1, "must be a number > 1, or None"),
     ("max_kl", 0, "must be a number > 0"),
     ("damping", -0.1, "must be a number >= 0"),
     ("conjugate_gradient_steps", 0, "must be an integer >= 1"),
@@ -155,6 +157,8 @@ REFUSED = [
         "target_kl = 0.1: a2c takes one step, with",
     ),
     ({"algo": "reinforce", "target_kl": 0.1}, "nothing to stop; choose kl_control = learning_rate"),
+    ({"algo": "spo", "dual_clip": 3.0}, "dual_clip = 3.0: spo does not clip the ratio; leave it out, or algo = clip"),
+    ({"algo": "trpo", "epsilon_high": 0.3}, "epsilon_high = 0.3: trpo does not clip the ratio"),
     ({"baseline": False}, "baseline = False: advantage = gae always subtracts V(s); choose total or to-go"),
     ({"algo": "reinforce", "advantage": "gae", "baseline": False}, "baseline = False: advantage = gae"),
 ]
@@ -166,6 +170,7 @@ GOES = [
     {"algo": "surrogate", "kl_control": "learning_rate", "target_kl": 0.01},
     {"algo": "reinforce", "advantage": "total", "baseline": False},
     {"algo": "trpo", "advantage": "to-go", "baseline": False},
+    {"algo": "clip", "epsilon_high": 0.28, "dual_clip": 3.0},
     {"algo": "npg", "line_search_steps": 0},
     {"algo": "custom:mine", "epochs": 3, "kl_control": "beta", "target_kl": 0.01},  # ours to refuse only what cannot be
 ]

@@ -1,7 +1,8 @@
-"""Estimates of how far the policy has moved, on numbers worked out by hand. Trap 19."""
+"""Estimates of how far the policy has moved, on numbers worked out by hand. Traps 19, 20."""
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from proximax import maths
 
@@ -30,3 +31,19 @@ def test_k3_is_exact_and_positive_where_the_policy_has_hardly_moved():
     found = np.asarray(maths.kl_k3(jnp.asarray(small)))
     assert (found > 0).all()
     np.testing.assert_allclose(found[2], expected[2], rtol=1e-3)
+
+
+@pytest.mark.trap(20)
+@pytest.mark.parametrize(
+    ("control", "target", "expected"),
+    [
+        ("beta", 0.01, (4.0, 0.003)),
+        ("learning_rate", 0.01, (2.0, 0.002)),
+        ("stop", 0.01, (2.0, 0.003)),
+        ("beta", None, (2.0, 0.003)),
+        ("learning_rate", None, (2.0, 0.003)),
+    ],
+)
+def test_too_large_a_kl_moves_what_the_settings_say_and_nothing_else(control, target, expected):
+    after = maths.adapt_to_kl(control, target, *map(jnp.float32, (2.0, 0.003, 0.05)))
+    assert [float(x) for x in after] == pytest.approx(expected)

@@ -13,7 +13,7 @@ from proximax import maths
 
 checked = jaxtyped(typechecker=beartype)
 LN2 = math.log(2.0)
-HERE = ("proximax.maths.objectives", "proximax.maths.kl")
+HERE = ("proximax.maths.objectives", "proximax.maths.clip_variants", "proximax.maths.kl")
 PUBLIC = [name for name in maths.__all__ if getattr(maths, name).__module__ in HERE]
 
 
@@ -24,9 +24,13 @@ def test_eager_jit_and_vmap_agree(name):
         "surrogate_objective": (maths.surrogate_objective, 2),
         "clip_objective": (lambda log_ratio, a: maths.clip_objective(log_ratio, a, 0.2), 2),
         "simple_clip_objective": (lambda log_ratio, a: maths.simple_clip_objective(log_ratio, a, 0.2), 2),
+        "wide_clip_objective": (lambda log_ratio, a: maths.wide_clip_objective(log_ratio, a, 0.2, 0.3, 2.0), 2),
+        "spo_objective": (lambda log_ratio, a: maths.spo_objective(log_ratio, a, 0.2), 2),
+        "outside_band": (lambda ratio: maths.outside_band(ratio, 0.2, 0.3), 1),
         "penalty_objective": (lambda log_ratio, a, kl: maths.penalty_objective(log_ratio, a, kl, 0.5), 3),
         "adapt_beta": (lambda beta, kl: maths.adapt_beta(beta, kl, 0.5), 2),
         "adapt_learning_rate": (lambda rate, kl: maths.adapt_learning_rate(rate, kl, 0.5), 2),
+        "adapt_to_kl": (lambda rate, kl: maths.adapt_to_kl("learning_rate", 0.5, rate, rate, kl)[1], 2),
         "value_loss": (maths.value_loss, 2),
         "clipped_value_loss": (lambda v, old, target: maths.clipped_value_loss(v, old, target, 0.2), 3),
         "kl_k1": (maths.kl_k1, 1),

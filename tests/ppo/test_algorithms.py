@@ -27,7 +27,7 @@ from proximax.ppo.host_learner import make_host_learner
 from proximax.ppo.learner import make_learner
 from proximax.ppo.losses import policy_loss, weighted_mean
 from proximax.ppo.policy_steps import mean_kl, natural_step
-from proximax.ppo.records import UpdateContext
+from proximax.ppo.records import ObjectiveInputs, UpdateContext
 from proximax.ppo.update import make_batch, scheduled_values, update
 from proximax.runtime.prng import seed_key
 from proximax.types import Step, Transition
@@ -35,7 +35,7 @@ from tests.support import ROOT
 from tests.support.updates import ACTIONS, one_update, rollout, setup, state_of
 
 APART = ["reinforce", "npg", "trpo"]  # a step of the policy, then the critic
-TOGETHER = ["a2c", "surrogate", "penalty", "clip"]
+TOGETHER = ["a2c", "surrogate", "penalty", "clip", "spo"]
 # Of one update on a random rollout: each program is compiled once and serves many tests.
 SETTINGS = {
     "reinforce": {"advantage": "to-go", "baseline": False, "max_grad_norm": None},
@@ -532,7 +532,7 @@ def learn(outside, algo, seed=0):
 learned = functools.cache(learn)
 # One of each kind of step: the bounds on rounding hold in the programs that users have, too.
 AS_USERS = dict.fromkeys(("clip", "trpo"), pytest.mark.optimised)
-AS_USERS |= dict.fromkeys(("a2c", "surrogate"), pytest.mark.exhaustive)  # they learn outside the program
+AS_USERS |= dict.fromkeys(("a2c", "surrogate", "spo"), pytest.mark.exhaustive)  # they learn outside the program
 
 
 @pytest.mark.slow
@@ -656,11 +656,25 @@ def test_an_algorithm_is_a_name_or_an_algorithm():
 
 
 def test_the_road_is_complete_and_every_name_finds_itself():
-    assert list(ALGORITHMS) == ["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"]
+    assert list(ALGORITHMS) == ["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "spo"]
     assert all(algorithm.name == name for name, algorithm in ALGORITHMS.items())
     assert [name for name, algorithm in ALGORITHMS.items() if algorithm.policy_step] == APART
     for name in ALGORITHMS:
         RunConfig("probe", algo=name, ppo=PPOConfig(**ALGORITHM_SETTINGS.get(name, {}))).check()
+
+
+@pytest.mark.trap(22)
+def test_the_clip_has_the_band_of_the_settings():
+    ppo = PPOConfig(epsilon=0.2, epsilon_high=0.4, dual_clip=3.0, anneal=("epsilon",))
+    state = state_of(ppo, {"w": np.zeros(1, np.float32)}, number=5)
+    scheduled = scheduled_values(ppo, state, 10)  # half of both widths
+    advantage = jnp.array([1.0, -1.0, -1.0])
+    inputs = ObjectiveInputs(jnp.zeros(3), jnp.log(jnp.array([1.3, 0.85, 3.5])), advantage, jnp.zeros(3))
+    np.testing.assert_allclose(ALGORITHMS["clip"].objective(inputs, scheduled), [1.2, -0.9, -3.0], rtol=1e-6)
+    np.testing.assert_allclose(ALGORITHMS["spo"].objective(inputs, scheduled), [0.85, -0.9625, -34.75], rtol=1e-5)
+    plain = scheduled_values(PPOConfig(epsilon=0.2, anneal=("epsilon",)), state, 10)
+    np.testing.assert_allclose(ALGORITHMS["clip"].objective(inputs, plain), [1.1, -0.9, -3.5], rtol=1e-6)
+    assert set(scheduled.logged()) == set(plain.logged()) == {"learning_rate", "epsilon", "entropy_coef", "beta"}
 
 
 def test_an_average_over_rows_counts_by_their_weight():

@@ -13,17 +13,15 @@ from proximax.policy import init_obs_moments
 from proximax.ppo import learn_from_rollout
 from proximax.ppo.diagnostics import first_index
 from proximax.ppo.shards import (
-    environment_keys,
     least_over_shards,
     moments_of_all,
     moments_of_minibatches,
     rollout_specs,
-    shard_key,
     state_specs,
     sum_over_shards,
 )
 from proximax.ppo.update import update
-from proximax.runtime import SHARDS
+from proximax.runtime import SHARDS, environment_keys, shard_key
 from proximax.runtime.prng import seed_key
 from proximax.types import RewardScale, TrainState
 from tests.support.updates import OBS, find, scheduled_values, setup, state_of
@@ -103,7 +101,10 @@ CASES = {
     "clip": ("clip", {}),
     "value-clip": ("clip", {"value_epsilon": 0.2, "standardise_advantage": False}),
     "across": ("clip", {"standardise_across_envs": True, "entropy_coef": 0.02}),
-    "recompute": ("clip", {"recompute_advantage": True, "epochs": 3, "normalise_values": True}),
+    "recompute": (
+        "clip",
+        {"recompute_advantage": True, "epochs": 3, "normalise_values": True, "box_distribution": "ordinal", "bins": 5},
+    ),
     "stop": ("clip", {"target_kl": 0.003, "epochs": 6, "kl_control": "stop"}),
     "penalty": ("penalty", {"beta": 2.0}),
     "a2c": ("a2c", {"epochs": 1}),

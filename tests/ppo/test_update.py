@@ -9,11 +9,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from proximax.config.ppo_config import PPOConfig
+from proximax.ppo import RATIO_EDGES
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.losses import joint_loss
 from proximax.ppo.records import OptimizerProgress, UpdateContext
 from proximax.ppo.update import (
-    RATIO_EDGES,
     gradient_step,
     make_batch,
     run_epochs,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from proximax.evaluation.statistics import summarise_returns
-from proximax.ppo.update import RATIO_EDGES
+from proximax.ppo import RATIO_EDGES
 from proximax.reports import plots
 from proximax.reports.plots import add_legend, draw_returns, draw_updates, iqm_band, legend_title, mean_band, wrapped
 

@@ -13,9 +13,9 @@ from proximax.config.run_config import RunConfig
 from proximax.envs.probe import choice, constant
 from proximax.errors import CheckpointError
 from proximax.policy.policy import make_policy
+from proximax.ppo import RATIO_EDGES
 from proximax.ppo.algorithms import ALGORITHMS
 from proximax.ppo.learner import make_learner
-from proximax.ppo.update import RATIO_EDGES
 from proximax.runs.metrics import METRICS, RECENT_EPISODES, History
 from proximax.runtime.prng import seed_key
 

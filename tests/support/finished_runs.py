@@ -7,7 +7,7 @@ import numpy as np
 
 from proximax.config.ppo_config import PPOConfig
 from proximax.config.run_config import RunConfig
-from proximax.ppo.update import RATIO_EDGES
+from proximax.ppo import RATIO_EDGES
 
 BUCKETS = len(RATIO_EDGES) + 1
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'  # in the place of any text

@@ -100,11 +100,12 @@ def run_configs(draw):
     ppo = {name: draw(numbers(rule)) for name, rule in _RANGES.items()}
     ppo |= {name: draw(st.sampled_from(choices.__args__)) for name, choices in _CHOICES.items()}
     flags = ("normalise_obs", "normalise_pixels", "scale_reward", "standardise_advantage", "standardise_across_envs")
-    flags += ("recompute_advantage", "state_dependent_std", "shared_torso", "branch_torsos")
+    flags += ("recompute_advantage", "normalise_values", "state_dependent_std", "shared_torso", "branch_torsos")
     ppo |= {name: draw(st.booleans()) for name in flags}
     ppo["hidden"] = tuple(draw(st.lists(st.integers(1, 512), min_size=1, max_size=3)))
     ppo["baseline"] = ppo["advantage"] == "gae" or draw(st.booleans())
-    algo = draw(st.sampled_from(["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "custom:mine"]))
+    algos = ["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "spo", "custom:mine"]
+    algo = draw(st.sampled_from(algos))
     num_envs = draw(st.integers(1, 64))
     batch = num_envs * ppo["num_steps"]
     divisors = [d for d in range(1, batch + 1) if batch % d == 0]
@@ -120,6 +121,8 @@ def run_configs(draw):
         ppo["kl_control"] = "learning_rate"
     if algo in ("npg", "trpo", "reinforce", "a2c"):
         ppo["target_kl"] = None
+    if not algo.startswith(("clip", "custom")):
+        ppo |= {"epsilon_high": None, "dual_clip": None}
     return RunConfig(
         env=draw(st.text(max_size=12)),
         algo=algo,

@@ -38,7 +38,7 @@ FACTORS = {
     "network": ["mlp", "gru"],
 }
 PARTS = {"discrete", "multi_discrete", "multi_binary", "gaussian"}  # of the nested space
-ALIKE = {"a2c": "minibatches", "surrogate": "minibatches", "clip": "minibatches", "npg": "natural", "trpo": "natural"}
+ALIKE = {"a2c": "minibatches", "surrogate": "minibatches", "clip": "minibatches", "spo": "minibatches", "npg": "natural", "trpo": "natural"}
 NORMAL = ("normalise_obs", "scale_reward", "standardise_advantage")
 
 
@@ -105,7 +105,7 @@ def test_every_pair_of_values_meets_and_every_algorithm_is_there():
         assert missed < set(ALIKE)
         assert {step_of(algo) for algo in FACTORS["algo"] if algo not in missed} == set(map(step_of, FACTORS["algo"]))
     assert len(lane()) <= 32
-    assert set(FACTORS["algo"]) == {"reinforce", "npg", "trpo", "a2c", "surrogate", "penalty", "clip"}
+    assert set(FACTORS["algo"]) == {"reinforce", "npg", "trpo", "a2c", "surrogate", "penalty", "clip", "spo"}
 
 
 def learner_of(algo, action, masked, normal, where, network):

@@ -17,12 +17,12 @@ from proximax.tuning.search_space import (
 CONFIG, _ = resolve("CartPole-v1", "none", {})
 
 
-@pytest.mark.parametrize("algo", ["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip"])
+@pytest.mark.parametrize("algo", ["reinforce", "a2c", "npg", "trpo", "surrogate", "penalty", "clip", "spo"])
 def test_the_default_space_holds_what_the_algorithm_reads_within_the_settings_ranges(algo):
     config, _ = resolve("CartPole-v1", "none", {"algo": algo})
     space = search_space(None, config)
     assert set(space) <= set(SEARCHABLE)
-    assert ("epsilon" in space) == (algo == "clip")
+    assert ("epsilon" in space) == (algo in ("clip", "spo"))
     assert ("max_kl" in space) == (algo in ("npg", "trpo"))
     without, _ = resolve("CartPole-v1", "none", {"algo": algo, "max_grad_norm": None})
     assert "max_grad_norm" not in default_space(without)
