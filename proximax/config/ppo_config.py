@@ -122,6 +122,9 @@ class PPOConfig:
     """Units of each hidden layer of the built-in network."""
     activation: Activation = "tanh"
     """Activation function of the built-in network."""
+    layer_norm: bool = False
+    """Layer norm before each activation function of the built-in network, for MLPs and below a memory.
+    Source: arXiv 1607.06450."""
     shared_torso: bool = False
     """One torso for actor and critic instead of two. Separate ones win on continuous control (arXiv 2006.05990)."""
     recurrent_units: int = 64

@@ -69,6 +69,8 @@ def check_portable(agent: Agent, space: Space) -> None:
         problem = f"the nested space {space if branches(space) is not None else agent.action_space}"
     elif not (is_mlp(settings.network, space) or settings.network in CELLS) or _is_picture(space):
         problem = "images"
+    elif settings.config.layer_norm:
+        problem = "layer norm"
     elif isinstance(agent.action_space, spaces.MultiBinary) and has_mask(agent.observation_space):
         problem = "masks of a MultiBinary"
     if problem:

@@ -131,6 +131,16 @@ def _affine_backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[
 affine.defvjp(_affine_forward, _affine_backward)
 
 
+def normalise_layer(x: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+    """Each row of ``x`` ``[B, width]`` to mean 0 and variance 1, times ``scale``, plus ``offset``.
+
+    Source: Ba, Kiros & Hinton 2016 (arXiv 1607.06450).
+    """
+    centred = x - jax.numpy.mean(x, axis=-1, keepdims=True)
+    variance = jax.numpy.mean(jax.numpy.square(centred), axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + 1e-5) * scale[None] + offset[None]
+
+
 def init_affine(rng: np.random.Generator, rows: int, columns: int, gain: float) -> Params:
     """Parameters of ``affine``: an orthogonal matrix ``w``, and ``b`` 0."""
     return {"w": orthogonal(rng, rows, columns, gain), "b": np.zeros(columns, np.float32)}

@@ -17,6 +17,7 @@ from proximax.networks.base import (
     apply_heads,
     init_affine,
     init_heads,
+    normalise_layer,
 )
 from proximax.types import Key, Params, PyTree
 
@@ -27,20 +28,22 @@ def mlp(
     activation: Activation = "tanh",
     shared_torso: bool = False,
     branch_torsos: bool = False,
+    layer_norm: bool = False,
 ) -> Network:
     """An MLP on flattened observations: separate actor and critic, or one torso with two heads.
 
     A nested observation is flattened to one vector; with ``branch_torsos`` every leaf has its own torso, and their
-    features are concatenated.
+    features are concatenated. With ``layer_norm`` there is one before each activation.
     """
-    check_mlp(outputs, hidden, activation, {"shared_torso": shared_torso, "branch_torsos": branch_torsos})
+    flags = {"shared_torso": shared_torso, "branch_torsos": branch_torsos, "layer_norm": layer_norm}
+    check_mlp(outputs, hidden, activation, flags)
 
     def init(key: Key, obs: PyTree) -> Params:
         # NumPy: QR under vmap can deadlock XLA's CPU thread pool, and eager QR compiles for each shape.
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         widths = [x.shape[-1] for x in _branches(obs, branch_torsos)]
-        actor = [_dense_layers(rng, [width, *hidden]) for width in widths]
-        critic = [] if shared_torso else [_dense_layers(rng, [width, *hidden]) for width in widths]
+        actor = [_dense_layers(rng, [width, *hidden], layer_norm) for width in widths]
+        critic = [] if shared_torso else [_dense_layers(rng, [width, *hidden], layer_norm) for width in widths]
         features = hidden[-1] * len(widths)
         return {"actor": actor, "critic": critic, **init_heads(rng, features, outputs)}
 
@@ -53,12 +56,12 @@ def mlp(
     return Network(init, apply)
 
 
-def mlp_torso(hidden: Sequence[int], activation: Activation) -> Torso:
-    """The hidden layers of an MLP on flattened observations."""
+def mlp_torso(hidden: Sequence[int], activation: Activation, layer_norm: bool = False) -> Torso:
+    """The hidden layers of an MLP on flattened observations; ``layer_norm`` as of ``mlp``."""
 
     def init(rng: np.random.Generator, obs: PyTree) -> tuple[Params, int]:
         (x,) = _branches(obs, separate=False)
-        return _dense_layers(rng, [x.shape[-1], *hidden]), hidden[-1]
+        return _dense_layers(rng, [x.shape[-1], *hidden], layer_norm), hidden[-1]
 
     def apply(params: Params, obs: PyTree) -> jax.Array:
         return _torso(params, _branches(obs, separate=False)[0], activation)
@@ -90,11 +93,18 @@ def _features(torsos: PyTree, branches: list[jax.Array], activation: Activation)
     return features[0] if len(features) == 1 else jax.numpy.concatenate(features, axis=-1)
 
 
-def _dense_layers(rng: np.random.Generator, sizes: Sequence[int]) -> PyTree:
-    return [init_affine(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
+def _dense_layers(rng: np.random.Generator, sizes: Sequence[int], layer_norm: bool) -> PyTree:
+    layers = [init_affine(rng, rows, columns, HIDDEN_GAIN) for rows, columns in pairwise(sizes)]
+    if layer_norm:
+        for layer, width in zip(layers, sizes[1:]):
+            layer |= {"scale": np.ones(width, np.float32), "offset": np.zeros(width, np.float32)}
+    return layers
 
 
 def _torso(layers: PyTree, x: jax.Array, activation: Activation) -> jax.Array:
     for layer in layers:
-        x = ACTIVATIONS[activation](affine(x, **layer))
+        x = affine(x, layer["w"], layer["b"])
+        if "scale" in layer:
+            x = normalise_layer(x, layer["scale"], layer["offset"])
+        x = ACTIVATIONS[activation](x)
     return x

@@ -175,7 +175,7 @@ def init_parameters(
     config: PPOConfig,
     key: Key,
 ) -> Params:
-    """The parameters of a policy: its network's, log σ where that is not an output, the moments of normalised values."""
+    """The parameters of a policy: its network's, log σ where that is not an output, moments of normalised values."""
     outputs, log_stds = num_outputs(action_space, config), num_log_stds(action_space, config)
     example = example_input(observation_space)
     params = {"network": network.init(key, example)}
@@ -225,11 +225,16 @@ def _is_image_input(space: Space) -> bool:
 def built_in(name: NetworkName, observation_space: Space, outputs: int, config: PPOConfig) -> AnyNetwork:
     """The network called ``name`` for these observations."""
     space = network_input_space(observation_space)
+    if config.layer_norm and not is_mlp("auto" if name in CELLS else name, observation_space):
+        raise UsageError(
+            f"layer_norm = True: only for MLPs, and network = {name} is none for these observations, {space}"
+        )
     if name in CELLS:
         cells = [CELLS[name](config.recurrent_units) for _ in range(config.recurrent_layers)]
         return recurrent(outputs, torso(space, config), cells, config.shared_torso)
     if is_mlp(name, observation_space):
-        return mlp(outputs, config.hidden, config.activation, config.shared_torso, config.branch_torsos)
+        sharing = config.shared_torso, config.branch_torsos
+        return mlp(outputs, config.hidden, config.activation, *sharing, layer_norm=config.layer_norm)
     if not _is_image_input(space):
         raise UsageError(f"network = {name} takes images (bytes [height, width] or more axes); this space is {space}")
     if name in ("auto", "patch-cnn"):
@@ -242,7 +247,7 @@ def torso(space: Space, config: PPOConfig) -> Torso:
     """What is below the memory: the convolutions of ``patch_cnn`` for an image, otherwise hidden layers."""
     if _is_image_input(space):
         return patch_torso(patch_stride(space))
-    return mlp_torso(config.hidden, config.activation)
+    return mlp_torso(config.hidden, config.activation, config.layer_norm)
 
 
 def patch_stride(space: Space) -> tuple[int, int]:

@@ -150,7 +150,8 @@ def stacked(what: str, trees: list[PyTree], example: PyTree) -> PyTree:
             expected = f"needs {ours}" if path in wanted else "has no such array"
             raise UsageError(
                 f"init_from does not fit: in that policy's {what} {path} {has}, this run {expected}. Settings of the "
-                "network (hidden, network, shared_torso, box_distribution), normalise_values and the spaces must be the same"
+                "network (hidden, layer_norm, network, shared_torso, box_distribution), normalise_values and spaces "
+                "must be the same"
             )
 
     def stack(old: Any, *parts: Any) -> Any:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from proximax.networks.base import ACTIVATIONS, affine, orthogonal
+from proximax.networks.base import ACTIVATIONS, affine, normalise_layer, orthogonal
 from proximax.networks.dense import mlp
 from proximax.runtime.prng import key_from_data
 
@@ -175,3 +175,28 @@ def test_a_dense_layer_has_the_gradient_that_jax_derives():
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
     curvature = [jax.jit(jax.vjp(jax.grad(f, 1), x, w, b)[1])(w)[1] for f in (ours, plain)]
     np.testing.assert_allclose(*curvature, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_norm_by_hand():
+    # Means 2 and 5, variances 2/3 and 0: a row of equal numbers stays finite.
+    x = np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]], np.float32)
+    scale, offset = np.array([1.0, 2.0, 1.0], np.float32), np.array([0.0, 0.5, -1.0], np.float32)
+    unit = 1 / np.sqrt(2 / 3 + 1e-5)
+    expected = [[-unit, 0.5, unit - 1], [0.0, 0.5, -1.0]]
+    np.testing.assert_allclose(normalise_layer(x, scale, offset), expected, atol=1e-6)
+
+
+def test_layer_norm_is_before_each_activation_and_draws_no_other_weights():
+    plain, network = (mlp(2, (6, 4), "relu", layer_norm=x) for x in (False, True))
+    params, with_norm = (x.init(key(0), OBS[:1]) for x in (plain, network))
+    x = np.asarray(OBS, np.float64)
+    for layer, other in zip(with_norm["actor"][0], params["actor"][0]):
+        np.testing.assert_array_equal(layer["w"], other["w"])
+        assert (layer["scale"] == 1).all()
+        assert (layer["offset"] == 0).all()
+        x = x @ layer["w"] + layer["b"]
+        x = np.maximum((x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5), 0)
+    out, _ = network.apply(with_norm, OBS)
+    np.testing.assert_allclose(out, x @ with_norm["policy_head"]["w"], atol=1e-6)
+    assert "scale" in with_norm["critic"][0][1]
+    assert "scale" not in params["critic"][0][1]
