@@ -12,7 +12,18 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 ABOUT = re.compile(r"(?:^|(?<=[.;] ))((?:``\*{0,2}\w+``(?:, | and )?)+)(?:: | is | are )")
 RAISES = re.compile(r"(?:^|(?<=[.;] ))Raises .*?(?:\.(?= [A-Z`]|$)|$)")
 # The modules of proximax.maths, in the order in which the pages of the algorithms need them.
-MATHS = ["advantages", "objectives", "clip_variants", "kl", "distributions", "running", "types", "shuffling", "trust_region"]
+MATHS = [
+    "advantages",
+    "objectives",
+    "clip_variants",
+    "kl",
+    "distributions",
+    "bins",
+    "running",
+    "types",
+    "shuffling",
+    "trust_region",
+]
 LINE = 100  # characters of a signature in one line
 
 

@@ -10,7 +10,7 @@ Annealed = Literal["learning_rate", "epsilon", "entropy_coef"]
 Activation = Literal["tanh", "relu", "elu", "silu"]
 AdvantageEstimator = Literal["total", "to-go", "gae"]
 KLControl = Literal["stop", "learning_rate", "beta"]
-BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta"]
+BoxDistribution = Literal["gaussian", "squashed_gaussian", "beta", "binned", "ordinal"]
 ValueClip = Literal["maximum", "alone"]
 
 
@@ -111,7 +111,10 @@ class PPOConfig:
     """Recompute values and advantages before every epoch, with the current critic (surrogate, penalty, clip).
     Source: arXiv 2006.05990, section 3.5."""
     box_distribution: BoxDistribution = "gaussian"
-    """Distribution of Box actions. A Gaussian is clipped to the bounds; the others lie within them."""
+    """Distribution of Box actions. A Gaussian is clipped to the bounds; the others lie within them. binned: one of bins
+    values for each dimension; ordinal: the same, by logits that know their order (arXiv 1901.10500)."""
+    bins: int = 11
+    """K, evenly spaced values of each dimension of a Box, bounds included (binned, ordinal). Source: arXiv 1901.10500."""
     log_std_init: float = 0.0
     """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
     state_dependent_std: bool = False
@@ -206,6 +209,7 @@ _RANGES: dict[str, Rule] = {
     "max_grad_norm": Rule(0, open_low=True, optional=True),
     "reward_clip": Rule(0, open_low=True, optional=True),
     "target_kl": Rule(0, open_low=True, optional=True),
+    "bins": Rule(2, 1001, integer=True),
     "log_std_init": Rule(-10, 2),
     "recurrent_units": COUNT,
     "recurrent_layers": Rule(1, 64, integer=True),

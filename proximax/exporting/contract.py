@@ -8,7 +8,7 @@
     action                  the environment's actions ``[B, ...]``, the distribution's mode; of a nested space
                             ``action.KEY``
     logits                  with ``output="parameters"``: of Discrete, MultiDiscrete (one component after the other) and
-                            MultiBinary (log-odds of 1); -∞: forbidden
+                            MultiBinary (log-odds of 1); -∞: forbidden. Of a Box in bins: one dimension after the other
     mean, log_std           of a Box, before it is squashed or mapped to the bounds
     alpha, beta             of a Box with a Beta distribution on (0, 1)
     carry_out.0, ...        the memory after this step

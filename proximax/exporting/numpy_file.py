@@ -22,7 +22,16 @@ from gymnasium import spaces
 from proximax.errors import UsageError
 from proximax.maths import normalise
 from proximax.networks import CELLS
-from proximax.policy import OBS_CLIP, PIXEL_VARIANCE, Agent, action_bounds, is_image, is_mlp, network_input_space
+from proximax.policy import (
+    BINNED,
+    OBS_CLIP,
+    PIXEL_VARIANCE,
+    Agent,
+    action_bounds,
+    is_image,
+    is_mlp,
+    network_input_space,
+)
 from proximax.spaces import Space, branches, choices_per_component, has_mask
 from proximax.types import Moments
 
@@ -71,6 +80,8 @@ def check_portable(agent: Agent, space: Space) -> None:
         problem = "images"
     elif settings.config.layer_norm:
         problem = "layer norm"
+    elif isinstance(agent.action_space, spaces.Box) and settings.config.box_distribution in BINNED:
+        problem = "actions in bins"
     elif isinstance(agent.action_space, spaces.MultiBinary) and has_mask(agent.observation_space):
         problem = "masks of a MultiBinary"
     if problem:

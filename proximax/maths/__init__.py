@@ -1,6 +1,7 @@
 """The mathematics of PPO as pure functions: jit, vmap and grad work on all of them."""
 
 from proximax.maths.advantages import gae, returns_to_go, standardise, standardise_by, total_returns
+from proximax.maths.bins import bin_centre, nearest_bin, ordinal_logits
 from proximax.maths.clip_variants import outside_band, simple_clip_objective, spo_objective, wide_clip_objective
 from proximax.maths.distributions import (
     Bernoulli,
@@ -28,7 +29,6 @@ from proximax.maths.running import (
     normalise,
     scale_reward,
     update_moments,
-    value_scale,
     variance,
 )
 from proximax.maths.shuffling import minibatches, permutation
@@ -54,6 +54,7 @@ __all__ = [
     "adapt_learning_rate",
     "adapt_to_kl",
     "batch_moments",
+    "bin_centre",
     "clip_objective",
     "clipped_value_loss",
     "conjugate_gradient",
@@ -67,7 +68,9 @@ __all__ = [
     "merge_moments",
     "minibatches",
     "natural_gradient_step",
+    "nearest_bin",
     "normalise",
+    "ordinal_logits",
     "outside_band",
     "penalty_objective",
     "permutation",
@@ -82,7 +85,6 @@ __all__ = [
     "total_returns",
     "update_moments",
     "value_loss",
-    "value_scale",
     "variance",
     "wide_clip_objective",
 ]

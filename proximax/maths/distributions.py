@@ -83,6 +83,8 @@ class MultiCategorical:
 
     def _each(self) -> Categorical:
         """The choices along a new axis ``[*B, D, max(sizes)]``, filled up with options of probability 0."""
+        if len(set(self.sizes)) == 1:
+            return Categorical(self.logits.reshape((*self.logits.shape[:-1], len(self.sizes), self.sizes[0])))
         ends = np.cumsum(self.sizes)
         column = np.arange(max(self.sizes))[None]
         there = column < np.array(self.sizes)[:, None]

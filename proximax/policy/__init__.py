@@ -5,7 +5,7 @@ Read ``policy`` (the record of pure functions), ``observations`` (encoding and n
 remembers), ``agent_file`` (in one file).
 """
 
-from proximax.policy.actions import action_bounds
+from proximax.policy.actions import BINNED, action_bounds
 from proximax.policy.agent import Agent, split_agents
 from proximax.policy.observations import (
     OBS_CLIP,
@@ -30,6 +30,7 @@ from proximax.policy.policy import (
 from proximax.policy.value_scale import learn_value_scale
 
 __all__ = [
+    "BINNED",
     "OBS_CLIP",
     "PIXEL_VARIANCE",
     "Agent",

@@ -8,6 +8,7 @@ leaves, whose actions are a tuple. Network outputs, log σ and masks are those o
     MultiBinary     Bernoulli           n logits                       mask of 2 n: (0 allowed, 1 allowed) of each bit
     Box             Gaussian, SquashedGaussian   A means, and A log σ if they depend on the state
                     Beta                A α and A β, as 1 + softplus
+                    MultiCategorical    K logits for each of A, of bins between the bounds (binned, ordinal)
 """
 
 import math
@@ -29,12 +30,16 @@ from proximax.maths import (
     Joint,
     MultiCategorical,
     SquashedGaussian,
+    bin_centre,
+    nearest_bin,
+    ordinal_logits,
 )
 from proximax.spaces import Space, choices_per_component, describe_leaf, flatten, leaves, paths, unflatten
 from proximax.types import PyTree
 
 # log σ is held here: below, a density overflows float32; above, actions are noise (TRPO and SAC codes use like bounds).
 LOG_STD_RANGE = (-10.0, 2.0)
+GAUSSIANS, BINNED = ("gaussian", "squashed_gaussian"), ("binned", "ordinal")  # box distributions with σ, with bins
 SQUASH_EDGE = 1e-6  # an action is held this far from the bounds before it goes back through tanh
 AT_BOUND = 0.999  # for ``fraction_at_bounds``: this fraction of the way from the centre to a bound counts as at it
 
@@ -57,13 +62,15 @@ def size(leaf: Space) -> int:
 def leaf_outputs(leaf: Space, config: PPOConfig) -> int:
     """The number of network outputs that belong to a leaf."""
     if isinstance(leaf, spaces.Box):
+        if config.box_distribution in BINNED:
+            return size(leaf) * config.bins
         return size(leaf) * (2 if config.box_distribution == "beta" or config.state_dependent_std else 1)
     return size(leaf) if isinstance(leaf, spaces.MultiBinary) else sum(choices_per_component(leaf))
 
 
 def leaf_log_stds(leaf: Space, config: PPOConfig) -> int:
     """The number of log σ of a leaf that are free parameters, not outputs of the network."""
-    free = config.box_distribution != "beta" and not config.state_dependent_std
+    free = config.box_distribution in GAUSSIANS and not config.state_dependent_std
     return size(leaf) if isinstance(leaf, spaces.Box) and free else 0
 
 
@@ -103,6 +110,9 @@ def _leaf_distribution(leaf: Space, config: PPOConfig, out: Any, free: Any, allo
         return MultiCategorical(masked(out, allowed, sizes), sizes)
     if isinstance(leaf, spaces.MultiBinary):
         return Bernoulli(masked_bits(out, allowed))
+    if config.box_distribution in BINNED:
+        logits = ordinal_logits(out, config.bins) if config.box_distribution == "ordinal" else out
+        return MultiCategorical(logits, (config.bins,) * size(leaf))
     if config.box_distribution == "beta":
         alpha, beta = jnp.split(1.0 + jax.nn.softplus(out), 2, axis=-1)
         return Beta(alpha, beta)
@@ -145,8 +155,9 @@ def env_action(space: Space, config: PPOConfig, action: PyTree) -> PyTree:
 def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.Array:
     """Discrete spaces: shifted by ``start``. Box: a bounded dimension is sampled in units with bounds -1 and 1.
 
-    A Gaussian sample is clipped to [-1, 1], a squashed one passes through tanh, a Beta's is stretched from (0, 1); then
-    it is mapped to [low, high]. An unbounded dimension is clipped to the one bound it may have.
+    A Gaussian sample is clipped to [-1, 1], a squashed one passes through tanh, a Beta's is stretched from (0, 1), a
+    bin becomes its centre; then it is mapped to [low, high]. An unbounded dimension is clipped to the one bound it may
+    have.
     """
     if isinstance(leaf, spaces.Discrete):
         return action + int(leaf.start)
@@ -158,7 +169,9 @@ def _leaf_env_action(leaf: Space, config: PPOConfig, action: jax.Array) -> jax.A
         return shaped
     lead = (1,) * (action.ndim - 1)
     bounded, centre, half, floor, ceiling = (part.reshape((*lead, -1)) for part in action_bounds(leaf))
-    if config.box_distribution == "gaussian":
+    if config.box_distribution in BINNED:
+        unit = bin_centre(jnp.asarray(action), config.bins)
+    elif config.box_distribution == "gaussian":
         unit = jnp.clip(action, -1.0, 1.0)
     else:
         unit = jnp.tanh(action) if config.box_distribution == "squashed_gaussian" else 2.0 * action - 1.0
@@ -172,6 +185,7 @@ def sampled_action(space: Space, config: PPOConfig, action: PyTree) -> tuple[PyT
 
     log π of the environment's action is that of the sample less this; it is 0 for what is not a Box. An action beyond
     the bounds counts as at the bound, where a Gaussian is clipped: there it is the density of a sample at the bound.
+    Bins have probabilities: of an action it is that of the nearest bin.
     """
     parts = flatten(space, action)
     inverted = [_leaf_sampled_action(leaf, config, jnp.asarray(part)) for leaf, part in zip(leaves(space), parts)]
@@ -191,6 +205,8 @@ def _leaf_sampled_action(leaf: Space, config: PPOConfig, action: jax.Array) -> t
         return flat, zero
     bounded, centre, half, floor, ceiling = (part.reshape(1, -1) for part in action_bounds(leaf))
     unit = (jnp.clip(flat, floor, ceiling) - centre) / half
+    if config.box_distribution in BINNED:
+        return nearest_bin(unit, config.bins), zero
     volume = jnp.sum(jnp.where(bounded, jnp.log(half), 0.0))
     if config.box_distribution == "beta":
         return (unit + 1.0) / 2.0, volume + unit.shape[-1] * math.log(2.0)

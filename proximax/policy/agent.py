@@ -143,7 +143,7 @@ class Agent:
     def distribution(self, obs: Any, *, action_mask: Any = None, streams: Any = None) -> Distribution:
         """π(. | s) for a batch ``[B, ...]`` (one observation: B = 1), over actions as they are sampled.
 
-        Those of a bounded Box are sampled in units with bounds -1 and 1, a Beta's in (0, 1), a Discrete's from 0.
+        Those of a bounded Box are sampled in units with bounds -1 and 1, a Beta's in (0, 1), Discrete and bins from 0.
         """
         (dist, _), _ = self._assessed(obs, action_mask, streams)
         return dist
@@ -152,7 +152,8 @@ class Agent:
     def log_prob(self, obs: Any, action: Any, *, action_mask: Any = None, streams: Any = None) -> Any:
         """log π(action | s) of the environment's actions, a ``float``, or ``[B]``: for a Box a density, summed over it.
 
-        A Gaussian is clipped to the bounds; of an action there it is the density of a sample at the bound.
+        A Gaussian is clipped to the bounds; of an action there it is the density of a sample at the bound. With
+        bins it is the probability of the nearest.
         """
         if self.policy.sampled_action is None:
             raise UsageError("this policy does not say how its actions come from samples")
@@ -168,16 +169,16 @@ class Agent:
     def probabilities(self, obs: Any, *, action_mask: Any = None, streams: Any = None) -> Any:
         """The probability of each choice, ``[n]`` or ``[B, n]``.
 
-        Of a Discrete an array, of a MultiDiscrete a list of one array for each component, of a MultiBinary those of
-        the bits to be 1; of nested spaces a tree of these, with None for a Box, which has no probabilities. Of actions
-        that are nothing but a Box: ``UsageError``.
+        Of a Discrete an array, of a MultiDiscrete, or a Box in bins, a list of one array for each component, of a
+        MultiBinary those of the bits to be 1; of nested spaces a tree of these, with None for a Box without bins, which
+        has no probabilities. Of actions that are nothing else: ``UsageError``.
         """
         (dist, _), single = self._assessed(obs, action_mask, streams)
         parts = dist.parts if isinstance(dist, Joint) else (dist,)
         kinds = leaves(self.action_space)
-        hybrid = not all(isinstance(leaf, spaces.Box) for leaf in kinds)
+        hybrid = not all(map(is_density, kinds, parts))
         tables = [
-            None if hybrid and isinstance(leaf, spaces.Box) else choice_probabilities(leaf, part)
+            None if hybrid and is_density(leaf, part) else choice_probabilities(leaf, part)
             for leaf, part in zip(kinds, parts)
         ]
         if single:
@@ -260,9 +261,14 @@ def check_randomness(sample: bool, seed: Any, rng: Any) -> None:
     )
 
 
+def is_density(leaf: Space, dist: Any) -> bool:
+    """Whether actions of one leaf of the action space have densities: those of a Box that is not in bins."""
+    return isinstance(leaf, spaces.Box) and not isinstance(dist, MultiCategorical)
+
+
 def choice_probabilities(leaf: Space, dist: Any) -> Any:
     """The probabilities ``[B, n]`` of the choices of one leaf of the action space."""
-    if isinstance(leaf, spaces.Box):
+    if is_density(leaf, dist):
         raise UsageError(f"probabilities: {leaf} has none, but densities: log_prob, or distribution")
     if isinstance(dist, Categorical):
         return np.asarray(jax.nn.softmax(dist.logits))

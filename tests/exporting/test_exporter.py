@@ -24,15 +24,24 @@ COUNT = 40  # observations of a check
         pytest.param({"obs": NESTED_OBS, "actions": NESTED_ACTIONS, "network": "mingru"}, id="nested"),
         pytest.param({"obs": IMAGE, "normalise_pixels": True}, id="patch-cnn", marks=pytest.mark.slow),
         pytest.param({"actions": spaces.Box(-1, 2, (2,)), "box_distribution": "beta", "activation": "elu"}, id="beta"),
+        pytest.param({"actions": spaces.Box(-1, 2, (2,)), "box_distribution": "ordinal", "bins": 3}, id="ordinal"),
         *(
             pytest.param({"obs": obs, "actions": actions, **settings}, id=str(i), marks=pytest.mark.slow)
             for i, (obs, actions, settings) in enumerate(
                 [
-                    (BOX, spaces.Discrete(2, start=3), {"normalise_obs": False, "activation": "relu", "layer_norm": True}),
+                    (
+                        BOX,
+                        spaces.Discrete(2, start=3),
+                        {"normalise_obs": False, "activation": "relu", "layer_norm": True},
+                    ),
                     (MASKED, spaces.Discrete(5), {"network": "lstm"}),
                     (spaces.Dict(a=BOX, b=BOX, action_mask=spaces.MultiBinary(6)), spaces.MultiBinary(3), {}),
                     (spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (2,)), {"activation": "silu"}),
-                    (BOX, spaces.Box(-1, 1, (2,)), {"box_distribution": "squashed_gaussian", "network": "gru", "layer_norm": True}),
+                    (
+                        BOX,
+                        spaces.Box(-1, 1, (2,)),
+                        {"box_distribution": "squashed_gaussian", "network": "gru", "layer_norm": True},
+                    ),
                     (BOX, spaces.Box(np.array([-1.0, 0.0]), np.array([np.inf, 2.0])), {"state_dependent_std": True}),
                     (NESTED_OBS, spaces.MultiBinary([2, 2]), {"branch_torsos": True, "shared_torso": True}),
                     (IMAGE, spaces.Discrete(3), {"network": "pong-small"}),

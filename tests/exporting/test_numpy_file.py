@@ -46,6 +46,8 @@ def test_a_file_acts_as_the_agent(made, tmp_path):
         ({"actions": NESTED_ACTIONS}, "nested space"),
         ({"obs": spaces.Dict(a=BOX, b=BOX)}, "nested space"),
         ({"network": mlp(3)}, "custom network"),
+        ({"layer_norm": True}, "layer norm"),
+        ({"actions": spaces.Box(-1, 1, (2,)), "box_distribution": "binned"}, "actions in bins"),
         ({"obs": spaces.Dict(obs=BOX, action_mask=spaces.MultiBinary(4)), "actions": spaces.MultiBinary(2)}, "masks"),
     ],
 )

@@ -2,6 +2,7 @@
 4, 10.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import jax
@@ -29,8 +30,10 @@ from proximax.policy.actions import (
     action_distribution,
     check_box_distribution,
     env_action,
+    fraction_at_bounds,
     num_log_stds,
     num_outputs,
+    sampled_action,
 )
 from proximax.runtime.prng import key_from_data
 from tests.support.toy_envs import vector
@@ -39,6 +42,7 @@ from tests.support.toy_gym import ACTIONS, BOUNDED, UNBOUNDED, Lawful, at, optio
 INF = np.inf
 KEY = key_from_data(np.array([0, 5], np.uint32))
 GAUSSIAN, SQUASHED, BETA = (PPOConfig(box_distribution=kind) for kind in ("gaussian", "squashed_gaussian", "beta"))
+BINS = PPOConfig(box_distribution="binned", bins=5)
 STATE_STD, SQUASHED_STATE_STD = (
     PPOConfig(box_distribution=kind, state_dependent_std=True, log_std_init=-0.5)
     for kind in ("gaussian", "squashed_gaussian")
@@ -211,9 +215,12 @@ def test_every_sampled_action_is_contained_in_its_space(kind):
         (BOUNDED, SQUASHED_STATE_STD, SquashedGaussian, 4, 0),
         (BOUNDED, BETA, Beta, 4, 0),
         (BOUNDED, PPOConfig(box_distribution="beta", state_dependent_std=True), Beta, 4, 0),
+        (BOUNDED, BINS, MultiCategorical, 10, 0),
+        (BOUNDED, replace(BINS, box_distribution="ordinal", state_dependent_std=True), MultiCategorical, 10, 0),
         (spaces.Tuple((BOUNDED, spaces.Discrete(3), BOUNDED)), GAUSSIAN, Joint, 7, 4),
         (ACTIONS["nested"], GAUSSIAN, Joint, 5 + 2 + 2 + 4, 2),
         (ACTIONS["nested"], BETA, Joint, 5 + 4 + 2 + 4, 0),
+        (ACTIONS["nested"], BINS, Joint, 5 + 10 + 2 + 4, 0),
     ],
 )
 def test_every_kind_has_its_distribution_and_number_of_outputs(space, config, kind, outs, stds):
@@ -255,6 +262,31 @@ def test_discrete_actions_honour_start():
     assert np.issubdtype(actions.dtype, np.integer)
     rollout = np.zeros((3, 2, 4), np.int32)  # [T, N, D]
     assert env_action(table, GAUSSIAN, rollout).shape == (3, 2, 2, 2)
+
+
+@pytest.mark.parametrize("kind", ["binned", "ordinal"])
+def test_bins_are_sent_as_their_places_between_the_bounds_and_found_again(kind):
+    space = box([-2.0, 0.0], [2.0, 8.0])
+    config = replace(BINS, box_distribution=kind)
+    action = np.array([[0, 4], [2, 1], [4, 0]])
+    sent_actions = np.asarray(env_action(space, config, action))
+    np.testing.assert_allclose(sent_actions, [[-2, 8], [0, 2], [2, 0]], atol=1e-6)
+    assert sent_actions.dtype == np.float32
+    found, volume = sampled_action(space, config, sent_actions + np.float32([[0.3, -0.8]]))
+    np.testing.assert_array_equal(found, action)
+    assert volume == 0
+    np.testing.assert_array_equal(fraction_at_bounds(space, config, jnp.asarray(action)), [1, 0, 1])
+
+
+def test_ordinal_bins_are_the_running_sums_of_the_outputs_and_the_mode_is_the_likeliest_bin():
+    out = jnp.array([[0.0, 1.0, 1.0, -5.0, 0.0, 0.0, -1.0, -1.0, -1.0, -1.0]])
+    plain, ordinal = (
+        action_distribution(box([-1, -1], [1, 1]), replace(BINS, box_distribution=kind), out, None, None)
+        for kind in ("binned", "ordinal")
+    )
+    np.testing.assert_array_equal(plain.logits, out)
+    np.testing.assert_allclose(ordinal.logits, [[0, 1, 2, -3, -3, 0, -1, -2, -3, -4]])
+    assert ordinal.mode().tolist() == [[2, 0]]
 
 
 # ---------------------------------------------------------------- the sample and what is sent
@@ -348,7 +380,9 @@ def test_actions_reach_the_environment_in_its_own_types():
 # ---------------------------------------------------------------- what is refused
 
 
-@pytest.mark.parametrize("config", [SQUASHED, BETA, SQUASHED_STATE_STD], ids=["squashed", "beta", "squashed state std"])
+@pytest.mark.parametrize(
+    "config", [SQUASHED, BETA, SQUASHED_STATE_STD, BINS], ids=["squashed", "beta", "squashed state std", "binned"]
+)
 @pytest.mark.parametrize(
     "leaf", [box([-1, -INF], [1, INF]), box([0], [INF]), box([-INF], [0]), spaces.Box(-INF, INF, ())]
 )

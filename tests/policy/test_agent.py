@@ -145,6 +145,19 @@ def test_the_density_of_a_bounded_action_integrates_to_its_probability(kind):
         agent.probabilities(ROWS[0])
 
 
+def test_actions_in_bins_have_probabilities_and_a_log_prob_that_is_theirs():
+    agent = agent_of(OBS, spaces.Box(-1.0, 1.0, (2,)), box_distribution="ordinal", bins=3)
+    tables = agent.probabilities(ROWS)
+    assert [x.shape for x in tables] == [(6, 3), (6, 3)]
+    actions = np.float32([[-1, 1], [0, 0], [1, -1], [0.4, 1], [-0.6, 0], [1, 1]])
+    places = np.array([[0, 2], [1, 1], [2, 0], [1, 2], [0, 1], [2, 2]])  # of the nearest bins
+    expected = [np.log(tables[0][i, a] * tables[1][i, b]) for i, (a, b) in enumerate(places)]
+    np.testing.assert_allclose(agent.log_prob(ROWS, actions), expected, rtol=1e-4)
+    likeliest = np.stack([table.argmax(axis=1) for table in tables], axis=1)
+    np.testing.assert_allclose(agent.act(ROWS), likeliest - 1.0, atol=1e-6)
+    assert len(agent.probabilities(ROWS[0])) == 2
+
+
 @pytest.mark.slow
 def test_probabilities_have_the_form_of_the_action_space_and_keep_to_the_mask():
     space = spaces.Dict(b=spaces.MultiBinary(2), d=spaces.MultiDiscrete([2, 3]), x=spaces.Discrete(2))
@@ -245,7 +258,7 @@ def test_actions_come_in_the_spaces_own_types():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["squashed_gaussian", "beta"])
+@pytest.mark.parametrize("kind", ["squashed_gaussian", "beta", "ordinal"])
 def test_the_mode_of_bounded_distributions_lies_within_the_bounds(kind):
     agent = agent_of(OBS, BOX, box_distribution=kind)
     batch = agent.act(ROWS)

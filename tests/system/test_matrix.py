@@ -27,6 +27,7 @@ BOXES = {
     "gaussian": (UNBOUNDED, {}),
     "squashed_gaussian": (BOUNDED, {"box_distribution": "squashed_gaussian"}),
     "beta": (BOUNDED, {"box_distribution": "beta"}),
+    "ordinal": (BOUNDED, {"box_distribution": "ordinal", "bins": 3}),
     "state_dependent_std": (BOUNDED, {"state_dependent_std": True}),
 }
 FACTORS = {
