@@ -18,6 +18,7 @@ ValueClip = Literal["maximum", "alone"]
 NUMBERS = (
     *("anneal_start", "anneal_end", "gamma", "lam", "epsilon", "max_kl", "damping", "value_epsilon", "value_coef"),
     *("entropy_coef", "max_grad_norm", "target_kl", "adam_epsilon", "reward_clip", "epsilon_high", "dual_clip"),
+    *("kl_band", "learning_rate_min", "learning_rate_max"),
 )
 
 
@@ -35,6 +36,10 @@ class PPOConfig:
     None: the whole rollout. Source: arXiv 1707.06347, table 3."""
     epochs: int = 10
     """K, passes over each rollout (of the critic alone for reinforce, npg, trpo). Source: arXiv 1707.06347, table 3."""
+    value_epochs: int = 0
+    """Passes over each rollout for the critic alone, after epochs for both, with an Adam of its own (a2c, surrogate,
+    penalty, clip, spo). What the policy depends on stays: a shared torso too. Source: arXiv 2009.04416, which finds
+    that values bear more of them than policies do."""
     learning_rate: float = 3e-4
     """Adam's step size; for npg and trpo the critic's. Source: arXiv 1707.06347, table 3."""
     anneal: tuple[Annealed, ...] = ("learning_rate",)
@@ -89,6 +94,13 @@ class PPOConfig:
     kl_control: KLControl = "stop"
     """How target_kl is enforced: stop the update once a minibatch's KL exceeds 1.5 target_kl, adapt the learning rate,
     or adapt β."""
+    kl_band: float | None = None
+    """An adapted learning rate is lowered where the KL reaches kl_band x target_kl, and raised where it falls to
+    target_kl / kl_band; None: 2 (arXiv 2109.11978)."""
+    learning_rate_min: float | None = None
+    """An adapted learning rate is not lowered below this; None: 1e-6."""
+    learning_rate_max: float | None = None
+    """An adapted learning rate is not raised above this; None: 1e-2 (arXiv 2109.11978)."""
     normalise_obs: bool = True
     """Normalise observations by running mean and variance, clipped to ±10; not images nor discrete observations."""
     normalise_pixels: bool = False
@@ -114,7 +126,7 @@ class PPOConfig:
     """Distribution of Box actions. A Gaussian is clipped to the bounds; the others lie within them. binned: one of bins
     values for each dimension; ordinal: the same, by logits that know their order (arXiv 1901.10500)."""
     bins: int = 11
-    """K, evenly spaced values of each dimension of a Box, bounds included (binned, ordinal). Source: arXiv 1901.10500."""
+    """K, evenly spaced values of each dimension, its bounds included (binned, ordinal). Source: arXiv 1901.10500."""
     log_std_init: float = 0.0
     """Initial log σ of Gaussian policies, in units where a bounded action space is [-1, 1]."""
     state_dependent_std: bool = False
@@ -171,6 +183,10 @@ class PPOConfig:
             problems.append(f"anneal = {shown(self.anneal)}: must be none, or one or more of {names}")
         if self.advantage == "gae" and not self.baseline:
             problems.append("baseline = False: advantage = gae always subtracts V(s); choose total or to-go")
+        if self.target_kl is None or self.kl_control != "learning_rate":
+            given = {name: getattr(self, name) for name in ("kl_band", "learning_rate_min", "learning_rate_max")}
+            needs = "needs target_kl and kl_control = learning_rate"
+            problems += [f"{name} = {value}: {needs}" for name, value in given.items() if value is not None]
         return [problem for problem in problems if problem]
 
 
@@ -190,7 +206,11 @@ _RANGES: dict[str, Rule] = {
     "num_steps": Rule(1, integer=True),
     "minibatch_size": Rule(1, integer=True, optional=True),
     "epochs": Rule(1, integer=True),
+    "value_epochs": Rule(0, integer=True),
     "learning_rate": Rule(0, open_low=True),
+    "learning_rate_min": Rule(0, open_low=True, optional=True),
+    "learning_rate_max": Rule(0, open_low=True, optional=True),
+    "kl_band": Rule(1, open_low=True, optional=True),
     "anneal_start": Rule(0, 0.99),
     "anneal_end": Rule(0),
     "gamma": Rule(0, 1),

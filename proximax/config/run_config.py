@@ -226,6 +226,8 @@ class RunConfig:
         for name in ("epsilon_high", "dual_clip") if self.algo != "clip" else ():
             if (value := getattr(self.ppo, name)) is not None:
                 problems.append(f"{name} = {value}: {self.algo} does not clip the ratio; leave it out, or algo = clip")
+        if self.ppo.value_epochs and self.algo in ("reinforce", "npg", "trpo"):
+            problems.append(f"value_epochs = {self.ppo.value_epochs}: epochs are the critic's alone in {self.algo}")
         if self.algo == "a2c" and self.ppo.minibatch_size not in (None, self.batch_size):
             problems.append(f"minibatch_size = {self.ppo.minibatch_size}: a2c takes one step per rollout; set None")
         if self.ppo.target_kl is not None and self.algo in ("npg", "trpo"):

@@ -191,7 +191,7 @@ def rate_at_floor(rows: Rows, config: RunConfig) -> str | None:
         end = config.ppo.anneal_end
         factor = end + (1.0 - end) * np.minimum(1.0, left / (1.0 - config.ppo.anneal_start))
     rate = column(rows, "learning_rate") / np.maximum(factor, 1e-12)
-    held = for_long(rows, config, rate <= 1.01 * RATE_FLOOR)
+    held = for_long(rows, config, rate <= 1.01 * (config.ppo.learning_rate_min or RATE_FLOOR))
     return f"learning rate {rate[-1]:.2g} before annealing, {held}" if held else None
 
 

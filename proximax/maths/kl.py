@@ -48,16 +48,17 @@ def adapt_learning_rate(
     learning_rate: Float[Array, ""],
     kl: Float[Array, ""],
     target: float | Float[Array, ""],
-    least: float = 1e-6,
-    most: float = 1e-2,
+    least: float | Float[Array, ""] = 1e-6,
+    most: float | Float[Array, ""] = 1e-2,
+    band: float | Float[Array, ""] = 2.0,
 ) -> Float[Array, ""]:
-    """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α.
+    """The next learning rate α: α / 1.5 where KL >= 2 target, 1.5 α where KL <= target / 2, else α; 2: ``band``.
 
     The reverse of β: too large a KL asks for smaller steps. Not lowered below ``least`` nor raised above
     ``most``.
     Source: Rudin et al. 2022 (arXiv 2109.11978), appendix, "adaptive learning rate based on the KL-divergence".
     """
-    factor = jnp.where(kl >= 2.0 * target, 1.0 / 1.5, jnp.where(kl <= target / 2.0, 1.5, 1.0))
+    factor = jnp.where(kl >= band * target, 1.0 / 1.5, jnp.where(kl <= target / band, 1.5, 1.0))
     floor, ceiling = jnp.minimum(least, learning_rate), jnp.maximum(most, learning_rate)
     return jnp.clip(learning_rate * factor, floor, ceiling)
 
@@ -68,14 +69,19 @@ def adapt_to_kl(
     beta: Float[Array, ""],
     learning_rate: Float[Array, ""],
     kl: Float[Array, ""],
+    band: float | Float[Array, ""] | None = None,
+    least: float | Float[Array, ""] | None = None,
+    most: float | Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """(β, learning rate) of the next update, from the KL(π_old, π) that this one reached.
 
-    ``control``: "beta" or "learning_rate" says which adapts; otherwise, or where ``target`` is None, neither does.
+    Which of them adapts says ``control``, by its name; with another, or without a target, neither does. Where a number of
+    ``adapt_learning_rate`` is None, it has its own.
     Source: as of ``adapt_beta`` and ``adapt_learning_rate``.
     """
     if target is not None and control == "beta":
         beta = adapt_beta(beta, kl, target)
     if target is not None and control == "learning_rate":
-        learning_rate = adapt_learning_rate(learning_rate, kl, target)
+        given = {name: x for name, x in (("band", band), ("least", least), ("most", most)) if x is not None}
+        learning_rate = adapt_learning_rate(learning_rate, kl, target, **given)
     return beta, learning_rate

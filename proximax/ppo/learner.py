@@ -88,7 +88,10 @@ def learn_from_rollout(
     metrics["finite"] = least_over_shards(metrics["finite"], shards)
     metrics |= diagnose(policy, transitions, shards) | hook_metrics
     metrics |= diagnose_memory(policy, state.params, state.obs_moments, transitions, shards)
-    beta, learning_rate = adapt_to_kl(ppo.kl_control, ppo.target_kl, state.beta, state.learning_rate, metrics["kl"])
+    beta, learning_rate = adapt_to_kl(
+        *(ppo.kl_control, ppo.target_kl, state.beta, state.learning_rate, metrics["kl"]),
+        *(ppo.kl_band, ppo.learning_rate_min, ppo.learning_rate_max),
+    )
     learned = state._replace(
         params=params,
         opt_state=opt_state,
@@ -120,12 +123,13 @@ def initial_train_state(
     """The state before the first update."""
     params = policy.init(key_params)
     moments = init_obs_moments(env.observation_space, config.ppo)
-    hook, apart = algorithm.reward_hook, algorithm.policy_step is not None
+    hook, more = algorithm.reward_hook, config.ppo.value_epochs
     hook_state = hook.init(jax.random.fold_in(key_params, 1), env.observation_space, env.action_space) if hook else ()
+    apart = f"algo = {config.algo}" if algorithm.policy_step else f"value_epochs = {more}" if more else ""
     if apart and all(policy_parameters(policy, params, moments, rollout.obs, rollout.first)):
         raise UsageError(
-            f"algo = {config.algo} fits the critic apart from the policy, but every parameter of this network is the "
-            "policy's too. Give the value a head of its own, or choose a2c, surrogate, penalty or clip"
+            f"{apart} fits the critic apart from the policy, but every parameter of this network is the policy's too. "
+            "Give the value a head of its own, or choose a2c, surrogate, penalty, clip or spo, without value_epochs"
         )
     return TrainState(
         params=params,

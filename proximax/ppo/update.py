@@ -4,6 +4,7 @@ A *sample* is a transition of the rollout; it counts by its weight ``valid``. ``
 ``algorithms`` what differs from one algorithm to the next.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -33,7 +34,7 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
 def init_optimiser(algorithm: Algorithm, config: PPOConfig, params: Params) -> PyTree:
     """Adam's state before the first step: one for all parameters, or one for the policy and one for the critic."""
     adam = optimiser(config).init(np.zeros(sum(np.size(x) for x in jax.tree.leaves(params)), np.float32))
-    return adam if algorithm.policy_step is None else (adam, adam)
+    return adam if algorithm.policy_step is None and not config.value_epochs else (adam, adam)
 
 
 def scheduled_values(config: PPOConfig, state: TrainState, updates: int | jax.Array) -> ScheduledValues:
@@ -81,11 +82,16 @@ def update(
         algorithm.objective, policy, config, state.obs_moments, rollout, scheduled, unravel, shards, unit
     )
     samples = batch._replace(value=old_value)
-    if algorithm.policy_step is None:
+    if algorithm.policy_step is None and not config.value_epochs:
         flat, opt_state, metrics = run_epochs(joint_loss, context, flat, state.opt_state, samples, key)
     else:
         policy_state, critic_state = state.opt_state
-        flat, policy_state, policy_metrics = algorithm.policy_step(context, flat, policy_state, batch)
+        if algorithm.policy_step is None:
+            flat, policy_state, policy_metrics = run_epochs(joint_loss, context, flat, policy_state, samples, key)
+            more = replace(config, epochs=config.value_epochs)
+            context, key = context._replace(config=more), jax.random.fold_in(key, 1)
+        else:
+            flat, policy_state, policy_metrics = algorithm.policy_step(context, flat, policy_state, batch)
         flat, critic_state, critic_metrics = run_epochs(critic_loss, context, flat, critic_state, samples, key)
         opt_state = policy_state, critic_state
         metrics = critic_metrics | policy_metrics

@@ -59,6 +59,8 @@ WRONG = [
     ("beta", 0.0, "must be a number > 0"),
     ("epsilon_high", 0, "must be a number > 0, or None"),
     ("dual_clip", 1, "must be a number > 1, or None"),
+    ("kl_band", 1, "must be a number > 1, or None"),
+    ("value_epochs", -1, "must be an integer >= 0"),
     ("max_kl", 0, "must be a number > 0"),
     ("damping", -0.1, "must be a number >= 0"),
     ("conjugate_gradient_steps", 0, "must be an integer >= 1"),
@@ -160,6 +162,9 @@ REFUSED = [
     ({"algo": "reinforce", "target_kl": 0.1}, "nothing to stop; choose kl_control = learning_rate"),
     ({"algo": "spo", "dual_clip": 3.0}, "dual_clip = 3.0: spo does not clip the ratio; leave it out, or algo = clip"),
     ({"algo": "trpo", "epsilon_high": 0.3}, "epsilon_high = 0.3: trpo does not clip the ratio"),
+    ({"kl_band": 1.5}, "kl_band = 1.5: needs target_kl and kl_control = learning_rate"),
+    ({"learning_rate_max": 0.1, "target_kl": 0.01}, "learning_rate_max = 0.1: needs target_kl and kl_control"),
+    ({"algo": "npg", "value_epochs": 2}, "value_epochs = 2: epochs are the critic's alone in npg"),
     ({"baseline": False}, "baseline = False: advantage = gae always subtracts V(s); choose total or to-go"),
     ({"algo": "reinforce", "advantage": "gae", "baseline": False}, "baseline = False: advantage = gae"),
 ]
@@ -172,6 +177,8 @@ GOES = [
     {"algo": "reinforce", "advantage": "total", "baseline": False},
     {"algo": "trpo", "advantage": "to-go", "baseline": False},
     {"algo": "clip", "epsilon_high": 0.28, "dual_clip": 3.0},
+    {"algo": "penalty", "kl_control": "learning_rate", "target_kl": 0.01, "kl_band": 1.5, "learning_rate_min": 1e-5},
+    {"algo": "surrogate", "value_epochs": 2},
     {"algo": "npg", "line_search_steps": 0},
     {"algo": "custom:mine", "epochs": 3, "kl_control": "beta", "target_kl": 0.01},  # ours to refuse only what cannot be
 ]

@@ -47,3 +47,22 @@ def test_k3_is_exact_and_positive_where_the_policy_has_hardly_moved():
 def test_too_large_a_kl_moves_what_the_settings_say_and_nothing_else(control, target, expected):
     after = maths.adapt_to_kl(control, target, *map(jnp.float32, (2.0, 0.003, 0.05)))
     assert [float(x) for x in after] == pytest.approx(expected)
+
+
+@pytest.mark.trap(20)
+@pytest.mark.parametrize(
+    ("kl", "settings", "rate"),
+    [
+        (0.014, {}, 0.003),
+        (0.014, {"band": 1.4}, 0.002),  # at the band's edge
+        (0.0071, {"band": 1.4}, 0.0045),
+        (0.0073, {"band": 1.4}, 0.003),
+        (0.1, {"least": 0.0025}, 0.0025),
+        (0.001, {"most": 0.004}, 0.004),
+        (0.1, {"least": 0.004}, 0.003),  # begins below the bound: stays
+    ],
+)
+def test_the_band_and_the_bounds_of_an_adapted_learning_rate(kl, settings, rate):
+    given = {name: jnp.float32(x) for name, x in settings.items()}
+    _, after = maths.adapt_to_kl("learning_rate", 0.01, *map(jnp.float32, (1.0, 0.003, kl)), **given)
+    assert float(after) == pytest.approx(rate)

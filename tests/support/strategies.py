@@ -121,6 +121,10 @@ def run_configs(draw):
         ppo["kl_control"] = "learning_rate"
     if algo in ("npg", "trpo", "reinforce", "a2c"):
         ppo["target_kl"] = None
+    if ppo["target_kl"] is None or ppo["kl_control"] != "learning_rate":
+        ppo |= {"kl_band": None, "learning_rate_min": None, "learning_rate_max": None}
+    if algo in ("npg", "trpo", "reinforce"):
+        ppo["value_epochs"] = 0
     if not algo.startswith(("clip", "custom")):
         ppo |= {"epsilon_high": None, "dual_clip": None}
     return RunConfig(
