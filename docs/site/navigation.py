@@ -30,6 +30,7 @@ NAVIGATION: dict[str, list[str]] = {
         "docs/algorithms/surrogate.md",
         "docs/algorithms/ppo-penalty.md",
         "docs/algorithms/ppo-clip.md",
+        "docs/algorithms/variants.md",
         "docs/algorithms/trust-region-theory.md",
     ],
     "Reference": [
@@ -45,6 +46,7 @@ NAVIGATION: dict[str, list[str]] = {
         "benchmarks/learning/presets.md",
         "benchmarks/learning/atari.md",
         "benchmarks/learning/networks.md",
+        "benchmarks/learning/practice.md",
         "benchmarks/learning/memory.md",
         "benchmarks/learning/memory_tasks.md",
         "benchmarks/learning/migration.md",
