@@ -75,8 +75,8 @@ def adapt_to_kl(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """(β, learning rate) of the next update, from the KL(π_old, π) that this one reached.
 
-    Which of them adapts says ``control``, by its name; with another, or without a target, neither does. Where a number of
-    ``adapt_learning_rate`` is None, it has its own.
+    Which of them adapts says ``control``, by its name; with another, or without a target, neither does. Where a number
+    of ``adapt_learning_rate`` is None, it has its own.
     Source: as of ``adapt_beta`` and ``adapt_learning_rate``.
     """
     if target is not None and control == "beta":

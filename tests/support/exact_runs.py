@@ -87,6 +87,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"algo": "penalty", "seeds": 2, "entropy_coef": 0.01, "checkpoint_every": "32"},
     ),
     "trpo": ("probe:matching", {"algo": "trpo"}),
+    "spo": ("probe:matching", {"algo": "spo", "normalise_values": True, "value_epochs": 1}),
     "host-npg": (lambda: Kept(4), {"algo": "npg", "seeds": 2}),
     "memory": (
         "probe:recall",
