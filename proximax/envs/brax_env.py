@@ -6,8 +6,10 @@ an episode ended with, go on stepping after an end while an action is repeated, 
 """
 
 import importlib
+import logging
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -43,7 +45,7 @@ def make_brax(name: str, kwargs: Mapping[str, Any] = _NONE) -> JaxEnv:
     check_known(name, list(envs._envs), "brax")
     own, arguments = _divide(kwargs)
     try:
-        env = envs.get_environment(name, **arguments)
+        env = keep_root_logger(envs.get_environment)(name, **arguments)
     except ENV_ERRORS as error:
         raise UsageError(f"env_kwargs of brax:{name}: {describe(error)}") from error
     return from_brax(env, **own)
@@ -58,14 +60,14 @@ def make_playground(name: str, kwargs: Mapping[str, Any] = _NONE) -> JaxEnv:
     if "impl" in config and jax.default_backend() == "cpu":
         overrides = {"impl": "jax", **overrides}  # the default, Warp, is for NVIDIA's GPUs
     try:
-        config.update_from_flattened_dict(overrides)
+        config.update_from_flattened_dict(_flat(overrides))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"env_kwargs of playground:{name}: {describe(error)}. It has {', '.join(config)}, and their entries by "
-            "dots, as in reward_config.scales.alive"
+            f"env_kwargs of playground:{name}: {describe(error)}. It has {', '.join(config)}. Entries of an entry: "
+            "as a dict"
         ) from error
     try:
-        env = registry.load(name, config=config)
+        env = keep_root_logger(registry.load)(name, config=config)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         raise DependencyError(
             f"playground:{name} needs the robots of MuJoCo Menagerie, which MuJoCo Playground downloads from GitHub by "
@@ -95,6 +97,14 @@ def _divide(kwargs: Mapping[str, Any], *ours: str) -> tuple[dict[str, Any], dict
     return {k: x for k, x in kwargs.items() if k in names}, {k: x for k, x in kwargs.items() if k not in names}
 
 
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``, which leaves the other entries of ``a`` as they are."""
+    flat = {}
+    for name, value in entries.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
 def from_brax(
     env: Any, episode_length: int = EPISODE_LENGTH, action_repeat: int = 1, observation: str | None = None
 ) -> JaxEnv:
@@ -113,7 +123,8 @@ def from_brax(
     """
     counts = {"episode_length": episode_length, "action_repeat": action_repeat}
     refuse([range_problem(name, count, COUNT) for name, count in counts.items()])
-    shapes = jax.eval_shape(env.reset, jax.random.key_data(seed_key(0))).obs
+    reset_env, step_env = keep_root_logger(env.reset), keep_root_logger(env.step)
+    shapes = jax.eval_shape(reset_env, jax.random.key_data(seed_key(0))).obs
     entry = _entry(shapes, observation)
     observation_space = _space(shapes if entry is None else shapes[entry])
 
@@ -121,13 +132,13 @@ def from_brax(
         return _plain(state.obs if entry is None else state.obs[entry])
 
     def reset(key: Key) -> tuple[Episode, PyTree]:
-        state = env.reset(jax.random.key_data(key))  # both libraries' code is written for keys of the old kind
+        state = reset_env(jax.random.key_data(key))  # both libraries' code is written for keys of the old kind
         return Episode(state, jnp.zeros((), jnp.int32)), observe(state)
 
     start_anew = reset_where_ended(reset)
 
     def step(key: Key, episode: Episode, action: jax.Array) -> tuple[Episode, Step]:
-        reached, reward = step_repeatedly(env.step, episode.state, action, action_repeat)
+        reached, reward = step_repeatedly(step_env, episode.state, action, action_repeat)
         steps = episode.steps + action_repeat
         terminated = reached.done.astype(bool)
         truncated = (steps >= episode_length) & ~terminated
@@ -140,6 +151,23 @@ def from_brax(
 
     action_space = spaces.Box(-1.0, 1.0, (env.action_size,), np.float32)
     return JaxEnv(reset, step, observation_space, action_space)
+
+
+def keep_root_logger(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, after which the root logger has the handlers that it had.
+
+    MJX logs by ``logging.debug``, which gives it one where it has none: then all messages of a run come twice.
+    """
+
+    @wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        handlers = list(logging.root.handlers)
+        try:
+            return function(*arguments, **named)
+        finally:
+            logging.root.handlers[:] = handlers
+
+    return called
 
 
 def step_repeatedly(

@@ -1,5 +1,6 @@
 """JAX physics: true final observations, fresh starts, time limits as truncations (traps 1, 2 and 8); Brax for real."""
 
+import logging
 import sys
 from itertools import pairwise
 from types import SimpleNamespace
@@ -134,6 +135,24 @@ def test_a_step_leaves_the_state_that_it_is_given_as_it_was():
     assert after.state.done.dtype == state.state.done.dtype
 
 
+class Talking(Slide):
+    """It logs as MJX does, by which Python configures logging where nothing is configured."""
+
+    def reset(self, key):
+        logging.debug("reset")
+        return super().reset(key)
+
+    def step(self, state, action):
+        logging.debug("step")
+        return super().step(state, action)
+
+
+def test_what_an_environment_logs_does_not_configure_logging(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    steps(from_brax(Talking()), 0.1, 1)
+    assert logging.root.handlers == []
+
+
 def test_the_policy_sees_what_a_robot_senses_unless_told_otherwise():
     env = from_brax(Sensed())
     assert env.observation_space == spaces.Box(-np.inf, np.inf, (1,), np.float32)
@@ -164,9 +183,13 @@ class Entries(dict):
     __getattr__ = dict.__getitem__
 
     def update_from_flattened_dict(self, entries):
-        for name, value in entries.items():
-            self[name]  # raises KeyError
-            self[name] = value
+        for path, value in entries.items():
+            *parents, name = path.split(".")
+            place = self
+            for parent in parents:
+                place = place[parent]
+            place[name]  # raises KeyError
+            place[name] = value
 
 
 @pytest.fixture
@@ -189,7 +212,9 @@ def libraries(monkeypatch):
     registry = SimpleNamespace(
         ALL_ENVS=("Slide", "Go1"),
         load=load,
-        get_default_config=lambda name: Entries(episode_length=2, action_repeat=1, impl="warp"),
+        get_default_config=lambda name: Entries(
+            episode_length=2, action_repeat=1, impl="warp", scales={"alive": 1.0, "fast": 2.0}
+        ),
     )
     monkeypatch.setitem(sys.modules, "brax.envs", SimpleNamespace(_envs={"slide": 0}, get_environment=get_environment))
     monkeypatch.setitem(sys.modules, "mujoco_playground", SimpleNamespace(registry=registry))
@@ -202,11 +227,17 @@ def test_settings_of_an_id_reach_the_environment_and_its_episodes(libraries):
     assert libraries.pop() == {"backend": "spring"}
     assert [bool(s.truncated) for s in steps(env, 0.0, 2)[1]] == [False, True]
     env = make_env("playground:Slide")
-    assert libraries.pop() == {"episode_length": 2, "action_repeat": 1, "impl": "jax"}  # on CPU
+    scales = {"alive": 1.0, "fast": 2.0}
+    assert libraries.pop() == {"episode_length": 2, "action_repeat": 1, "impl": "jax", "scales": scales}  # on CPU
     assert [bool(s.truncated) for s in steps(env, 0.0, 2)[1]] == [False, True]
-    settings = {"impl": "warp", "action_repeat": 2, "observation": "privileged_state"}
+    settings = {"impl": "warp", "action_repeat": 2, "observation": "privileged_state", "scales": {"fast": 3.0}}
     env = make_env("playground:Slide", env_kwargs=settings)
-    assert libraries.pop() == {"episode_length": 2, "action_repeat": 2, "impl": "warp"}
+    assert libraries.pop() == {
+        "episode_length": 2,
+        "action_repeat": 2,
+        "impl": "warp",
+        "scales": scales | {"fast": 3.0},
+    }
     assert steps(env, 0.0, 1)[1][0].obs.shape == (2,)
 
 
