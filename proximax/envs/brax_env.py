@@ -99,7 +99,7 @@ def _divide(kwargs: Mapping[str, Any], *ours: str) -> tuple[dict[str, Any], dict
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``, which leaves the other entries of ``a`` as they are."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in entries.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
