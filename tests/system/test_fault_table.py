@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -264,7 +265,8 @@ def test_an_environment_that_ignores_its_seed_is_told_once(shell):
 
 @pytest.mark.slow
 @pytest.mark.fault(17)
-def test_episodes_without_an_end_give_no_score(shell):
+def test_episodes_without_an_end_give_no_score(shell, monkeypatch):
+    monkeypatch.setattr(sys.modules["proximax.evaluation.evaluator"], "MAX_EPISODE_STEPS", 1000)
     ran = shell(f"train faulty:Endless-v0 --out run {QUICK} --eval-episodes 1")
     ran.fine("no episode finished in 256 steps", "return    n/a")
     assert json.loads((shell.cwd / "run" / "result.json").read_text())["return_mean"] is None
