@@ -40,8 +40,9 @@ def old_flag(old: str, new: str) -> str:
 
 SETTING_FLAGS = {old_flag(old, new): flag_of(new) for old, new in RENAMED_SETTINGS.items()}
 ALIAS_FLAGS = {old_flag(alias, setting): flag_of(setting) for alias, setting in ALIASES.items()}
+SETTING_COMMANDS = ("train", "bench", "compare", "tune")  # that have a flag for each setting
 PLAY_FLAGS = {"--sample": "--stochastic", "--likeliest": "--deterministic"}
-FLAGS = {"eval": PLAY_FLAGS, "video": PLAY_FLAGS} | dict.fromkeys(("train", "bench", "compare"), SETTING_FLAGS)
+FLAGS = {"eval": PLAY_FLAGS, "video": PLAY_FLAGS} | dict.fromkeys(SETTING_COMMANDS, SETTING_FLAGS)
 VALUES = {flag_of(setting): values for setting, values in RENAMED_VALUES.items()}
 ALIAS_VALUES = {flag_of(setting): values for setting, values in VALUE_ALIASES.items()}
 
@@ -73,7 +74,7 @@ def current_arguments(arguments: list[str]) -> list[str]:
         alias = ALIAS_VALUES.get(flag_of_value, {}).get(value if equals else argument)
         if alias is not None:
             argument = f"{flag_of_value}={alias}" if equals else alias
-        if arguments[0] in ("train", "bench", "compare") and name not in renamed:
+        if arguments[0] in SETTING_COMMANDS and name not in renamed:
             refuse_foreign(name)
         current.append(argument)
     return current

@@ -205,6 +205,8 @@ def check_observation(obs: object, space: Space) -> None:
         raise EnvError(f"the observation {obs!r} does not have the structure of its space {space}") from error
     for leaf, path, part in zip(leaves(space), paths(space), parts):
         array, name = np.asarray(part), f"the observation{path}"
+        if array.dtype == object:
+            raise EnvError(f"{name} is {shown(part)}, but its space {leaf} says an array of numbers")
         if array.shape != leaf.shape:
             raise EnvError(f"{name} has shape {array.shape}, its space {leaf} says {leaf.shape}")
         if leaf.dtype is not None and not np.can_cast(array.dtype, leaf.dtype, "same_kind"):

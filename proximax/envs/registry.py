@@ -27,13 +27,23 @@ def find_spec(name: str) -> Any:
         return gymnasium.spec(rest)
     except gymnasium.error.Error as error:
         known = list(gymnasium.registry)
-        versions = [known_id for known_id in known if known_id.startswith(f"{rest}-v")]
-        own = getattr(sys.modules[package], rest, None) if colon and not versions else None
+        own = getattr(sys.modules[package], rest, None) if colon else None
         if isinstance(own, type) and issubclass(own, gymnasium.Env):
+            if versions := [known_id for known_id in known if known_id.startswith(f"{rest}-v")]:
+                raise UsageError(f"{name}: is registered as {versions[-1]}; give {package}:{versions[-1]}") from error
             return EnvSpec(rest, entry_point=f"{package}:{rest}")
         if callable(own):
             raise not_registered(package, rest) from error
+        if near := difflib.get_close_matches(rest, env_classes(package), n=1) if colon else []:
+            raise UsageError(f"{package!r} has no environment {rest!r}. Did you mean {package}:{near[0]}?") from error
         raise unknown_id(rest, known, "Gymnasium") from error
+
+
+def env_classes(package: str) -> list[str]:
+    """The names of the classes of environments that an imported package has."""
+    return [
+        name for name, x in vars(sys.modules[package]).items() if isinstance(x, type) and issubclass(x, gymnasium.Env)
+    ]
 
 
 def import_package(package: str, name: str) -> None:
@@ -76,6 +86,8 @@ def unknown_id(name: str, known: list[str], source: str) -> UsageError:
     elsewhere = [f"gymnax:{name}"] if source != "gymnax" and name in gymnax_ids() else []
     elsewhere += games_like(name) if source == "Gymnasium" else []
     hint = f" Did you mean {', '.join(elsewhere + near)}?" if near or elsewhere else ""
+    if Path(name, "config.json").exists():
+        hint = " It is a run: --resume continues one, and --init-from starts from its policy."
     return UsageError(
         f"{source} has no environment {name!r}.{hint} Other sources: "
         f"{', '.join(s + ':' for s in SOURCES)} or package:Env-v0 for a package of your own"

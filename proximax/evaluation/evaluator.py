@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from proximax.config import COUNT, MAX_EPISODE_STEPS, SEED, RunConfig, bool_problem, path_problem, range_problem, refuse
+from proximax.config import COUNT, MAX_EPISODE_STEPS, SEED, RunConfig, bool_problem, range_problem, refuse
 from proximax.envs import (
     EnvId,
     EnvLike,
@@ -28,7 +28,7 @@ from proximax.evaluation.stepwise import score_stepwise
 from proximax.evaluation.subjects import merge_env_kwargs, named_env, seeds_of, single_policy, trained_seed
 from proximax.networks import AnyNetwork, network_problem
 from proximax.policy import Agent, Policy, choose
-from proximax.runs import exported_config, load_agents
+from proximax.runs import exported_config, load_agents, run_problem
 from proximax.runtime import compilation, own_settings, refuse_fork, seed_key, show_messages
 from proximax.types import Key, Params, PyTree
 
@@ -114,7 +114,7 @@ def evaluate(
     """
     refuse(
         [
-            "" if isinstance(run, Agent) else path_problem("run", run),
+            run_problem(run),
             range_problem("episodes", episodes, COUNT),
             range_problem("seed", seed, SEED),
             bool_problem("sample", sample, optional=True),

@@ -17,7 +17,7 @@ from proximax.evaluation.evaluator import evaluation_seed
 from proximax.evaluation.subjects import merge_env_kwargs, named_env, single_policy, trained_env, trained_seed
 from proximax.evaluation.video_encoding import FrameComposer, require_encoder, write_video
 from proximax.policy import Agent, Policy
-from proximax.runs import load_agent, load_config
+from proximax.runs import load_agent, load_config, run_problem
 from proximax.runtime import compilation, own_settings, path_named, refuse_fork, refuse_special, show_messages
 from proximax.types import Params, PyTree
 
@@ -73,7 +73,7 @@ def video(
     """
     refuse(
         [
-            "" if isinstance(run, Agent) else path_problem("run", run),
+            run_problem(run),
             path_problem("out", out, optional=True),
             range_problem("episodes", episodes, COUNT),
             range_problem("seed", seed, SEED),

@@ -34,6 +34,7 @@ from proximax.runs.loading import (
     load_config,
     load_file,
     policy_file,
+    run_problem,
 )
 from proximax.runs.metrics import METRICS, RENAMED_METRICS, History
 from proximax.runs.metrics_file import MAX_LINE_BYTES, MAX_METRICS_BYTES, parse_row, read_metrics
@@ -79,6 +80,7 @@ __all__ = [
     "progress_of",
     "read_metrics",
     "run_name_of",
+    "run_problem",
     "to_host_copy",
     "tree_of_bytes",
 ]

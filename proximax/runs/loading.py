@@ -39,6 +39,13 @@ logger = logging.getLogger(__name__)
 OPTIONAL_SEED = replace(SEED, optional=True)
 
 
+def run_problem(run: object) -> str:
+    """What is wrong with what should be an ``Agent``, a run directory or a policy's file; "" if nothing is."""
+    problem = "" if isinstance(run, Agent) else path_problem("run", run)
+    hint = ": its .agent, or its .directory" if hasattr(run, "agent") else ""  # a ``Result``
+    return f"{problem} or an Agent{hint}" if problem else ""
+
+
 class Policies(NamedTuple):
     """The part of a ``TrainState`` that acts."""
 

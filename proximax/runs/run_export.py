@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from proximax.config import RunConfig, path_problem, refuse, type_problem
+from proximax.config import RunConfig, refuse, type_problem
 from proximax.exporting import CHECKED, Format, Output, export_agent
 from proximax.networks import AnyNetwork
 from proximax.policy import Agent
 from proximax.runs.checkpoint import find_checkpoint
-from proximax.runs.loading import is_checkpoint, load_agent, load_file, policy_file
+from proximax.runs.loading import is_checkpoint, load_agent, load_file, policy_file, run_problem
 from proximax.runtime import own_settings, sha256, show_messages
 
 
@@ -47,7 +47,7 @@ def export(
     """
     refuse(
         [
-            "" if isinstance(run, Agent) else path_problem("run", run),
+            run_problem(run),
             type_problem("checkpoint", checkpoint, str, "last, best or a name"),
         ]
     )

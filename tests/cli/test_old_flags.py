@@ -1,8 +1,11 @@
 """Flags of version 0.1: accepted for one release, each with one line on stderr."""
 
+from dataclasses import fields
+
 import pytest
 
-from proximax.cli.old_flags import SETTING_FLAGS, current_arguments
+from proximax.cli.old_flags import SETTING_COMMANDS, SETTING_FLAGS, current_arguments
+from proximax.cli.tuning import Tune
 from proximax.config import RENAMED_SETTINGS
 from proximax.errors import UsageError
 from proximax.runtime import show_messages
@@ -17,6 +20,14 @@ def messages_are_printed():
 
 def lines(capsys):
     return capsys.readouterr().err.splitlines()
+
+
+def test_every_command_with_settings_answers_flags_of_other_libraries():
+    for command in SETTING_COMMANDS:
+        with pytest.raises(UsageError, match="--total-timesteps: the flag is --steps"):
+            current_arguments([command, "X-v0", "--total-timesteps", "5"])
+    own = [f"--{field.name.replace('_', '-')}" for field in fields(Tune) if field.name != "env"]
+    assert current_arguments(["tune", "X-v0", *own]) == ["tune", "X-v0", *own]
 
 
 def test_every_renamed_setting_has_an_old_flag():

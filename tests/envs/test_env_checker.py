@@ -71,6 +71,12 @@ def test_observations_unlike_their_space_are_refused_or_told():
     class Outside(Script):
         observation_space = spaces.Box(-0.1, 0.1, (3,), np.float32)
 
+    class Itself(Script):
+        def _obs(self):
+            return self.observation_space
+
+    with pytest.raises(EnvError, match=r"the observation is Box\(.*, but its space .* says an array of numbers"):
+        vectorise(Itself, 2)
     with pytest.raises(EnvError, match=r"has shape \(3,\), its space .* says \(2,\)"):
         vectorise(Shape, 2)
     with pytest.raises(EnvError, match=r"float32, which Box\(0, 255, \(3,\), uint8\) cannot hold"):

@@ -33,6 +33,12 @@ def test_a_file_in_the_place_of_a_package_gets_its_name():
         find_spec("./robots.py:Robot")
 
 
+def test_a_run_in_the_place_of_an_id_is_told_from_an_unknown_id(tmp_path):
+    (tmp_path / "config.json").touch()
+    with pytest.raises(UsageError, match=r"no environment '.*'\. It is a run: --resume continues one"):
+        find_spec(str(tmp_path))
+
+
 def test_a_class_of_ones_own_needs_no_registration(tmp_path, monkeypatch):
     code = (
         "import gymnasium\nclass Robot(gymnasium.Env):\n"
@@ -44,8 +50,10 @@ def test_a_class_of_ones_own_needs_no_registration(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     spec = find_spec("own_robots:Robot")
     assert gymnasium.make(spec, arms=2).unwrapped.arms == 2
+    with pytest.raises(UsageError, match=r"'own_robots' has no environment 'robot'\. Did you mean own_robots:Robot"):
+        find_spec("own_robots:robot")
     try:  # of a class that is registered, the id may have a time limit
-        with pytest.raises(UsageError, match=r"no environment 'Robot'\. Did you mean Robot-v3"):
+        with pytest.raises(UsageError, match=r"give more_robots:Robot-v3"):
             find_spec("more_robots:Robot")
     finally:
         gymnasium.registry.pop("Robot-v3", None)

@@ -25,7 +25,7 @@ from proximax.networks.dense import mlp
 from proximax.policy.agent import split_agents
 from proximax.runs.checkpoint import MANIFEST, POLICY, STATE, save_checkpoint
 from proximax.runs.directory import METRICS_FILE
-from proximax.runs.loading import load, load_agents, load_config
+from proximax.runs.loading import load, load_agents, load_config, run_problem
 from proximax.runs.metrics import History
 from proximax.runtime.files import json_bytes, sha256, write_json
 from proximax.spaces.serialization import describe_space
@@ -87,6 +87,15 @@ def test_a_policy_of_ones_own_network_asks_for_it(run):
     assert load(run, network=mlp(2, (4,))).obs_moments is not None
     with pytest.raises(CheckpointError, match=r"does not fit this run: .*\['critic'\]"):
         load(run, network=mlp(2, (4,), shared_torso=True))
+
+
+def test_what_is_no_run_is_told_and_a_result_what_to_pass_of_it(tmp_path):
+    class Ended:
+        agent = None
+
+    assert run_problem(tmp_path) == run_problem("zoo:CartPole-v1") == ""
+    assert run_problem(7) == "run = 7: must be a path or an Agent"
+    assert run_problem(Ended()).endswith("must be a path or an Agent: its .agent, or its .directory")
 
 
 def edit(path, changes):  # ``...`` removes
