@@ -155,6 +155,7 @@ def test_what_an_environment_logs_does_not_configure_logging(monkeypatch):
 
 def test_the_policy_sees_what_a_robot_senses_unless_told_otherwise():
     env = from_brax(Sensed())
+    assert make_env(env) is env  # traced as one of a user's
     assert env.observation_space == spaces.Box(-np.inf, np.inf, (1,), np.float32)
     assert env.action_space == spaces.Box(-1.0, 1.0, (1,), np.float32)
     _, (s,) = steps(env, 0.0, 1)
