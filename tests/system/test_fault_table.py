@@ -167,7 +167,7 @@ def test_a_vector_environment_must_state_its_autoreset_mode(shell):
     ran = python(script, shell.cwd)
     assert ran.code == 1
     assert "does not state its autoreset mode" in ran.err
-    assert "--autoreset next_step|same_step|disabled" in ran.err
+    assert "next_step, same_step, disabled: autoreset=..., --autoreset on the command line" in ran.err
     assert left(shell) == set()
 
 
