@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 PYTEST  = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --jaxtyping-packages=proximax.maths,beartype.beartype
 
-.PHONY: demo dev test coverage test-slow test-all test-cluster test-physics test-lowest test-newest lowest check docs play release clean
+.PHONY: demo dev test coverage test-slow test-all test-cluster test-physics test-lowest test-newest lowest check docs play notebooks release clean
 demo: $(VENV)/.demo
 	$(BIN)/proximax demo
 
@@ -106,6 +106,10 @@ lowest: $(BIN)/python
 # docs/play/index.html: the zoo's policies, playing.
 play: $(VENV)/.dev
 	$(BIN)/python tools/make_play.py
+
+# The notebooks of docs, with their outputs. Only those that are named: make notebooks OPTIONS=docs/quickstart.ipynb.
+notebooks: $(VENV)/.dev
+	$(BIN)/python tools/run_notebooks.py $(OPTIONS)
 
 release:
 	$(PYTHON) tools/release.py

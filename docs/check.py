@@ -30,7 +30,7 @@ import proximax
 from proximax.runtime.compilation import usable_cores
 from tests.support.quick_compiler import compile_quickly, keep_programs
 
-PAGES = ("*.md", "docs/**/*.md", "benchmarks/**/*.md")
+PAGES = ("*.md", "docs/**/*.md", "docs/**/*.ipynb", "benchmarks/**/*.md")
 # Functions of proximax.maths that are definitions, not an equation of a paper; every other one names its source.
 DEFINITIONS = {"batch_moments", "init_moments", "normalise", "update_moments", "variance"}
 OTHER_FLAGS = {"--write", "--static", "--help", "--version", "--logdir"}

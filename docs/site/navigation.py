@@ -1,7 +1,15 @@
 """The order of the site's pages. A page that is missing here, or that does not exist, fails the build."""
 
 NAVIGATION: dict[str, list[str]] = {
-    "Start": ["docs/getting-started.md", "docs/how-do-i.md", "docs/guides/migrate.md"],
+    "Start": ["docs/getting-started.md", "docs/quickstart.ipynb", "docs/how-do-i.md", "docs/guides/migrate.md"],
+    "Course": [
+        "docs/course/index.md",
+        "docs/course/1-policy-gradient.ipynb",
+        "docs/course/2-reinforce.ipynb",
+        "docs/course/3-surrogate.ipynb",
+        "docs/course/4-clipping.ipynb",
+        "docs/course/5-pong.ipynb",
+    ],
     "Train": [
         "docs/guides/environments.md",
         "docs/guides/runs.md",
@@ -85,7 +93,8 @@ INSTEAD = {"README.md": FIRST}  # the front page of the repository; the site has
 def place_of(page: str) -> str:
     """Where a page of the repository is in the site."""
     page = INSTEAD.get(page, page)
-    return PLACES.get(page, page.removeprefix("docs/"))
+    place = PLACES.get(page, page.removeprefix("docs/"))
+    return place.removesuffix(".ipynb") + ".md" if place.endswith(".ipynb") else place
 
 
 def pages() -> list[str]:

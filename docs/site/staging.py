@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diagrams import flowchart
 from navigation import FIRST, INSTEAD, contents, pages, place_of
+from notebook_pages import NotebookPage
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)  # as in docs/pages.py
 COMMENT = re.compile(r"^<!--.*?-->\n+", re.MULTILINE | re.DOTALL)
@@ -28,10 +29,16 @@ class Staging:
     def write(self) -> None:
         """Write all pages and the images that they show."""
         for page in sorted(self.pages):
-            text = "".join(self._parts(page, (self.root / page).read_text()))
             target = self.folder / place_of(page)
+            text = self._text(page, target)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text + contents() if page == FIRST else text)
+
+    def _text(self, page: str, target: Path) -> str:
+        """A page as Sphinx reads it."""
+        if page.endswith(".ipynb"):
+            return NotebookPage(self.root / page, target, lambda text: "".join(self._parts(page, text))).text()
+        return "".join(self._parts(page, (self.root / page).read_text()))
 
     def _parts(self, page: str, text: str) -> Iterator[str]:
         """The parts of a page: code as it is, diagrams drawn, links of the rest rewritten."""
@@ -62,7 +69,7 @@ class Staging:
             return posixpath.relpath(place_of(target), here) + (f"#{anchor}" if anchor else "")
         if not (self.root / target).exists():
             self.problems.append(f"{page}: the link {link} leads nowhere")
-        elif target.endswith(".md"):
+        elif target.endswith((".md", ".ipynb")):
             self.problems.append(f"{page}: {link} is not in docs/site/navigation.py")
         elif Path(target).suffix in IMAGES:
             image = self.folder / place_of(target)

@@ -11,7 +11,7 @@ from proximax.exporting.browser import onnx_text, weights_json, zoo_weights
 from proximax.exporting.contract import Output
 from proximax.exporting.exporter import CHECKED, Format, export_agent
 from proximax.exporting.reading import SUFFIXES, ExportedAgent, is_exported, read_exported
-from proximax.exporting.zoo import is_in_zoo, zoo_card, zoo_file, zoo_names
+from proximax.exporting.zoo import is_in_zoo, zoo_card, zoo_file, zoo_names, zoo_starts
 
 __all__ = [
     "CHECKED",
@@ -28,5 +28,6 @@ __all__ = [
     "zoo_card",
     "zoo_file",
     "zoo_names",
+    "zoo_starts",
     "zoo_weights",
 ]

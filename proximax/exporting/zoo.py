@@ -1,7 +1,8 @@
 """Policies that come with proximax: the presets' for environments that are quickly learned, as exported files.
 
 ``zoo:NAME`` names one, NAME being the environment's id; ``proximax/zoo`` holds ``NAME.onnx`` and ``NAME.json``, its
-card: what it scores, how it was trained, by which command.
+card: what it scores, how it was trained, by which command. ``NAME.safetensors`` in its place is a policy in the middle
+of its training, as ``Agent.save`` writes it: to train on from.
 """
 
 import difflib
@@ -25,16 +26,22 @@ def zoo_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.onnx"))
 
 
+def zoo_starts() -> list[str]:
+    """The policies to train on from."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
 def zoo_file(source: str) -> Path:
     """The file of ``zoo:NAME``. Raises ``UsageError`` for a name that is not there."""
-    name, names = source.removeprefix(PREFIX), zoo_names()
+    name, finished = source.removeprefix(PREFIX), zoo_names()
+    names = finished + zoo_starts()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean zoo:{near[0]}?" if near else f". There are: {', '.join(names)}"
         raise UsageError(f"no policy {source!r}{hint}")
-    return FOLDER / f"{name}.onnx"
+    return FOLDER / f"{name}.{'onnx' if name in finished else 'safetensors'}"
 
 
 def zoo_card(name: str) -> dict[str, Any]:
-    """What is known of the policy of an environment."""
+    """What is known of a policy."""
     return json.loads(zoo_file(name).with_suffix(".json").read_text())

@@ -17,7 +17,7 @@ from proximax.reports.comparison import (
     plan_comparison,
 )
 from proximax.reports.curves import plot
-from proximax.reports.figures import FORMATS, check_formats, require_matplotlib
+from proximax.reports.figures import COLOURS, FORMATS, SETTINGS, check_formats, require_matplotlib
 from proximax.reports.page import report
 from proximax.reports.plots import draw_returns, draw_updates
 from proximax.reports.run_groups import has_runs
@@ -25,9 +25,11 @@ from proximax.reports.tables import score_table, table
 from proximax.reports.training_plan import DEFAULT_ALGOS
 
 __all__ = [
+    "COLOURS",
     "DEFAULT_ALGOS",
     "DEFAULT_SEEDS",
     "FORMATS",
+    "SETTINGS",
     "References",
     "check_formats",
     "compare",

@@ -24,7 +24,9 @@ def test_every_page_is_in_the_navigation_once():
     listed = pages()
     assert len(listed) == len(set(listed)) == len(set(map(place_of, listed)))
     written = {
-        str(page.relative_to(ROOT)) for folder in ("docs", "benchmarks") for page in ROOT.glob(f"{folder}/**/*.md")
+        str(page.relative_to(ROOT))
+        for pattern in ("docs/**/*.md", "docs/**/*.ipynb", "benchmarks/**/*.md")
+        for page in ROOT.glob(pattern)
     }
     assert written == {page for page in listed if page.startswith(("docs/", "benchmarks/"))}
     assert all(place_of(page) in contents() for page in listed if page != "docs/index.md")
