@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
 from proximax.config import COUNT, Autoreset, Rule, RunConfig, choice_problem, range_problem, refuse, shown
@@ -268,7 +268,7 @@ def _make_gymnasium(
     return env
 
 
-def _has_own_vector_version(spec: Any) -> bool:
+def _has_own_vector_version(spec: EnvSpec) -> bool:
     """Whether ``make_vec`` would use the environment's own vector version, and it follows Gymnasium's >= 1.0 rules."""
     if spec.vector_entry_point is None or spec.additional_wrappers:
         return False

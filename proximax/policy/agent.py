@@ -247,7 +247,7 @@ class Agent:
                 raise CheckpointError(f"the policy's {role} space is {mine}, the environment's is {other}")
 
 
-def check_randomness(sample: bool, seed: Any, rng: Any) -> None:
+def check_randomness(sample: bool, seed: object, rng: object) -> None:
     """Refuse a seed or a generator that would be ignored, or that is none."""
     given = [name for name, value in (("seed", seed), ("rng", rng)) if value is not None]
     wrong_rng = rng is not None and not isinstance(rng, np.random.Generator)

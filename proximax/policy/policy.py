@@ -188,7 +188,7 @@ def init_parameters(
     return params
 
 
-def check_types(observation_space: Any, action_space: Any, config: Any, network: Any) -> None:
+def check_types(observation_space: object, action_space: object, config: object, network: object) -> None:
     """Refuse arguments of ``make_policy`` of other types."""
     refuse(
         [

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proximax.config import shown
 from proximax.errors import DependencyError, UsageError
 from proximax.runtime import storing, write_atomically
+
+if TYPE_CHECKING:  # optional
+    from matplotlib.figure import Figure
 
 FORMATS = ("png", "pdf", "svg")
 DPI = 200  # of PNG files
@@ -54,7 +57,7 @@ def require_matplotlib() -> Any:
 
 
 @contextmanager
-def drawing(width: float, height: float) -> Iterator[Any]:
+def drawing(width: float, height: float) -> Iterator["Figure"]:
     """A figure of so many inches, to draw on and to save within the block."""
     matplotlib = require_matplotlib()
     from matplotlib.figure import Figure
@@ -85,7 +88,7 @@ class InPage:
 Target = Path | InPage
 
 
-def save(figure: Any, targets: Sequence[Target]) -> None:
+def save(figure: "Figure", targets: Sequence[Target]) -> None:
     """Write a figure in the format of each path's ending, each file whole or not at all. Raises ``StorageError``."""
     for target in targets:
         data = BytesIO()

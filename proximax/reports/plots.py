@@ -144,7 +144,7 @@ def draw_updates(comparison: dict[str, Any], *targets: Target, env: str | None =
     runs = [run for run in comparison["runs"] if run["env"] == env]
     penalties = [run for run in runs if run["beta"] is not None]
     with drawing(max(2.1 * len(runs), 9), 6.6) as figure:
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.25))[:, 0]
         panels = top.subplots(1, len(runs), sharey=True, squeeze=False)[0]
         for panel, run in zip(panels, runs):
             _draw_histogram(panel, run, styles[run["label"]][0])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -123,7 +123,7 @@ def config_of_rank(config: RunConfig, ranks: Ranks) -> RunConfig:
     return config if ranks.is_first else replace(config, video_every=None)
 
 
-def env_state_of_rank(state: Any, shards: int) -> Any:
+def env_state_of_rank(state: PyTree, shards: int) -> PyTree:
     """The part of ``Ranks.join_env_states`` that is of this rank's shards."""
     if shards == 1 or not isinstance(state, dict) or not isinstance(state.get("groups"), list):
         return state  # ``set_state`` says what is wrong

@@ -5,8 +5,9 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from proximax.web.policies import is_playable
 from proximax.web.run_list import FoundRun
 from proximax.web.thinning import rounded
 
+Value = TypeVar("Value")
 FRESH_S = 0.5  # for which metrics are not looked at again, however many viewers ask
 QUIET_S = 120.0  # without a new row, after which a run of another machine is taken to have stopped
 CHECK_S = 2.0  # between two looks of the doctor at a run that trains
@@ -88,10 +90,11 @@ class RunView:
             **({"fault": error} if error and not result else {}),
         }
 
-    def _once(self, name: str, read: Any) -> Any:
+    def _once(self, name: str, read: Callable[[], Value]) -> Value:
         """What ``read`` gives, or raises, until the file ``name`` changes."""
         signature = signature_of(self.found.path / name)
         if name not in self._kept or self._kept[name][0] != signature:
+            value: Any
             try:
                 value = read()
             except (ProximaxError, OSError) as error:
