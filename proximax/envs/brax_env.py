@@ -56,15 +56,15 @@ def make_playground(name: str, kwargs: Mapping[str, Any] = _NONE) -> JaxEnv:
     registry = _import("mujoco_playground", f"playground:{name}", "playground").registry
     check_known(name, list(registry.ALL_ENVS), "playground")
     own, overrides = _divide(kwargs, "observation")
-    config = registry.get_default_config(name)
+    config = registry.get_default_config(name).lock()  # takes no entries but those it has
     if "impl" in config and jax.default_backend() == "cpu":
         overrides = {"impl": "jax", **overrides}  # the default, Warp, is for NVIDIA's GPUs
     try:
         config.update_from_flattened_dict(_flat(overrides))
     except (KeyError, TypeError, ValueError) as error:
+        reason = describe(error).partition(". Other fields present")[0]  # all of them, with their values
         raise UsageError(
-            f"env_kwargs of playground:{name}: {describe(error)}. It has {', '.join(config)}. Entries of an entry: "
-            "as a dict"
+            f"env_kwargs of playground:{name}: {reason}. It has {', '.join(config)}. Entries of an entry: as a dict"
         ) from error
     try:
         env = keep_root_logger(registry.load)(name, config=config)
@@ -75,7 +75,7 @@ def make_playground(name: str, kwargs: Mapping[str, Any] = _NONE) -> JaxEnv:
         ) from error
     except ENV_ERRORS as error:
         raise EnvError(f"playground:{name}: {describe(error)}") from error
-    return from_brax(env, int(config.episode_length), int(config.get("action_repeat", 1)), **own)
+    return from_brax(env, config.episode_length, config.get("action_repeat", 1), **own)
 
 
 def _import(module: str, env_id: str, extra: str) -> Any:

@@ -182,6 +182,11 @@ class Entries(dict):
     """A configuration, by the methods of ``ml_collections.ConfigDict`` that are used."""
 
     __getattr__ = dict.__getitem__
+    locked = False
+
+    def lock(self):
+        self.locked = True
+        return self
 
     def update_from_flattened_dict(self, entries):
         for path, value in entries.items():
@@ -189,7 +194,8 @@ class Entries(dict):
             place = self
             for parent in parents:
                 place = place[parent]
-            place[name]  # raises KeyError
+            if self.locked and name not in place:
+                raise KeyError(f"{name} does not exist")
             place[name] = value
 
 
@@ -250,6 +256,8 @@ def test_settings_of_an_id_reach_the_environment_and_its_episodes(libraries):
         ("brax:slide", {"episode_length": 0}, UsageError, "episode_length = 0: must be"),
         ("playground:Slid", {}, UsageError, "playground has no environment 'Slid'. Did you mean Slide"),
         ("playground:Slide", {"nonsense": 1}, UsageError, "nonsense.*It has episode_length, action_repeat, impl"),
+        ("playground:Slide", {"scales": {"nonsense": 1}}, UsageError, "nonsense does not exist"),
+        ("playground:Slide", {"episode_length": None}, UsageError, "episode_length = None: must be an integer"),
         ("playground:Go1", {}, DependencyError, "needs the robots of MuJoCo Menagerie, which .* downloads from GitHub"),
     ],
 )
