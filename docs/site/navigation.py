@@ -54,6 +54,7 @@ NAVIGATION: dict[str, list[str]] = {
         "benchmarks/learning/presets.md",
         "benchmarks/learning/atari.md",
         "benchmarks/learning/networks.md",
+        "benchmarks/learning/practice.md",
         "benchmarks/learning/memory.md",
         "benchmarks/learning/memory_tasks.md",
         "benchmarks/learning/migration.md",

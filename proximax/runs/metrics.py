@@ -22,7 +22,7 @@ METRICS: dict[str, str] = {
     "return_last_100": "Mean return of the latest 100 episodes or so. null before the first episode ended.",
     "policy_objective": "Mean of the algorithm's objective over the gradient steps taken, each before it was taken.",
     "value_loss": "Mean of the value loss, with its factor ½, in units of scaled rewards.",
-    "entropy": "Mean entropy of the policy, in nats (differential entropy for Box actions).",
+    "entropy": "Mean entropy of the policy, in nats (differential entropy for Box actions without bins).",
     "kl": "Mean KL(old, new) of the whole update: exact, over all transitions; beta and learning_rate follow it.",
     "ratio_histogram": "Samples by their ratio after the update: below 0.5, in steps of 0.05 from there to 1.5, above.",
     "kl_k1": "Mean of -log r: estimates KL(old, new), unbiased, noisy. Only where there are epochs.",
