@@ -17,7 +17,12 @@ from notebooks import RECORD, UNANSWERED, code_cells, digest, joined, read_noteb
 
 NOTEBOOKS = {str(path.relative_to(ROOT / "docs")): read_notebook(path) for path in (ROOT / "docs").glob("**/*.ipynb")}
 # What the cell tagged "parameters" holds instead: sizes at which a notebook takes seconds.
-SMALL = {"quickstart.ipynb": "GOAL = 60", "course/5-pong.ipynb": "STEPS, GAMES, FRAME_CAP = 1024, 1, 600"}
+SMALL = {
+    "quickstart.ipynb": "GOAL = 60",
+    "course/2-reinforce.ipynb": "RATES, SEEDS, GAMES = jnp.array([0.1]), 2, 32",
+    "course/4-clipping.ipynb": "ENGINES, T, STEPS, RATE, SEEDS, UPDATES = 4, 8, 2, 4.0, 2, 2",
+    "course/5-pong.ipynb": "STEPS, GAMES, FRAME_CAP = 1024, 1, 400",
+}
 
 
 def printed(cell):
