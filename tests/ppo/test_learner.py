@@ -166,16 +166,30 @@ OTHER_NUMBERS = {
     "target_kl": 0.05,
     "adam_epsilon": 1e-6,
     "reward_clip": 0.5,
+    "epsilon_high": 0.4,
+    "dual_clip": 2.0,
+    "kl_band": 1.2,
+    "learning_rate_min": 1e-7,
+    "learning_rate_max": 0.1,
 }
-NUMBERS_SET = {"value_epsilon": 0.5, "target_kl": 0.03, "reward_clip": 2.0}  # of those that are None by default
+NUMBERS_SET = {  # of those that are None by default
+    "value_epsilon": 0.5,
+    "target_kl": 0.03,
+    "reward_clip": 2.0,
+    "epsilon_high": 0.3,
+    "dual_clip": 3.0,
+    "kl_band": 1.5,
+    "learning_rate_min": 1e-5,
+    "learning_rate_max": 1e-3,
+}
 
 
-@pytest.mark.parametrize("algo", ["clip", "penalty", "trpo"])
-def test_other_numbers_are_the_same_program(algo):
+@pytest.mark.parametrize(("algo", "control"), [("clip", "learning_rate"), ("penalty", "beta"), ("trpo", "stop")])
+def test_other_numbers_are_the_same_program(algo, control):
     env, texts = probe.PROBES["matching-continuous"](), []
     assert set(OTHER_NUMBERS) == {*NUMBERS, "learning_rate", "beta"}
     for numbers, steps in ((NUMBERS_SET, 640), (OTHER_NUMBERS, 1280)):
-        ppo = dataclasses.replace(PPO, hidden=(4,), anneal=("epsilon", "entropy_coef"), **numbers)
+        ppo = dataclasses.replace(PPO, hidden=(4,), anneal=("epsilon", "entropy_coef"), kl_control=control, **numbers)
         config = RunConfig("probe", algo=algo, steps=steps, num_envs=4, ppo=ppo)
         learner = make_learner(env, make_policy(env.observation_space, env.action_space, ppo), config)
         state = learner.init(jax.random.key(0))
