@@ -2,7 +2,7 @@
 
 The wrappers that both libraries train with return each environment to one and the same start, lose the observation that
 an episode ended with, go on stepping after an end while an action is repeated, and tell a time limit apart only in
-``info``. Here the bare environment is stepped: each episode starts anew, and a time limit is a truncation.
+``info``. Here the bare environment is stepped: each episode has a start of its own, and a time limit is a truncation.
 """
 
 import importlib
@@ -135,7 +135,7 @@ def from_brax(
         state = reset_env(jax.random.key_data(key))  # both libraries' code is written for keys of the old kind
         return Episode(state, jnp.zeros((), jnp.int32)), observe(state)
 
-    start_anew = reset_where_ended(reset)
+    restart = reset_where_ended(reset)
 
     def step(key: Key, episode: Episode, action: jax.Array) -> tuple[Episode, Step]:
         reached, reward = step_repeatedly(step_env, episode.state, action, action_repeat)
@@ -146,7 +146,7 @@ def from_brax(
         diverged = terminated & ~(_is_finite(final_obs) & jnp.isfinite(reward))
         final_obs, reward = auto_reset(diverged, (observe(episode.state), jnp.zeros(())), (final_obs, reward))
         last = terminated | truncated
-        episode, obs = start_anew(last, key, (Episode(reached, steps), final_obs))
+        episode, obs = restart(last, key, (Episode(reached, steps), final_obs))
         return episode, Step(obs, final_obs, reward, terminated, truncated, last, jnp.ones(()))
 
     action_space = spaces.Box(-1.0, 1.0, (env.action_size,), np.float32)

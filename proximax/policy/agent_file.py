@@ -1,6 +1,6 @@
 """A policy in one file of its own: parameters and normaliser as safetensors, spaces and settings in its header.
 
-For what training code does not save: an agent of one's own training loop, or the one policy to be carried elsewhere. No
+For what training code does not save: the agent of a custom training loop, or the one policy to be carried elsewhere. No
 pickle: arrays are read as arrays, and the structure of what is read comes from the settings.
 """
 
