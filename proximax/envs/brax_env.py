@@ -1,8 +1,9 @@
 """Environments of JAX physics, of Brax and MuJoCo Playground, as ``JaxEnv``: without their own automatic resets.
 
-The wrappers that both libraries train with return each environment to one and the same start, lose the observation that
-an episode ended with, go on stepping after an end while an action is repeated, and tell a time limit apart only in
-``info``. Here the bare environment is stepped: each episode has a start of its own, and a time limit is a truncation.
+By default the wrappers that both libraries train with return each environment to its own first state after every
+episode, lose the last observation of the episode, keep stepping after its end while an action is repeated, and tell a
+time limit apart only in ``info``. Here the bare environment is stepped: each episode has a start of its own, and a time
+limit is a truncation.
 """
 
 import importlib

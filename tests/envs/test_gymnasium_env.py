@@ -297,6 +297,7 @@ def test_an_environment_that_exits_is_an_error(where, mode):
         roll(env, 20)
 
 
+@pytest.mark.trap(42)
 def test_one_environment_object_is_not_several_environments():
     env = Script()
     for make in (lambda: env, lambda: TimeLimit(env, 5)):

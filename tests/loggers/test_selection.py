@@ -1,13 +1,14 @@
 """Loggers by name, and those of a user."""
 
 import re
+from typing import get_args
 
 import pytest
 
 import proximax
 from proximax.errors import DependencyError, UsageError
 from proximax.loggers import selection
-from proximax.loggers.base import LoggedRun, Logger
+from proximax.loggers.base import LoggedRun, Logger, LoggerName
 from proximax.loggers.csv_logger import CsvLogger
 from proximax.loggers.selection import check_log, log_problem, make_loggers
 from proximax.loggers.tensorboard import TensorBoardLogger
@@ -30,6 +31,10 @@ def test_what_is_no_logger_is_refused_by_what_would_be_one(log, shown):
     assert problem.endswith("must be a list of csv, tensorboard, wandb, trackio, or functions that make a Logger")
     with pytest.raises(UsageError, match=re.escape(problem)):
         proximax.train("probe:matching", log=log, **TINY)
+
+
+def test_every_name_of_a_logger_has_one():
+    assert set(selection.LOGGERS) == set(get_args(LoggerName))
 
 
 def test_what_is_not_installed_is_refused_with_the_line_that_installs_it(monkeypatch, tmp_path):

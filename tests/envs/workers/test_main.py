@@ -30,6 +30,7 @@ def test_the_final_observation_survives_an_environment_that_reuses_its_array():
         env.close()
 
 
+@pytest.mark.trap(40)
 def test_an_environment_may_keep_its_action():
     env = pool(Remembers, 3)
     try:
@@ -41,6 +42,7 @@ def test_an_environment_may_keep_its_action():
         env.close()
 
 
+@pytest.mark.trap(42)
 def test_one_environment_object_is_not_several_environments_of_a_worker():
     with pytest.raises(EnvError, match=r"raised in its constructor.*the same environment object again"):
         pool(Twice, 4)
