@@ -16,7 +16,7 @@ from proximax.reports import plot
 from proximax.reports import report as write_report
 from proximax.runs import export, exported_config, load_file
 from proximax.runtime import format_number, printable
-from proximax.web import serve
+from proximax.web import watch
 
 
 def run_plot(command: Plot) -> None:
@@ -116,6 +116,6 @@ def run_watch(command: Watch) -> None:
     token = command.token or os.environ.get("PROXIMAX_TOKEN", "")
     with (
         suppress(KeyboardInterrupt),
-        serve(*command.runs, host=command.host, port=command.port, token=token) as watcher,
+        watch(*command.runs, host=command.host, port=command.port, token=token, in_thread=True) as watcher,
     ):
         watcher.wait()

@@ -7,7 +7,7 @@ a2c         log π A                                 one step of actor and criti
 surrogate   r A                                     epochs of minibatch steps, without a trust region
 penalty     r A - β KL(π_old, π)                    epochs; β follows the KL
 clip        min(r A, clip(r, 1 - ε, 1 + ε) A)       epochs; with ε_high and c the variants of maths.wide_clip_objective
-spo         r A - |A| (r - 1)² / 2 ε               epochs
+spo         r A - |A| (r - 1)² / (2 ε)              epochs
 """
 
 import jax
@@ -41,7 +41,7 @@ def clip(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
 
 
 def spo(inputs: ObjectiveInputs, scheduled: ScheduledValues) -> jax.Array:
-    """r A - |A| (r - 1)² / 2 ε."""
+    """r A - |A| (r - 1)² / (2 ε)."""
     return maths.spo_objective(inputs.log_ratio, inputs.advantage, scheduled.epsilon)
 
 

@@ -88,10 +88,8 @@ def learn_from_rollout(
     metrics["finite"] = least_over_shards(metrics["finite"], shards)
     metrics |= diagnose(policy, transitions, shards) | hook_metrics
     metrics |= diagnose_memory(policy, state.params, state.obs_moments, transitions, shards)
-    beta, learning_rate = adapt_to_kl(
-        *(ppo.kl_control, ppo.target_kl, state.beta, state.learning_rate, metrics["kl"]),
-        *(ppo.kl_band, ppo.learning_rate_min, ppo.learning_rate_max),
-    )
+    adapted, bounds = (state.beta, state.learning_rate), (ppo.kl_band, ppo.learning_rate_min, ppo.learning_rate_max)
+    beta, learning_rate = adapt_to_kl(ppo.kl_control, ppo.target_kl, *adapted, metrics["kl"], *bounds)
     learned = state._replace(
         params=params,
         opt_state=opt_state,

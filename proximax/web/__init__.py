@@ -10,7 +10,7 @@ in ``page``: environments and policies in ``page/play``, the libraries of others
 
 from proximax.web.embedding import EmbeddedPlayer, PlayedPolicy, embedded_player, played_policy, player_page
 from proximax.web.policies import CANVASES
-from proximax.web.server import DEFAULT_PORT, Watcher, require_server, serve, watch, watch_run
+from proximax.web.server import DEFAULT_PORT, Watcher, require_server, watch, watch_run
 
 __all__ = [
     "CANVASES",
@@ -22,7 +22,6 @@ __all__ = [
     "played_policy",
     "player_page",
     "require_server",
-    "serve",
     "watch",
     "watch_run",
 ]

@@ -69,6 +69,7 @@ def watch(
     port: int = DEFAULT_PORT,
     token: str = "",
     quiet: bool = False,
+    in_thread: bool = False,
 ) -> Watcher:
     """Show runs in the browser, while they train and after; prints the address of the page.
 
@@ -78,26 +79,12 @@ def watch(
     ``token``: what a browser must know to see the page: 16 characters and more.
     ``port``: 0 takes a free one; where it is taken the next free one is used.
     ``quiet``: do not print the address; ``Watcher.address`` has it.
+    ``in_thread``: serve it by a thread of this process, for a program that does nothing else.
 
     The page only reads. It is served by a process of its own until ``close`` of the ``Watcher``, or the end of the
-    program, however it ends: training beside it shares no interpreter with it. Windows has a thread instead.
+    program, however it ends: training beside it shares no interpreter with it. Windows always has a thread.
     Raises ``UsageError``, ``StorageError`` where no port is free, ``DependencyError`` without the ``watch`` extra.
     """
-    return _watch(runs, host, port, token, quiet, in_thread=False)
-
-
-def serve(
-    *runs: str | Path,
-    host: str = "127.0.0.1",
-    port: int = DEFAULT_PORT,
-    token: str = "",
-    quiet: bool = False,
-) -> Watcher:
-    """``watch`` by a thread of this process, for a program that does nothing else."""
-    return _watch(runs, host, port, token, quiet, in_thread=True)
-
-
-def _watch(runs: Sequence[str | Path], host: str, port: int, token: str, quiet: bool, in_thread: bool) -> Watcher:
     refuse(
         [
             *(path_problem("runs", run) for run in runs),

@@ -298,7 +298,7 @@ def test_watch_serves_until_ctrl_c_which_ends_it_well(monkeypatch, capsys):
         def wait(self):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("proximax.cli.existing_runs.serve", lambda *runs, **how: asked.update(how, runs=runs) or Page())
+    monkeypatch.setattr("proximax.cli.existing_runs.watch", lambda *runs, **how: asked.update(how, runs=runs) or Page())
     monkeypatch.setenv("PROXIMAX_TOKEN", "a token of the environment")
     assert main(["watch", "runs/a", "runs/b", "--port", "0"]) == 0
     assert asked == {
@@ -306,6 +306,7 @@ def test_watch_serves_until_ctrl_c_which_ends_it_well(monkeypatch, capsys):
         "host": "127.0.0.1",
         "port": 0,
         "token": "a token of the environment",
+        "in_thread": True,
         "closed": True,
     }
 

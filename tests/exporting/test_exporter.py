@@ -79,8 +79,13 @@ def test_a_custom_network_is_exported_like_the_built_in_ones(tmp_path):
         return features[:, :3], features[:, 3]
 
     network = Network(lambda key, obs: {"w": np.ones((3, 4), np.float32)}, apply)
-    path = export_agent(agent(network=network), tmp_path / "policy.onnx", output="parameters", check=COUNT)
+    custom = agent(network=network)
+    path = export_agent(custom, tmp_path / "policy.onnx", output="parameters", check=COUNT)
     onnx.checker.check_model(str(path), full_check=True)
+    obs = np.random.default_rng(1).uniform(-1, 1, (5, 3)).astype(np.float32)
+    sessions = pytest.importorskip("onnxruntime")
+    (logits,) = sessions.InferenceSession(str(path)).run(["logits"], {"obs": obs})
+    np.testing.assert_allclose(logits, custom.distribution(obs).logits, atol=1e-5)
 
 
 def test_a_custom_network_with_an_unknown_operation_is_refused(tmp_path):

@@ -122,6 +122,7 @@ def test_a_package_that_only_a_file_names_is_not_imported(shell, run, command):
 @pytest.mark.fault(2)
 def test_with_allow_import_it_is(shell, run):
     shell("eval run --episodes 2 --allow-import").fine("over 2 evaluation episodes")
+    assert (shell.cwd / "faulty-was-imported").exists()
 
 
 @pytest.mark.fault(3)

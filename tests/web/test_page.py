@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from proximax.web import run_list, serve
+from proximax.web import run_list, watch
 from tests.support.browser import Browser, chromium
 from tests.support.watched_runs import row, text, watched_run
 
@@ -29,7 +29,7 @@ def page(tmp_path, browser, monkeypatch):
     """A browser that looks at an empty folder."""
     monkeypatch.setattr(run_list, "SECONDS", 0.1)
     browser.problems.clear()
-    with serve(tmp_path / "runs", port=0, quiet=True) as watcher:
+    with watch(tmp_path / "runs", port=0, quiet=True, in_thread=True) as watcher:
         browser.open(watcher.address)
         browser.wait_for("!document.getElementById('empty').hidden")
         yield browser
@@ -108,7 +108,7 @@ def test_controls_change_what_is_shown(page, tmp_path):
 def test_a_server_that_ended_is_named_and_what_was_read_stays(tmp_path, browser):
     watched_run(tmp_path / "runs" / "one")
     browser.problems.clear()
-    watcher = serve(tmp_path / "runs", port=0, quiet=True)
+    watcher = watch(tmp_path / "runs", port=0, quiet=True, in_thread=True)
     browser.open(watcher.address)
     browser.wait_for("document.querySelector('#main-chart canvas')")
     watcher.close()

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from proximax.web.server import serve
+from proximax.web.server import watch
 from tests.support.watched_runs import watched_run
 
 
@@ -21,7 +21,7 @@ def get(address):
 
 def test_runs_are_added_until_it_is_closed(tmp_path):
     watched_run(tmp_path / "runs" / "a")
-    with serve(tmp_path / "runs", port=0, quiet=True) as watcher:
+    with watch(tmp_path / "runs", port=0, quiet=True, in_thread=True) as watcher:
         assert watcher.alive
         watcher.add(watched_run(tmp_path / "b"))
         listed = get(f"{watcher.address}api/runs")
@@ -36,7 +36,7 @@ def test_runs_are_added_until_it_is_closed(tmp_path):
 def test_after_ctrl_c_the_server_ends_before_its_socket_is_closed(tmp_path, monkeypatch):
     faults = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
-    with serve(tmp_path, port=0, quiet=True) as watcher:
+    with watch(tmp_path, port=0, quiet=True, in_thread=True) as watcher:
         get(watcher.address)
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ import proximax
 from proximax.config import PPOConfig, RunConfig
 from proximax.exporting import onnx_text, zoo_file, zoo_names
 from proximax.runs.checkpoint import save_checkpoint
-from proximax.web import CANVASES, serve
+from proximax.web import CANVASES, watch
 from tests.support import ROOT
 from tests.support.browser import Browser, chromium
 from tests.support.exported_agents import agent
@@ -53,7 +53,7 @@ def page(tmp_path, browser):
     """A browser that looks at the only run's policy."""
     run = save_run(tmp_path / "runs" / "one", *filled(OBS, ACTIONS, CONFIG.ppo)[1:], OBS, ACTIONS, CONFIG)
     browser.problems.clear()
-    with serve(run, port=0, quiet=True) as watcher:
+    with watch(run, port=0, quiet=True, in_thread=True) as watcher:
         browser.open(watcher.address)
         browser.wait_for("document.querySelector('#detail a.button:not([hidden])')")
         browser.value("document.querySelector('#detail a.button').click()")
@@ -66,7 +66,7 @@ def page(tmp_path, browser):
 @pytest.fixture(scope="module")
 def modules(browser, tmp_path_factory):
     """A browser that may import the page's modules, and shows no run."""
-    with serve(tmp_path_factory.mktemp("empty"), port=0, quiet=True) as watcher:
+    with watch(tmp_path_factory.mktemp("empty"), port=0, quiet=True, in_thread=True) as watcher:
         browser.open(f"{watcher.address}play")
         browser.wait_for("!document.getElementById('lost').hidden")  # there is no such run
         yield browser

@@ -7,7 +7,7 @@ import pytest
 import proximax
 from proximax.errors import DependencyError, StorageError, UsageError
 from proximax.web import server
-from proximax.web.server import open_port, serve, shown_host, watch, watch_run
+from proximax.web.server import open_port, shown_host, watch, watch_run
 from tests.support.saved_runs import TINY, saved
 from tests.support.watched_runs import watched_run
 
@@ -23,7 +23,7 @@ def test_where_a_port_is_taken_the_next_free_one_is_used_and_named(tmp_path, cap
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with serve(tmp_path, port=port) as watcher:
+        with watch(tmp_path, port=port, in_thread=True) as watcher:
             assert repr(watcher) == f"Watcher({watcher.address})"
             assert port < watcher.port <= port + server.TRIES
             err = capsys.readouterr().err
